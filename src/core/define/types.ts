@@ -1,0 +1,321 @@
+/**
+ * Frozen definitions: what YAML and TypeScript both become. Every name is resolved, every duration is in
+ * microseconds, every expression is parsed and typed. Nothing downstream reads YAML.
+ */
+import type { Place } from '../base/error.js';
+import type { Fingerprint } from '../base/fingerprint.js';
+import type { Duration, Instant } from '../base/time.js';
+import type { Expression } from '../expression/index.js';
+import type { Value, ValueType } from '../schema/types.js';
+
+/** What people write about a thing. Outside of every fingerprint. */
+export interface Documentation {
+  readonly description?: string;
+  readonly owner?: string;
+  readonly tags: readonly string[];
+  readonly place?: Place;
+}
+
+interface Named extends Documentation {
+  readonly name: string;
+  /** SHA-256 over the semantic content and the fingerprints of what it depends on. */
+  readonly fingerprint: Fingerprint;
+}
+
+export interface Settings {
+  readonly project: string;
+  /** IANA zone in which text timestamps without an offset are read when a source declares none. */
+  readonly timezone: string;
+  readonly engine: string;
+  /** Absolute paths, or URLs for other back ends. */
+  readonly lake: string;
+  readonly online: string;
+  readonly registry: string;
+  /** Memory that the offline engine may use, bytes. */
+  readonly memoryLimitBytes: number;
+  readonly threads: number;
+}
+
+export interface JoinKey {
+  readonly name: string;
+  readonly type: ValueType;
+}
+
+export interface Entity extends Named {
+  /** Order is the order of the key tuple. Types come from the sources that carry the keys. */
+  readonly joinKeys: readonly JoinKey[];
+}
+
+export interface FieldDefinition {
+  readonly name: string;
+  readonly type: ValueType;
+  /** Name in the file when it differs (an accepted rename). */
+  readonly from?: string;
+}
+
+export type Availability =
+  | { readonly kind: 'event_time' }
+  | { readonly kind: 'field'; readonly field: string }
+  | { readonly kind: 'delay'; readonly delay: Duration }
+  /** The instant of the durable append: pushed and streamed records. */
+  | { readonly kind: 'append' };
+
+export type FileFormat = 'csv' | 'json' | 'ndjson' | 'parquet';
+
+export type ReadFrom =
+  | {
+      readonly kind: 'files';
+      /** Patterns relative to the project folder, or absolute. */
+      readonly patterns: readonly string[];
+      /** Absent: told by the file name (`.csv`, `.ndjson.gz`, ...). */
+      readonly format?: FileFormat;
+      readonly delimiter?: string;
+      readonly encoding?: 'utf-8' | 'latin-1';
+      /** Texts that mean null, besides the empty field. */
+      readonly nulls?: readonly string[];
+    }
+  | { readonly kind: 'push' }
+  | {
+      readonly kind: 'transform';
+      /** DuckDB SQL over the known records of other sources, which stand as tables named after them. */
+      readonly sql: string;
+      readonly parents: readonly string[];
+    };
+
+export interface Source extends Named {
+  readonly kind: 'events' | 'states';
+  readonly read: ReadFrom;
+  readonly recordKey: readonly string[];
+  readonly eventTime: string;
+  readonly availableAt: Availability;
+  readonly deleted?: string;
+  readonly sequence?: string;
+  readonly timezone: string;
+  /** What to do with a local time that happens twice or never. */
+  readonly ambiguousTime: 'refuse' | 'earlier' | 'later';
+  readonly fields: readonly FieldDefinition[];
+  /** Join key name → field of this source, where they differ. */
+  readonly keys: Readonly<Record<string, string>>;
+  readonly contract: Contract;
+}
+
+export type Severity = 'info' | 'warning' | 'error' | 'critical';
+/** Row actions: quarantine, flag. Batch actions: fail (refuse the batch), warn. */
+export type RowAction = 'quarantine' | 'flag' | 'warn' | 'drop' | 'fail';
+
+/** One rule that judges one record. `id` is stable: `amount.range`, `status.set`, or the user's name. */
+export interface RowRule {
+  readonly id: string;
+  readonly field: string | null;
+  readonly check:
+    | { readonly kind: 'not_null' }
+    | { readonly kind: 'range'; readonly min?: Value; readonly max?: Value; readonly minExclusive: boolean; readonly maxExclusive: boolean }
+    | { readonly kind: 'set'; readonly values: readonly Value[] }
+    | { readonly kind: 'pattern'; readonly pattern: string }
+    | { readonly kind: 'length'; readonly min?: number; readonly max?: number }
+    | { readonly kind: 'expression'; readonly expression: Expression }
+    /** Every non-null value exists among the known values of another source's field. */
+    | { readonly kind: 'reference'; readonly source: string; readonly field: string }
+    /** No two record keys of this source share the values of these fields (within the batch and against the log). */
+    | { readonly kind: 'unique'; readonly fields: readonly string[] };
+  readonly severity: Severity;
+  readonly action: RowAction;
+}
+
+/** One rule that judges a whole batch before any of it is appended. */
+export interface BatchRule {
+  readonly id: string;
+  readonly check:
+    | { readonly kind: 'row_count'; readonly min?: number; readonly max?: number }
+    | { readonly kind: 'null_rate'; readonly field: string; readonly max: number }
+    | { readonly kind: 'quarantine_rate'; readonly max: number }
+    | { readonly kind: 'distinct_count'; readonly field: string; readonly min?: number; readonly max?: number }
+    | { readonly kind: 'mean'; readonly field: string; readonly min?: number; readonly max?: number }
+    /** Unknown columns in the file: refuse, ignore, or say. Missing columns are always refused. */
+    | { readonly kind: 'extra_columns'; readonly policy: 'refuse' | 'ignore' | 'warn' };
+  readonly severity: Severity;
+  readonly action: 'fail' | 'warn';
+}
+
+export interface Contract {
+  readonly rows: readonly RowRule[];
+  readonly batch: readonly BatchRule[];
+}
+
+/** Canonical names; the reader accepts and normalises variants (`avg`, `stddev`, `nunique`). */
+export const FUNCTION_NAMES = [
+  'count', 'count_distinct', 'sum', 'mean', 'min', 'max', 'std', 'var', 'std_pop', 'var_pop', 'skewness', 'kurtosis',
+  'first', 'last', 'first_k', 'last_k', 'last_distinct_k', 'top_k', 'min_by', 'max_by', 'mode', 'histogram', 'median',
+  'quantile', 'approx_quantile', 'approx_count_distinct', 'ratio', 'entropy', 'ewma', 'decayed_sum',
+  'seconds_since_last', 'seconds_since_first', 'lag', 'list',
+] as const;
+export type FunctionName = (typeof FUNCTION_NAMES)[number];
+
+export interface FunctionArguments {
+  /** first_k, last_k, last_distinct_k, top_k: how many. lag: how many records back (1 = the last before t). list: at most. */
+  readonly k?: number;
+  /** quantile, approx_quantile: 0..1. */
+  readonly q?: number;
+  /** min_by, max_by: the field that orders. */
+  readonly by?: string;
+  /** ewma, decayed_sum. */
+  readonly halfLife?: Duration;
+  /** histogram: edges; absent: counts by value. */
+  readonly edges?: readonly number[];
+  /** first, last: skip null values. */
+  readonly ignoreNulls: boolean;
+}
+
+export interface Aggregation {
+  readonly function: FunctionName;
+  readonly source: string;
+  /** Null for functions over rows (count, ratio, seconds_since_*). */
+  readonly field: string | null;
+  readonly arguments: FunctionArguments;
+  /** Null is the whole history (`all`). */
+  readonly window: Duration | null;
+  readonly offset: Duration;
+  readonly includeCurrent: boolean;
+  /** Over the fields of the source. Rows where it is not true do not exist for this feature. */
+  readonly where: Expression | null;
+  /** For `ratio`: the share of rows (after `where`) for which this is true. */
+  readonly ratioWhere: Expression | null;
+  readonly groupBy: string | null;
+}
+
+export interface Lookup {
+  readonly source: string;
+  readonly field: string;
+  readonly maxAge: Duration | null;
+  readonly output: 'value' | 'age_seconds';
+}
+
+export type Computation =
+  | ({ readonly kind: 'aggregation' } & Aggregation)
+  | ({ readonly kind: 'lookup' } & Lookup)
+  /**
+   * Over other features (slot = feature name), entity join keys (slot = key name), request fields
+   * (slot = `request.x`) and the observation time (slot = `as_of`, timestamp).
+   */
+  | { readonly kind: 'expression'; readonly expression: Expression }
+  /** A TypeScript function over the same inputs, named in `inputs`; `source` is its text, for the fingerprint. */
+  | {
+      readonly kind: 'function';
+      readonly inputs: readonly string[];
+      readonly compute: (inputs: Readonly<Record<string, Value>>) => Value;
+      readonly text: string;
+    };
+
+export interface Feature extends Named {
+  /** Union of the join keys of `entities`, in order, without repetition, is what a caller must give. */
+  readonly entities: readonly string[];
+  readonly joinKeys: readonly string[];
+  readonly computation: Computation;
+  readonly valueType: ValueType;
+  /** Used where the value would be null because there was nothing to aggregate or look up. Undefined: none. */
+  readonly default: Value | undefined;
+  /** Names of features this one reads, request fields it reads. */
+  readonly dependsOn: readonly string[];
+  readonly requestFields: readonly { readonly name: string; readonly type: ValueType }[];
+}
+
+export interface FeatureSet extends Named {
+  readonly features: readonly string[];
+}
+
+export interface Label extends Named {
+  readonly source: string;
+  /**
+   * `record`: the expression over the outcome record with the observation's record key.
+   * `aggregation`: an aggregate over the entity's records in `[t, t + horizon)`.
+   */
+  readonly kind: 'record' | 'aggregation';
+  readonly expression: Expression | null;
+  readonly aggregation: Aggregation | null;
+  readonly entity: string | null;
+  readonly horizon: Duration;
+  readonly grace: Duration;
+  readonly valueType: ValueType;
+}
+
+export type PartName = 'train' | 'validation' | 'test' | 'holdout';
+
+export type Split =
+  | { readonly by: 'time'; readonly parts: readonly { readonly name: PartName; readonly share: number }[] }
+  /** Parts end (exclusive) at these instants; the last has no end. */
+  | { readonly by: 'time_cuts'; readonly parts: readonly { readonly name: PartName; readonly until: Instant | null }[] }
+  | {
+      readonly by: 'entity' | 'random';
+      readonly parts: readonly { readonly name: PartName; readonly share: number }[];
+      readonly seed: number;
+      readonly entity?: string;
+    };
+
+export interface Observations {
+  readonly from: { readonly kind: 'source'; readonly source: string } | { readonly kind: 'file'; readonly path: string };
+  /** Field or column of the observation time. */
+  readonly time: string;
+  readonly where: Expression | null;
+}
+
+export interface Dataset extends Named {
+  readonly observations: Observations;
+  /** Features in order, sets expanded. */
+  readonly features: readonly string[];
+  readonly label: string | null;
+  readonly split: Split | null;
+  readonly knowledge: 'as_of' | 'hindsight';
+}
+
+export type Task = 'binary' | 'multiclass' | 'regression';
+
+/** `test.auc >= 0.70`. */
+export interface MetricRequirement {
+  readonly part: PartName;
+  readonly metric: string;
+  readonly operator: '>=' | '>' | '<=' | '<' | '=';
+  readonly value: number;
+  readonly text: string;
+}
+
+export interface Model extends Named {
+  readonly dataset: string;
+  readonly task: Task;
+  readonly trainer: { readonly kind: string; readonly parameters: Readonly<Record<string, unknown>>; readonly seed: number };
+  /** Features left out of the model though the dataset has them. */
+  readonly exclude: readonly string[];
+  readonly promote: {
+    readonly require: readonly MetricRequirement[];
+    readonly beatChampion: { readonly part: PartName; readonly metric: string; readonly by: number } | null;
+  };
+}
+
+export interface Service extends Named {
+  readonly model: string;
+  readonly log: 'all' | 'none' | { readonly sample: number };
+}
+
+export type DriftTest = 'auto' | 'ks' | 'chi_squared' | 'psi' | 'jensen_shannon';
+
+export interface Monitor extends Named {
+  readonly service: string;
+  readonly window: Duration;
+  readonly features: { readonly test: DriftTest; readonly threshold?: number };
+  /** What a performance alert is, once outcomes are known. */
+  readonly performance: readonly MetricRequirement[];
+  readonly minimumRows: number;
+  readonly alert: readonly string[];
+}
+
+export interface Definitions {
+  readonly settings: Settings;
+  readonly entities: ReadonlyMap<string, Entity>;
+  readonly sources: ReadonlyMap<string, Source>;
+  readonly features: ReadonlyMap<string, Feature>;
+  readonly featureSets: ReadonlyMap<string, FeatureSet>;
+  readonly labels: ReadonlyMap<string, Label>;
+  readonly datasets: ReadonlyMap<string, Dataset>;
+  readonly models: ReadonlyMap<string, Model>;
+  readonly services: ReadonlyMap<string, Service>;
+  readonly monitors: ReadonlyMap<string, Monitor>;
+}

@@ -1,0 +1,94 @@
+/**
+ * The append-only two-time log, one for each source.
+ *
+ * Physical row (Parquet segment or line of the write-ahead tail): the declared fields under their names in DuckDB
+ * types, and
+ * - `_seq`        BIGINT  append position, strictly increasing within the source, from 1
+ * - `_order`      BIGINT  the declared `sequence` field, else `_seq`: orders versions and ties
+ * - `_event_time` BIGINT  microseconds
+ * - `_available_at` BIGINT microseconds
+ * - `_deleted`    BOOLEAN tombstone
+ * - `_flags`      VARCHAR[] ids of rules with action `flag` that the record broke, null when none
+ */
+import type { Instant } from '../core/base/time.js';
+import type { Source } from '../core/define/types.js';
+import type { Value } from '../core/schema/types.js';
+
+export interface LogSegment {
+  /** Absolute path. */
+  readonly file: string;
+  readonly format: 'parquet' | 'ndjson';
+  readonly rows: number;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+}
+
+/** What is committed of a source's log. A frozen snapshot: later appends do not change it. */
+export interface LogState {
+  readonly source: string;
+  readonly rows: number;
+  /** 0 when the log is empty. */
+  readonly lastSeq: number;
+  /** The greatest available_at appended, null when the log is empty. */
+  readonly maxAvailableAt: Instant | null;
+  readonly minEventTime: Instant | null;
+  readonly maxEventTime: Instant | null;
+  /** True when some record key has more than one version or any tombstone exists. */
+  readonly hasVersions: boolean;
+  readonly segments: readonly LogSegment[];
+}
+
+/** One typed record on its way in or out, in JavaScript's reading of each field's type. */
+export interface LogRecord {
+  readonly fields: Readonly<Record<string, Value>>;
+  readonly eventTime: Instant;
+  readonly availableAt: Instant;
+  readonly order: number;
+  readonly seq: number;
+  readonly deleted: boolean;
+}
+
+/** A refused row, kept so that it can be shown and fed again. */
+export interface QuarantinedRow {
+  readonly id: number;
+  readonly source: string;
+  readonly batch: string;
+  readonly file: string | null;
+  /** Line of the file (the header is line 1), or index in the pushed batch, from 1. */
+  readonly line: number;
+  /** The row as it came: column name → text or JSON value. */
+  readonly row: Readonly<Record<string, unknown>>;
+  readonly reasons: readonly { readonly rule: string; readonly field: string | null; readonly value: unknown; readonly message: string }[];
+  readonly status: 'open' | 'replayed' | 'dropped';
+  readonly at: Instant;
+}
+
+/** in = accepted + quarantined + duplicates + dropped, always. */
+export interface IngestResult {
+  readonly source: string;
+  readonly batch: string;
+  readonly rows: number;
+  readonly accepted: number;
+  readonly quarantined: number;
+  readonly duplicates: number;
+  readonly dropped: number;
+  /** Accepted records that are new versions of a key already in the log. */
+  readonly corrections: number;
+  /** Last seq of the source after this batch. */
+  readonly seq: number;
+  readonly warnings: readonly { readonly rule: string; readonly message: string; readonly rows: number }[];
+  /** Quarantine reasons: rule id → rows. */
+  readonly reasons: Readonly<Record<string, number>>;
+}
+
+export interface RecordLog {
+  state(source: Source): Promise<LogState>;
+  /** Validate, split, deduplicate and append the records of files as one atomic batch. */
+  ingestFiles(source: Source, files: readonly string[], options?: { readonly now?: Instant }): Promise<IngestResult>;
+  /** The same for rows in hand (pushed JSON objects, replayed quarantine rows). Durable when it resolves. */
+  ingestRows(source: Source, rows: readonly Readonly<Record<string, unknown>>[], options: { readonly now: Instant }): Promise<IngestResult>;
+  /** Committed records with seq in (after, through], in seq order, in chunks. */
+  read(source: Source, after: number, through: number): AsyncIterable<readonly LogRecord[]>;
+  quarantine(filter?: { readonly source?: string; readonly status?: QuarantinedRow['status'] }): Promise<readonly QuarantinedRow[]>;
+  close(): Promise<void>;
+}
