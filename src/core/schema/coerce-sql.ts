@@ -1,0 +1,273 @@
+/**
+ * The SQL reading of `coerceText` and `coerceJson`: DuckDB expressions that accept exactly the same inputs and
+ * give exactly the same values. No expression here can raise an error; NULL is the answer to what is refused.
+ */
+import { MAX_INSTANT, MICROS_PER_SECOND } from '../base/time.js';
+import type { CoerceOptions } from './coerce.js';
+import { resolveLocalSql } from './coerce-zone.js';
+import { printType, type ValueType } from './types.js';
+
+export interface CoerceSql {
+  /** The value in `duckDbType(type)`, NULL when the input is null or refused. */
+  readonly value: string;
+  /** BOOLEAN, never NULL: the input means null. */
+  readonly blank: string;
+  /** BOOLEAN, never NULL: the input is refused. */
+  readonly bad: string;
+  /** `bad` again, for a caller that has already computed `value` into a column. */
+  readonly badOf: (valueSql: string) => string;
+}
+
+const result = (value: string, blank: string): CoerceSql => {
+  const badOf = (valueSql: string): string => `(NOT ${blank} AND (${valueSql}) IS NULL)`;
+  return { value, blank, bad: badOf(value), badOf };
+};
+
+export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+/** How a field is stored in the lake. */
+export function duckDbType(type: ValueType): string {
+  switch (type.kind) {
+    case 'int64':
+      return 'BIGINT';
+    case 'float64':
+      return 'DOUBLE';
+    case 'decimal':
+      return `DECIMAL(18,${type.scale})`;
+    case 'string':
+      return 'VARCHAR';
+    case 'boolean':
+      return 'BOOLEAN';
+    case 'timestamp':
+      return 'TIMESTAMP WITH TIME ZONE';
+    case 'date':
+      return 'DATE';
+    case 'float64_vector':
+      return 'DOUBLE[]';
+    case 'list':
+      return `${duckDbType(type.of)}[]`;
+    case 'map':
+      return `MAP(VARCHAR, ${duckDbType(type.of)})`;
+  }
+}
+
+const INTEGERS = /^(TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER|UBIGINT|HUGEINT|UHUGEINT)$/;
+const LOCAL_TIMES = /^(TIMESTAMP|TIMESTAMP_S|TIMESTAMP_MS|TIMESTAMP_NS)$/;
+const ZONED_TIMES = /^(TIMESTAMP WITH TIME ZONE|TIMESTAMPTZ)$/;
+
+/** The value type that holds a DuckDB column best; undefined when no source field can (structs, blobs, ...). */
+export function typeOfDuckDb(name: string): ValueType | undefined {
+  const upper = name.trim().toUpperCase();
+  if (INTEGERS.test(upper)) return { kind: 'int64' };
+  if (upper === 'DOUBLE' || upper === 'FLOAT') return { kind: 'float64' };
+  const scale = /^DECIMAL\(\d+,\s*(\d+)\)$/.exec(upper);
+  if (scale) return Number(scale[1]) <= 15 ? { kind: 'decimal', scale: Number(scale[1]) } : { kind: 'float64' };
+  if (upper === 'VARCHAR' || upper === 'UUID' || upper.startsWith('ENUM(')) return { kind: 'string' };
+  if (upper === 'BOOLEAN') return { kind: 'boolean' };
+  if (LOCAL_TIMES.test(upper) || ZONED_TIMES.test(upper)) return { kind: 'timestamp' };
+  if (upper === 'DATE') return { kind: 'date' };
+  const list = /^(.*)\[(\d*)\]$/.exec(upper);
+  const element = list ? typeOfDuckDb(list[1]!) : undefined;
+  if (list && element && ['int64', 'float64', 'decimal'].includes(element.kind))
+    return list[2] ? { kind: 'float64_vector', dimension: Number(list[2]) } : { kind: 'float64_vector' };
+  return undefined;
+}
+
+const NUMBER = '[+-]?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)([eE][+-]?[0-9]+)?';
+const SPACE = '[ \\t\\n\\r\\f\\v]*';
+const VECTOR = `\\[${SPACE}(${NUMBER}${SPACE}(,${SPACE}${NUMBER}${SPACE})*)?\\]`;
+const OFFSET = '[Zz]|UTC|[+-][0-9]{2}(:?[0-9]{2})?';
+const DAY = '[0-9]{4}-[0-9]{2}-[0-9]{2}';
+const HOUR = '([01][0-9]|2[0-3])';
+const COMMON_TIME = `${DAY}[T ]${HOUR}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?`;
+const ANY_TIME = `${DAY}([Tt ]${HOUR}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)? ?(${OFFSET})?)?`;
+
+const full = (textSql: string, pattern: string): string => `regexp_full_match(${textSql}, ${quoteText(pattern)})`;
+const trimmed = (rawSql: string): string => `trim(${rawSql}, chr(32) || chr(9) || chr(10) || chr(11) || chr(12) || chr(13))`;
+
+function blankSql(type: ValueType, rawSql: string, options: CoerceOptions): string {
+  if (type.kind === 'string') {
+    const nulls = options.nulls.map(quoteText);
+    return nulls.length === 0 ? `(${rawSql} IS NULL)` : `(${rawSql} IS NULL OR ${rawSql} IN (${nulls.join(', ')}))`;
+  }
+  const text = trimmed(rawSql);
+  return `(${rawSql} IS NULL OR ${text} IN (${['', ...options.nulls].map(quoteText).join(', ')}))`;
+}
+
+/** Finite and never -0. */
+const finiteSql = (doubleSql: string): string =>
+  `CASE WHEN ${doubleSql} = 0 THEN 0::DOUBLE WHEN isfinite(${doubleSql}) THEN ${doubleSql} END`;
+
+/** Microseconds → TIMESTAMPTZ, NULL outside of the instants (see base/time). */
+const instantSql = (microsSql: string): string =>
+  `CASE WHEN ${microsSql} BETWEEN -${MAX_INSTANT} AND ${MAX_INSTANT} THEN make_timestamptz(${microsSql}) END`;
+
+function timestampSql(text: string, options: CoerceOptions): string {
+  const local = (localSql: string): string => resolveLocalSql(localSql, options.timezone, options.ambiguousTime);
+  const common = `epoch_us(TRY_CAST(${text} AS TIMESTAMP))`;
+  const tail = `substr(${text}, 17)`;
+  const parts =
+    `epoch_us(TRY_CAST(substr(${text}, 1, 10) || ' ' || coalesce(nullif(substr(${text}, 12, 5), ''), '00:00')` +
+    ` || coalesce(nullif(regexp_extract(${tail}, '^:[0-9]{2}'), ''), ':00')` +
+    ` || replace(regexp_extract(${tail}, '^:[0-9]{2}([.,][0-9]+)', 1), ',', '.') AS TIMESTAMP))`;
+  const offset = `regexp_extract(${tail}, '(${OFFSET})$')`;
+  const clock = `CAST(rpad(replace(substr(${offset}, 2), ':', ''), 4, '0') AS INTEGER)`;
+  const sign = `CASE WHEN ${offset}[1] = '-' THEN -1 ELSE 1 END`;
+  const east =
+    `CASE WHEN upper(${offset}) IN ('Z', 'UTC') THEN 0` +
+    ` WHEN ${clock} <= 2359 AND ${clock} % 100 <= 59 THEN` +
+    ` (${sign}) * ((${clock} // 100) * 60 + ${clock} % 100) * ${60 * MICROS_PER_SECOND}::BIGINT END`;
+  const micros =
+    `CASE WHEN ${full(text, COMMON_TIME)} THEN ${local(common)}` +
+    ` WHEN ${full(text, ANY_TIME)} THEN CASE WHEN ${offset} = '' THEN ${local(parts)} ELSE ${parts} - (${east}) END END`;
+  return `list_transform([${micros}], lambda m: ${instantSql('m')})[1]`;
+}
+
+/** An exact decimal from its digits: refused when a fraction digit beyond the scale is not zero. */
+function decimalSql(text: string, scale: number): string {
+  const fraction = scale === 0 ? '(\\.0*)?' : `(\\.[0-9]{0,${scale}}0*)?`;
+  const tiny = scale === 0 ? '\\.0+' : `\\.([0-9]{1,${scale}}0*)`;
+  // Zeros that say nothing are cut off before the cast, which has a limit on digits.
+  const plain = `regexp_replace(regexp_replace(${text}, '^([+-]?)0+([0-9])', '\\1\\2'), '^([^.]*\\.[0-9]{0,${scale}}).*$', '\\1')`;
+  return `CASE WHEN ${full(text, `[+-]?([0-9]+${fraction}|${tiny})`)} THEN TRY_CAST(${plain} AS DECIMAL(18,${scale})) END`;
+}
+
+/** A double as the decimal of this scale that reads back as the same double; at most 2^53 units. */
+function decimalOfDoubleSql(doubleSql: string, scale: number): string {
+  const text = `format('{:.${scale}f}', d)`;
+  return (
+    `list_transform([${doubleSql}], lambda d: CASE WHEN isfinite(d) AND abs(d) <= ${2 ** 53 - 1}::DOUBLE / ${10 ** scale}::DOUBLE` +
+    ` AND TRY_CAST(${text} AS DOUBLE) = d THEN TRY_CAST(${text} AS DECIMAL(18,${scale})) END)[1]`
+  );
+}
+
+const integerOfDoubleSql = (doubleSql: string): string =>
+  `CASE WHEN abs(${doubleSql}) <= ${2 ** 53 - 1} AND trunc(${doubleSql}) = ${doubleSql} THEN TRY_CAST(${doubleSql} AS BIGINT) END`;
+
+const vectorSql = (listSql: string, dimension: number | undefined): string =>
+  `list_transform([${listSql}], lambda v: CASE WHEN len(v) = len(list_filter(v, lambda x: isfinite(x)))` +
+  `${dimension === undefined ? '' : ` AND len(v) = ${dimension}`}` +
+  ` THEN list_transform(v, lambda x: CASE WHEN x = 0 THEN 0::DOUBLE ELSE x END) END)[1]`;
+
+const dateSql = (dateExpression: string): string =>
+  `CASE WHEN ${dateExpression} BETWEEN DATE '0000-01-01' AND DATE '9999-12-31' THEN ${dateExpression} END`;
+
+/** Text in a VARCHAR column (CSV). Value and refusal are those of `coerceText`. */
+export function coerceSql(type: ValueType, rawTextSql: string, options: CoerceOptions): CoerceSql {
+  const raw = `(${rawTextSql})`;
+  const blank = blankSql(type, raw, options);
+  const text = trimmed(raw);
+  // A declared null text must not be read as a value ("0", "-").
+  const guard = (valueSql: string): CoerceSql =>
+    result(options.nulls.length === 0 ? valueSql : `CASE WHEN NOT ${blank} THEN ${valueSql} END`, blank);
+  switch (type.kind) {
+    case 'string':
+      return guard(raw);
+    case 'int64':
+      return guard(
+        `CASE WHEN ${full(text, '[+-]?[0-9]+(\\.0*)?')}` +
+          ` THEN TRY_CAST(regexp_replace(regexp_replace(${text}, '\\.0*$', ''), '^([+-]?)0+([0-9])', '\\1\\2') AS BIGINT) END`,
+      );
+    case 'float64':
+      return guard(`CASE WHEN ${full(text, NUMBER)} THEN ${finiteSql(`TRY_CAST(${text} AS DOUBLE)`)} END`);
+    case 'decimal':
+      return guard(decimalSql(text, type.scale));
+    case 'boolean':
+      return guard(
+        `CASE lower(${text}) WHEN 'true' THEN true WHEN 't' THEN true WHEN 'yes' THEN true WHEN '1' THEN true` +
+          ` WHEN 'false' THEN false WHEN 'f' THEN false WHEN 'no' THEN false WHEN '0' THEN false END`,
+      );
+    case 'timestamp':
+      return guard(timestampSql(text, options));
+    case 'date':
+      return guard(`CASE WHEN ${full(text, DAY)} THEN TRY_CAST(${text} AS DATE) END`);
+    case 'float64_vector':
+      return guard(`CASE WHEN ${full(text, VECTOR)} THEN ${vectorSql(`TRY_CAST(${text} AS DOUBLE[])`, type.dimension)} END`);
+    case 'list':
+    case 'map':
+      throw new Error(`millrace invariant broken: ${printType(type)} is no source field type`);
+  }
+}
+
+/**
+ * A column that already has a type (Parquet), or a column of JSON values (`duckDbTypeName` is `JSON`). A native
+ * value that its type cannot give without loss is refused, as `coerceJson` refuses it.
+ */
+export function coerceNativeSql(type: ValueType, rawSql: string, duckDbTypeName: string, options: CoerceOptions): CoerceSql {
+  const name = duckDbTypeName.trim().toUpperCase();
+  const raw = `(${rawSql})`;
+  if (name === 'JSON') return coerceJsonSql(type, raw, options);
+  if (name === 'VARCHAR' || name === 'UUID' || name.startsWith('ENUM(')) return coerceSql(type, `${raw}::VARCHAR`, options);
+  return result(nativeValueSql(type, raw, name, options), `(${raw} IS NULL)`);
+}
+
+function nativeValueSql(type: ValueType, raw: string, name: string, options: CoerceOptions): string {
+  const never = `NULL::${duckDbType(type)}`;
+  const isInteger = INTEGERS.test(name);
+  const isDouble = name === 'DOUBLE' || name === 'FLOAT';
+  const isDecimal = name.startsWith('DECIMAL(');
+  const text = `${raw}::VARCHAR`;
+  switch (type.kind) {
+    case 'int64':
+      if (isInteger) return `TRY_CAST(${raw} AS BIGINT)`;
+      if (isDouble) return integerOfDoubleSql(`${raw}::DOUBLE`);
+      return isDecimal ? coerceSql(type, text, options).value : never;
+    case 'float64':
+      if (isDouble) return finiteSql(`${raw}::DOUBLE`);
+      return isInteger || isDecimal ? `TRY_CAST(${text} AS DOUBLE)` : never;
+    case 'decimal':
+      if (isDouble) return decimalOfDoubleSql(name === 'FLOAT' ? `TRY_CAST(${text} AS DOUBLE)` : raw, type.scale);
+      return isInteger || isDecimal ? decimalSql(text, type.scale) : never;
+    case 'boolean':
+      if (name === 'BOOLEAN') return raw;
+      return isInteger ? `CASE ${raw} WHEN 1 THEN true WHEN 0 THEN false END` : never;
+    case 'timestamp': {
+      const zoned = ZONED_TIMES.test(name);
+      if (!zoned && !LOCAL_TIMES.test(name) && name !== 'DATE') return never;
+      const micros = zoned
+        ? `epoch_us(${raw})`
+        : resolveLocalSql(`epoch_us(TRY_CAST(${raw} AS TIMESTAMP))`, options.timezone, options.ambiguousTime);
+      const finite = `CASE WHEN isfinite(${raw}) THEN ${micros} END`;
+      return `list_transform([${finite}], lambda m: ${instantSql('m')})[1]`;
+    }
+    case 'date':
+      return name === 'DATE' ? dateSql(raw) : never;
+    case 'float64_vector':
+      return typeOfDuckDb(name)?.kind === 'float64_vector' ? vectorSql(`TRY_CAST(${raw} AS DOUBLE[])`, type.dimension) : never;
+    default:
+      return never;
+  }
+}
+
+function coerceJsonSql(type: ValueType, raw: string, options: CoerceOptions): CoerceSql {
+  const kind = `json_type(${raw})`;
+  const text = `(${raw} ->> '$')`;
+  const asText = coerceSql(type, text, options);
+  const isNull = `(${raw} IS NULL OR ${kind} = 'NULL')`;
+  const blank = `(${isNull} OR (${kind} = 'VARCHAR' AND ${asText.blank}))`;
+  const plainInteger = full(`${raw}::VARCHAR`, '-?[0-9]+');
+  const double = `TRY_CAST(${raw}::VARCHAR AS DOUBLE)`;
+  const number = ((): string | undefined => {
+    switch (type.kind) {
+      case 'int64':
+        return `CASE WHEN ${plainInteger} THEN TRY_CAST(${raw}::VARCHAR AS BIGINT) ELSE ${integerOfDoubleSql(double)} END`;
+      case 'float64':
+        return finiteSql(double);
+      case 'decimal':
+        return `CASE WHEN ${plainInteger} THEN ${decimalSql(`${raw}::VARCHAR`, type.scale)} ELSE ${decimalOfDoubleSql(double, type.scale)} END`;
+      case 'boolean':
+        return `CASE ${double} WHEN 1 THEN true WHEN 0 THEN false END`;
+      default:
+        return undefined;
+    }
+  })();
+  const other =
+    type.kind === 'boolean'
+      ? ` WHEN ${kind} = 'BOOLEAN' THEN ${text} = 'true'`
+      : type.kind === 'float64_vector'
+        ? ` WHEN ${kind} = 'ARRAY' AND len(json_extract(${raw}, '$[*]')) = len(list_filter(json_extract(${raw}, '$[*]'),` +
+          ` lambda e: json_type(e) IN ('BIGINT', 'UBIGINT', 'DOUBLE', 'HUGEINT'))) THEN ${vectorSql(`TRY_CAST(${raw} AS DOUBLE[])`, type.dimension)}`
+        : '';
+  const numeric = number === undefined ? '' : ` WHEN ${kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE', 'HUGEINT') THEN ${number}`;
+  return result(`CASE WHEN ${kind} = 'VARCHAR' THEN ${asText.value}${numeric}${other} END`, blank);
+}

@@ -1,0 +1,125 @@
+/**
+ * Local time of an IANA zone → instant, as a table that both readings share: TypeScript searches it, SQL gets
+ * it as a balanced CASE. So a pushed row and a file row agree whatever time zone data the SQL engine carries.
+ */
+import { type Instant, MICROS_PER_SECOND } from '../base/time.js';
+
+/** What to do with a local time that happens twice or never. */
+export type AmbiguousTime = 'refuse' | 'earlier' | 'later';
+
+/** From `from` (local microseconds) to the `from` of the next span. `small < large` in a gap or an overlap. */
+export interface ZoneSpan {
+  readonly from: number;
+  readonly kind: 'plain' | 'gap' | 'overlap';
+  /** Offsets east of UTC in microseconds; equal in a plain span. */
+  readonly small: number;
+  readonly large: number;
+}
+
+const WEEK_MS = 7 * 86_400_000;
+const FIRST_MS = Date.UTC(1684, 0, 1);
+const LAST_MS = Date.UTC(2256, 0, 1);
+
+const cache = new Map<string, readonly ZoneSpan[]>();
+
+const plain = (from: number, offset: number): ZoneSpan => ({ from, kind: 'plain', small: offset, large: offset });
+
+/** True for a name that the runtime's time zone data know. */
+export function isTimeZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en-US', { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** All spans of a zone over the years 1684 to 2255, in order. Throws RangeError for an unknown zone. */
+export function zoneSpans(zone: string): readonly ZoneSpan[] {
+  const known = cache.get(zone);
+  if (known) return known;
+  const spans = /^(UTC|Etc\/UTC|GMT|Etc\/GMT|Z)$/i.test(zone) ? [plain(-Infinity, 0)] : readSpans(zone);
+  cache.set(zone, spans);
+  return spans;
+}
+
+function readSpans(zone: string): readonly ZoneSpan[] {
+  const format = new Intl.DateTimeFormat('en-US', { timeZone: zone, timeZoneName: 'longOffset' });
+  const offsetAt = (ms: number): number => {
+    const match = /GMT(?:([+-])(\d{2}):(\d{2})(?::(\d{2}))?)?$/.exec(format.format(ms))!;
+    const seconds = (Number(match[2] ?? 0) * 60 + Number(match[3] ?? 0)) * 60 + Number(match[4] ?? 0);
+    return match[1] === '-' ? -seconds : seconds;
+  };
+  const spans: ZoneSpan[] = [];
+  let before = offsetAt(FIRST_MS);
+  spans.push(plain(-Infinity, before * MICROS_PER_SECOND));
+  let from = FIRST_MS;
+  while (from < LAST_MS) {
+    const to = Math.min(from + WEEK_MS, LAST_MS);
+    if (offsetAt(to) === before) {
+      from = to;
+      continue;
+    }
+    let low = from / 1000;
+    let high = to / 1000;
+    while (high - low > 1) {
+      const middle = Math.floor((low + high) / 2);
+      if (offsetAt(middle * 1000) === before) low = middle;
+      else high = middle;
+    }
+    const after = offsetAt(high * 1000);
+    const start = (high + Math.min(before, after)) * MICROS_PER_SECOND;
+    const end = (high + Math.max(before, after)) * MICROS_PER_SECOND;
+    const small = Math.min(before, after) * MICROS_PER_SECOND;
+    const large = Math.max(before, after) * MICROS_PER_SECOND;
+    spans.push({ from: start, kind: after > before ? 'gap' : 'overlap', small, large });
+    spans.push(plain(end, after * MICROS_PER_SECOND));
+    before = after;
+    from = high * 1000;
+  }
+  return spans.filter((span, index) => index === 0 || span.from > spans[index - 1]!.from);
+}
+
+function spanAt(spans: readonly ZoneSpan[], localMicros: number): ZoneSpan {
+  let low = 0;
+  let high = spans.length;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (spans[middle]!.from <= localMicros) low = middle;
+    else high = middle;
+  }
+  return spans[low]!;
+}
+
+export type Resolved = { readonly ok: true; readonly instant: Instant } | { readonly ok: false; readonly reason: 'gap' | 'overlap' };
+
+/** Offset that `span` takes under the policy; undefined: refused. The earlier instant has the larger offset. */
+const chosenOffset = (span: ZoneSpan, policy: AmbiguousTime): number | undefined =>
+  span.kind === 'plain' || policy === 'earlier' ? span.large : policy === 'later' ? span.small : undefined;
+
+/** The instant at which a clock on the wall of `zone` shows `localMicros`. */
+export function resolveLocal(localMicros: number, zone: string, policy: AmbiguousTime): Resolved {
+  const span = spanAt(zoneSpans(zone), localMicros);
+  const offset = chosenOffset(span, policy);
+  if (offset === undefined) return { ok: false, reason: span.kind === 'gap' ? 'gap' : 'overlap' };
+  return { ok: true, instant: localMicros - offset };
+}
+
+/** SQL BIGINT: the instant for the local microseconds that `localSql` gives; NULL where `resolveLocal` refuses. */
+export function resolveLocalSql(localSql: string, zone: string, policy: AmbiguousTime): string {
+  const leaves: { from: number; offset: number | undefined }[] = [];
+  for (const span of zoneSpans(zone)) {
+    const offset = chosenOffset(span, policy);
+    if (leaves.length === 0 || leaves.at(-1)!.offset !== offset) leaves.push({ from: span.from, offset });
+  }
+  const print = (low: number, high: number): string => {
+    if (high - low === 1) {
+      const { offset } = leaves[low]!;
+      return offset === undefined ? 'NULL' : `${offset}`;
+    }
+    const middle = (low + high) >> 1;
+    return `CASE WHEN l < ${leaves[middle]!.from} THEN ${print(low, middle)} ELSE ${print(middle, high)} END`;
+  };
+  if (leaves.length === 1) return leaves[0]!.offset === 0 ? localSql : `(${localSql} - (${leaves[0]!.offset}))`;
+  return `list_transform([${localSql}], lambda l: l - (${print(0, leaves.length)}))[1]`;
+}
