@@ -128,7 +128,8 @@ function decimalSql(text: string, scale: number): string {
   const fraction = scale === 0 ? '(\\.0*)?' : `(\\.[0-9]{0,${scale}}0*)?`;
   const tiny = scale === 0 ? '\\.0+' : `\\.([0-9]{1,${scale}}0*)`;
   // Zeros that say nothing are cut off before the cast, which has a limit on digits.
-  const plain = `regexp_replace(regexp_replace(${text}, '^([+-]?)0+([0-9])', '\\1\\2'), '^([^.]*\\.[0-9]{0,${scale}}).*$', '\\1')`;
+  const headed = `regexp_replace(regexp_replace(${text}, '^([+-]?)\\.', '\\10.'), '^([+-]?)0+([0-9])', '\\1\\2')`;
+  const plain = `regexp_replace(${headed}, '^([^.]*\\.[0-9]{0,${scale}}).*$', '\\1')`;
   return `CASE WHEN ${full(text, `[+-]?([0-9]+${fraction}|${tiny})`)} THEN TRY_CAST(${plain} AS DECIMAL(18,${scale})) END`;
 }
 
