@@ -1,0 +1,247 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  DuckDBConnection,
+  DuckDBDataChunk,
+  DuckDBInstance,
+  type DuckDBType,
+  type DuckDBValue,
+  BIGINT,
+  BOOLEAN,
+  DATE,
+  DOUBLE,
+  INTEGER,
+  TIMESTAMPTZ,
+  VARCHAR,
+} from '@duckdb/node-api';
+import duckdb from '@duckdb/node-bindings';
+import { MillraceError } from '../../core/base/error.js';
+import { type Column, ColumnBuffer, type ColumnChunk, readChunk } from './columns.js';
+import { duckDbError } from './errors.js';
+
+export interface DuckDbOptions {
+  /** Where to spill; made when it is missing, a folder of its own inside is removed at close. */
+  readonly temporaryDirectory: string;
+  readonly memoryLimitBytes?: number;
+  readonly threads?: number;
+}
+
+export type Parameters = readonly DuckDBValue[];
+
+/** One cell of `rows()`: BIGINT as number when safe, else bigint; timestamps as µs; dates as days. */
+export type Cell = null | number | bigint | string | boolean | readonly unknown[];
+
+export type WriteColumn =
+  | { readonly name: string; readonly type: 'BIGINT' | 'TIMESTAMPTZ'; readonly data: BigInt64Array | Float64Array; readonly valid?: Uint8Array | null }
+  | { readonly name: string; readonly type: 'DOUBLE'; readonly data: Float64Array; readonly valid?: Uint8Array | null }
+  | { readonly name: string; readonly type: 'INTEGER' | 'DATE'; readonly data: Int32Array; readonly valid?: Uint8Array | null }
+  | { readonly name: string; readonly type: 'BOOLEAN'; readonly data: Uint8Array; readonly valid?: Uint8Array | null }
+  | { readonly name: string; readonly type: 'VARCHAR'; readonly data: readonly (string | null)[]; readonly valid?: Uint8Array | null };
+
+/** One connection with its own temporary tables. Statements on one connection run one after another. */
+export interface DuckDbConnection {
+  /** Run statements for their effect. */
+  run(sql: string, parameters?: Parameters): Promise<void>;
+  /** All rows as plain objects. For small results. */
+  rows<Row = Record<string, Cell>>(sql: string, parameters?: Parameters): Promise<Row[]>;
+  /** Typed columns chunk by chunk (2048 rows). The arrays are valid until the next chunk: copy what you keep. */
+  stream(sql: string, onChunk: (chunk: ColumnChunk) => void | Promise<void>, parameters?: Parameters): Promise<void>;
+  /** The whole result as one typed array a column. */
+  columns(sql: string, parameters?: Parameters): Promise<readonly Column[]>;
+  /** Create (or replace) a temporary table from typed arrays. */
+  writeTable(table: string, columns: readonly WriteColumn[]): Promise<void>;
+  interrupt(): void;
+  close(): void;
+}
+
+export interface DuckDb extends DuckDbConnection {
+  connect(): Promise<DuckDbConnection>;
+}
+
+const TYPES: Readonly<Record<WriteColumn['type'], DuckDBType>> = {
+  BIGINT,
+  TIMESTAMPTZ,
+  DOUBLE,
+  INTEGER,
+  DATE,
+  BOOLEAN,
+  VARCHAR,
+};
+const CHUNK_ROWS = 2048;
+
+/** `name` as a quoted identifier, text as a literal. */
+export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+function cell(column: Column, index: number): Cell {
+  if (column.valid && column.valid[index] === 0) return null;
+  const value = column.data[index] as Cell;
+  if (column.type === 'BOOLEAN') return value === 1;
+  if (typeof value === 'bigint') {
+    const number = Number(value);
+    return Number.isSafeInteger(number) ? number : value;
+  }
+  return value;
+}
+
+function connection(inner: DuckDBConnection): DuckDbConnection {
+  const attempt = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw duckDbError(error);
+    }
+  };
+  const bind = (parameters: Parameters | undefined): DuckDBValue[] | undefined => parameters && [...parameters];
+  const stream: DuckDbConnection['stream'] = (sql, onChunk, parameters) =>
+    attempt(async () => {
+      const result = await inner.stream(sql, bind(parameters));
+      const names = result.deduplicatedColumnNames();
+      const types = result.columnTypes();
+      for (;;) {
+        const chunk = await result.fetchChunk();
+        if (!chunk || chunk.rowCount === 0) return;
+        const waiting = onChunk(readChunk(chunk.chunk, names, types));
+        if (waiting) await waiting;
+      }
+    });
+  return {
+    run: (sql, parameters) => attempt(async () => void (await inner.run(sql, bind(parameters)))),
+    rows: async <Row>(sql: string, parameters?: Parameters) => {
+      const out: Row[] = [];
+      await stream(
+        sql,
+        ({ rows, columns }) => {
+          for (let i = 0; i < rows; i++) {
+            out.push(Object.fromEntries(columns.map((column) => [column.name, cell(column, i)])) as Row);
+          }
+        },
+        parameters,
+      );
+      return out;
+    },
+    stream,
+    columns: (sql, parameters) =>
+      attempt(async () => {
+        const result = await inner.stream(sql, bind(parameters));
+        const names = result.deduplicatedColumnNames();
+        const types = result.columnTypes();
+        const buffers = names.map((name, index) => new ColumnBuffer(name, types[index]!));
+        for (;;) {
+          const chunk = await result.fetchChunk();
+          if (!chunk || chunk.rowCount === 0) break;
+          const { rows, columns } = readChunk(chunk.chunk, names, types);
+          for (const [index, buffer] of buffers.entries()) buffer.append(columns[index]!, rows);
+        }
+        return buffers.map((buffer) => buffer.finish());
+      }),
+    writeTable: (table, columns) => attempt(() => writeTable(inner, table, columns)),
+    interrupt: () => inner.interrupt(),
+    close: () => inner.closeSync(),
+  };
+}
+
+async function writeTable(inner: DuckDBConnection, table: string, columns: readonly WriteColumn[]): Promise<void> {
+  const list = columns.map((column) => `${quoteName(column.name)} ${column.type}`).join(', ');
+  await inner.run(`CREATE OR REPLACE TEMP TABLE ${quoteName(table)} (${list})`);
+  const appender = await inner.createAppender(table, 'main', 'temp');
+  const types = columns.map((column) => TYPES[column.type]);
+  const total = columns[0]?.data.length ?? 0;
+  for (let from = 0; from < total; from += CHUNK_ROWS) {
+    const rows = Math.min(CHUNK_ROWS, total - from);
+    const chunk = DuckDBDataChunk.create(types, rows);
+    for (const [index, column] of columns.entries()) writeVector(chunk, index, column, from, rows);
+    appender.appendDataChunk(chunk);
+  }
+  appender.closeSync();
+}
+
+function writeVector(chunk: DuckDBDataChunk, index: number, column: WriteColumn, from: number, rows: number): void {
+  const vector = duckdb.data_chunk_get_vector(chunk.chunk, index);
+  const { valid } = column;
+  let nulls: Uint8Array | null = null;
+  const setNull = (row: number): void => {
+    nulls ??= new Uint8Array(CHUNK_ROWS / 8).fill(255);
+    nulls[row >> 3]! &= ~(1 << (row & 7));
+  };
+  if (column.type === 'VARCHAR') {
+    for (let i = 0; i < rows; i++) {
+      const text = valid && valid[from + i] === 0 ? null : column.data[from + i]!;
+      if (text === null) setNull(i);
+      else duckdb.vector_assign_string_element(vector, i, text);
+    }
+  } else {
+    let data: BigInt64Array | Float64Array | Int32Array | Uint8Array = column.data.subarray(from, from + rows);
+    if ((column.type === 'BIGINT' || column.type === 'TIMESTAMPTZ') && data instanceof Float64Array) data = toBigInts(data);
+    duckdb.copy_data_to_vector(vector, 0, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+    if (valid) for (let i = 0; i < rows; i++) if (valid[from + i] === 0) setNull(i);
+  }
+  if (nulls) {
+    const bits: Uint8Array = nulls;
+    duckdb.vector_ensure_validity_writable(vector);
+    duckdb.copy_data_to_vector_validity(vector, 0, bits.buffer as ArrayBuffer, bits.byteOffset, bits.byteLength);
+  }
+}
+
+/** Safe integers in doubles to 64-bit integers without a BigInt for each. */
+function toBigInts(numbers: Float64Array): BigInt64Array {
+  const out = new BigInt64Array(numbers.length);
+  const words = new Int32Array(out.buffer);
+  for (let i = 0; i < numbers.length; i++) {
+    const high = Math.floor(numbers[i]! / 4_294_967_296);
+    words[2 * i] = (numbers[i]! - high * 4_294_967_296) | 0;
+    words[2 * i + 1] = high;
+  }
+  return out;
+}
+
+let instances = 0;
+
+/** An in-memory instance that spills to a folder of its own. UTC, insertion order kept, nothing loaded from outside. */
+export async function openDuckDb(options: DuckDbOptions): Promise<DuckDb> {
+  const spill = join(options.temporaryDirectory, `duckdb-${process.pid}-${++instances}`);
+  mkdirSync(spill, { recursive: true });
+  let instance: DuckDBInstance;
+  let first: DuckDBConnection;
+  try {
+    instance = await DuckDBInstance.create(':memory:', {
+      temp_directory: spill,
+      ...(options.memoryLimitBytes === undefined ? {} : { memory_limit: `${Math.floor(options.memoryLimitBytes / 1024)}KiB` }),
+      ...(options.threads === undefined ? {} : { threads: String(options.threads) }),
+      autoinstall_known_extensions: 'false',
+      autoload_known_extensions: 'false',
+    });
+    first = await instance.connect();
+    await first.run("SET TimeZone = 'UTC'");
+  } catch (error) {
+    rmSync(spill, { recursive: true, force: true });
+    throw duckDbError(error, 'Opening DuckDB');
+  }
+  const base = connection(first);
+  return {
+    ...base,
+    connect: async () => {
+      try {
+        const next = await instance.connect();
+        await next.run("SET TimeZone = 'UTC'");
+        return connection(next);
+      } catch (error) {
+        throw duckDbError(error);
+      }
+    },
+    close: () => {
+      base.close();
+      instance.closeSync();
+      rmSync(spill, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Throws when the signal has fired; returns a stop function that ends the link from signal to connection. */
+export function interruptible(target: DuckDbConnection, signal: AbortSignal | undefined): () => void {
+  if (!signal) return () => undefined;
+  if (signal.aborted) throw new MillraceError('INTERRUPTED', 'The work was interrupted');
+  const stop = (): void => target.interrupt();
+  signal.addEventListener('abort', stop);
+  return () => signal.removeEventListener('abort', stop);
+}

@@ -1,0 +1,136 @@
+import { closeSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { MillraceError } from '../../core/base/error.js';
+import { systemError } from './errors.js';
+
+/** Who writes to a project. */
+export interface LockHolder {
+  readonly pid: number;
+  /** Start of the process as the system counts it: tells a living holder from a new process with its pid. */
+  readonly started: string;
+  readonly command: string;
+}
+
+export interface Lock {
+  release(): void;
+}
+
+const held = new Map<string, number>();
+
+/** Field 22 of /proc/PID/stat (clock ticks since boot); empty where there is no such file. */
+function processStart(pid: number): string {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
+
+function isAlive(holder: LockHolder): boolean {
+  try {
+    process.kill(holder.pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
+  }
+  const started = processStart(holder.pid);
+  return started === '' || holder.started === '' || started === holder.started;
+}
+
+function readHolder(file: string): LockHolder | undefined {
+  try {
+    const value = JSON.parse(readFileSync(file, 'utf8')) as Partial<LockHolder>;
+    if (typeof value.pid === 'number') return { pid: value.pid, started: value.started ?? '', command: value.command ?? '' };
+  } catch {
+    // gone, or not written by a lock holder
+  }
+  return undefined;
+}
+
+/** The living process that writes to the project, or undefined. */
+export function lockHolder(file: string): LockHolder | undefined {
+  const holder = readHolder(file);
+  return holder && isAlive(holder) ? holder : undefined;
+}
+
+/**
+ * Takes the lock file or throws STORE_LOCKED naming the process that has it. The lock of a dead process is taken
+ * over. Within one process the lock is counted: the last release removes the file.
+ */
+export function acquireLock(file: string, command: string): Lock {
+  const count = held.get(file) ?? 0;
+  if (count === 0) take(file, command);
+  held.set(file, count + 1);
+  let released = false;
+  return {
+    release: () => {
+      if (released) return;
+      released = true;
+      const left = (held.get(file) ?? 1) - 1;
+      if (left > 0) {
+        held.set(file, left);
+      } else {
+        held.delete(file);
+        if (readHolder(file)?.pid === process.pid) rmSync(file, { force: true });
+      }
+    },
+  };
+}
+
+function take(file: string, command: string): void {
+  const mine: LockHolder = { pid: process.pid, started: processStart(process.pid), command };
+  const candidate = `${file}.${process.pid}`;
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(candidate, JSON.stringify(mine));
+  } catch (error) {
+    throw systemError(error, file);
+  }
+  try {
+    for (let attempt = 0; attempt < 20; attempt++) {
+      try {
+        linkSync(candidate, file);
+        return;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw systemError(error, file);
+      }
+      const holder = readHolder(file);
+      if (holder && isAlive(holder)) throw locked(file, holder);
+      takeAway(file, holder);
+    }
+    throw locked(file, readHolder(file));
+  } finally {
+    rmSync(candidate, { force: true });
+  }
+}
+
+/** Removes a stale lock under a guard file, so that two processes never remove each other's fresh lock. */
+function takeAway(file: string, stale: LockHolder | undefined): void {
+  const guard = `${file}.guard`;
+  try {
+    closeSync(openSync(guard, 'wx'));
+  } catch {
+    const age = statSync(guard, { throwIfNoEntry: false });
+    if (age && Date.now() - age.mtimeMs > 5_000) rmSync(guard, { force: true });
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    return;
+  }
+  try {
+    const now = readHolder(file);
+    if (now?.pid === stale?.pid && now?.started === stale?.started) rmSync(file, { force: true });
+  } finally {
+    rmSync(guard, { force: true });
+  }
+}
+
+const locked = (file: string, holder: LockHolder | undefined): MillraceError =>
+  new MillraceError(
+    'STORE_LOCKED',
+    holder
+      ? `Process ${holder.pid} (${holder.command || 'millrace'}) is working on this project`
+      : 'Another process is working on this project',
+    {
+      place: { file },
+      ...(holder ? { hint: `Wait for it, or stop it (kill ${holder.pid}), and try again.`, data: { ...holder } } : {}),
+    },
+  );

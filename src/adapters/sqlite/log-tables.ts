@@ -1,0 +1,38 @@
+import type { Migration } from './database.js';
+
+/** Tables of the record log: what is committed of each source, its files, its batches, the quarantine ledger. */
+export const LOG_MIGRATIONS: readonly Migration[] = [
+  {
+    name: 'log-1',
+    sql: `
+CREATE TABLE log_source (
+  source TEXT PRIMARY KEY, last_seq INTEGER NOT NULL, rows INTEGER NOT NULL, max_available_at INTEGER,
+  min_event_time INTEGER, max_event_time INTEGER, has_versions INTEGER NOT NULL
+) STRICT;
+CREATE TABLE log_segment (
+  source TEXT NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, rows INTEGER NOT NULL,
+  file TEXT NOT NULL, bytes INTEGER NOT NULL, columns TEXT NOT NULL, batch TEXT NOT NULL,
+  PRIMARY KEY (source, first_seq)
+) STRICT;
+CREATE TABLE log_batch (
+  batch TEXT PRIMARY KEY, source TEXT NOT NULL, kind TEXT NOT NULL, status TEXT NOT NULL, at INTEGER NOT NULL,
+  fingerprint TEXT NOT NULL, rows INTEGER NOT NULL, accepted INTEGER NOT NULL, quarantined INTEGER NOT NULL,
+  duplicates INTEGER NOT NULL, dropped INTEGER NOT NULL, corrections INTEGER NOT NULL,
+  last_seq INTEGER NOT NULL, files TEXT NOT NULL, reason TEXT, warnings TEXT NOT NULL, reasons TEXT NOT NULL,
+  profile TEXT NOT NULL
+) STRICT;
+CREATE INDEX log_batch_by_source ON log_batch (source, at);
+CREATE TABLE log_file (
+  source TEXT NOT NULL, sha256 TEXT NOT NULL, fingerprint TEXT NOT NULL, path TEXT NOT NULL, rows INTEGER NOT NULL,
+  batch TEXT NOT NULL,
+  PRIMARY KEY (source, sha256, fingerprint)
+) STRICT;
+CREATE TABLE quarantine (
+  id INTEGER PRIMARY KEY, source TEXT NOT NULL, batch TEXT NOT NULL, file TEXT, line INTEGER NOT NULL,
+  row TEXT NOT NULL, reasons TEXT NOT NULL, status TEXT NOT NULL, at INTEGER NOT NULL, digest TEXT NOT NULL,
+  UNIQUE (source, digest)
+) STRICT;
+CREATE INDEX quarantine_by_status ON quarantine (source, status, id);
+`,
+  },
+];
