@@ -1,0 +1,146 @@
+import type { DatabaseSync } from '@photostructure/sqlite';
+import type { AliasChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
+
+/** Tables of the registry; the record log keeps its own beside them in the same file. */
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS version (
+  kind TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, key TEXT NOT NULL,
+  folder TEXT NOT NULL, manifest TEXT NOT NULL, created_at INTEGER NOT NULL,
+  PRIMARY KEY (kind, name, version), UNIQUE (kind, name, key)
+) STRICT;
+CREATE TABLE IF NOT EXISTS alias_change (
+  id INTEGER PRIMARY KEY, model TEXT NOT NULL, alias TEXT NOT NULL, version INTEGER NOT NULL, previous INTEGER,
+  at INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS alias_change_by_name ON alias_change (model, alias, id);
+CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS run (
+  id INTEGER PRIMARY KEY, command TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER,
+  status TEXT NOT NULL, summary TEXT NOT NULL
+) STRICT;
+`;
+
+type Row = Record<string, unknown>;
+
+const toVersion = (row: Row): VersionRecord => ({
+  kind: row['kind'] as VersionRecord['kind'],
+  name: row['name'] as string,
+  version: Number(row['version']),
+  key: row['key'] as string,
+  folder: row['folder'] as string,
+  manifest: JSON.parse(row['manifest'] as string),
+  createdAt: Number(row['created_at']),
+});
+
+const toAlias = (row: Row): AliasChange => ({
+  model: row['model'] as string,
+  alias: row['alias'] as string,
+  version: Number(row['version']),
+  previous: row['previous'] === null ? null : Number(row['previous']),
+  at: Number(row['at']),
+  actor: row['actor'] as string,
+  reason: row['reason'] as string,
+});
+
+const toRun = (row: Row): RunRecord => ({
+  id: Number(row['id']),
+  command: row['command'] as string,
+  startedAt: Number(row['started_at']),
+  endedAt: row['ended_at'] === null ? null : Number(row['ended_at']),
+  status: row['status'] as RunRecord['status'],
+  summary: JSON.parse(row['summary'] as string),
+});
+
+export function createRegistry(db: DatabaseSync): Registry {
+  db.exec(SCHEMA);
+  const all = (sql: string, ...args: (string | number | null)[]): Row[] => db.prepare(sql).all(...args) as Row[];
+  const first = (sql: string, ...args: (string | number | null)[]): Row | undefined => all(sql, ...args)[0];
+  /** One write transaction: readers and other writers see all of it or nothing. */
+  const transact = <T>(work: () => T): T => {
+    db.exec('BEGIN IMMEDIATE');
+    try {
+      const result = work();
+      db.exec('COMMIT');
+      return result;
+    } catch (error) {
+      db.exec('ROLLBACK');
+      throw error;
+    }
+  };
+  const byKey: Registry['byKey'] = (kind, name, key) => {
+    const row = first('SELECT * FROM version WHERE kind = ? AND name = ? AND key = ?', kind, name, key);
+    return row && toVersion(row);
+  };
+  const alias: Registry['alias'] = (model, name) => {
+    const row = first('SELECT version FROM alias_change WHERE model = ? AND alias = ? ORDER BY id DESC LIMIT 1', model, name);
+    return row && Number(row['version']);
+  };
+
+  return {
+    addVersion: (record) =>
+      transact(() => {
+        const present = byKey(record.kind, record.name, record.key);
+        if (present) return present;
+        const last = first('SELECT max(version) AS v FROM version WHERE kind = ? AND name = ?', record.kind, record.name);
+        const version = Number(last?.['v'] ?? 0) + 1;
+        db.prepare('INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?)').run(
+          record.kind,
+          record.name,
+          version,
+          record.key,
+          record.folder,
+          JSON.stringify(record.manifest),
+          record.createdAt,
+        );
+        return { ...record, version };
+      }),
+    versions: (kind, name) =>
+      (name === undefined
+        ? all('SELECT * FROM version WHERE kind = ? ORDER BY name, version', kind)
+        : all('SELECT * FROM version WHERE kind = ? AND name = ? ORDER BY version', kind, name)
+      ).map(toVersion),
+    version: (kind, name, version) => {
+      const row =
+        version === undefined
+          ? first('SELECT * FROM version WHERE kind = ? AND name = ? ORDER BY version DESC LIMIT 1', kind, name)
+          : first('SELECT * FROM version WHERE kind = ? AND name = ? AND version = ?', kind, name, version);
+      return row && toVersion(row);
+    },
+    byKey,
+    setAlias: (change) =>
+      transact(() => {
+        const previous = alias(change.model, change.alias) ?? null;
+        db.prepare(
+          'INSERT INTO alias_change (model, alias, version, previous, at, actor, reason) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        ).run(change.model, change.alias, change.version, previous, change.at, change.actor, change.reason);
+        return { ...change, previous };
+      }),
+    alias,
+    aliasHistory: (model) =>
+      (model === undefined
+        ? all('SELECT * FROM alias_change ORDER BY id')
+        : all('SELECT * FROM alias_change WHERE model = ? ORDER BY id', model)
+      ).map(toAlias),
+    getFact: (name) => {
+      const row = first('SELECT value FROM fact WHERE name = ?', name);
+      return row === undefined ? undefined : JSON.parse(row['value'] as string);
+    },
+    setFact: (name, value) => {
+      db.prepare('INSERT INTO fact VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value').run(
+        name,
+        JSON.stringify(value),
+      );
+    },
+    startRun: (command, at) =>
+      Number(
+        db
+          .prepare("INSERT INTO run (command, started_at, status, summary) VALUES (?, ?, 'running', '{}')")
+          .run(command, at).lastInsertRowid,
+      ),
+    endRun: (id, status, at, summary) => {
+      db.prepare('UPDATE run SET status = ?, ended_at = ?, summary = ? WHERE id = ?').run(status, at, JSON.stringify(summary), id);
+    },
+    runs: (limit) => all('SELECT * FROM run ORDER BY id DESC LIMIT ?', limit).map(toRun),
+    close: () => db.close(),
+  };
+}

@@ -1,0 +1,141 @@
+/**
+ * What must be read to answer a list of features: the base features, grouped by (source, join keys) so that a group
+ * is one scan offline and one key space online, and the derived ones in the order in which they can be computed.
+ * Offline and online finish every value through `finishBase` and `deriveRow`: one code, one value.
+ */
+import { MillraceError } from '../base/error.js';
+import type { Instant } from '../base/time.js';
+import type { Definitions, Feature, JoinKey, Source } from '../define/types.js';
+import { compileJsRow, type Expression } from '../expression/index.js';
+import type { Value, ValueType } from '../schema/types.js';
+import type { Status } from './types.js';
+
+export interface FeatureGroup {
+  /** `source(key,key)`. */
+  readonly id: string;
+  readonly source: Source;
+  readonly joinKeys: readonly JoinKey[];
+  /** Fields of the source that hold the join keys, in key order. */
+  readonly keyFields: readonly string[];
+  readonly features: readonly Feature[];
+}
+
+export interface FeaturePlan {
+  /** What was asked for, in order. */
+  readonly outputs: readonly Feature[];
+  /** Outputs and all they depend on, in dependency order. */
+  readonly closure: readonly Feature[];
+  readonly groups: readonly FeatureGroup[];
+  readonly derived: readonly DerivedFeature[];
+  /** Union over the closure, in first-use order. */
+  readonly joinKeys: readonly JoinKey[];
+  readonly requestFields: readonly { readonly name: string; readonly type: ValueType }[];
+}
+
+export interface DerivedFeature {
+  readonly feature: Feature;
+  readonly compute: (slots: Readonly<Record<string, Value>>) => Value;
+}
+
+/** Names or sets, expanded to features; unknown names are one error that names the nearest. */
+export function expandFeatures(definitions: Definitions, names: readonly string[]): readonly Feature[] {
+  const expanded = names.flatMap((name) => definitions.featureSets.get(name)?.features ?? [name]);
+  return [...new Set(expanded)].map((name) => {
+    const feature = definitions.features.get(name);
+    if (!feature) throw new MillraceError('UNKNOWN_NAME', `there is no feature or feature set named "${name}"`, { data: { name } });
+    return feature;
+  });
+}
+
+export function planFeatures(definitions: Definitions, outputs: readonly Feature[]): FeaturePlan {
+  const closure: Feature[] = [];
+  const seen = new Set<string>();
+  const visit = (feature: Feature): void => {
+    if (seen.has(feature.name)) return;
+    seen.add(feature.name);
+    for (const name of feature.dependsOn) visit(definitions.features.get(name)!);
+    closure.push(feature);
+  };
+  for (const feature of outputs) visit(feature);
+
+  const keyTypes = new Map<string, JoinKey>();
+  for (const entity of definitions.entities.values()) for (const key of entity.joinKeys) keyTypes.set(key.name, key);
+  const groups = new Map<string, { source: Source; joinKeys: JoinKey[]; keyFields: string[]; features: Feature[] }>();
+  const derived: DerivedFeature[] = [];
+  for (const feature of closure) {
+    const computation = feature.computation;
+    if (computation.kind === 'aggregation' || computation.kind === 'lookup') {
+      const id = `${computation.source}(${feature.joinKeys.join(',')})`;
+      const source = definitions.sources.get(computation.source)!;
+      let group = groups.get(id);
+      if (!group) {
+        const joinKeys = feature.joinKeys.map((name) => keyTypes.get(name)!);
+        group = { source, joinKeys, keyFields: feature.joinKeys.map((key) => source.keys[key] ?? key), features: [] };
+        groups.set(id, group);
+      }
+      group.features.push(feature);
+    } else if (computation.kind === 'expression') {
+      derived.push({ feature, compute: compileJsRow(computation.expression) });
+    } else derived.push({ feature, compute: computation.compute });
+  }
+  const joinKeys = [...new Set(closure.flatMap((feature) => feature.joinKeys))].map((name) => keyTypes.get(name)!);
+  const requestFields = new Map<string, ValueType>();
+  for (const feature of closure) for (const field of feature.requestFields) requestFields.set(field.name, field.type);
+  return {
+    outputs,
+    closure,
+    groups: [...groups].map(([id, group]) => ({ id, ...group })),
+    derived,
+    joinKeys,
+    requestFields: [...requestFields].map(([name, type]) => ({ name, type })),
+  };
+}
+
+/** The type a base feature's engine value has before it is widened to the feature's declared type. */
+export interface Finished {
+  readonly value: Value;
+  readonly status: Status;
+}
+
+/** Widens and applies the default: the last step of every base value on every path. */
+export function finishBase(feature: Feature, computed: ValueType, value: Value, status: Status): Finished {
+  if (value === null)
+    return feature.default === undefined || status === 'error'
+      ? { value: null, status: status === 'ok' ? 'ok' : status }
+      : status === 'ok'
+        ? { value: null, status }
+        : { value: feature.default, status: 'defaulted' };
+  return { value: widen(value, computed, feature.valueType), status };
+}
+
+/** int64 and decimal to float64; everything else is as it is. Division by a power of ten ≤ 1e15 rounds correctly. */
+export function widen(value: Value, from: ValueType, to: ValueType): Value {
+  if (to.kind !== 'float64' || (from.kind !== 'decimal' && from.kind !== 'int64')) return value;
+  const scale = from.kind === 'decimal' ? from.scale : 0;
+  return typeof value === 'bigint' ? Number(`${value}e-${scale}`) : (value as number) / 10 ** scale;
+}
+
+/** Computes the derived features of one row into `slots`, which holds base values, keys, request fields and as_of. */
+export function deriveRow(plan: FeaturePlan, slots: Record<string, Value>, statuses: Record<string, Status>, at: Instant): void {
+  slots['as_of'] = at;
+  for (const { feature, compute } of plan.derived) {
+    let value: Value;
+    try {
+      value = compute(slots) ?? null;
+    } catch {
+      slots[feature.name] = null;
+      statuses[feature.name] = 'error';
+      continue;
+    }
+    if (typeof value === 'number') value = Number.isFinite(value) ? value + 0 : null;
+    const kind = feature.computation.kind;
+    const from = kind === 'expression' ? (feature.computation as { expression: Expression }).expression.type : feature.valueType;
+    if (value === null && feature.default !== undefined) {
+      slots[feature.name] = feature.default;
+      statuses[feature.name] = 'defaulted';
+    } else {
+      slots[feature.name] = value === null ? null : widen(value, from, feature.valueType);
+      statuses[feature.name] = value === null ? 'empty' : 'ok';
+    }
+  }
+}

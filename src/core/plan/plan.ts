@@ -1,0 +1,151 @@
+/**
+ * Deciding is a pure function: definitions and a snapshot of the world → a frozen list of steps. `plan` prints it,
+ * `apply` performs it, tests assert on it.
+ */
+import { MillraceError } from '../base/error.js';
+import { nearest } from '../base/nearest.js';
+import type { Definitions } from '../define/types.js';
+
+export type AssetKind = 'source' | 'online' | 'dataset' | 'model' | 'service' | 'monitor';
+
+export interface Asset {
+  /** `source.purchases`, `model.flight_late`, `online.store`. */
+  readonly id: string;
+  readonly kind: AssetKind;
+  readonly name: string;
+  readonly parents: readonly string[];
+}
+
+export type Action = 'ingest' | 'transform' | 'materialize' | 'build' | 'train' | 'backtest' | 'monitor';
+
+/** What is known of an asset now. */
+export interface AssetState {
+  /** Why it must be recomputed whatever its parents do; null when its own inputs are unchanged. */
+  readonly stale: string | null;
+  /** Files to ingest (sources). */
+  readonly files?: readonly string[];
+  readonly bytes?: number;
+}
+
+export interface Snapshot {
+  readonly assets: ReadonlyMap<string, AssetState>;
+}
+
+export interface Step {
+  readonly asset: string;
+  readonly kind: AssetKind;
+  readonly name: string;
+  readonly action: Action;
+  /** `stale`: will be recomputed. `follows`: recomputed when a parent's content really changes. */
+  readonly certainty: 'stale' | 'follows';
+  readonly reason: string;
+  readonly files: readonly string[];
+  readonly bytes: number;
+}
+
+export interface Plan {
+  readonly steps: readonly Step[];
+  /** Assets that need nothing. */
+  readonly fresh: readonly string[];
+}
+
+const ONLINE = 'online.store';
+
+/** Every asset with its parents, parents first. */
+export function assetGraph(definitions: Definitions): readonly Asset[] {
+  const assets: Asset[] = [];
+  const seen = new Set<string>();
+  const add = (kind: AssetKind, name: string, parents: readonly string[]): void => {
+    assets.push({ id: `${kind}.${name}`, kind, name, parents: [...new Set(parents)].sort() });
+  };
+  const addSource = (name: string): void => {
+    if (seen.has(name)) return;
+    seen.add(name);
+    const read = definitions.sources.get(name)!.read;
+    const parents = read.kind === 'transform' ? read.parents : [];
+    for (const parent of parents) addSource(parent);
+    add('source', name, parents.map((parent) => `source.${parent}`));
+  };
+  for (const name of definitions.sources.keys()) addSource(name);
+
+  const sourcesOf = (features: Iterable<string>): string[] => {
+    const found = new Set<string>();
+    const visit = (name: string): void => {
+      const feature = definitions.features.get(name);
+      if (!feature) return;
+      const computation = feature.computation;
+      if (computation.kind === 'aggregation' || computation.kind === 'lookup') found.add(`source.${computation.source}`);
+      for (const dependency of feature.dependsOn) visit(dependency);
+    };
+    for (const name of features) visit(name);
+    return [...found];
+  };
+  if (definitions.features.size > 0) add('online', 'store', sourcesOf(definitions.features.keys()));
+  for (const dataset of definitions.datasets.values())
+    add('dataset', dataset.name, [
+      ...sourcesOf(dataset.features),
+      ...(dataset.observations.from.kind === 'source' ? [`source.${dataset.observations.from.source}`] : []),
+      ...(dataset.label === null ? [] : [`source.${definitions.labels.get(dataset.label)!.source}`]),
+    ]);
+  for (const model of definitions.models.values()) add('model', model.name, [`dataset.${model.dataset}`]);
+  for (const service of definitions.services.values()) add('service', service.name, [`model.${service.model}`, ONLINE]);
+  for (const monitor of definitions.monitors.values()) add('monitor', monitor.name, [`service.${monitor.service}`]);
+  return assets;
+}
+
+/** The assets asked for (bare names or ids) and all their parents. Nothing asked for is everything. */
+export function selectAssets(assets: readonly Asset[], names: readonly string[]): readonly Asset[] {
+  if (names.length === 0) return assets;
+  const byId = new Map(assets.map((asset) => [asset.id, asset]));
+  const wanted = new Set<string>();
+  const want = (id: string): void => {
+    if (wanted.has(id)) return;
+    wanted.add(id);
+    for (const parent of byId.get(id)?.parents ?? []) want(parent);
+  };
+  for (const name of names) {
+    const found = assets.filter((asset) => asset.id === name || asset.name === name);
+    if (found.length === 0) {
+      const near = nearest(name, assets.flatMap((asset) => [asset.id, asset.name]));
+      throw new MillraceError('UNKNOWN_NAME', `there is no asset named "${name}"`, { hint: near ? `Did you mean "${near}"?` : 'See `millrace plan`.' });
+    }
+    for (const asset of found) want(asset.id);
+  }
+  return assets.filter((asset) => wanted.has(asset.id));
+}
+
+const ACTIONS: Readonly<Record<AssetKind, Action>> = {
+  source: 'ingest',
+  online: 'materialize',
+  dataset: 'build',
+  model: 'train',
+  service: 'backtest',
+  monitor: 'monitor',
+};
+
+export function planRun(definitions: Definitions, snapshot: Snapshot, names: readonly string[] = []): Plan {
+  const steps: Step[] = [];
+  const fresh: string[] = [];
+  const planned = new Set<string>();
+  for (const asset of selectAssets(assetGraph(definitions), names)) {
+    const state = snapshot.assets.get(asset.id) ?? { stale: 'nothing is known of it' };
+    const moved = asset.parents.filter((parent) => planned.has(parent));
+    if (state.stale === null && moved.length === 0) {
+      fresh.push(asset.id);
+      continue;
+    }
+    planned.add(asset.id);
+    const transform = asset.kind === 'source' && definitions.sources.get(asset.name)!.read.kind === 'transform';
+    steps.push({
+      asset: asset.id,
+      kind: asset.kind,
+      name: asset.name,
+      action: transform ? 'transform' : ACTIONS[asset.kind],
+      certainty: state.stale === null ? 'follows' : 'stale',
+      reason: state.stale ?? `${moved.join(', ')} may change`,
+      files: state.files ?? [],
+      bytes: state.bytes ?? 0,
+    });
+  }
+  return { steps, fresh };
+}

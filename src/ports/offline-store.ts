@@ -1,0 +1,87 @@
+/** The engine that scans the log: observations in, columns out. DuckDB today; the same plan is one statement on Spark. */
+import type { Instant } from '../core/base/time.js';
+import type { JoinKey, Source } from '../core/define/types.js';
+import type { Column, RecordColumns } from '../core/engine/types.js';
+import type { Expression } from '../core/expression/index.js';
+import type { ValueType } from '../core/schema/types.js';
+
+/** Observation rows held by the engine, numbered 0..rows-1 in input order. */
+export interface ObservationTable {
+  readonly id: string;
+  readonly rows: number;
+  /** Every column as it came, in order. */
+  readonly columns: readonly { readonly name: string; readonly type: ValueType }[];
+  readonly at: Float64Array;
+}
+
+export interface EntityCodes {
+  readonly id: string;
+  readonly entities: number;
+  /** One for each observation; -1 where a key is null. */
+  readonly codes: Int32Array;
+}
+
+export interface RecordScan {
+  readonly source: Source;
+  /** Nothing with seq beyond this is read. */
+  readonly horizonSeq: number;
+  readonly entities: EntityCodes;
+  /** Fields of the source that hold the join keys, in key order. */
+  readonly keyFields: readonly string[];
+  readonly fields: readonly string[];
+  /** Predicates by canonical text; true 1, false 0, null 2. */
+  readonly predicates: ReadonlyMap<string, Expression>;
+  /** Only records whose event_time is within these bounds can matter (inclusive); null: all. */
+  readonly eventTimes: { readonly min: Instant | null; readonly max: Instant | null };
+  readonly knowledge: 'as_of' | 'hindsight';
+}
+
+export interface OutcomeColumns {
+  /** The label's value, by observation; null where there is no outcome record. */
+  readonly value: Column;
+  readonly found: Uint8Array;
+  readonly eventTime: Float64Array;
+  readonly availableAt: Float64Array;
+}
+
+export type OutputFormat = 'csv' | 'parquet';
+
+export interface OfflineStore {
+  observationsFromFile(
+    file: string,
+    options: { readonly time: string; readonly timezone: string; readonly types: ReadonlyMap<string, ValueType> },
+  ): Promise<ObservationTable>;
+  /** The known records of a source at a horizon, each an observation, ordered by (time, seq). */
+  observationsFromSource(
+    source: Source,
+    horizonSeq: number,
+    options: { readonly time: string; readonly where: Expression | null },
+  ): Promise<ObservationTable>;
+  /** Dense codes of the observations' keys. Keys are compared exactly, as the types declare. */
+  entities(table: ObservationTable, keys: readonly JoinKey[]): Promise<EntityCodes>;
+  records(scan: RecordScan): Promise<RecordColumns>;
+  /** A column of the observations in JavaScript's reading of `type`. */
+  column(table: ObservationTable, name: string, type: ValueType): Promise<Column>;
+  /** The record of `source` with each observation's record key, known at the horizon, and an expression over it. */
+  outcomes(
+    table: ObservationTable,
+    source: Source,
+    horizonSeq: number,
+    expression: Expression | null,
+  ): Promise<OutcomeColumns>;
+  /** The greatest available_at appended up to a position: the instant to which the source is known. Null: no record. */
+  knownThrough(source: Source, horizonSeq: number): Promise<Instant | null>;
+  /** Columns of a Parquet file that `write` made, read back in JavaScript's reading of the given types. */
+  readColumns(
+    file: string,
+    columns: readonly { readonly name: string; readonly type: ValueType }[],
+  ): Promise<ReadonlyMap<string, Column>>;
+  /** Observation columns and added ones, in row order, to a file. Bytes are the same for the same content. */
+  write(
+    table: ObservationTable,
+    added: readonly { readonly name: string; readonly column: Column }[],
+    out: { readonly file: string; readonly format: OutputFormat; readonly only?: readonly string[]; readonly rows?: Uint8Array },
+  ): Promise<{ readonly rows: number; readonly bytes: number }>;
+  release(id: ObservationTable | EntityCodes): Promise<void>;
+  close(): Promise<void>;
+}

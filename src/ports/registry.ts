@@ -1,0 +1,51 @@
+/** What the project remembers of datasets, models and runs. Every change has a time, and aliases keep their history. */
+import type { Instant } from '../core/base/time.js';
+
+export interface VersionRecord {
+  readonly kind: 'dataset' | 'model';
+  readonly name: string;
+  readonly version: number;
+  /** The cache key: equal keys mean nothing needs to be computed again. */
+  readonly key: string;
+  /** Folder with the artefacts, absolute. */
+  readonly folder: string;
+  readonly manifest: Readonly<Record<string, unknown>>;
+  readonly createdAt: Instant;
+}
+
+export interface AliasChange {
+  readonly model: string;
+  readonly alias: string;
+  readonly version: number;
+  readonly previous: number | null;
+  readonly at: Instant;
+  readonly actor: string;
+  readonly reason: string;
+}
+
+export interface RunRecord {
+  readonly id: number;
+  readonly command: string;
+  readonly startedAt: Instant;
+  readonly endedAt: Instant | null;
+  readonly status: 'running' | 'done' | 'failed' | 'interrupted';
+  readonly summary: Readonly<Record<string, unknown>>;
+}
+
+export interface Registry {
+  /** Takes the next version number of the name; the same key returns the version that has it. */
+  addVersion(record: Omit<VersionRecord, 'version'>): VersionRecord;
+  versions(kind: VersionRecord['kind'], name?: string): readonly VersionRecord[];
+  version(kind: VersionRecord['kind'], name: string, version?: number): VersionRecord | undefined;
+  byKey(kind: VersionRecord['kind'], name: string, key: string): VersionRecord | undefined;
+  setAlias(change: Omit<AliasChange, 'previous'>): AliasChange;
+  alias(model: string, alias: string): number | undefined;
+  aliasHistory(model?: string): readonly AliasChange[];
+  /** Small facts by name: materialised groups, transform states, verdicts. */
+  getFact(name: string): unknown;
+  setFact(name: string, value: unknown): void;
+  startRun(command: string, at: Instant): number;
+  endRun(id: number, status: RunRecord['status'], at: Instant, summary: Readonly<Record<string, unknown>>): void;
+  runs(limit: number): readonly RunRecord[];
+  close(): void;
+}

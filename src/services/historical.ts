@@ -1,0 +1,197 @@
+/** Point-in-time values of features for any table of observations: scan, sweep, derive. */
+import { MillraceError } from '../core/base/error.js';
+import type { Definitions, Feature } from '../core/define/types.js';
+import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
+import { deriveRow, expandFeatures, type FeatureGroup, type FeaturePlan, finishBase, planFeatures } from '../core/engine/feature-plan.js';
+import { sweep } from '../core/engine/sweep.js';
+import { sweepFeature, sweepLookup } from '../core/engine/sweep-plan.js';
+import { type Column, STATUS, STATUS_NAMES, type Status } from '../core/engine/types.js';
+import type { Expression } from '../core/expression/index.js';
+import type { Value, ValueType } from '../core/schema/types.js';
+import type { ObservationTable, OfflineStore, OutputFormat } from '../ports/offline-store.js';
+import type { Project } from './project.js';
+
+export interface FeatureColumn {
+  readonly feature: Feature;
+  readonly column: Column;
+  /** STATUS codes by observation. */
+  readonly status: Uint8Array;
+}
+
+export interface ComputeOptions {
+  /** Log position of every source beyond which nothing is read. */
+  readonly horizons: ReadonlyMap<string, number>;
+  readonly knowledge: 'as_of' | 'hindsight';
+}
+
+/** The fields that a group's features read, and its predicates by canonical text. */
+export function groupReads(group: FeatureGroup): { fields: string[]; predicates: Map<string, Expression> } {
+  const fields = new Set<string>();
+  const predicates = new Map<string, Expression>();
+  for (const { computation } of group.features) {
+    if (computation.kind === 'lookup') fields.add(computation.field);
+    if (computation.kind !== 'aggregation') continue;
+    if (computation.field !== null) fields.add(computation.field);
+    if (computation.arguments.by !== undefined) fields.add(computation.arguments.by);
+    if (computation.groupBy !== null) fields.add(computation.groupBy);
+    for (const expression of [computation.where, computation.ratioWhere]) if (expression) predicates.set(expression.canonical, expression);
+  }
+  return { fields: [...fields], predicates };
+}
+
+async function baseColumns(
+  store: OfflineStore,
+  table: ObservationTable,
+  group: FeatureGroup,
+  options: ComputeOptions,
+): Promise<FeatureColumn[]> {
+  const entities = await store.entities(table, group.joinKeys);
+  const reads = groupReads(group);
+  // `never_seen` needs to know of records older than any window, so an unbounded scan is only narrowed to the keys.
+  const records = await store.records({
+    source: group.source,
+    horizonSeq: options.horizons.get(group.source.name) ?? 0,
+    entities,
+    keyFields: group.keyFields,
+    fields: reads.fields,
+    predicates: reads.predicates,
+    eventTimes: { min: null, max: null },
+    knowledge: options.knowledge,
+  });
+  const knowledge = options.knowledge === 'hindsight' ? new Float64Array(table.rows).fill(Number.POSITIVE_INFINITY) : null;
+  const swept = sweep({
+    entities: entities.entities,
+    records,
+    observations: { rows: table.rows, entity: entities.codes, at: table.at, knowledge },
+    features: group.features.flatMap((feature) => sweepFeature(feature, group.source) ?? []),
+    lookups: group.features.flatMap((feature) => sweepLookup(feature, group.source) ?? []),
+  });
+  await store.release(entities);
+  const byName = new Map(swept.map((item) => [item.name, item]));
+  return group.features.map((feature) => {
+    const { column, status } = byName.get(feature.name)!;
+    return finishColumn(feature, column, status);
+  });
+}
+
+/** Widening and defaults over a column, by the same `finishBase` that serving calls for one value. */
+function finishColumn(feature: Feature, column: Column, status: Uint8Array): FeatureColumn {
+  const untouched = feature.default === undefined && column.type.kind === feature.valueType.kind;
+  if (untouched) return { feature, column: { ...column, type: feature.valueType } as Column, status };
+  const builder = new ColumnBuilder(feature.valueType, status.length);
+  const codes = new Uint8Array(status.length);
+  for (let i = 0; i < status.length; i++) {
+    const finished = finishBase(feature, column.type, columnValue(column, i), STATUS_NAMES[status[i]!]!);
+    builder.set(i, finished.value);
+    codes[i] = STATUS[finished.status];
+  }
+  return { feature, column: builder.finish(), status: codes };
+}
+
+export async function computeFeatures(
+  store: OfflineStore,
+  table: ObservationTable,
+  plan: FeaturePlan,
+  options: ComputeOptions,
+): Promise<readonly FeatureColumn[]> {
+  const computed = new Map<string, FeatureColumn>();
+  for (const group of plan.groups) for (const item of await baseColumns(store, table, group, options)) computed.set(item.feature.name, item);
+
+  if (plan.derived.length > 0) {
+    const inputs: { slot: string; column: Column }[] = [...computed.values()].map((item) => ({ slot: item.feature.name, column: item.column }));
+    for (const key of plan.joinKeys) inputs.push({ slot: key.name, column: await store.column(table, key.name, key.type) });
+    for (const field of plan.requestFields)
+      inputs.push({ slot: `request.${field.name}`, column: await store.column(table, field.name, field.type) });
+    const builders = plan.derived.map(({ feature }) => new ColumnBuilder(feature.valueType, table.rows));
+    const status = plan.derived.map(() => new Uint8Array(table.rows));
+    const slots: Record<string, Value> = {};
+    const statuses: Record<string, Status> = {};
+    for (let row = 0; row < table.rows; row++) {
+      for (const { slot, column } of inputs) slots[slot] = columnValue(column, row);
+      deriveRow(plan, slots, statuses, table.at[row]!);
+      for (const [i, { feature }] of plan.derived.entries()) {
+        builders[i]!.set(row, slots[feature.name]!);
+        status[i]![row] = STATUS[statuses[feature.name]!];
+      }
+    }
+    for (const [i, { feature }] of plan.derived.entries())
+      computed.set(feature.name, { feature, column: builders[i]!.finish(), status: status[i]! });
+  }
+  return plan.outputs.map((feature) => computed.get(feature.name)!);
+}
+
+/** Every source's last committed position: what a build reads up to, unless told otherwise. */
+export async function currentHorizons(project: Project, sources?: Iterable<string>): Promise<Map<string, number>> {
+  const log = await project.log();
+  const horizons = new Map<string, number>();
+  for (const name of sources ?? project.definitions.sources.keys())
+    horizons.set(name, (await log.state(project.definitions.sources.get(name)!)).lastSeq);
+  return horizons;
+}
+
+export function outputFormat(file: string): OutputFormat {
+  if (/\.parquet$/i.test(file)) return 'parquet';
+  if (/\.csv$/i.test(file)) return 'csv';
+  throw new MillraceError('FORMAT_UNKNOWN', `cannot tell what to write from the name "${file}"`, {
+    place: { file },
+    hint: 'End it in .csv or .parquet.',
+  });
+}
+
+/** Declared types of the columns an observations file may carry: join keys and request fields. */
+export function observationTypes(plan: FeaturePlan): Map<string, ValueType> {
+  return new Map([
+    ...plan.requestFields.map((field) => [field.name, field.type] as const),
+    ...plan.joinKeys.map((key) => [key.name, key.type] as const),
+  ]);
+}
+
+export interface HistoricalRequest {
+  readonly observations: string;
+  readonly time: string;
+  readonly features: readonly string[];
+  readonly out: string;
+  readonly knowledge?: 'as_of' | 'hindsight';
+  readonly horizon?: number;
+}
+
+export interface HistoricalResult {
+  readonly rows: number;
+  readonly bytes: number;
+  readonly out: string;
+  readonly features: readonly string[];
+  readonly statuses: Readonly<Record<string, Readonly<Partial<Record<Status, number>>>>>;
+}
+
+export async function historicalFeatures(project: Project, request: HistoricalRequest): Promise<HistoricalResult> {
+  const definitions: Definitions = project.definitions;
+  const format = outputFormat(request.out);
+  const plan = planFeatures(definitions, expandFeatures(definitions, request.features));
+  const store = await project.offline();
+  project.progress({ step: 'observations', message: `reading ${request.observations}` });
+  const table = await store.observationsFromFile(request.observations, {
+    time: request.time,
+    timezone: definitions.settings.timezone,
+    types: observationTypes(plan),
+  });
+  const horizons = await currentHorizons(project, plan.groups.map((group) => group.source.name));
+  if (request.horizon !== undefined) for (const [name, seq] of horizons) horizons.set(name, Math.min(seq, request.horizon));
+  project.progress({ step: 'features', message: `computing ${plan.outputs.length} features at ${table.rows} observations` });
+  const columns = await computeFeatures(store, table, plan, { horizons, knowledge: request.knowledge ?? 'as_of' });
+  const written = await store.write(
+    table,
+    columns.map(({ feature, column }) => ({ name: feature.name, column })),
+    { file: request.out, format },
+  );
+  const statuses: Record<string, Partial<Record<Status, number>>> = {};
+  for (const { feature, status } of columns) {
+    const counts: Partial<Record<Status, number>> = {};
+    for (const code of status) {
+      const name = STATUS_NAMES[code]!;
+      counts[name] = (counts[name] ?? 0) + 1;
+    }
+    statuses[feature.name] = counts;
+  }
+  await store.release(table);
+  return { ...written, out: request.out, features: columns.map((item) => item.feature.name), statuses };
+}

@@ -1,0 +1,34 @@
+/** What a use case works with: definitions and the ports behind them. Adapters are opened when first asked for. */
+import type { Instant } from '../core/base/time.js';
+import type { Definitions } from '../core/define/types.js';
+import type { OfflineStore } from '../ports/offline-store.js';
+import type { OnlineStore } from '../ports/online-store.js';
+import type { PredictionLog } from '../ports/prediction-log.js';
+import type { RecordLog } from '../ports/record-log.js';
+import type { Registry } from '../ports/registry.js';
+
+export interface ProgressEvent {
+  readonly step: string;
+  readonly message: string;
+  /** 0..1 where it is known. */
+  readonly fraction?: number;
+  readonly done?: boolean;
+}
+
+export interface Project {
+  /** Absolute folder of the project, and of its state. */
+  readonly folder: string;
+  readonly stateFolder: string;
+  readonly definitions: Definitions;
+  log(): Promise<RecordLog>;
+  offline(): Promise<OfflineStore>;
+  online(): Promise<OnlineStore>;
+  registry(): Promise<Registry>;
+  predictions(): PredictionLog;
+  /** Takes the one-writer lock until the project is closed; a second writer is STORE_LOCKED. */
+  lockForWriting(command: string): Promise<void>;
+  now(): Instant;
+  progress(event: ProgressEvent): void;
+  readonly signal: AbortSignal;
+  close(): Promise<void>;
+}
