@@ -2,10 +2,11 @@
  * The SQL reading of `coerceText` and `coerceJson`: DuckDB expressions that accept exactly the same inputs and
  * give exactly the same values. No expression here can raise an error; NULL is the answer to what is refused.
  */
-import { MAX_INSTANT, MICROS_PER_SECOND } from '../base/time.js';
+import { MAX_INSTANT, MICROS_PER_SECOND, printDate } from '../base/time.js';
 import type { CoerceOptions } from './coerce.js';
 import { resolveLocalSql } from './coerce-zone.js';
-import { printType, type ValueType } from './types.js';
+import { printDecimal } from './coerce-print.js';
+import { printType, type Value, type ValueType } from './types.js';
 
 export interface CoerceSql {
   /** The value in `duckDbType(type)`, NULL when the input is null or refused. */
@@ -24,6 +25,27 @@ const result = (value: string, blank: string): CoerceSql => {
 };
 
 export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+
+/** A value as SQL of type `duckDbType(type)`. */
+export function literalSql(type: ValueType, value: Value): string {
+  if (value === null) return `NULL::${duckDbType(type)}`;
+  switch (type.kind) {
+    case 'decimal':
+      return `'${printDecimal(value as number | bigint, type.scale)}'::${duckDbType(type)}`;
+    case 'timestamp':
+      return `make_timestamptz(${value as number})`;
+    case 'date':
+      return `DATE '${printDate(value as number)}'`;
+    case 'float64_vector':
+      return `[${(value as readonly number[]).join(', ')}]::DOUBLE[]`;
+    case 'string':
+      // SQL text ends at a NUL.
+      return `(${(value as string).split('\0').map(quoteText).join(' || chr(0) || ')})`;
+    default:
+      return `'${value as number | bigint | boolean}'::${duckDbType(type)}`;
+  }
+}
 
 /** How a field is stored in the lake. */
 export function duckDbType(type: ValueType): string {

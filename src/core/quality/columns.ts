@@ -1,0 +1,52 @@
+/** The columns a file has against the fields a source declares. */
+import { nearest } from '../base/nearest.js';
+import type { FieldDefinition } from '../define/types.js';
+
+export interface MissingColumn {
+  readonly field: string;
+  /** The column that was looked for. */
+  readonly column: string;
+  /** The undeclared column of the file that it most likely is. */
+  readonly nearest: string | undefined;
+}
+
+export interface ColumnDifference {
+  readonly missing: readonly MissingColumn[];
+  /** Columns of the file that no field reads, in the file's order. */
+  readonly extra: readonly string[];
+  /** Columns that stand in the file more than once. */
+  readonly repeated: readonly string[];
+}
+
+/** Names are compared exactly. */
+export function diffColumns(fields: readonly FieldDefinition[], present: readonly string[]): ColumnDifference {
+  const names = new Set(present);
+  const expected = new Set(fields.map((field) => field.from ?? field.name));
+  const extra = [...names].filter((name) => !expected.has(name));
+  return {
+    missing: fields
+      .filter((field) => !names.has(field.from ?? field.name))
+      .map((field) => ({ field: field.name, column: field.from ?? field.name, nearest: nearest(field.from ?? field.name, extra) })),
+    extra,
+    repeated: [...names].filter((name) => present.indexOf(name) !== present.lastIndexOf(name)),
+  };
+}
+
+/** One line for missing or repeated columns and what to do; undefined when all fields can be read. */
+export function columnsMessage(difference: ColumnDifference): { readonly message: string; readonly hint: string } | undefined {
+  const { missing, extra, repeated } = difference;
+  if (repeated.length > 0) {
+    return { message: `the column ${repeated.join(', ')} stands in the file more than once`, hint: 'Rename or remove one of them.' };
+  }
+  if (missing.length === 0) return undefined;
+  const names = missing.map(({ column, nearest: near }) => (near === undefined ? column : `${column} (did you mean ${near}?)`));
+  const renamed = missing.find(({ nearest: near }) => near !== undefined);
+  return {
+    message: `the file lacks the column${missing.length > 1 ? 's' : ''} ${names.join(', ')}`,
+    hint: renamed
+      ? `If the column was renamed, declare it: ${renamed.field}: { type: ..., from: ${renamed.nearest} }`
+      : extra.length > 0
+        ? `The file also has: ${extra.slice(0, 10).join(', ')}.`
+        : 'Check the delimiter and the header line.',
+  };
+}

@@ -1,0 +1,83 @@
+/** Rules that compare a record with others: SQL over relations, and the same in TypeScript over maps. */
+import type { RowRule } from '../define/types.js';
+import { quoteName } from '../schema/coerce-sql.js';
+import type { Value } from '../schema/types.js';
+import type { Row } from './rules.js';
+
+export type ReferenceRule = RowRule & { readonly check: { readonly kind: 'reference' } };
+export type UniqueRule = RowRule & { readonly check: { readonly kind: 'unique' } };
+
+export const isReference = (rule: RowRule): rule is ReferenceRule => rule.check.kind === 'reference';
+export const isUnique = (rule: RowRule): rule is UniqueRule => rule.check.kind === 'unique';
+
+/**
+ * SQL BOOLEAN, never NULL: true where `columnSql` is not null and is no value of the rule's field in
+ * `knownRelation` (the known records of the other source).
+ */
+export function referenceSql(rule: ReferenceRule, columnSql: string, knownRelation: string): string {
+  const field = quoteName(rule.check.field);
+  return `(${columnSql} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ${knownRelation} AS known WHERE known.${field} = ${columnSql}))`;
+}
+
+/**
+ * A query of one column `position`: the rows of `batchRelation` that break the rule. Values that known records
+ * have belong to those records' keys; others belong to the record key that comes first in the batch. A row with
+ * a null among the values breaks nothing. `positionColumn` orders the batch; both relations have the fields and
+ * the record key under their names. Pass only rows that the other rules let through, and no tombstones.
+ */
+export function uniqueSql(
+  rule: UniqueRule,
+  recordKey: readonly string[],
+  batchRelation: string,
+  knownRelation: string,
+  positionColumn: string,
+): string {
+  const names = (prefix: string, fields: readonly string[]): string[] => fields.map((field) => `${prefix}${quoteName(field)}`);
+  const same = (fields: readonly string[]): string =>
+    fields.map((field) => `known.${quoteName(field)} = batch.${quoteName(field)}`).join(' AND ');
+  const { fields } = rule.check;
+  const known = `SELECT 1 FROM ${knownRelation} AS known WHERE ${same(fields)}`;
+  const position = quoteName(positionColumn);
+  const key = `row(${names('', recordKey).join(', ')})`;
+  const columns = [...new Set([...fields, ...recordKey])].map(quoteName).join(', ');
+  return (
+    `SELECT batch.position FROM (SELECT ${columns}, ${position} AS position, ${key} AS record_key,` +
+    ` first_value(${key}) OVER (PARTITION BY ${names('', fields).join(', ')} ORDER BY ${position}) AS holder` +
+    ` FROM ${batchRelation} WHERE ${names('', fields).map((name) => `${name} IS NOT NULL`).join(' AND ')}) AS batch` +
+    ` WHERE CASE WHEN EXISTS (${known}) THEN NOT EXISTS (${known} AND ${same(recordKey)})` +
+    ` ELSE batch.record_key IS DISTINCT FROM batch.holder END`
+  );
+}
+
+/** A tuple of values as one text, with lengths so that no two tuples share it. */
+export function tupleKey(values: readonly Value[]): string {
+  return values
+    .map((value) => {
+      const text = typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value);
+      return `${value === null ? 'null' : typeof value === 'bigint' ? 'number' : typeof value}:${text.length}:${text}`;
+    })
+    .join('|');
+}
+
+/**
+ * The TypeScript reading of `uniqueSql`, row by row. `known` gives the record keys (as tuples) that known records
+ * with these values have.
+ */
+export function uniqueCheck(
+  rule: UniqueRule,
+  recordKey: readonly string[],
+  known: (values: readonly Value[]) => readonly (readonly Value[])[],
+): (row: Row) => boolean {
+  const holders = new Map<string, string>();
+  return (row) => {
+    const values = rule.check.fields.map((field) => row[field] ?? null);
+    if (values.includes(null)) return false;
+    const own = tupleKey(recordKey.map((field) => row[field] ?? null));
+    const before = known(values);
+    if (before.length > 0) return !before.some((key) => tupleKey(key) === own);
+    const tuple = tupleKey(values);
+    const holder = holders.get(tuple);
+    if (holder === undefined) holders.set(tuple, own);
+    return holder !== undefined && holder !== own;
+  };
+}
