@@ -117,8 +117,7 @@ function pelzGoodCdf(n: number, x: number): number {
     k0 += weight;
     k1 += weight * ((pi2 / 4) * odd2 - z2);
     k2 +=
-      weight *
-      (6 * z6 + 2 * z4 + (pi2 / 4) * (2 * z4 - 5 * z2) * odd2 + (pi4 / 16) * (1 - 2 * z2) * odd4);
+      weight * (6 * z6 + 2 * z4 + (pi2 / 4) * (2 * z4 - 5 * z2) * odd2 + (pi4 / 16) * (1 - 2 * z2) * odd4);
     k3 +=
       weight *
       (-30 * z6 -

@@ -1,4 +1,4 @@
-import { chiSquaredSf, greatestCommonDivisor, normalIsf, normalSf, studentIsf } from '../base/special.js';
+import { chiSquaredSf, greatestCommonDivisor, normalSf, studentIsf } from '../base/special.js';
 import { sumOf } from '../base/summation.js';
 import { type Grouped, groupSorted } from './grouped.js';
 import { exactTwoSampleSf, kolmogorovSf } from './kolmogorov.js';
@@ -125,7 +125,9 @@ export function chiSquaredContingency(a: ArrayLike<number>, b: ArrayLike<number>
       : { yates: { statistic: corrected, degrees_of_freedom: 1, p_value: p(corrected) } }),
     smallest_expected: smallestExpected,
     cramers_v: Math.min(1, Math.sqrt(phi2)),
-    cramers_v_corrected: Math.sqrt(shrunk / Math.max(Math.min(columns, 2 - 1 / (total - 1)) - 1, Number.MIN_VALUE)),
+    cramers_v_corrected: Math.sqrt(
+      shrunk / Math.max(Math.min(columns, 2 - 1 / (total - 1)) - 1, Number.MIN_VALUE),
+    ),
   };
 }
 
@@ -156,21 +158,6 @@ export function benjaminiHochberg(pValues: readonly number[]): number[] {
     adjusted[index] = smallest;
   }
   return adjusted;
-}
-
-export interface WilsonInterval {
-  readonly low: number;
-  readonly high: number;
-}
-
-/** Wilson's score interval for a proportion. */
-export function wilsonInterval(hits: number, n: number, level = 0.95): WilsonInterval {
-  const z = normalIsf((1 - level) / 2);
-  const share = hits / n;
-  const centre = share + (z * z) / (2 * n);
-  const half = z * Math.sqrt((share * (1 - share)) / n + (z * z) / (4 * n * n));
-  const scale = 1 + (z * z) / n;
-  return { low: Math.max(0, (centre - half) / scale), high: Math.min(1, (centre + half) / scale) };
 }
 
 export interface HistoryOptions {

@@ -1,0 +1,183 @@
+import { sumOf } from '../base/summation.js';
+import { type Bins, countInBins, referenceBins } from './bins.js';
+import { type Grouped, groupSorted, quantileSorted, sortNumbers } from './grouped.js';
+
+/**
+ * The values of one column. Numeric: everything that is not null, in any order; timestamps and dates as numbers
+ * of one unit; NaN counts as missing beside the nulls. Categorical: text, booleans and keys, counted by value.
+ */
+export type ColumnSample =
+  | { readonly type: 'numeric'; readonly values: Float64Array; readonly nulls: number }
+  | { readonly type: 'categorical'; readonly counts: ReadonlyMap<string, number>; readonly nulls: number };
+
+/** How a profile keeps the distribution: whole, or thinned with a stated bound. */
+export interface KeptNumbers {
+  readonly mode: 'exact' | 'sketch';
+  /** Ascending distinct values and their counts. In a sketch every kept point stands for count / kept of n. */
+  readonly values: readonly number[];
+  readonly counts: readonly number[];
+  /** Largest error of a cumulative share read from the kept values; 0 where exact. */
+  readonly rank_error: number;
+}
+
+export interface NumericProfile {
+  readonly type: 'numeric';
+  /** Values that are neither null nor NaN. */
+  readonly count: number;
+  readonly nulls: number;
+  readonly nans: number;
+  readonly distinct: number;
+  /** Null where there are no values, or where they are infinite. */
+  readonly min: number | null;
+  readonly max: number | null;
+  readonly mean: number | null;
+  /** Sample standard deviation (n − 1); null below two values. */
+  readonly std: number | null;
+  /** Type 7, keyed by probability. */
+  readonly quantiles: Readonly<Record<string, number | null>>;
+  readonly histogram: Bins & { readonly counts: readonly number[] };
+  readonly kept: KeptNumbers;
+}
+
+export interface CategoricalProfile {
+  readonly type: 'categorical';
+  readonly count: number;
+  readonly nulls: number;
+  readonly distinct: number;
+  /** By falling count, then by value. Complete where `other` is 0. */
+  readonly top: readonly { readonly value: string; readonly count: number }[];
+  /** Rows whose category is not in `top`. */
+  readonly other: number;
+}
+
+/** A frozen, JSON-safe state of one column: what a training run stores and a monitor compares against. */
+export type ColumnProfile = NumericProfile | CategoricalProfile;
+
+export interface ProfileOptions {
+  /** Numbers kept exactly; beyond, as many at equally spaced ranks. Default 10,000. */
+  readonly keep?: number;
+  /** Categories kept by name. Default 1,000. */
+  readonly categories?: number;
+  /** Quantile bins of the histogram. Default 10. */
+  readonly bins?: number;
+  readonly probabilities?: readonly number[];
+}
+
+export const DEFAULT_PROBABILITIES = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99] as const;
+const DEFAULT_KEEP = 10_000;
+const DEFAULT_CATEGORIES = 1_000;
+export const DEFAULT_BINS = 10;
+
+const finite = (value: number | undefined): number | null =>
+  value !== undefined && Number.isFinite(value) ? value : null;
+
+/** Categories by falling count, then by code units of the name: one order everywhere. */
+export function rankCategories(counts: ReadonlyMap<string, number>): [value: string, count: number][] {
+  return [...counts]
+    .filter(([, count]) => count > 0)
+    .sort(([a, x], [b, y]) => y - x || (a < b ? -1 : a > b ? 1 : 0));
+}
+
+/** Mean and sample standard deviation in two compensated passes; null where undefined or infinite. */
+export function moments(values: ArrayLike<number>): { mean: number | null; std: number | null } {
+  const n = values.length;
+  const mean = n === 0 ? undefined : sumOf(n, (i) => values[i]) / n;
+  if (mean === undefined || !Number.isFinite(mean)) return { mean: null, std: null };
+  const std = n < 2 ? undefined : Math.sqrt(sumOf(n, (i) => (values[i] - mean) ** 2) / (n - 1));
+  return { mean, std: finite(std) };
+}
+
+/** JSON has no infinities: they are stored as the largest doubles and read back as what they were. */
+const freeze = (value: number): number => Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, value));
+const thaw = (value: number): number => (Math.abs(value) === Number.MAX_VALUE ? value * 2 : value);
+
+/** Keeps at most `limit` points: the value of rank ⌊(i + ½) n / limit⌋, so a share is off by at most ½ / limit. */
+function keepNumbers(sorted: Float64Array, limit: number): KeptNumbers {
+  const n = sorted.length;
+  const sketch = n > limit;
+  const points = sketch
+    ? Float64Array.from({ length: limit }, (_, i) => sorted[Math.floor(((i + 0.5) * n) / limit)])
+    : sorted;
+  const { values, counts } = groupSorted(points);
+  return {
+    mode: sketch ? 'sketch' : 'exact',
+    values: Array.from(values, freeze),
+    counts: [...counts],
+    rank_error: sketch ? 0.5 / limit : 0,
+  };
+}
+
+function profileNumeric(values: Float64Array, nulls: number, options: ProfileOptions): NumericProfile {
+  const sorted = sortNumbers(values);
+  const grouped = groupSorted(sorted);
+  const bins = referenceBins(grouped, options.bins ?? DEFAULT_BINS);
+  const probabilities = options.probabilities ?? DEFAULT_PROBABILITIES;
+  return {
+    type: 'numeric',
+    count: sorted.length,
+    nulls,
+    nans: values.length - sorted.length,
+    distinct: grouped.values.length,
+    min: finite(sorted[0]),
+    max: finite(sorted.at(-1)),
+    ...moments(sorted),
+    quantiles: Object.fromEntries(probabilities.map((q) => [String(q), finite(quantileSorted(sorted, q))])),
+    histogram: { kind: bins.kind, edges: bins.edges.map(freeze), counts: countInBins(bins, grouped) },
+    kept: keepNumbers(sorted, options.keep ?? DEFAULT_KEEP),
+  };
+}
+
+function profileCategorical(
+  counts: ReadonlyMap<string, number>,
+  nulls: number,
+  options: ProfileOptions,
+): CategoricalProfile {
+  const ranked = rankCategories(counts);
+  const count = ranked.reduce((sum, [, each]) => sum + each, 0);
+  const top = ranked
+    .slice(0, options.categories ?? DEFAULT_CATEGORIES)
+    .map(([value, each]) => ({ value, count: each }));
+  const other = count - top.reduce((sum, each) => sum + each.count, 0);
+  return { type: 'categorical', count, nulls, distinct: ranked.length, top, other };
+}
+
+/** Profiles one column. */
+export const profileColumn = (sample: ColumnSample, options: ProfileOptions = {}): ColumnProfile =>
+  sample.type === 'numeric'
+    ? profileNumeric(sample.values, sample.nulls, options)
+    : profileCategorical(sample.counts, sample.nulls, options);
+
+export interface Profile {
+  readonly rows: number;
+  readonly columns: Readonly<Record<string, ColumnProfile>>;
+}
+
+/** Profiles a table of `rows` rows; the columns keep the given order. */
+export function profileColumns(
+  rows: number,
+  columns: Readonly<Record<string, ColumnSample>>,
+  options: ProfileOptions = {},
+): Profile {
+  return {
+    rows,
+    columns: Object.fromEntries(
+      Object.entries(columns).map(([name, sample]) => [name, profileColumn(sample, options)]),
+    ),
+  };
+}
+
+/** The kept numbers as a grouped sample; `total` is the number of points kept, not of rows seen. */
+export function keptSample(profile: NumericProfile): Grouped {
+  const counts = Float64Array.from(profile.kept.counts);
+  return {
+    values: Float64Array.from(profile.kept.values, thaw),
+    counts,
+    total: counts.reduce((sum, count) => sum + count, 0),
+  };
+}
+
+/** The bins frozen in a profile. */
+export const frozenBins = ({ histogram }: NumericProfile): Bins => ({
+  kind: histogram.kind,
+  edges: histogram.edges.map(thaw),
+});
