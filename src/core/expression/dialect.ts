@@ -83,7 +83,9 @@ export const duckdb: Dialect = {
         return `MAP(VARCHAR, ${duckdb.typeName(type.of)})`;
     }
   },
-  tryCast: (value, type) => `TRY_CAST(${value} AS ${type})`,
+  // greatest(x) is x: without it DuckDB 1.5 compares the uncast number with a constant, `TRY_CAST(h AS BIGINT) > 5`
+  // being true, not null, for an h that does not fit
+  tryCast: (value, type) => `greatest(TRY_CAST(${value} AS ${type}))`,
   bind: (value, name, body) => `list_transform([${value}], lambda ${name}: ${body})[1]`,
   isFinite: (value) => `isfinite(${value})`,
   truncate: (value) => `trunc(${value})`,
