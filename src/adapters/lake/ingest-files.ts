@@ -1,0 +1,520 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { invariant, MillraceError } from '../../core/base/error.js';
+import type { Instant } from '../../core/base/time.js';
+import type { RowRule, Source } from '../../core/define/types.js';
+import {
+  batchMeasuresSql,
+  compileRowChecks,
+  effectiveContract,
+  isReference,
+  isUnique,
+  judgeBatch,
+  messageFor,
+  type Reason,
+  referenceSql,
+  typeOfField,
+  typeReason,
+  uniqueSql,
+} from '../../core/quality/index.js';
+import { coerceJson, coerceText } from '../../core/schema/coerce.js';
+import type { Value } from '../../core/schema/types.js';
+import type { IngestResult, QuarantinedRow } from '../../ports/record-log.js';
+import { type DuckDbConnection, interruptible, quoteName, quoteText } from '../duckdb/connection.js';
+import { publishFile } from '../files/durable.js';
+import { expandFiles, hashFile, type InputFile, inspectFile } from '../files/inputs.js';
+import type { BatchCommit, BatchFile, Ledger, NewQuarantinedRow } from './ledger.js';
+import { type OpenedInput, openInput, SchemaRefusal } from './open-input.js';
+import { readRecords } from './records.js';
+import { contentColumns, inputFields, logColumns } from './shape.js';
+import { coerceOptions, createStagedSql, insertStagedSql, RANGE_RULE, READINGS, scriptRules, wideSource } from './stage.js';
+
+export interface IngestContext {
+  readonly db: DuckDbConnection;
+  readonly ledger: Ledger;
+  /** Folder of this source's segments. */
+  readonly folder: string;
+  readonly temporaryFolder: string;
+  readonly projectFolder: string;
+  readonly lastSeq: number;
+  /** SELECT over everything in the log of this source now. */
+  readonly relation: string;
+  /** SELECT over the known records (in hindsight) of a source, by name. */
+  known(source: string): Promise<string>;
+}
+
+export interface IngestOptions {
+  readonly now: Instant;
+  readonly signal?: AbortSignal;
+}
+
+type Counts = { -readonly [K in 'rows' | 'accepted' | 'quarantined' | 'duplicates' | 'dropped' | 'corrections']: number };
+
+/** What a segment holds. */
+interface Written {
+  readonly rows: number;
+  readonly deleted: number;
+  readonly maxAvailableAt: Instant;
+  readonly minEventTime: Instant;
+  readonly maxEventTime: Instant;
+}
+
+interface FailedReason {
+  readonly rule: string;
+  readonly message: string;
+}
+
+const FAIL_SAMPLE = 3;
+
+/** Files → one atomic batch: all of it is in the log afterwards, or nothing is. */
+export async function ingestFiles(
+  context: IngestContext,
+  source: Source,
+  patterns: readonly string[],
+  options: IngestOptions,
+): Promise<IngestResult> {
+  const { ledger } = context;
+  const declared = source.read.kind === 'files' ? source.read.format : undefined;
+  const files = expandFiles(patterns, context.projectFolder).map((path) => inspectFile(path, declared));
+  const hashed = files.map((file) => ({ file, sha256: hashFile(file.path, options.signal) }));
+  const batch = randomUUID();
+  const counts: Counts = { rows: 0, accepted: 0, quarantined: 0, duplicates: 0, dropped: 0, corrections: 0 };
+  const fresh: { file: InputFile; sha256: string }[] = [];
+  for (const item of hashed) {
+    const known = source.availableAt.kind === 'append' ? undefined : ledger.knownFile(source.name, item.sha256, source.fingerprint);
+    if (known !== undefined) {
+      counts.rows += known;
+      counts.duplicates += known;
+    } else {
+      fresh.push(item);
+    }
+  }
+  if (fresh.length === 0) {
+    return { source: source.name, batch, ...counts, seq: context.lastSeq, warnings: [], reasons: {} };
+  }
+  const work = new FileBatch(context, source, batch, options, counts);
+  const stop = interruptible(context.db, options.signal);
+  try {
+    return await work.run(fresh);
+  } catch (error) {
+    if (options.signal?.aborted) throw new MillraceError('INTERRUPTED', 'The ingest was interrupted; the log is as it was before', { cause: error });
+    throw error;
+  } finally {
+    stop();
+    await work.clear();
+  }
+}
+
+class FileBatch {
+  readonly #stages: string[] = [];
+  readonly #inputs: OpenedInput[] = [];
+  #files: BatchFile[] = [];
+  #warnings: { rule: string; message: string; rows: number }[] = [];
+  readonly #reasons: Record<string, number> = {};
+
+  constructor(
+    readonly context: IngestContext,
+    readonly source: Source,
+    readonly batch: string,
+    readonly options: IngestOptions,
+    readonly counts: Counts,
+  ) {}
+
+  async run(files: readonly { file: InputFile; sha256: string }[]): Promise<IngestResult> {
+    const { db } = this.context;
+    await db.run(createStagedSql(this.source));
+    for (const [index, { file, sha256 }] of files.entries()) {
+      const stagePath = join(this.context.temporaryFolder, `stage-${this.batch}-${index}`);
+      this.#stages.push(stagePath);
+      let input: OpenedInput;
+      try {
+        input = await openInput(db, this.source, file, { stagePath, ...(this.options.signal ? { signal: this.options.signal } : {}) });
+      } catch (error) {
+        if (error instanceof SchemaRefusal) throw this.#refuse([{ rule: 'schema', message: error.message }], error.hint, { file: error.file, line: 1 });
+        throw error;
+      }
+      this.#inputs.push(input);
+      await db.run(insertStagedSql(this.source, input, index, this.options.now));
+      const staged = await this.#one(`SELECT count(*) AS n FROM staged WHERE "_file" = ${index}`);
+      const rows = staged + input.unreadable.length;
+      this.#files.push({ path: file.path, sha256, rows });
+      this.counts.rows += rows;
+      if (rows === 0) this.#warn('file.no_rows', `${file.path} has a header and no rows`, 0);
+    }
+    await this.#judgeRelations();
+    await this.#judge();
+    await this.#deduplicate();
+    return this.#append();
+  }
+
+  async clear(): Promise<void> {
+    for (const stage of this.#stages) rmSync(stage, { force: true });
+    for (const table of ['staged', 'late', 'excluded', 'seen']) {
+      await this.context.db.run(`DROP TABLE IF EXISTS temp.${table}`).catch(() => undefined);
+    }
+  }
+
+  async #one(sql: string): Promise<number> {
+    const rows = await this.context.db.rows<{ n: number }>(sql);
+    return Number(rows[0]!.n);
+  }
+
+  #warn(rule: string, message: string, rows: number): void {
+    this.#warnings.push({ rule, message, rows });
+  }
+
+  /** Rules that look at other records, or that only TypeScript can judge: their ids join the row's lists. */
+  async #judgeRelations(): Promise<void> {
+    const { db } = this.context;
+    const rules = effectiveContract(this.source).rows;
+    const script = new Set(scriptRules(this.source).map((rule) => rule.id));
+    for (const rule of rules) {
+      let ids: string | undefined;
+      const candidates = 'SELECT rowid AS "_position", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"';
+      if (isReference(rule)) {
+        const known = await this.context.known(rule.check.source);
+        const own = rule.check.source === this.source.name ? ` UNION ALL SELECT ${quoteName(rule.check.field)} FROM staged WHERE "_reasons" IS NULL` : '';
+        const relation = `(SELECT ${quoteName(rule.check.field)} FROM (${known})${own})`;
+        ids = `SELECT "_position" AS id FROM (${candidates}) AS batch WHERE ${referenceSql(rule, `batch.${quoteName(rule.field!)}`, relation)}`;
+      } else if (isUnique(rule)) {
+        const known = await this.context.known(this.source.name);
+        ids = `SELECT position AS id FROM (${uniqueSql(rule, this.source.recordKey, `(${candidates})`, `(${known})`, '_position')})`;
+      } else if (script.has(rule.id)) {
+        await this.#judgeByScript(rule);
+        ids = 'SELECT id FROM late';
+      }
+      if (ids === undefined) continue;
+      const list = rule.action === 'quarantine' ? '"_reasons"' : '"_marks"';
+      await db.run(
+        `UPDATE staged SET ${list} = list_append(coalesce(${list}, []), ${quoteText(rule.id)}) WHERE rowid IN (${ids})`,
+      );
+    }
+  }
+
+  async #judgeByScript(rule: RowRule): Promise<void> {
+    invariant(rule.check.kind === 'expression', 'only expressions are judged by script');
+    const { db } = this.context;
+    const broken: bigint[] = [];
+    const check = compileRowChecks({ ...wideSource(this.source), contract: { rows: [rule], batch: [] } }, READINGS);
+    await readRecords(db, inputFields(this.source), 'SELECT rowid AS "_seq", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"', (rows) => {
+      for (const row of rows) if (check(row.fields).some((reason) => reason.rule === rule.id)) broken.push(BigInt(row.seq));
+    });
+    await db.writeTable('late', [{ name: 'id', type: 'BIGINT', data: BigInt64Array.from(broken) }]);
+  }
+
+  /** Ids of rules with this action that any staged row breaks, as a SQL list for `list_has_any`. */
+  #rulesWith(action: RowRule['action']): readonly RowRule[] {
+    return effectiveContract(this.source).rows.filter((rule) => rule.action === action);
+  }
+
+  async #judge(): Promise<void> {
+    const { db } = this.context;
+    for (const input of this.#inputs) {
+      this.counts.quarantined += input.unreadable.length;
+      for (const row of input.unreadable) this.#reasons[row.rule] = (this.#reasons[row.rule] ?? 0) + 1;
+    }
+    this.counts.quarantined += await this.#one('SELECT count(*) AS n FROM staged WHERE "_reasons" IS NOT NULL');
+    const perRule = async (list: string): Promise<Map<string, number>> => {
+      const rows = await db.rows<{ rule: string; n: number }>(
+        `SELECT rule, count(*) AS n FROM (SELECT unnest(list_distinct(${list})) AS rule FROM staged WHERE ${list} IS NOT NULL) GROUP BY rule ORDER BY rule`,
+      );
+      return new Map(rows.map((row) => [row.rule, Number(row.n)]));
+    };
+    for (const [rule, n] of await perRule('"_reasons"')) this.#reasons[rule] = (this.#reasons[rule] ?? 0) + n;
+    const marks = await perRule('"_marks"');
+    const failures: FailedReason[] = [];
+    for (const rule of this.#rulesWith('fail')) {
+      const n = marks.get(rule.id);
+      if (n !== undefined) failures.push({ rule: rule.id, message: `${n} row${n === 1 ? '' : 's'}: ${await this.#example(rule)}` });
+    }
+    for (const rule of this.#rulesWith('warn')) {
+      const n = marks.get(rule.id);
+      if (n !== undefined) this.#warn(rule.id, await this.#example(rule), n);
+    }
+    const drop = this.#rulesWith('drop').filter((rule) => marks.has(rule.id));
+    if (drop.length > 0) {
+      const ids = drop.map((rule) => quoteText(rule.id)).join(', ');
+      await db.run(
+        `CREATE OR REPLACE TEMP TABLE excluded AS SELECT rowid AS id FROM staged WHERE "_reasons" IS NULL AND list_has_any("_marks", [${ids}])`,
+      );
+      this.counts.dropped = await this.#one('SELECT count(*) AS n FROM excluded');
+    } else {
+      await db.run('CREATE OR REPLACE TEMP TABLE excluded (id BIGINT)');
+    }
+    const contract = effectiveContract(this.source);
+    const measures = batchMeasuresSql(contract);
+    const values =
+      measures.length === 0
+        ? {}
+        : (await db.rows<Record<string, number | null>>(`SELECT ${measures.join(', ')} FROM staged WHERE ${ACCEPTABLE}`))[0]!;
+    const extraColumns = [...new Set(this.#inputs.flatMap((input) => input.extraColumns))];
+    const verdict = judgeBatch(contract, { rows: this.counts.rows, quarantined: this.counts.quarantined, extraColumns, values });
+    failures.push(...verdict.failures);
+    for (const { rule, message } of verdict.warnings) this.#warn(rule, message, 0);
+    if (extraColumns.length > 0 && !contract.batch.some((rule) => rule.check.kind === 'extra_columns')) {
+      this.#warn('extra_columns', `columns that the source does not declare are left out: ${extraColumns.join(', ')}`, 0);
+    }
+    this.#profile = { rows: this.counts.rows, quarantined: this.counts.quarantined, ...values };
+    if (failures.length > 0) {
+      const place = await this.#placeOf(failures[0]!.rule);
+      throw this.#refuse(failures, undefined, place ?? { file: this.#files[0]!.path });
+    }
+  }
+
+  #profile: Record<string, unknown> = {};
+
+  async #placeOf(rule: string): Promise<{ file: string; line: number } | undefined> {
+    const rows = await this.context.db.rows<{ file: number; line: number }>(
+      `SELECT "_file" AS file, "_line" AS line FROM staged WHERE list_contains("_marks", ${quoteText(rule)}) ORDER BY rowid LIMIT 1`,
+    );
+    const first = rows[0];
+    return first && { file: this.#files[first.file]!.path, line: Number(first.line) };
+  }
+
+  /** What a rule says about the first rows that break it. */
+  async #example(rule: RowRule): Promise<string> {
+    const value = rule.field === null ? "''" : `CAST(${quoteName(rule.field)} AS VARCHAR)`;
+    const rows = await this.context.db.rows<{ file: number; line: number; value: string | null }>(
+      `SELECT "_file" AS file, "_line" AS line, ${value} AS value FROM staged` +
+        ` WHERE list_contains("_marks", ${quoteText(rule.id)}) ORDER BY rowid LIMIT ${FAIL_SAMPLE}`,
+    );
+    const places = rows.map((row) => `line ${row.line}${rule.field === null ? '' : ` (${row.value ?? 'null'})`}`).join(', ');
+    const type = typeOfField(this.source.fields, rule.field);
+    const what = messageFor(rule, null, type).replace(`${rule.field} is null, expected`, `${rule.field}: expected`);
+    return `${what}; for example ${places}`;
+  }
+
+  #result(seq: number): IngestResult {
+    const { rows, accepted, quarantined, duplicates, dropped } = this.counts;
+    invariant(
+      rows === accepted + quarantined + duplicates + dropped,
+      `rows of a batch are lost: ${rows} in, ${accepted} accepted + ${quarantined} quarantined + ${duplicates} duplicates + ${dropped} dropped`,
+    );
+    return { source: this.source.name, batch: this.batch, ...this.counts, seq, warnings: this.#warnings, reasons: this.#reasons };
+  }
+
+  #refuse(failures: readonly FailedReason[], hint: string | undefined, place: { file: string; line?: number }): MillraceError {
+    const message = failures.map((failure) => failure.message).join('; ');
+    const { counts } = this;
+    this.context.ledger.refuse(
+      {
+        result: { source: this.source.name, batch: this.batch, ...counts, accepted: 0, corrections: 0, seq: this.context.lastSeq, warnings: this.#warnings, reasons: this.#reasons },
+        kind: 'files',
+        at: this.options.now,
+        fingerprint: this.source.fingerprint,
+        maxAvailableAt: null,
+        minEventTime: null,
+        maxEventTime: null,
+        hasVersions: false,
+        files: this.#files,
+        profile: this.#profile,
+      },
+      message,
+    );
+    return new MillraceError('BATCH_REFUSED', `The batch for ${this.source.name} is refused: ${message}`, {
+      place,
+      ...(hint === undefined ? {} : { hint: `${hint} Nothing was appended.` }),
+      data: { batch: this.batch, rules: failures.map((failure) => failure.rule) },
+    });
+  }
+
+  /** Rows that say what is already known join `excluded`. */
+  async #deduplicate(): Promise<void> {
+    const { db } = this.context;
+    const { source } = this;
+    const keys = source.recordKey.map(quoteName);
+    const before = await this.#one('SELECT count(*) AS n FROM excluded');
+    const join = (left: string, right: string, names: readonly string[], operator: string): string =>
+      names.map((name) => `${left}.${name} ${operator} ${right}.${name}`).join(' AND ');
+    const inLog =
+      this.context.lastSeq === 0
+        ? 'SELECT rowid AS id FROM staged WHERE false'
+        : `SELECT s.rowid AS id FROM staged s WHERE ${ACCEPTABLE} AND EXISTS (SELECT 1 FROM (${this.context.relation}) l WHERE ${join('l', 's', keys, '=')})`;
+    await db.run(`CREATE OR REPLACE TEMP TABLE seen AS ${inLog}`);
+    const seen = await this.#one('SELECT count(*) AS n FROM seen');
+    const repeated = `SELECT ${keys.join(', ')} FROM staged WHERE ${ACCEPTABLE} GROUP BY ALL HAVING count(*) > 1`;
+    const repeats = await this.#one(`SELECT count(*) AS n FROM (${repeated})`);
+    this.#versions = seen > 0 || repeats > 0;
+    if (!this.#versions) return;
+    const content = contentColumns(source).map(quoteName);
+    const batch = `(SELECT rowid AS id, *, "_declared_order" AS "_order" FROM staged)`;
+    const append = source.availableAt.kind === 'append';
+    if (seen > 0 && !append) {
+      await db.run(
+        `INSERT INTO excluded SELECT s.id FROM ${batch} s WHERE s.id IN (SELECT id FROM seen)` +
+          ` AND EXISTS (SELECT 1 FROM (${this.context.relation}) l WHERE ${join('l', 's', content, 'IS NOT DISTINCT FROM')})`,
+      );
+    }
+    if (repeats > 0 && !append) {
+      await db.run(
+        `INSERT INTO excluded SELECT id FROM (SELECT s.id, row_number() OVER (PARTITION BY ${content.map((name) => `s.${name}`).join(', ')} ORDER BY s.id) AS n` +
+          ` FROM ${batch} s JOIN (${repeated}) r ON ${join('r', 's', keys, '=')} WHERE ${ACCEPTABLE.replaceAll('rowid', 's.id')}) WHERE n > 1` +
+          ` AND id NOT IN (SELECT id FROM excluded)`,
+      );
+    }
+    if (append) {
+      // Against the version before it, the log's last one first.
+      const order = source.sequence === undefined ? '' : '"_order", ';
+      const same = content.map((name) => `${name} IS NOT DISTINCT FROM lag(${name}) OVER w`).join(' AND ');
+      const select = [...new Set([...keys, ...content])].join(', ');
+      const last = `SELECT -1 AS id, ${select} FROM (${this.context.relation}) QUALIFY row_number() OVER (PARTITION BY ${keys.join(', ')} ORDER BY "_available_at" DESC, "_order" DESC) = 1`;
+      const rows = `SELECT id, ${select} FROM ${batch} s WHERE ${ACCEPTABLE.replaceAll('rowid', 's.id')}`;
+      await db.run(
+        `INSERT INTO excluded SELECT id FROM (SELECT id, lag(id) OVER w IS NOT NULL AND ${same} AS again FROM (${last} UNION ALL ${rows})` +
+          ` WINDOW w AS (PARTITION BY ${keys.join(', ')} ORDER BY ${order}id)) WHERE again AND id >= 0`,
+      );
+    }
+    this.counts.duplicates += (await this.#one('SELECT count(*) AS n FROM excluded')) - before;
+    this.counts.corrections = await this.#one(
+      `SELECT count(*) AS n FROM (SELECT rowid AS id, row_number() OVER (PARTITION BY ${keys.join(', ')} ORDER BY rowid) AS n FROM staged WHERE ${ACCEPTABLE})` +
+        ` WHERE n > 1 OR id IN (SELECT id FROM seen)`,
+    );
+  }
+
+  #versions = false;
+
+  async #append(): Promise<IngestResult> {
+    const { ledger, lastSeq, folder } = this.context;
+    const { source } = this;
+    this.counts.accepted = this.counts.rows - this.counts.quarantined - this.counts.duplicates - this.counts.dropped;
+    const quarantined = await this.#quarantinedRows();
+    const common = { kind: 'files', at: this.options.now, fingerprint: source.fingerprint, files: this.#files, quarantined, profile: this.#profile } as const;
+    if (this.counts.accepted === 0) {
+      const result = this.#result(lastSeq);
+      ledger.commit({ ...common, result, segment: null, maxAvailableAt: null, minEventTime: null, maxEventTime: null, hasVersions: false });
+      return result;
+    }
+    const firstSeq = lastSeq + 1;
+    const final = join(folder, `${String(firstSeq).padStart(15, '0')}-${this.batch}.parquet`);
+    const temporary = join(folder, `.${this.batch}.tmp`);
+    try {
+      const summary = await this.#write(temporary, firstSeq);
+      this.options.signal?.throwIfAborted();
+      publishFile(temporary, final);
+      const bytes = statSync(final).size;
+      const columns = Object.fromEntries(logColumns(source));
+      const seq = lastSeq + summary.rows;
+      invariant(summary.rows === this.counts.accepted, `${summary.rows} rows were written for ${this.counts.accepted} accepted`);
+      const result = this.#result(seq);
+      const commit: BatchCommit = {
+        ...common,
+        result,
+        segment: { file: final, format: 'parquet', rows: summary.rows, firstSeq, lastSeq: seq, columns, bytes },
+        maxAvailableAt: summary.maxAvailableAt,
+        minEventTime: summary.minEventTime,
+        maxEventTime: summary.maxEventTime,
+        hasVersions: this.counts.corrections > 0 || summary.deleted > 0,
+      };
+      ledger.commit(commit);
+      return result;
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      rmSync(final, { force: true });
+      throw error;
+    }
+  }
+
+  async #write(file: string, firstSeq: number): Promise<Written> {
+    const { db } = this.context;
+    const { source } = this;
+    const everything = this.counts.accepted === this.counts.rows && this.#inputs.every((input) => input.unreadable.length === 0);
+    const seq = everything ? `${firstSeq} + rowid` : `${firstSeq - 1} + row_number() OVER (ORDER BY rowid)`;
+    const flags = this.#rulesWith('flag').map((rule) => quoteText(rule.id));
+    const flagged = flags.length === 0 ? 'CAST(NULL AS VARCHAR[])' : `nullif(list_filter("_marks", lambda id: id IN (${flags.join(', ')})), [])`;
+    const fields = source.fields.map((field) => quoteName(field.name));
+    const numbered = `SELECT ${fields.map((name) => `${name}, `).join('')}${seq} AS "_seq", "_declared_order", "_event_time", "_available_at", "_deleted", ${flagged} AS "_flags" FROM staged${everything ? '' : ` WHERE ${ACCEPTABLE}`}`;
+    const select = logColumns(source).map(([name, type]) =>
+      name === '_order' ? `CAST(coalesce("_declared_order", "_seq") AS BIGINT) AS "_order"` : name === '_seq' ? 'CAST("_seq" AS BIGINT) AS "_seq"' : `CAST(${quoteName(name)} AS ${type}) AS ${quoteName(name)}`,
+    );
+    await db.run(
+      `COPY (SELECT ${select.join(', ')} FROM (${numbered})${everything ? '' : ' ORDER BY "_seq"'}) TO ${quoteText(file)} (FORMAT parquet, COMPRESSION zstd)`,
+    );
+    const rows = await db.rows<Written>(
+      'SELECT count(*) AS rows, count(*) FILTER ("_deleted") AS deleted, max("_available_at") AS "maxAvailableAt",' +
+        ` min("_event_time") AS "minEventTime", max("_event_time") AS "maxEventTime" FROM staged WHERE ${ACCEPTABLE}`,
+    );
+    return rows[0]!;
+  }
+
+  /** Ledger entries of every refused row: what stood in the file and what is wrong with it. */
+  async #quarantinedRows(): Promise<readonly NewQuarantinedRow[]> {
+    const { db } = this.context;
+    const out: NewQuarantinedRow[] = [];
+    const wide = wideSource(this.source);
+    const explain = explainer(this.source);
+    for (const [index, input] of this.#inputs.entries()) {
+      const { path, sha256 } = this.#files[index]!;
+      const entry = (line: number, row: Readonly<Record<string, unknown>>, reasons: QuarantinedRow['reasons']): NewQuarantinedRow => ({
+        file: path,
+        line,
+        row,
+        reasons,
+        digest: createHash('sha256').update(`${sha256}:${line}`).digest('hex'),
+      });
+      for (const bad of input.unreadable) {
+        out.push(entry(bad.line, { _text: bad.text, _columns: input.header }, [{ rule: bad.rule, field: null, value: bad.text, message: bad.message }]));
+      }
+      const names = input.header;
+      const raw =
+        input.format === 'csv'
+          ? names.map((_, i) => `raw."_c${i}"`)
+          : input.format === 'parquet'
+            ? names.map((_, i) => `CAST(raw."_c${i}" AS VARCHAR) AS "_c${i}"`)
+            : ['CAST(raw."_j" AS VARCHAR) AS "_j"'];
+      await db.stream(
+        `SELECT s."_line", array_to_string(s."_reasons", chr(1)), ${raw.join(', ')} FROM (SELECT "_line", "_reasons" FROM staged WHERE "_file" = ${index} AND "_reasons" IS NOT NULL) s` +
+          ` JOIN (${input.rawSql}) raw ON raw."_line" = s."_line" ORDER BY s."_line"`,
+        ({ rows, columns }) => {
+          const cells = columns.slice(2);
+          for (let i = 0; i < rows; i++) {
+            const line = Number(columns[0]!.data[i]);
+            const row =
+              input.format === 'csv' || input.format === 'parquet'
+                ? Object.fromEntries(names.map((name, c) => [name, cells[c]!.data[i] as string | null]))
+                : (JSON.parse(cells[0]!.data[i] as string) as Record<string, unknown>);
+            const rules = (columns[1]!.data[i] as string).split('\u0001');
+            out.push(entry(line, row, explain(row, rules, input.format === 'json' || input.format === 'ndjson')));
+          }
+        },
+      );
+    }
+    invariant(out.length === this.counts.quarantined, `${out.length} rows reach the ledger for ${this.counts.quarantined} quarantined in ${wide.name}`);
+    return out;
+  }
+}
+
+const ACCEPTABLE = '"_reasons" IS NULL AND rowid NOT IN (SELECT id FROM excluded)';
+
+/** Messages for the rule ids that SQL found, from the row as it came. */
+function explainer(source: Source): (row: Readonly<Record<string, unknown>>, rules: readonly string[], json: boolean) => QuarantinedRow['reasons'] {
+  const wide = wideSource(source);
+  const fields = inputFields(source);
+  const options = coerceOptions(source);
+  const rules = new Map(effectiveContract(wide).rows.map((rule) => [rule.id, rule]));
+  return (row, ids, json) => {
+    const typed: Record<string, Value> = {};
+    const typeReasons = new Map<string, Reason>();
+    for (const field of fields) {
+      const raw = row[field.from ?? field.name] ?? null;
+      const coerced = raw === null ? null : json ? coerceJson(field.type, raw, options) : coerceText(field.type, raw as string, options);
+      typed[field.name] = coerced?.ok ? coerced.value : null;
+      const reason = coerced && typeReason(field.name, raw, coerced);
+      if (reason) typeReasons.set(reason.rule, reason);
+    }
+    return ids.map((id) => {
+      const reason = typeReasons.get(id);
+      if (reason) return { rule: id, field: reason.field, value: reason.value, message: reason.message };
+      const rule = rules.get(id);
+      if (!rule) {
+        const field = fields.find((candidate) => id === `${candidate.name}.type`);
+        const value = field ? (row[field.from ?? field.name] ?? null) : null;
+        const message = id === RANGE_RULE ? 'available_at is outside of the years 1684 to 2255' : `${field?.name ?? id} cannot be read`;
+        return { rule: id, field: field?.name ?? null, value, message };
+      }
+      const value = rule.field === null ? null : (typed[rule.field] ?? null);
+      const shown = rule.field === null ? null : (row[fields.find((field) => field.name === rule.field)?.from ?? rule.field] ?? null);
+      return { rule: id, field: rule.field, value: shown, message: messageFor(rule, value, typeOfField(wide.fields, rule.field)) };
+    });
+  };
+}

@@ -1,0 +1,262 @@
+import { isAbsolute, join, relative } from 'node:path';
+import type { Instant } from '../../core/base/time.js';
+import type { IngestResult, LogState, QuarantinedRow } from '../../ports/record-log.js';
+import { type Database, transaction } from '../sqlite/database.js';
+import type { LakeSegment } from './relation.js';
+
+export interface NewQuarantinedRow {
+  readonly file: string | null;
+  readonly line: number;
+  readonly row: Readonly<Record<string, unknown>>;
+  readonly reasons: QuarantinedRow['reasons'];
+  /** Tells a row of one file from all others, so that a file read again does not fill the ledger twice. */
+  readonly digest: string;
+}
+
+export interface BatchFile {
+  readonly path: string;
+  readonly sha256: string;
+  readonly rows: number;
+}
+
+/** What one batch adds. Written in one transaction: this is the commit of an ingest. */
+export interface BatchCommit {
+  readonly result: IngestResult;
+  readonly kind: 'files' | 'rows';
+  readonly at: Instant;
+  readonly fingerprint: string;
+  readonly segment: LakeSegment & { readonly bytes: number } | null;
+  readonly maxAvailableAt: Instant | null;
+  readonly minEventTime: Instant | null;
+  readonly maxEventTime: Instant | null;
+  readonly hasVersions: boolean;
+  readonly files: readonly BatchFile[];
+  readonly quarantined: readonly NewQuarantinedRow[];
+  /** Statistics of the batch, kept for its history. */
+  readonly profile: Readonly<Record<string, unknown>>;
+}
+
+export interface BatchRecord {
+  readonly batch: string;
+  readonly source: string;
+  readonly kind: string;
+  readonly status: 'committed' | 'refused';
+  readonly at: Instant;
+  readonly rows: number;
+  readonly accepted: number;
+  readonly quarantined: number;
+  readonly duplicates: number;
+  readonly dropped: number;
+  readonly corrections: number;
+  readonly lastSeq: number;
+  readonly files: readonly BatchFile[];
+  readonly reason: string | null;
+  readonly warnings: IngestResult['warnings'];
+  readonly reasons: IngestResult['reasons'];
+  readonly profile: Readonly<Record<string, unknown>>;
+}
+
+/** What is committed of a source before the write-ahead tail is added. */
+export type CommittedState = Omit<LogState, 'segments'> & { readonly segments: readonly LakeSegment[] };
+
+export interface Ledger {
+  state(source: string): CommittedState;
+  commit(commit: BatchCommit): void;
+  refuse(batch: Omit<BatchCommit, 'segment' | 'quarantined'>, reason: string): void;
+  /** Rows of a file with this content that is already in the log under this definition; undefined: it is not. */
+  knownFile(source: string, sha256: string, fingerprint: string): number | undefined;
+  batches(source?: string): readonly BatchRecord[];
+  quarantine(filter: QuarantineFilter): readonly QuarantinedRow[];
+  quarantineCount(filter: QuarantineFilter): number;
+  mark(ids: readonly number[], status: QuarantinedRow['status']): void;
+}
+
+export interface QuarantineFilter {
+  readonly source?: string;
+  readonly status?: QuarantinedRow['status'];
+  readonly batch?: string;
+  readonly ids?: readonly number[];
+  readonly limit?: number;
+}
+
+type Row = Record<string, unknown>;
+const optional = (value: unknown): number | null => (value === null ? null : Number(value));
+const larger = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.max(a, b));
+const smaller = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.min(a, b));
+
+/** JSON that also takes bigints, as texts. */
+export const toJsonText = (value: unknown): string => JSON.stringify(value, (_key, item) => (typeof item === 'bigint' ? item.toString() : item));
+
+/** The record log's tables in registry.db. Files of segments are kept relative to the lake, so a project can move. */
+export function createLedger(db: Database, lake: string): Ledger {
+  const all = (sql: string, ...args: (string | number | null)[]): Row[] => db.prepare(sql).all(...args) as Row[];
+
+  const state = (source: string): CommittedState => {
+    const row = all('SELECT * FROM log_source WHERE source = ?', source)[0];
+    const segments = all('SELECT * FROM log_segment WHERE source = ? ORDER BY first_seq', source).map((segment): LakeSegment => {
+      const file = segment['file'] as string;
+      return {
+        file: isAbsolute(file) ? file : join(lake, file),
+        format: 'parquet',
+        rows: Number(segment['rows']),
+        firstSeq: Number(segment['first_seq']),
+        lastSeq: Number(segment['last_seq']),
+        columns: JSON.parse(segment['columns'] as string) as Record<string, string>,
+      };
+    });
+    return {
+      source,
+      rows: Number(row?.['rows'] ?? 0),
+      lastSeq: Number(row?.['last_seq'] ?? 0),
+      maxAvailableAt: optional(row?.['max_available_at'] ?? null),
+      minEventTime: optional(row?.['min_event_time'] ?? null),
+      maxEventTime: optional(row?.['max_event_time'] ?? null),
+      hasVersions: Number(row?.['has_versions'] ?? 0) === 1,
+      segments,
+    };
+  };
+
+  const insertBatch = (commit: Omit<BatchCommit, 'segment' | 'quarantined'>, status: string, reason: string | null): void => {
+    const { result } = commit;
+    db.prepare('INSERT INTO log_batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)').run(
+      result.batch,
+      result.source,
+      commit.kind,
+      status,
+      commit.at,
+      commit.fingerprint,
+      result.rows,
+      result.accepted,
+      result.quarantined,
+      result.duplicates,
+      result.dropped,
+      result.corrections,
+      result.seq,
+      JSON.stringify(commit.files),
+      reason,
+      JSON.stringify(result.warnings),
+      JSON.stringify(result.reasons),
+      toJsonText(commit.profile),
+    );
+  };
+
+  const where = (filter: QuarantineFilter): { sql: string; args: (string | number)[] } => {
+    const parts: string[] = [];
+    const args: (string | number)[] = [];
+    const add = (column: string, value: string | undefined): void => {
+      if (value === undefined) return;
+      parts.push(`${column} = ?`);
+      args.push(value);
+    };
+    add('source', filter.source);
+    add('status', filter.status);
+    add('batch', filter.batch);
+    if (filter.ids) {
+      parts.push('id IN (SELECT value FROM json_each(?))');
+      args.push(JSON.stringify(filter.ids));
+    }
+    return { sql: parts.length > 0 ? ` WHERE ${parts.join(' AND ')}` : '', args };
+  };
+
+  return {
+    state,
+    commit: (commit) =>
+      transaction(db, () => {
+        const { result, segment } = commit;
+        insertBatch(commit, 'committed', null);
+        if (segment) {
+          db.prepare('INSERT INTO log_segment VALUES (?, ?, ?, ?, ?, ?, ?, ?)').run(
+            result.source,
+            segment.firstSeq,
+            segment.lastSeq,
+            segment.rows,
+            relative(lake, segment.file),
+            segment.bytes,
+            JSON.stringify(segment.columns),
+            result.batch,
+          );
+          const before = state(result.source);
+          db.prepare('INSERT OR REPLACE INTO log_source VALUES (?, ?, ?, ?, ?, ?, ?)').run(
+            result.source,
+            segment.lastSeq,
+            before.rows + segment.rows,
+            larger(before.maxAvailableAt, commit.maxAvailableAt),
+            smaller(before.minEventTime, commit.minEventTime),
+            larger(before.maxEventTime, commit.maxEventTime),
+            before.hasVersions || commit.hasVersions ? 1 : 0,
+          );
+        }
+        const file = db.prepare('INSERT OR REPLACE INTO log_file VALUES (?, ?, ?, ?, ?, ?)');
+        for (const { path, sha256, rows } of commit.files) {
+          file.run(result.source, sha256, commit.fingerprint, path, rows, result.batch);
+        }
+        const insert = db.prepare(
+          'INSERT INTO quarantine (source, batch, file, line, row, reasons, status, at, digest)' +
+            " VALUES (?, ?, ?, ?, ?, ?, 'open', ?, ?) ON CONFLICT (source, digest) DO UPDATE SET" +
+            ' batch = excluded.batch, reasons = excluded.reasons, at = excluded.at',
+        );
+        for (const row of commit.quarantined) {
+          insert.run(
+            result.source,
+            result.batch,
+            row.file,
+            row.line,
+            toJsonText(row.row),
+            toJsonText(row.reasons),
+            commit.at,
+            row.digest,
+          );
+        }
+      }),
+    refuse: (batch, reason) => transaction(db, () => insertBatch(batch, 'refused', reason)),
+    knownFile: (source, sha256, fingerprint) => {
+      const row = all('SELECT rows FROM log_file WHERE source = ? AND sha256 = ? AND fingerprint = ?', source, sha256, fingerprint)[0];
+      return row && Number(row['rows']);
+    },
+    batches: (source) =>
+      (source === undefined
+        ? all('SELECT * FROM log_batch ORDER BY at, rowid')
+        : all('SELECT * FROM log_batch WHERE source = ? ORDER BY at, rowid', source)
+      ).map((row) => ({
+        batch: row['batch'] as string,
+        source: row['source'] as string,
+        kind: row['kind'] as string,
+        status: row['status'] as BatchRecord['status'],
+        at: Number(row['at']),
+        rows: Number(row['rows']),
+        accepted: Number(row['accepted']),
+        quarantined: Number(row['quarantined']),
+        duplicates: Number(row['duplicates']),
+        dropped: Number(row['dropped']),
+        corrections: Number(row['corrections']),
+        lastSeq: Number(row['last_seq']),
+        files: JSON.parse(row['files'] as string),
+        reason: row['reason'] as string | null,
+        warnings: JSON.parse(row['warnings'] as string),
+        reasons: JSON.parse(row['reasons'] as string),
+        profile: JSON.parse(row['profile'] as string),
+      })),
+    quarantine: (filter) => {
+      const { sql, args } = where(filter);
+      return all(`SELECT * FROM quarantine${sql} ORDER BY id LIMIT ?`, ...args, filter.limit ?? -1).map((row) => ({
+        id: Number(row['id']),
+        source: row['source'] as string,
+        batch: row['batch'] as string,
+        file: row['file'] as string | null,
+        line: Number(row['line']),
+        row: JSON.parse(row['row'] as string),
+        reasons: JSON.parse(row['reasons'] as string),
+        status: row['status'] as QuarantinedRow['status'],
+        at: Number(row['at']),
+      }));
+    },
+    quarantineCount: (filter) => {
+      const { sql, args } = where(filter);
+      return Number(all(`SELECT count(*) AS n FROM quarantine${sql}`, ...args)[0]!['n']);
+    },
+    mark: (ids, status) =>
+      transaction(db, () => {
+        db.prepare('UPDATE quarantine SET status = ? WHERE id IN (SELECT value FROM json_each(?))').run(status, JSON.stringify(ids));
+      }),
+  };
+}

@@ -1,0 +1,224 @@
+import { MillraceError } from '../../core/base/error.js';
+import type { FileFormat, Source } from '../../core/define/types.js';
+import { columnsMessage, diffColumns, type ColumnDifference } from '../../core/quality/index.js';
+import { type DuckDbConnection, quoteName, quoteText } from '../duckdb/connection.js';
+import { checkZstdFrames, hasZstd, readBytes } from '../files/decompress.js';
+import { splitRecord, stageDelimited } from '../files/delimited.js';
+import { emptyFile, type InputFile } from '../files/inputs.js';
+import { JSON_SEPARATOR, stageJsonDocument, stageJsonLines } from '../files/json-lines.js';
+import { StageWriter, toUtf8, type UnreadableRow } from '../files/staging.js';
+import { inputFields } from './shape.js';
+import type { StagedInput } from './stage.js';
+
+/** An input whose columns fit the source, with what could not even be split. */
+export interface OpenedInput extends StagedInput {
+  readonly file: InputFile;
+  readonly header: readonly string[];
+  readonly unreadable: readonly UnreadableRow[];
+  readonly extraColumns: readonly string[];
+}
+
+/** A batch that must be refused for its columns. Turned into BATCH_REFUSED once it has been recorded. */
+export class SchemaRefusal extends Error {
+  constructor(
+    readonly file: string,
+    message: string,
+    readonly hint: string,
+    readonly difference: ColumnDifference,
+  ) {
+    super(message);
+  }
+}
+
+const DELIMITERS: readonly (readonly [string, string])[] = [
+  [',', 'a comma'],
+  [';', 'a semicolon'],
+  ['\t', 'a tab'],
+  ['|', 'a vertical bar'],
+  [':', 'a colon'],
+];
+const delimiterName = (delimiter: string): string => DELIMITERS.find(([text]) => text === delimiter)?.[1] ?? `"${delimiter}"`;
+
+function checkHeader(source: Source, file: InputFile, delimiter: string, names: readonly string[]): ColumnDifference {
+  const fields = inputFields(source);
+  const difference = diffColumns(fields, names);
+  const wanted = new Set(fields.map((field) => field.from ?? field.name));
+  const fits = (header: readonly string[]): number => header.filter((name) => wanted.has(name)).length;
+  const found = fits(names);
+  if (difference.missing.length > 0) {
+    const text = names.join(delimiter);
+    const likely = DELIMITERS.filter(([other]) => other !== delimiter)
+      .map(([other]) => ({ other, fit: fits(splitRecord(text, other).map((name) => (name ?? '').trim())) }))
+      .sort((a, b) => b.fit - a.fit)[0]!;
+    if (likely.fit > Math.max(found, 1) || (likely.fit > found && wanted.size === 1)) {
+      throw new MillraceError(
+        'FILE_DELIMITER',
+        `${file.path} does not split into the expected columns by ${delimiterName(delimiter)}; it looks delimited by ${delimiterName(likely.other)}`,
+        { place: { file: file.path, line: 1 }, hint: `Declare under read: { delimiter: ${JSON.stringify(likely.other)} }` },
+      );
+    }
+  }
+  refuseColumns(file.path, difference);
+  return difference;
+}
+
+function refuseColumns(path: string, difference: ColumnDifference): void {
+  const said = columnsMessage(difference);
+  if (!said) return;
+  const renamed = difference.missing.filter((missing) => missing.nearest !== undefined);
+  const probably = renamed.map(({ column, nearest: near }) => `; ${near} is probably ${column} renamed`).join('');
+  throw new SchemaRefusal(path, `${path}: ${said.message}${probably}`, said.hint, difference);
+}
+
+/** Zstandard on a Node without it: DuckDB decompresses, line by line. */
+async function* zstdLines(db: DuckDbConnection, file: InputFile): AsyncGenerator<Buffer> {
+  const pending: Buffer[] = [];
+  await db.stream(
+    `SELECT line FROM read_csv(${quoteText(file.path)}, auto_detect=false, header=false, compression='zstd', delim='\u0001',` +
+      ` quote='', escape='', max_line_size=67108864, columns={'line': 'VARCHAR'})`,
+    ({ rows, columns }) => {
+      const lines: string[] = new Array(rows);
+      for (let i = 0; i < rows; i++) lines[i] = (columns[0]!.data[i] as string | null) ?? '';
+      pending.push(Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
+    },
+  );
+  yield* pending;
+}
+
+async function* bytesOf(db: DuckDbConnection, file: InputFile, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+  if (file.compression === 'zstd') {
+    checkZstdFrames(file.path);
+    if (!hasZstd) {
+      yield* zstdLines(db, file);
+      return;
+    }
+  }
+  yield* readBytes(file, signal);
+}
+
+export interface OpenOptions {
+  /** Where the rewritten rows go; removed by the caller. */
+  readonly stagePath: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Opens a file, verifies it to its last byte and makes its rows ready for SQL. Throws FILE_TORN, FILE_DELIMITER,
+ * FILE_UNREADABLE, FILE_EMPTY, FILE_ENCODING, or SchemaRefusal for missing columns.
+ */
+export async function openInput(db: DuckDbConnection, source: Source, file: InputFile, options: OpenOptions): Promise<OpenedInput> {
+  switch (file.format) {
+    case 'csv':
+      return openDelimited(db, source, file, options);
+    case 'json':
+    case 'ndjson':
+      return openJson(db, source, file, options, file.format);
+    case 'parquet':
+      return openParquet(db, source, file);
+  }
+}
+
+const readOptions = (source: Source): Extract<Source['read'], { kind: 'files' }> =>
+  source.read.kind === 'files' ? source.read : { kind: 'files', patterns: [] };
+
+async function openDelimited(db: DuckDbConnection, source: Source, file: InputFile, options: OpenOptions): Promise<OpenedInput> {
+  const { delimiter = file.impliedDelimiter, encoding = 'utf-8' } = readOptions(source);
+  const writer = new StageWriter(options.stagePath);
+  let difference: ColumnDifference | undefined;
+  try {
+    const { header, unreadable } = await stageDelimited(toUtf8(bytesOf(db, file, options.signal), encoding, file.path), writer, {
+      path: file.path,
+      delimiter,
+      onHeader: (names) => {
+        difference = checkHeader(source, file, delimiter, names);
+      },
+    });
+    const columns = header.map((_, index) => `'_c${index}': 'VARCHAR'`).join(', ');
+    return {
+      file,
+      format: 'csv',
+      header,
+      unreadable,
+      extraColumns: difference!.extra,
+      rawSql:
+        `SELECT * FROM read_csv(${quoteText(options.stagePath)}, auto_detect=false, header=false, delim=${quoteText(delimiter)},` +
+        ` quote='"', escape='"', new_line='\\n', nullstr='', allow_quoted_nulls=false, strict_mode=true,` +
+        ` max_line_size=67108864, columns={'_line': 'BIGINT', ${columns}})`,
+      column: (name) => ({ sql: header.includes(name) ? `"_c${header.indexOf(name)}"` : '', type: 'VARCHAR' }),
+    };
+  } finally {
+    writer.close();
+  }
+}
+
+async function openJson(
+  db: DuckDbConnection,
+  source: Source,
+  file: InputFile,
+  options: OpenOptions,
+  format: FileFormat,
+): Promise<OpenedInput> {
+  const { encoding = 'utf-8' } = readOptions(source);
+  const writer = new StageWriter(options.stagePath);
+  const bytes = toUtf8(bytesOf(db, file, options.signal), encoding, file.path);
+  let unreadable: readonly UnreadableRow[];
+  try {
+    const stage = format === 'json' ? stageJsonDocument : stageJsonLines;
+    ({ unreadable } = await stage(bytes, writer, file.path));
+  } finally {
+    writer.close();
+  }
+  const rawSql =
+    `SELECT "_line", CAST("_j" AS JSON) AS "_j" FROM read_csv(${quoteText(options.stagePath)}, auto_detect=false, header=false,` +
+    ` delim=${quoteText(String.fromCharCode(JSON_SEPARATOR))}, quote='', escape='', new_line='\\n', max_line_size=134217728,` +
+    ` columns={'_line': 'BIGINT', '_j': 'VARCHAR'})`;
+  const keys = await db.rows<{ name: string }>(`SELECT DISTINCT unnest(json_keys("_j")) AS name FROM (${rawSql}) ORDER BY name`);
+  const header = keys.map((key) => key.name);
+  const difference = jsonDifference(source, header);
+  if (header.length > 0) refuseColumns(file.path, difference);
+  return {
+    file,
+    format,
+    header,
+    unreadable,
+    extraColumns: difference.extra,
+    rawSql,
+    column: (name) => ({ sql: `json_extract("_j", ${quoteText(`/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`)})`, type: 'JSON' }),
+  };
+}
+
+/** JSON may leave out what is null: a key that no record has is missing only where it must be or seems renamed. */
+function jsonDifference(source: Source, header: readonly string[]): ColumnDifference {
+  const difference = diffColumns(inputFields(source), header);
+  const needed = new Set([...source.recordKey, source.eventTime]);
+  return { ...difference, missing: difference.missing.filter(({ field, nearest: near }) => needed.has(field) || near !== undefined) };
+}
+
+async function openParquet(db: DuckDbConnection, source: Source, file: InputFile): Promise<OpenedInput> {
+  const from = `read_parquet(${quoteText(file.path)}, file_row_number=true)`;
+  let described: { column_name: string; column_type: string }[];
+  try {
+    described = await db.rows(`SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet(${quoteText(file.path)}))`);
+  } catch (error) {
+    throw new MillraceError('FILE_UNREADABLE', `${file.path} is not a whole Parquet file`, {
+      place: { file: file.path },
+      hint: 'Fetch or write the file again; nothing was ingested.',
+      cause: error,
+    });
+  }
+  const header = described.map((row) => row.column_name);
+  const types = new Map(described.map((row) => [row.column_name, row.column_type]));
+  const difference = diffColumns(inputFields(source), header);
+  if (header.length === 0) throw emptyFile(file.path);
+  refuseColumns(file.path, difference);
+  return {
+    file,
+    format: 'parquet',
+    header,
+    unreadable: [],
+    extraColumns: difference.extra,
+    rawSql: `SELECT file_row_number + 1 AS "_line", ${header.map((name, index) => `${quoteName(name)} AS "_c${index}"`).join(', ')} FROM ${from}`,
+    column: (name) => ({ sql: header.includes(name) ? `"_c${header.indexOf(name)}"` : '', type: types.get(name) ?? 'VARCHAR' }),
+  };
+}
+

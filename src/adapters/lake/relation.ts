@@ -1,0 +1,90 @@
+import type { Source } from '../../core/define/types.js';
+import type { LogSegment, LogState } from '../../ports/record-log.js';
+import { quoteName, quoteText } from '../duckdb/connection.js';
+import { logColumns } from './shape.js';
+
+/** A committed segment and the columns that it holds (name → DuckDB type). */
+export interface LakeSegment extends LogSegment {
+  readonly columns: Readonly<Record<string, string>>;
+}
+
+const list = (files: readonly string[]): string => `[${files.map(quoteText).join(', ')}]`;
+
+function parquetSql(source: Source, segments: readonly LakeSegment[]): string {
+  const wanted = logColumns(source);
+  const files = list(segments.map((segment) => segment.file));
+  if (segments.every((segment) => wanted.every(([name, type]) => segment.columns[name] === type))) {
+    return `SELECT ${wanted.map(([name]) => quoteName(name)).join(', ')} FROM read_parquet(${files})`;
+  }
+  const groups = new Map<string, LakeSegment[]>();
+  for (const segment of segments) {
+    const key = JSON.stringify(wanted.map(([name]) => segment.columns[name] ?? null));
+    groups.set(key, [...(groups.get(key) ?? []), segment]);
+  }
+  return [...groups.values()]
+    .map((group) => {
+      const held = group[0]!.columns;
+      const select = wanted.map(([name, type]) => {
+        const column = quoteName(name);
+        if (held[name] === undefined) return `CAST(NULL AS ${type}) AS ${column}`;
+        return held[name] === type ? column : `TRY_CAST(${column} AS ${type}) AS ${column}`;
+      });
+      return `SELECT ${select.join(', ')} FROM read_parquet(${list(group.map((segment) => segment.file))})`;
+    })
+    .join(' UNION ALL ');
+}
+
+/** The tail's lines hold every value as text, times as microseconds and dates as days. */
+function tailSql(source: Source, segment: LakeSegment): string {
+  const columns = logColumns(source);
+  const spec = columns.map(([name]) => `${quoteText(name)}: ${quoteText(name === '_flags' ? 'VARCHAR[]' : 'VARCHAR')}`);
+  const select = columns.map(([name, type]) => {
+    const column = quoteName(name);
+    if (type === 'VARCHAR' || name === '_flags') return column;
+    if (type === 'TIMESTAMP WITH TIME ZONE') return `make_timestamptz(CAST(${column} AS BIGINT)) AS ${column}`;
+    if (type === 'DATE') return `DATE '1970-01-01' + CAST(${column} AS INTEGER) AS ${column}`;
+    return `CAST(${column} AS ${type}) AS ${column}`;
+  });
+  return (
+    `SELECT ${select.join(', ')} FROM read_json(${quoteText(segment.file)}, format='newline_delimited',` +
+    ` ignore_errors=true, maximum_object_size=134217728, columns={${spec.join(', ')}})` +
+    ` WHERE CAST("_seq" AS BIGINT) BETWEEN ${segment.firstSeq} AND ${segment.lastSeq}`
+  );
+}
+
+/** A SELECT over exactly the rows of a snapshot: the columns of `logColumns`. */
+export function relationSql(source: Source, segments: readonly LakeSegment[]): string {
+  const sealed = segments.filter((segment) => segment.format === 'parquet');
+  const parts = [
+    ...(sealed.length > 0 ? [parquetSql(source, sealed)] : []),
+    ...segments.filter((segment) => segment.format === 'ndjson').map((segment) => tailSql(source, segment)),
+  ];
+  if (parts.length > 0) return parts.join(' UNION ALL ');
+  return `SELECT ${logColumns(source).map(([name, type]) => `CAST(NULL AS ${type}) AS ${quoteName(name)}`).join(', ')} WHERE false`;
+}
+
+export interface KnownOptions {
+  /** Nothing with `_seq` beyond this is read. */
+  readonly horizonSeq: number;
+  /** Only what is known in the end, instead of intervals. */
+  readonly hindsight: boolean;
+}
+
+/**
+ * Versions as intervals of knowledge: the declared fields, `_seq`, `_order`, `_event_time`, `_available_at` (known
+ * from) and `_until` (known before; null: for ever). Of versions with one available_at only the last by order is
+ * there; tombstones and versions that a tombstone hides are not. With hindsight: the last version of each key,
+ * unless it is a tombstone.
+ */
+export function knownSql(source: Source, state: LogState, relation: string, options: KnownOptions): string {
+  const columns = [...source.fields.map((field) => field.name), '_seq', '_order', '_event_time', '_available_at'];
+  const select = columns.map(quoteName).join(', ');
+  const bound = options.horizonSeq < state.lastSeq ? ` WHERE "_seq" <= ${Math.max(0, Math.floor(options.horizonSeq))}` : '';
+  if (!state.hasVersions) return `SELECT ${select}, CAST(NULL AS BIGINT) AS "_until" FROM (${relation})${bound}`;
+  const partition = source.recordKey.map(quoteName).join(', ');
+  const versions =
+    `SELECT ${select}, "_deleted", lead("_available_at") OVER` +
+    ` (PARTITION BY ${partition} ORDER BY "_available_at", "_order", "_seq") AS "_until" FROM (${relation})${bound}`;
+  const alive = options.hindsight ? '"_until" IS NULL' : '("_until" IS NULL OR "_until" > "_available_at")';
+  return `SELECT ${select}, "_until" FROM (${versions}) WHERE ${alive} AND NOT "_deleted"`;
+}
