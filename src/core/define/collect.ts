@@ -1,0 +1,157 @@
+/** Definitions as written, by kind and name. */
+import type { Diagnostic } from '../base/error.js';
+import { printPlace } from '../base/error.js';
+import type { Documentation } from './types.js';
+import type { Node } from './node.js';
+import { createReport } from './report.js';
+import { type Located, type ObjectPlaces, type Out, read } from './shape.js';
+import {
+  type datasetShape,
+  definitionFileShape,
+  type entityShape,
+  type featureSetShape,
+  type featureShape,
+  type labelShape,
+  type ListKey,
+  listKeys,
+  type modelShape,
+  type monitorShape,
+  projectFileShape,
+  type serviceShape,
+  settingsKeys,
+  type sourceShape,
+  type transformShape,
+} from './shapes.js';
+
+/** One YAML document or the exports of one TypeScript file, as a tree. */
+export interface DefinitionInput {
+  readonly root: Node;
+  /** millrace.yaml: settings may stand here. */
+  readonly settings: boolean;
+  readonly typescript: boolean;
+}
+
+export type RawSettings = Out<typeof projectFileShape>;
+
+export interface RawDefinitions {
+  readonly settings: readonly RawSettings[];
+  readonly entities: ReadonlyMap<string, Out<typeof entityShape>>;
+  readonly sources: ReadonlyMap<string, Out<typeof sourceShape>>;
+  readonly transforms: ReadonlyMap<string, Out<typeof transformShape>>;
+  readonly features: ReadonlyMap<string, Out<typeof featureShape>>;
+  readonly featureSets: ReadonlyMap<string, Out<typeof featureSetShape>>;
+  readonly labels: ReadonlyMap<string, Out<typeof labelShape>>;
+  readonly datasets: ReadonlyMap<string, Out<typeof datasetShape>>;
+  readonly models: ReadonlyMap<string, Out<typeof modelShape>>;
+  readonly services: ReadonlyMap<string, Out<typeof serviceShape>>;
+  readonly monitors: ReadonlyMap<string, Out<typeof monitorShape>>;
+}
+
+const SINGULAR: Readonly<Record<ListKey, string>> = {
+  entities: 'entity',
+  sources: 'source',
+  transforms: 'transform',
+  features: 'feature',
+  feature_sets: 'feature set',
+  labels: 'label',
+  datasets: 'dataset',
+  models: 'model',
+  services: 'service',
+  monitors: 'monitor',
+};
+
+/** Kinds that share one space of names: a transform is a source, and a set stands wherever features are listed. */
+const NAME_SPACES: Readonly<Partial<Record<ListKey, string>>> = {
+  transforms: 'sources',
+  feature_sets: 'features',
+};
+
+interface RawItem {
+  readonly name?: Located<string>;
+  readonly $: ObjectPlaces;
+}
+
+export function collect(inputs: readonly DefinitionInput[], diagnostics: Diagnostic[]): RawDefinitions {
+  const report = createReport(diagnostics);
+  const byKind = new Map<ListKey, Map<string, RawItem>>();
+  const kinds = Object.keys(listKeys) as ListKey[];
+  for (const kind of kinds) byKind.set(kind, new Map());
+  const taken = new Map<string, { readonly item: RawItem; readonly kind: ListKey }>();
+  const settings: RawSettings[] = [];
+
+  for (const input of inputs) {
+    if (input.root.kind === 'scalar' && input.root.value === null) continue;
+    const context = { diagnostics, typescript: input.typescript };
+    if (input.settings) {
+      const raw = read(pick(input.root, Object.keys(settingsKeys), true), projectFileShape, 'the file', context);
+      if (raw) settings.push(raw);
+    }
+    const root = pick(input.root, Object.keys(settingsKeys), false, input.settings);
+    const file = root.kind === 'map' ? labelled(root) : root;
+    const lists = read(file, definitionFileShape, 'the file', context);
+    if (!lists) continue;
+    for (const kind of kinds) {
+      for (const item of (lists[kind] ?? []) as readonly RawItem[]) {
+        if (!item.name) continue;
+        const space = `${NAME_SPACES[kind] ?? kind}\0${item.name.value}`;
+        const earlier = taken.get(space);
+        if (earlier) {
+          const first = printPlace(earlier.item.name!.place);
+          const other = earlier.kind === kind ? '' : ` as a ${SINGULAR[earlier.kind]}`;
+          report.add(
+            'DEF_DUPLICATE_NAME',
+            item.name.place,
+            `the ${SINGULAR[kind]} \`${item.name.value}\` is defined twice: first${other} at ${first}`,
+            { hint: 'Rename or remove one of them.' },
+          );
+          continue;
+        }
+        taken.set(space, { item, kind });
+        byKind.get(kind)!.set(item.name.value, item);
+      }
+    }
+  }
+  const of = <T>(kind: ListKey): ReadonlyMap<string, T> => byKind.get(kind) as ReadonlyMap<string, unknown> as ReadonlyMap<string, T>;
+  return {
+    settings,
+    entities: of('entities'),
+    sources: of('sources'),
+    transforms: of('transforms'),
+    features: of('features'),
+    featureSets: of('feature_sets'),
+    labels: of('labels'),
+    datasets: of('datasets'),
+    models: of('models'),
+    services: of('services'),
+    monitors: of('monitors'),
+  };
+}
+
+/** The keys of settings, or all others: each is read once. */
+function pick(root: Node, names: readonly string[], keep: boolean, active = true): Node {
+  if (root.kind !== 'map' || !active) return root;
+  return { ...root, entries: new Map([...root.entries].filter(([name]) => names.includes(name) === keep)) };
+}
+
+/** Lists written as one object are read as lists of one, and a missing value as an empty list. */
+function labelled(root: Extract<Node, { kind: 'map' }>): Node {
+  const entries = new Map([...root.entries].filter(([, { node }]) => !(node.kind === 'scalar' && node.value === null)));
+  return { ...root, entries };
+}
+
+interface Documented {
+  readonly description?: Located<string>;
+  readonly owner?: Located<string>;
+  readonly tags?: readonly Located<string>[];
+  readonly name?: Located<string>;
+  readonly $: ObjectPlaces;
+}
+
+export function documentationOf(raw: Documented): Documentation {
+  return {
+    ...(raw.description ? { description: raw.description.value } : {}),
+    ...(raw.owner ? { owner: raw.owner.value } : {}),
+    tags: (raw.tags ?? []).map((tag) => tag.value),
+    place: raw.name?.place ?? raw.$.place,
+  };
+}

@@ -1,0 +1,120 @@
+/** From definitions as written to `Definitions`: every name resolved, every fault a diagnostic, all at once. */
+import type { Diagnostic } from '../base/error.js';
+import { collect, type DefinitionInput, type RawSettings } from './collect.js';
+import type { Resolved } from './context.js';
+import { checkReferences } from './contract.js';
+import { resolveEntities } from './entities.js';
+import { resolveFeatures } from './features.js';
+import { createReport, type Report } from './report.js';
+import { resolveMonitors, resolveServices } from './serving.js';
+import type { Located } from './shape.js';
+import { settingsKeys } from './shapes.js';
+import { resolveSources } from './sources.js';
+import { resolveDatasets, resolveFeatureSets, resolveLabels, resolveModels } from './training.js';
+import type { Definitions, Settings } from './types.js';
+
+/** What a setting is when nobody writes it. */
+export interface Environment {
+  /** Absolute path of the project folder. */
+  readonly root: string;
+  /** Memory of the offline engine, bytes. */
+  readonly memoryLimitBytes: number;
+  readonly threads: number;
+}
+
+export interface DefineResult {
+  /** What could be understood. With errors among the diagnostics it is not complete. */
+  readonly definitions: Definitions;
+  /** In the order of files and lines. */
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** Reads trees of definitions. Never throws for what a user wrote. */
+export function define(
+  inputs: readonly DefinitionInput[],
+  environment: Environment,
+  earlier: readonly Diagnostic[] = [],
+): DefineResult {
+  const diagnostics: Diagnostic[] = [...earlier];
+  const report = createReport(diagnostics);
+  const raw = collect(inputs, diagnostics);
+  const settings = readSettings(raw.settings, environment, report);
+  const context: Resolved = {
+    report,
+    raw,
+    settings,
+    sources: new Map(),
+    entities: new Map(),
+    features: new Map(),
+    expansions: new Map(),
+  };
+  resolveSources(context);
+  resolveEntities(context);
+  checkReferences(context);
+  resolveFeatures(context);
+  const featureSets = resolveFeatureSets(context);
+  const labels = resolveLabels(context);
+  const datasets = resolveDatasets(context, labels);
+  const models = resolveModels(context, datasets, labels);
+  const services = resolveServices(context, models);
+  const monitors = resolveMonitors(context, services, models);
+  const definitions: Definitions = {
+    settings,
+    entities: context.entities,
+    sources: context.sources,
+    features: context.features,
+    featureSets,
+    labels,
+    datasets,
+    models,
+    services,
+    monitors,
+  };
+  return { definitions, diagnostics: inOrder(diagnostics, inputs) };
+}
+
+type SettingName = keyof typeof settingsKeys;
+
+function readSettings(written: readonly RawSettings[], environment: Environment, report: Report): Settings {
+  const find = <T>(name: SettingName): T | undefined => {
+    const found = written.flatMap((raw) => (raw[name] as Located<T> | undefined) ?? []);
+    for (const extra of found.slice(1)) {
+      report.add('DEF_DUPLICATE_NAME', extra.place, `the setting \`${name}\` is written twice`, { hint: 'Keep one of them.' });
+    }
+    return found[0]?.value;
+  };
+  const { root } = environment;
+  return {
+    project: find<string>('project') ?? (root.split(/[/\\]/).filter(Boolean).at(-1) ?? 'project'),
+    timezone: find<string>('timezone') ?? 'UTC',
+    engine: find<string>('engine') ?? 'duckdb',
+    lake: absolute(root, find<string>('lake') ?? '.millrace/lake'),
+    online: absolute(root, find<string>('online') ?? '.millrace/online'),
+    registry: absolute(root, find<string>('registry') ?? '.millrace/registry.db'),
+    memoryLimitBytes: find<number>('memory_limit') ?? environment.memoryLimitBytes,
+    threads: find<number>('threads') ?? environment.threads,
+  };
+}
+
+function absolute(root: string, path: string): string {
+  if (/^([a-z][a-z0-9+.-]*:\/\/|[/\\]|[A-Za-z]:[/\\])/i.test(path)) return path;
+  return `${root.replace(/[/\\]$/, '')}/${path.replace(/^\.\//, '')}`;
+}
+
+function inOrder(diagnostics: readonly Diagnostic[], inputs: readonly DefinitionInput[]): readonly Diagnostic[] {
+  const files = [...new Set(inputs.map((input) => input.root.place.file ?? ''))];
+  const rank = (diagnostic: Diagnostic): readonly number[] => [
+    files.indexOf(diagnostic.place?.file ?? ''),
+    diagnostic.place?.line ?? 0,
+    diagnostic.place?.column ?? 0,
+  ];
+  const ranked = diagnostics.map((diagnostic) => ({ diagnostic, rank: rank(diagnostic) }));
+  ranked.sort((a, b) => a.rank[0]! - b.rank[0]! || a.rank[1]! - b.rank[1]! || a.rank[2]! - b.rank[2]!);
+  const seen = new Set<string>();
+  return ranked.flatMap(({ diagnostic }) => {
+    const key = JSON.stringify([diagnostic.code, diagnostic.message, diagnostic.place]);
+    if (seen.has(key)) return [];
+    seen.add(key);
+    return [diagnostic];
+  });
+}
