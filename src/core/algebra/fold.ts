@@ -14,6 +14,8 @@ export interface Member {
   readonly value: Value;
   /** `min_by`, `max_by`: the ordering value. `ratio`: the predicate (true, false or null). Else null. */
   readonly by: Value;
+  /** `group_by`: the category as text; null and absent belong to no group. */
+  readonly group?: string | null;
 }
 
 export interface FoldContext {
@@ -41,6 +43,11 @@ export interface Fold<S = unknown> {
   merge(into: S, from: S): void;
   /** The value at observation instant `at` (only time-dependent folds read it). Null: nothing to aggregate. */
   finish(state: S, at: Instant): Value;
+  /**
+   * Says what a null from `finish` means: `ok` the value itself is null (`first`, `last`), `error` the exact result
+   * does not fit its type. Absent: `empty`.
+   */
+  nullStatus?(state: S): 'ok' | 'empty' | 'error';
   /** Plain JSON-able, canonical. */
   encode(state: S): unknown;
   decode(encoded: unknown): S;
