@@ -19,7 +19,7 @@ export function groupSorted(sorted: ArrayLike<number>): Grouped {
     if (distinct > 0 && values[distinct - 1] === sorted[i]) counts[distinct - 1]++;
     else {
       invariant(distinct === 0 || sorted[i] > values[distinct - 1], 'values are ascending and not NaN');
-      values[distinct] = sorted[i];
+      values[distinct] = sorted[i] === 0 ? 0 : sorted[i];
       counts[distinct++] = 1;
     }
   }

@@ -45,7 +45,8 @@ def normal_sf(z):
 
 def student_sf(t, v):
     t, v = mpmath.mpf(t), mpmath.mpf(v)
-    return num(mpmath.betainc(v / 2, mpmath.mpf(1) / 2, 0, v / (v + t * t), regularized=True) / 2)
+    half = mpmath.betainc(v / 2, mpmath.mpf(1) / 2, 0, v / (v + t * t), regularized=True) / 2
+    return num(half if t >= 0 else 1 - half)
 
 
 def special_functions():
