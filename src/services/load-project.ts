@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type Diagnostic, MillraceError } from '../core/base/error.js';
+import * as builders from '../core/define/builders.js';
 import { define, type DefinitionInput, type Environment, readDefinitionModule, readYaml } from '../core/define/index.js';
 import type { Definitions } from '../core/define/types.js';
 
@@ -105,10 +105,12 @@ async function importModule(root: string, file: string): Promise<ReturnType<type
   const path = join(root, file);
   try {
     const { createJiti } = await import('jiti');
-    const here = import.meta.url;
-    const source = here.endsWith('.ts');
-    const entry = fileURLToPath(new URL(source ? '../index.ts' : '../index.js', here));
-    const jiti = createJiti(here, { moduleCache: false, fsCache: false, interopDefault: false, alias: { millrace: entry } });
+    const jiti = createJiti(import.meta.url, {
+      moduleCache: false,
+      fsCache: false,
+      interopDefault: false,
+      virtualModules: { millrace: builders },
+    });
     return readDefinitionModule(await jiti.import(path), file);
   } catch (cause) {
     const error = cause as Error;

@@ -5,7 +5,7 @@ import { readCondition } from './expressions.js';
 import { type ArgumentName, argumentsOf, resolveFunction, SPELLINGS } from './functions.js';
 import { type Out, suggestion } from './shape.js';
 import type { aggregationShape } from './shapes.js';
-import type { Aggregation, Source } from './types.js';
+import { type Aggregation, FUNCTION_NAMES, type Source } from './types.js';
 
 export type RawAggregation = Out<typeof aggregationShape>;
 
@@ -26,21 +26,26 @@ export function readAggregation(
 ): ResolvedAggregation | undefined {
   const { report } = context;
   if (!raw.function || !raw.source) return undefined;
+  const failures = report.diagnostics.length;
   const named = resolveFunction(raw.function.value);
   if (!named) {
+    const near = suggestion(raw.function.value, SPELLINGS);
     report.add('DEF_UNKNOWN_NAME', raw.function.place, `${subject} names the function \`${raw.function.value}\`, which does not exist`, {
-      ...suggestion(raw.function.value, SPELLINGS),
-      hint: 'Functions: count, sum, mean, min, max, std, last, quantile, ...; see the reference.',
+      ...near,
+      hint: near.nearest ? `Did you mean \`${near.nearest}\`?` : `Functions: ${FUNCTION_NAMES.join(', ')}.`,
     });
   }
   const target = sourceAndField(context, subject, raw.source, raw.field);
-  if (!named || !target) return undefined;
+  if (!target) return undefined;
   const { source, field } = target;
-  const failures = report.diagnostics.length;
+  if (!named || field === undefined) {
+    for (const key of ['where', 'of', 'among'] as const) readCondition(report, `\`${key}\` of ${subject}`, raw[key], recordScope(context, source));
+    return undefined;
+  }
 
   const fold = FOLDS[named.name];
   if (fold.needsField === true && !field) {
-    return report.add('DEF_MISSING_KEY', raw.source.place, `${subject}: ${named.name} needs a field of source \`${source.name}\``, {
+    report.add('DEF_MISSING_KEY', raw.source.place, `${subject}: ${named.name} needs a field of source \`${source.name}\``, {
       hint: `Write \`source: ${source.name}.FIELD\`.`,
     });
   }
@@ -55,7 +60,7 @@ export function readAggregation(
   if (groupBy && groupBy.type.kind !== 'string') {
     report.add('DEF_TYPE', raw.group_by!.place, `${subject}: \`group_by\` is the field \`${groupBy.name}\` of type ${printType(groupBy.type)}: expected a string field`);
   }
-  const scope = recordScope(source);
+  const scope = recordScope(context, source);
   const condition = (key: 'where' | 'of' | 'among') => readCondition(report, `\`${key}\` of ${subject}`, raw[key], scope);
   const isRatio = named.name === 'ratio';
   const where = condition('where');

@@ -12,6 +12,8 @@ export interface Resolved {
   readonly sources: Map<string, Source>;
   readonly entities: Map<string, Entity>;
   readonly features: Map<string, Feature>;
+  /** Fields that are written but have no usable type, by source: they have had their diagnostic. */
+  readonly refusedFields: Map<string, readonly string[]>;
   /** A feature written with `windows`: its name → the features it became. */
   readonly expansions: Map<string, readonly string[]>;
 }
@@ -40,7 +42,7 @@ export function findField(
 ): FieldDefinition | undefined {
   const written = name.value.slice(offset);
   const field = fieldOf(source, written);
-  if (field) return field;
+  if (field || context.refusedFields.get(source.name)?.includes(written)) return field;
   const names = source.fields.map((known) => known.name);
   const near = suggestion(written, names);
   return context.report.add(
@@ -51,20 +53,20 @@ export function findField(
   );
 }
 
-/** `orders.total_amount` → source and field. A separate `field` key wins over nothing, not over a dot. */
+/** `orders.total_amount` → source and field. Null: no field is named; undefined: there is none of that name. */
 export function sourceAndField(
   context: Resolved,
   subject: string,
   written: Located<string>,
   separate: Located<string> | undefined,
-): { readonly source: Source; readonly field: FieldDefinition | null } | undefined {
+): { readonly source: Source; readonly field: FieldDefinition | null | undefined } | undefined {
   const dot = written.value.indexOf('.');
   const name: Located<string> = dot < 0 ? written : { ...written, value: written.value.slice(0, dot) };
   const source = findSource(context, subject, name);
   if (!source) return undefined;
   if (dot < 0 && !separate) return { source, field: null };
   const field = dot < 0 ? findField(context, subject, source, separate!) : findField(context, subject, source, written, dot + 1);
-  return field && { source, field };
+  return { source, field };
 }
 
 /** The join keys of some entities, in order, without repetition. */
@@ -74,10 +76,13 @@ export function joinKeysOf(context: Resolved, entities: readonly string[]): read
   return [...keys.values()];
 }
 
-export const recordScope = (source: Source) => ({
-  resolve(path: readonly string[]): { readonly type: ValueType; readonly slot: string } | undefined {
+/** The fields of a source, as expressions over its records see them. */
+export const recordScope = (context: Resolved, source: Source) => ({
+  resolve(path: readonly string[]): { readonly type: ValueType | undefined; readonly slot: string } | undefined {
     const name = path.length === 1 ? path[0]! : path.length === 2 && path[0] === source.name ? path[1]! : undefined;
-    const field = name === undefined ? undefined : fieldOf(source, name);
+    if (name === undefined) return undefined;
+    if (context.refusedFields.get(source.name)?.includes(name)) return { type: undefined, slot: name };
+    const field = fieldOf(source, name);
     return field && { type: field.type, slot: field.name };
   },
   names: (): Iterable<string> => source.fields.map((field) => field.name),

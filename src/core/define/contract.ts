@@ -37,7 +37,7 @@ const judged = (raw: Judgement): { readonly severity: Severity; readonly action:
  */
 export function readContract(context: Resolved, source: Source, raw: RawContract | undefined): Contract {
   const rows: RowRule[] = [];
-  for (const name of new Set([...source.recordKey, source.eventTime])) {
+  for (const name of new Set([...source.recordKey, source.eventTime].filter(Boolean))) {
     rows.push({ id: `${name}.not_null`, field: name, check: { kind: 'not_null' }, severity: 'error', action: 'quarantine' });
   }
   for (const [name, entry] of raw?.$rest ?? []) readFieldRules(context, source, name, entry as MappingEntry<FieldRules>, rows);
@@ -50,7 +50,7 @@ export function readContract(context: Resolved, source: Source, raw: RawContract
       continue;
     }
     if (rule.check) {
-      const expression = readCondition(context.report, subject, rule.check, recordScope(source));
+      const expression = readCondition(context.report, subject, rule.check, recordScope(context, source));
       if (expression) rows.push({ ...base, check: { kind: 'expression', expression } });
     } else if (rule.unique) {
       const fields = rule.unique.flatMap((field) => findField(context, subject, source, field)?.name ?? []);

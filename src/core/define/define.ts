@@ -46,6 +46,7 @@ export function define(
     sources: new Map(),
     entities: new Map(),
     features: new Map(),
+    refusedFields: new Map(),
     expansions: new Map(),
   };
   resolveSources(context);

@@ -1,5 +1,5 @@
 import { fingerprint } from '../base/fingerprint.js';
-import { printType, STRING, type ValueType } from '../schema/types.js';
+import { printType, sameType, STRING, type ValueType } from '../schema/types.js';
 import { documentationOf } from './collect.js';
 import { keyField, type Resolved } from './context.js';
 import { rawJoinKeys } from './sources.js';
@@ -23,13 +23,21 @@ export function resolveEntities(context: Resolved): void {
       report.add('DEF_INVALID_VALUE', entity.join_key.place, `${subject} has both \`join_key\` and \`join_keys\`: expected one of them`);
     }
     const used = sourcesUsedWith(context, name);
+    const others = [...context.entities.values()];
     const joinKeys: JoinKey[] = [];
     for (const key of written) {
       if (joinKeys.some((other) => other.name === key.value)) {
         report.add('DEF_DUPLICATE_NAME', key.place, `${subject} names the join key \`${key.value}\` twice`);
         continue;
       }
-      joinKeys.push({ name: key.value, type: keyType(context, subject, key.value, used, key.place) });
+      const type = keyType(context, subject, key.value, used, key.place);
+      const other = others.find((entity) => entity.joinKeys.some((known) => known.name === key.value && !sameType(known.type, type)));
+      if (other) {
+        report.add('DEF_TYPE', key.place, `join key \`${key.value}\` is ${printType(type)} for ${subject} and ${printType(other.joinKeys.find((known) => known.name === key.value)!.type)} for entity \`${other.name}\``, {
+          hint: 'Give one of the keys another name, with `keys` in its sources.',
+        });
+      }
+      joinKeys.push({ name: key.value, type });
     }
     const fingerprinted = fingerprint({
       kind: 'entity',

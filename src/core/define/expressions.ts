@@ -33,18 +33,17 @@ export function readCondition(
   });
 }
 
-/** Every name an expression mentions, in order, each once. */
-export function mentionedPaths({ root }: ParsedExpression): readonly (readonly string[])[] {
-  const found = new Map<string, readonly string[]>();
+/** Every name an expression mentions, with where it stands. */
+export function mentionedNames({ root }: ParsedExpression): readonly { readonly path: readonly string[]; readonly offset: number }[] {
+  const found: { readonly path: readonly string[]; readonly offset: number }[] = [];
   const visit = (part: unknown): void => {
     if (Array.isArray(part)) for (const item of part) visit(item);
     else if (typeof part === 'object' && part !== null) {
-      if ((part as { node?: unknown }).node === 'name') {
-        const { path } = part as { path: readonly string[] };
-        found.set(path.join('\0'), path);
-      } else for (const item of Object.values(part)) visit(item);
+      const { node, path, offset } = part as { readonly node?: unknown; readonly path: readonly string[]; readonly offset: number };
+      if (node === 'name') found.push({ path, offset });
+      else for (const item of Object.values(part)) visit(item);
     }
   };
   visit(root);
-  return [...found.values()];
+  return found;
 }

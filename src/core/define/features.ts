@@ -1,12 +1,12 @@
 import type { Place } from '../base/error.js';
 import { fingerprint } from '../base/fingerprint.js';
 import { printDuration } from '../base/time.js';
-import type { Scope } from '../expression/index.js';
+import { checkExpression, type ParsedExpression, type Scope } from '../expression/index.js';
 import { FLOAT64, isNumeric, printType, sameType, TIMESTAMP, type Value, type ValueType } from '../schema/types.js';
 import { readAggregation } from './aggregation.js';
 import { documentationOf } from './collect.js';
 import { fieldOf, joinKeysOf, keyField, type Resolved, sourceAndField } from './context.js';
-import { mentionedPaths, readExpression } from './expressions.js';
+import { mentionedNames, readExpression } from './expressions.js';
 import { type Located, type Out, suggestion } from './shape.js';
 import type { featureShape } from './shapes.js';
 import { canonicalValue } from './sources.js';
@@ -117,7 +117,6 @@ function resolveFeature(
   if (raw.aggregation) {
     const raws = raw.aggregation;
     const window = unit.window ?? raws.window?.value ?? 'all';
-    if (raws.$.keys.has('window') && !raws.window) return undefined;
     const before = report.diagnostics.length;
     const found = readAggregation(context, subject, raws, window === 'all' ? null : window);
     dropRepeated(context, before, unit);
@@ -147,9 +146,12 @@ function resolveFeature(
   if (!text) return undefined;
   const parsed = report.parse(subject, text);
   if (!parsed) return undefined;
-  const inputs = findInputs(context, entities, units, mentionedPaths(parsed));
+  const inputs = findInputs(context, entities, units, mentionedNames(parsed).map((name) => name.path));
   const read = resolveInputs(inputs, resolve);
-  if (!read) return undefined;
+  if (!read) {
+    reportUnknownNames(context, subject, text, parsed, expressionScope(context, entities, units, () => undefined));
+    return undefined;
+  }
   if (!coversEntities(context, subject, raw, entities, read)) return undefined;
   const all = raw.entity || raw.entities ? entities : unionOf(read);
   const given = new Map([...(raw.request ?? [])].map(([key, { value }]) => [key, value.value]));
@@ -224,7 +226,7 @@ function readLookup(context: Resolved, subject: string, raw: NonNullable<RawFeat
   const { report } = context;
   if (!raw.source) return undefined;
   const target = sourceAndField(context, subject, raw.source, raw.field);
-  if (!target) return undefined;
+  if (!target || target.field === undefined) return undefined;
   const output = raw.output?.value ?? 'value';
   if (!target.field && output === 'value') {
     return report.add('DEF_MISSING_KEY', raw.source.place, `${subject} looks up no field of \`${target.source.name}\``, {
@@ -251,7 +253,7 @@ function readEmbedding(context: Resolved, subject: string, feature: RawFeature, 
   let found: { readonly source: Source; readonly field: string; readonly type: ValueType } | undefined;
   if (raw.source) {
     const target = sourceAndField(context, subject, raw.source, undefined);
-    if (!target) return undefined;
+    if (!target || target.field === undefined) return undefined;
     const field = target.field ?? target.source.fields.find((other) => other.type.kind === 'float64_vector');
     if (!field || field.type.kind !== 'float64_vector') {
       return report.add('DEF_TYPE', place, `${subject}: \`${raw.source.value}\` has no float64_vector field`);
@@ -337,6 +339,26 @@ function findInputs(
     else if (bare !== undefined && own.includes(bare)) keys.push(bare);
   }
   return { features: [...new Set(features)], keys, request };
+}
+
+/** Of an expression whose inputs have faults, only what is certain: names that do not exist. */
+function reportUnknownNames(
+  context: Resolved,
+  subject: string,
+  text: Located<string>,
+  parsed: ParsedExpression,
+  scope: Scope,
+): void {
+  const names = new Set(scope.names());
+  const lenient: Scope = {
+    resolve: (path) => scope.resolve(path) ?? (names.has(path.at(-1)!) ? { type: undefined, slot: path.join('.') } : undefined),
+    names: scope.names,
+  };
+  const unknown = new Set(mentionedNames(parsed).flatMap(({ path, offset }) => (lenient.resolve(path) ? [] : offset)));
+  const checked = checkExpression(parsed, lenient);
+  for (const problem of checked.ok ? [] : checked.problems) {
+    if (unknown.has(problem.offset)) context.report.problem(subject, text, problem);
+  }
 }
 
 /** Undefined when a feature among the inputs has faults of its own: they are reported there. */
@@ -444,9 +466,8 @@ function finish(
 ): Feature | undefined {
   const { raw, name } = unit;
   const valueType = declaredType(context, `feature \`${name}\``, raw.value_type, derived);
-  if (!valueType) return undefined;
-  const fallback = readDefault(context, `feature \`${name}\``, raw, valueType);
-  if (fallback === 'invalid') return undefined;
+  const fallback = readDefault(context, `feature \`${name}\``, raw, valueType ?? derived);
+  if (!valueType || fallback === 'invalid') return undefined;
   const joinKeys = joinKeysOf(context, entities).map((key) => key.name);
   const requestFields = basis.requestFields ?? [];
   return {
@@ -521,7 +542,7 @@ export function declaredType(
 }
 
 function readDefault(context: Resolved, subject: string, raw: RawFeature, type: ValueType): Value | undefined | 'invalid' {
-  const written = raw.default;
+  const written = raw.default ?? raw.aggregation?.default ?? raw.lookup?.default;
   if (!written || written.value === null) return undefined;
   if (raw.expression || raw.compute || (raw.computation && raw.computation.function?.value !== 'lookup_embedding')) {
     context.report.add('DEF_INVALID_VALUE', written.place, `${subject} is computed from other features: \`default\` has no meaning there`, {

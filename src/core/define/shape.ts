@@ -182,7 +182,14 @@ export interface ReadContext {
   readonly diagnostics: Diagnostic[];
   /** TypeScript: `joinKey` is read as `join_key`, and a definition stands for its name. */
   readonly typescript: boolean;
+  /** The definition that is being read, for messages: `feature \`x\``. */
+  readonly owner?: string;
 }
+
+const REFUSED = new WeakMap<ReadonlyMap<string, unknown>, readonly string[]>();
+
+/** Names of a mapping whose values were not what they should be: they are written, but not there. */
+export const refusedKeys = (mapping: ReadonlyMap<string, unknown>): readonly string[] => REFUSED.get(mapping) ?? [];
 
 const fault = (context: ReadContext, label: string, node: Node, shape: AnyShape, extra: Partial<Diagnostic> = {}): undefined => {
   const examples = shape.kind === 'text' && shape.examples.length > 0 ? ` such as ${shape.examples.join(', ')}` : '';
@@ -261,21 +268,25 @@ function readAny(node: Node, shape: AnyShape, label: string, context: ReadContex
       }
       if (shape.size !== null && node.items.length !== shape.size) return fault(context, label, node, shape);
       return node.items.flatMap((item, index) => {
-        const value = readAny(item, shape.of, `${label}[${index}]`, context);
+        const title = titleOf(item, shape.of);
+        const value = readAny(item, shape.of, title ?? `item ${index + 1} of ${label}`, title ? { ...context, owner: title } : context);
         return value === undefined ? [] : [value];
       });
     }
     case 'mapping': {
       if (node.kind !== 'map') return fault(context, label, node, shape);
       const entries = new Map<string, MappingEntry<unknown>>();
+      const refused: string[] = [];
       for (const [name, entry] of node.entries) {
         if (shape.keys && !shape.keys.includes(name)) {
           unknownKey(context, label, name, entry.keyPlace, shape.keys);
           continue;
         }
-        const value = readAny(entry.node, shape.of, `${label}.${name}`, context);
-        if (value !== undefined) entries.set(name, { value, keyPlace: entry.keyPlace });
+        const value = readAny(entry.node, shape.of, `\`${name}\` in ${label}`, context);
+        if (value === undefined) refused.push(name);
+        else entries.set(name, { value, keyPlace: entry.keyPlace });
       }
+      REFUSED.set(entries, refused);
       return entries;
     }
     case 'object':
@@ -283,6 +294,13 @@ function readAny(node: Node, shape: AnyShape, label: string, context: ReadContex
     case 'either':
       return readEither(node, shape, label, context);
   }
+}
+
+/** `feature \`x\``, for an item that has a name. */
+function titleOf(node: Node, shape: AnyShape): string | undefined {
+  if (shape.kind !== 'object' || node.kind !== 'map' || !shape.keys['name']) return undefined;
+  const name = node.entries.get('name')?.node;
+  return name?.kind === 'scalar' && name.value !== null ? `${shape.title} \`${name.text}\`` : `${/^[aeiou]/.test(shape.title!) ? 'an' : 'a'} ${shape.title}`;
 }
 
 function unknownKey(context: ReadContext, label: string, name: string, place: Place, names: readonly string[]): void {
@@ -302,6 +320,8 @@ export function suggestion(name: string, names: Iterable<string>): { readonly ne
   return near === undefined ? {} : { nearest: near };
 }
 
+const named = (key: string, { owner }: ReadContext): string => (owner ? `\`${key}\` of ${owner}` : `\`${key}\``);
+
 function readObject(
   node: Node,
   shape: Extract<AnyShape, { kind: 'object' }>,
@@ -319,7 +339,7 @@ function readObject(
     const key = Object.hasOwn(shape.keys, name) ? shape.keys[name] : undefined;
     if (!key) {
       if (shape.rest) {
-        const value = readAny(entry.node, shape.rest, name, context);
+        const value = readAny(entry.node, shape.rest, named(name, context), context);
         if (value !== undefined) rest.set(context.typescript ? snake : name, { value, keyPlace: entry.keyPlace });
       } else unknownKey(context, label, written, entry.keyPlace, names);
       continue;
@@ -329,7 +349,7 @@ function readObject(
       places.delete(name);
       continue;
     }
-    const value = readAny(entry.node, key.shape, `\`${name}\``, context);
+    const value = readAny(entry.node, key.shape, named(name, context), context);
     if (value !== undefined) result[name] = value;
   }
   for (const name of names) {

@@ -219,6 +219,7 @@ export const aggregationShape = object('aggregation', {
   half_life: optional(text('a duration', (written) => strictly(parseDuration(written)), { examples: ['12h', '7d'] }), 'ewma, decayed_sum: the age at which a record counts half.'),
   edges: optional(list(number('a number')), 'histogram: limits of the bins. Absent: counts by value.'),
   ignore_nulls: optional(boolean, 'first, last: skip records whose value is null.'),
+  default: optional(scalar, 'The value where there was nothing to aggregate; the same as `default` of the feature.'),
 });
 
 const lookupShape = object('lookup', {
@@ -226,6 +227,7 @@ const lookupShape = object('lookup', {
   field: optional(field, 'The field, when `source` does not name it.'),
   max_age: optional(duration, 'A state older than this gives null and the status `expired`.'),
   output: optional(choice(['value', 'age_seconds']), 'value (the default), or age_seconds: t minus event_time of the current state.'),
+  default: optional(scalar, 'The value where there was nothing to look up; the same as `default` of the feature.'),
 });
 
 const computationShape = object('computation', {

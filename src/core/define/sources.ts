@@ -3,7 +3,7 @@ import { printType, TYPE_NAMES, type Value, type ValueType } from '../schema/typ
 import { documentationOf } from './collect.js';
 import { fieldOf, findField, type Resolved, sourceNames } from './context.js';
 import { readContract } from './contract.js';
-import type { Located, Out } from './shape.js';
+import { type Located, type Out, refusedKeys } from './shape.js';
 import type { sourceShape, transformShape } from './shapes.js';
 import type { Availability, FieldDefinition, ReadFrom, Source } from './types.js';
 
@@ -38,9 +38,8 @@ export function resolveSources(context: Resolved): void {
     const from = reads.get(name);
     for (const parent of from?.parentNames ?? []) visit(parent.value);
     open.pop();
-    const parentsKnown = from?.parentNames.every((parent) => context.sources.has(parent.value)) ?? false;
-    const source = from && resolveSource(context, name, all.get(name)!, from.from);
-    if (source && parentsKnown) context.sources.set(name, source);
+    const source = resolveSource(context, name, all.get(name)!, from?.from ?? { kind: 'push' });
+    if (source) context.sources.set(name, source);
   };
   for (const name of all.keys()) visit(name);
 }
@@ -130,11 +129,12 @@ export function* sqlIdentifiers(sql: string): Iterable<{ readonly text: string; 
   }
 }
 
+/** With faults in it, still a source whose fields others can be checked against. */
 function resolveSource(context: Resolved, name: string, raw: RawSource, from: ReadFrom): Source | undefined {
   const { report } = context;
   const subject = `source \`${name}\``;
   const fields = readFields(context, subject, raw);
-  if (!fields || !raw.event_time) return undefined;
+  if (!fields) return undefined;
   const kind = raw.kind?.value ?? 'events';
   const draft = { name, fields } as Source;
   const typed = (written: Located<string>, key: string, kinds: readonly ValueType['kind'][]): string | undefined => {
@@ -145,7 +145,7 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
       hint: `Declare \`${field.name}: ${kinds[0]}\`.`,
     });
   };
-  const eventTime = typed(raw.event_time, 'event_time', ['timestamp', 'date']);
+  const eventTime = raw.event_time && typed(raw.event_time, 'event_time', ['timestamp', 'date']);
   const availableAt = readAvailability(raw, from, (written) => typed(written, 'available_at', ['timestamp', 'date']), draft);
   const deleted = raw.deleted && typed(raw.deleted, 'deleted', ['boolean', 'int64']);
   const sequence = raw.sequence && typed(raw.sequence, 'sequence', ['int64']);
@@ -159,18 +159,14 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
     }
   }
   const recordKey = readRecordKey(context, subject, raw, draft, keys, kind, eventTime);
-  const failed =
-    eventTime === undefined || availableAt === undefined || recordKey === undefined ||
-    (raw.deleted && !deleted) || (raw.sequence && !sequence);
-  if (failed) return undefined;
   const bare: Omit<Source, 'contract' | 'fingerprint'> = {
     ...documentationOf(raw),
     name,
     kind,
     read: from,
-    recordKey,
-    eventTime,
-    availableAt,
+    recordKey: recordKey ?? [],
+    eventTime: eventTime ?? '',
+    availableAt: availableAt ?? { kind: 'event_time' },
     ...(deleted ? { deleted } : {}),
     ...(sequence ? { sequence } : {}),
     timezone: raw.timezone?.value ?? context.settings.timezone,
@@ -195,13 +191,18 @@ function readFields(context: Resolved, subject: string, raw: RawSource): readonl
     });
   }
   const fields: FieldDefinition[] = [];
+  const refused = [...refusedKeys(raw.fields)];
   for (const [name, { value, keyPlace }] of raw.fields) {
     const type = 'value' in value ? value.value : value.type?.value;
-    if (!type) continue;
+    if (!type) {
+      refused.push(name);
+      continue;
+    }
     if (type.kind === 'list' || type.kind === 'map') {
       context.report.add('DEF_TYPE', keyPlace, `field \`${name}\` of ${subject} is ${printType(type)}: records hold single values and vectors`, {
         hint: `Use one of ${TYPE_NAMES.join(', ')}.`,
       });
+      refused.push(name);
       continue;
     }
     if (name === '' || name.startsWith('_')) {
@@ -213,6 +214,7 @@ function readFields(context: Resolved, subject: string, raw: RawSource): readonl
     const from = 'value' in value ? undefined : value.from?.value;
     fields.push({ name, type, ...(from === undefined || from === name ? {} : { from }) });
   }
+  context.refusedFields.set(raw.name!.value, refused);
   const folded = new Map<string, string>();
   for (const { name } of fields) {
     const other = folded.get(name.toLowerCase());

@@ -127,7 +127,7 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
   const source = raw.source && findSource(context, subject, raw.source);
   if (raw.entity && !context.raw.entities.has(raw.entity.value)) report.unknown(subject, 'entity', raw.entity, context.raw.entities.keys());
   if (!source || !raw.expression) return undefined;
-  const expression = readExpression(report, subject, raw.expression, recordScope(source));
+  const expression = readExpression(report, subject, raw.expression, recordScope(context, source));
   const valueType = expression && declaredType(context, subject, raw.value_type, expression.type);
   if (!expression || !valueType || horizon === undefined) return undefined;
   const print = fingerprint({
@@ -208,7 +208,7 @@ function readObservations(context: Resolved, subject: string, raw: RawDataset): 
   if (time && time.type.kind !== 'timestamp' && time.type.kind !== 'date') {
     return report.add('DEF_TYPE', written.time!.place, `\`time\` of ${subject} is the field \`${time.name}\` of type ${printType(time.type)}: expected timestamp or date`);
   }
-  const where = readCondition(report, `\`where\` of ${subject}`, written.where, recordScope(source));
+  const where = readCondition(report, `\`where\` of ${subject}`, written.where, recordScope(context, source));
   if (!time || (written.where && !where)) return undefined;
   return { from: { kind: 'source', source: source.name }, time: time.name, where: where ?? null };
 }
