@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { checkExpression, compileJs, type Expression, parseExpression, printSql } from '../../src/core/expression/index.js';
+import {
+  checkExpression,
+  compileJs,
+  type Expression,
+  parseExpression,
+  printSql,
+} from '../../src/core/expression/index.js';
 import type { Value } from '../../src/core/schema/types.js';
 import { type Duck, openDuck } from './duck.js';
 import { anyKind, COLUMNS, generate, hostileRows, random } from './hostile.js';
@@ -26,7 +32,8 @@ function read(text: string): Expression | undefined {
   throw new Error(`${text}: ${checked.problems[0]!.message}`);
 }
 
-const show = (value: Value): string => (Object.is(value, -0) ? '-0' : typeof value === 'bigint' ? `${value}n` : JSON.stringify(value));
+const show = (value: Value): string =>
+  Object.is(value, -0) ? '-0' : typeof value === 'bigint' ? `${value}n` : JSON.stringify(value);
 
 describe('JavaScript and DuckDB', () => {
   const rows = hostileRows(160, SEED);
@@ -46,13 +53,17 @@ describe('JavaScript and DuckDB', () => {
         const expression = read(generate(next, anyKind(next), 1 + Math.floor(next() * 4)));
         if (expression) batch.push(expression);
       }
-      const sql = batch.map((expression) => printSql(expression, { dialect: 'duckdb', column: (slot) => slot }));
+      const sql = batch.map((expression) =>
+        printSql(expression, { dialect: 'duckdb', column: (slot) => slot }),
+      );
       let result: Awaited<ReturnType<Duck['evaluate']>>;
       try {
         result = await duck.evaluate(sql);
       } catch (error) {
         for (const [i, one] of sql.entries()) {
-          await duck.evaluate([one]).catch((single: Error) => problems.push(`${batch[i]!.text}\n  ${one}\n  ${single.message}`));
+          await duck
+            .evaluate([one])
+            .catch((single: Error) => problems.push(`${batch[i]!.text}\n  ${one}\n  ${single.message}`));
         }
         if (problems.length === 0) problems.push(String(error));
         continue;
@@ -69,7 +80,16 @@ describe('JavaScript and DuckDB', () => {
           break;
         }
         const type = expression.type;
-        if (type.kind === 'decimal' && !result.types[i]!.endsWith(`,${type.scale})`)) problems.push(`${expression.text}: ${result.types[i]}`);
+        if (type.kind === 'boolean') {
+          const wanted = rows.filter(
+            (row) => run(expression.slots.map(({ slot }) => row[slot]!)) === true,
+          ).length;
+          const kept = await duck.kept(sql[i]!);
+          if (kept !== wanted)
+            problems.push(`where ${expression.text}\n  js ${wanted} rows  sql ${kept} rows\n  ${sql[i]}`);
+        }
+        if (type.kind === 'decimal' && !result.types[i]!.endsWith(`,${type.scale})`))
+          problems.push(`${expression.text}: ${result.types[i]}`);
       }
     }
     expect(problems.slice(0, 8).join('\n\n'), `${problems.length} expressions differ`).toBe('');

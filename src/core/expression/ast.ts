@@ -8,8 +8,23 @@ export interface Span {
 }
 
 export type BinaryOperator =
-  | '+' | '-' | '*' | '/' | '//' | '%' | '||' | '=' | '<>' | '<' | '<=' | '>' | '>='
-  | 'and' | 'or' | 'is distinct from' | 'is not distinct from';
+  | '+'
+  | '-'
+  | '*'
+  | '/'
+  | '//'
+  | '%'
+  | '||'
+  | '='
+  | '<>'
+  | '<'
+  | '<='
+  | '>'
+  | '>='
+  | 'and'
+  | 'or'
+  | 'is distinct from'
+  | 'is not distinct from';
 
 export type LiteralValue =
   | { readonly kind: 'null' }
@@ -36,7 +51,12 @@ export type Ast = Span &
         readonly high: Ast;
         readonly negated: boolean;
       }
-    | { readonly node: 'in'; readonly operand: Ast; readonly items: readonly Ast[]; readonly negated: boolean }
+    | {
+        readonly node: 'in';
+        readonly operand: Ast;
+        readonly items: readonly Ast[];
+        readonly negated: boolean;
+      }
     | {
         readonly node: 'like';
         readonly operand: Ast;
@@ -47,11 +67,16 @@ export type Ast = Span &
     | {
         readonly node: 'case';
         readonly operand: Ast | undefined;
-        readonly branches: readonly { readonly when: Ast; readonly then: Ast }[];
+        readonly branches: readonly { readonly when: Ast; readonly value: Ast }[];
         readonly otherwise: Ast | undefined;
       }
     | { readonly node: 'cast'; readonly operand: Ast; readonly type: ValueType }
-    | { readonly node: 'call'; readonly name: string; readonly nameLength: number; readonly args: readonly Ast[] }
+    | {
+        readonly node: 'call';
+        readonly name: string;
+        readonly nameLength: number;
+        readonly args: readonly Ast[];
+      }
   );
 
 /** A read expression: its text and its tree. Names and types are not looked at yet. */
@@ -63,8 +88,26 @@ export interface ParsedExpression {
 const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 export const RESERVED: ReadonlySet<string> = new Set([
-  'and', 'or', 'not', 'is', 'null', 'in', 'like', 'between', 'case', 'when', 'then', 'else', 'end',
-  'true', 'false', 'cast', 'try_cast', 'distinct', 'from', 'escape',
+  'and',
+  'or',
+  'not',
+  'is',
+  'null',
+  'in',
+  'like',
+  'between',
+  'case',
+  'when',
+  'then',
+  'else',
+  'end',
+  'true',
+  'false',
+  'cast',
+  'try_cast',
+  'distinct',
+  'from',
+  'escape',
 ]);
 
 const printName = (part: string): string =>
@@ -102,7 +145,9 @@ function printLiteral(literal: LiteralValue): string {
     case 'timestamp':
     case 'date':
     case 'duration':
-      return literal.kind === 'duration' ? `duration(${quote(literal.text)})` : `${literal.kind} ${quote(literal.text)}`;
+      return literal.kind === 'duration'
+        ? `duration(${quote(literal.text)})`
+        : `${literal.kind} ${quote(literal.text)}`;
   }
 }
 
@@ -118,7 +163,11 @@ export function canonicalText(ast: Ast): string {
     case 'name':
       return ast.path.map(printName).join('.');
     case 'unary':
-      return ast.operator === 'not' ? `(not ${canonicalText(ast.operand)})` : `(- ${canonicalText(ast.operand)})`;
+      if (ast.operator === 'not') return `(not ${canonicalText(ast.operand)})`;
+      // a sign before a bare number would be read as part of it
+      return ast.operand.node === 'literal'
+        ? `(- (${canonicalText(ast.operand)}))`
+        : `(- ${canonicalText(ast.operand)})`;
     case 'binary':
       return `(${canonicalText(ast.left)} ${ast.operator} ${canonicalText(ast.right)})`;
     case 'is null':
@@ -128,13 +177,14 @@ export function canonicalText(ast: Ast): string {
     case 'in':
       return `(${canonicalText(ast.operand)} ${not(ast.negated)}in (${ast.items.map(canonicalText).join(', ')}))`;
     case 'like': {
-      const escape = ast.escape === undefined ? '' : ` escape ${quote(ast.escape)}`;
-      return `(${canonicalText(ast.operand)} ${not(ast.negated)}like ${quote(ast.pattern)}${escape})`;
+      const escaping = ast.escape === undefined ? '' : ` escape ${quote(ast.escape)}`;
+      return `(${canonicalText(ast.operand)} ${not(ast.negated)}like ${quote(ast.pattern)}${escaping})`;
     }
     case 'case': {
       const parts = ['case'];
       if (ast.operand) parts.push(canonicalText(ast.operand));
-      for (const { when, then } of ast.branches) parts.push(`when ${canonicalText(when)} then ${canonicalText(then)}`);
+      for (const { when, value } of ast.branches)
+        parts.push(`when ${canonicalText(when)} then ${canonicalText(value)}`);
       if (ast.otherwise) parts.push(`else ${canonicalText(ast.otherwise)}`);
       return `${parts.join(' ')} end`;
     }

@@ -1,11 +1,22 @@
 import { nearest } from '../base/nearest.js';
 import { parseInstant } from '../base/time.js';
 import {
-  BOOLEAN, DATE, decimal, FLOAT64, INT64, type Integer, isNumeric, printType, sameType, type Scalar, STRING,
-  TIMESTAMP, type ValueType,
+  BOOLEAN,
+  DATE,
+  decimal,
+  FLOAT64,
+  INT64,
+  type Integer,
+  isNumeric,
+  printType,
+  type Scalar,
+  STRING,
+  sameType,
+  TIMESTAMP,
+  type ValueType,
 } from '../schema/types.js';
 import { type Ast, canonicalText, type LiteralValue, type ParsedExpression, type Span } from './ast.js';
-import { findFunction, FUNCTION_NAMES } from './functions.js';
+import { FUNCTION_NAMES, findFunction } from './functions.js';
 import { type ExpressionProblem, fail, ProblemSignal } from './lex.js';
 import { durationSeconds, parseDateText } from './parse.js';
 import { decimalToFloat, floatToDecimal, rescale, rescaleWide, toFloat } from './runtime.js';
@@ -13,7 +24,9 @@ import type { Expression, Op, Parameters, Slot, Typed } from './typed.js';
 
 /** What names mean. `type: undefined`: the name exists, its type is to be found from its use. */
 export interface Scope {
-  resolve(path: readonly string[]): { readonly type: ValueType | undefined; readonly slot: string } | undefined;
+  resolve(
+    path: readonly string[],
+  ): { readonly type: ValueType | undefined; readonly slot: string } | undefined;
   /** All names, for hints. */
   names(): Iterable<string>;
 }
@@ -43,8 +56,17 @@ export const showKind = (kind: Kind): string =>
   kind.kind === 'null' || kind.kind === 'unknown' ? kind.kind : printType(kind);
 const isType = (kind: Kind): kind is ValueType => kind.kind !== 'null' && kind.kind !== 'unknown';
 export const literalOf = (type: ValueType, value: Scalar): Typed => ({ node: 'literal', type, value });
-export const operation = (op: Op, type: ValueType, args: readonly Typed[], parameters: Parameters = {}): Typed => ({
-  node: 'operation', op, type, args, parameters,
+export const operation = (
+  op: Op,
+  type: ValueType,
+  args: readonly Typed[],
+  parameters: Parameters = {},
+): Typed => ({
+  node: 'operation',
+  op,
+  type,
+  args,
+  parameters,
 });
 
 const scaleOf = (type: ValueType): number => (type.kind === 'decimal' ? type.scale : 0);
@@ -87,7 +109,10 @@ export class Checker {
     const value = typed.node === 'literal' ? (typed.value as Integer) : undefined;
     if (to.kind === 'float64') {
       if (value !== undefined) {
-        return literalOf(FLOAT64, from.kind === 'decimal' ? decimalToFloat(value, from.scale) : toFloat(value));
+        return literalOf(
+          FLOAT64,
+          from.kind === 'decimal' ? decimalToFloat(value, from.scale) : toFloat(value),
+        );
       }
       return from.kind === 'decimal'
         ? operation('decimal_to_float', FLOAT64, [typed], { from: from.scale })
@@ -106,10 +131,18 @@ export class Checker {
     if (!isType(from) || sameType(from, to)) return true;
     if (isNumeric(from) && isNumeric(to)) {
       if (to.kind === 'float64') return true;
-      return to.kind === 'decimal' && (from.kind === 'int64' || (from.kind === 'decimal' && from.scale <= to.scale));
+      return (
+        to.kind === 'decimal' &&
+        (from.kind === 'int64' || (from.kind === 'decimal' && from.scale <= to.scale))
+      );
     }
-    if (from.kind === 'float64_vector' && to.kind === 'float64_vector') return to.dimension === undefined || from.dimension === to.dimension;
-    return from.kind === 'string' && node.literal?.kind === 'string' && (to.kind === 'timestamp' || to.kind === 'date');
+    if (from.kind === 'float64_vector' && to.kind === 'float64_vector')
+      return to.dimension === undefined || from.dimension === to.dimension;
+    return (
+      from.kind === 'string' &&
+      node.literal?.kind === 'string' &&
+      (to.kind === 'timestamp' || to.kind === 'date')
+    );
   }
 
   /** The node as a value of the type, or a problem. */
@@ -121,14 +154,22 @@ export class Checker {
       return node.typed;
     }
     if (!this.fits(node, to)) {
-      const hint = isNumeric(to) || ['string', 'boolean', 'timestamp', 'date'].includes(to.kind) ? `Write CAST(... AS ${printType(to)}).` : undefined;
+      const hint =
+        isNumeric(to) || ['string', 'boolean', 'timestamp', 'date'].includes(to.kind)
+          ? `Write CAST(... AS ${printType(to)}).`
+          : undefined;
       fail(node.span, `${what} takes ${printType(to)}, not ${printType(from)}`, hint);
     }
     if (isNumeric(from)) return this.widen(node.typed, from, to, wide);
     if (from.kind === 'string' && to.kind !== 'string') {
       const text = (node.literal as { value: string }).value;
       const value = to.kind === 'date' ? parseDateText(text) : parseInstant(text);
-      if (value === undefined) fail(node.span, `'${text}' is no ${to.kind}`, to.kind === 'date' ? "Write '2024-03-01'." : "Write '2024-03-01T12:30:00Z'.");
+      if (value === undefined)
+        fail(
+          node.span,
+          `'${text}' is no ${to.kind}`,
+          to.kind === 'date' ? "Write '2024-03-01'." : "Write '2024-03-01T12:30:00Z'.",
+        );
       return literalOf(to, value);
     }
     return node.typed;
@@ -145,30 +186,58 @@ export class Checker {
       if (type === undefined) type = kind;
       else if (isNumeric(type) && isNumeric(kind)) {
         if (type.kind === 'float64' || kind.kind === 'float64') type = FLOAT64;
-        else if (type.kind === 'decimal' || kind.kind === 'decimal') type = decimal(Math.max(scaleOf(type), scaleOf(kind)));
+        else if (type.kind === 'decimal' || kind.kind === 'decimal')
+          type = decimal(Math.max(scaleOf(type), scaleOf(kind)));
       } else if (!sameType(type, kind)) {
         const settled: ValueType = type;
         const first = nodes.find((other) => isType(other.kind) && sameType(other.kind, settled))!;
         if (this.fits(node, type)) continue;
-        if (this.fits(first, kind) && nodes.every((other) => other === node || !isType(other.kind) || this.fits(other, kind))) type = kind;
+        if (
+          this.fits(first, kind) &&
+          nodes.every((other) => other === node || !isType(other.kind) || this.fits(other, kind))
+        )
+          type = kind;
         else {
           const target = isNumeric(type) || type.kind === 'string' ? printType(type) : printType(kind);
-          fail(node.span, `cannot ${what} ${printType(type)} with ${printType(kind)}`, `Write CAST(... AS ${target}) where the conversion is meant.`);
+          fail(
+            node.span,
+            `cannot ${what} ${printType(type)} with ${printType(kind)}`,
+            `Write CAST(... AS ${target}) where the conversion is meant.`,
+          );
         }
       }
     }
-    if (type !== undefined && literals && isNumeric(type) && nodes.some((node) => node.kind.kind === 'unknown')) return FLOAT64;
+    if (
+      type !== undefined &&
+      literals &&
+      isNumeric(type) &&
+      nodes.some((node) => node.kind.kind === 'unknown')
+    )
+      return FLOAT64;
     return type;
   }
 
   /** All nodes at their common type. Decimals for comparison only (`wide`) are not held to 18 digits. */
-  unify(nodes: readonly Checked[], what: string, wide: boolean): { type: ValueType | undefined; args: Typed[] } {
+  unify(
+    nodes: readonly Checked[],
+    what: string,
+    wide: boolean,
+  ): { type: ValueType | undefined; args: Typed[] } {
     const type = this.common(nodes, what);
-    return { type, args: nodes.map((node) => (type === undefined ? node.typed : this.to(node, type, what, wide))) };
+    return {
+      type,
+      args: nodes.map((node) => (type === undefined ? node.typed : this.to(node, type, what, wide))),
+    };
   }
 
   /** A node that takes the type of its parts (CASE, COALESCE, ...). */
-  merged(span: Span, op: Op, parts: readonly Checked[], build: (args: readonly Typed[]) => readonly Typed[], what: string): Checked {
+  merged(
+    span: Span,
+    op: Op,
+    parts: readonly Checked[],
+    build: (args: readonly Typed[]) => readonly Typed[],
+    what: string,
+  ): Checked {
     const { type, args } = this.unify(parts, what, false);
     const open = parts.filter((part) => part.kind.kind === 'unknown').flatMap((part) => part.open);
     if (type !== undefined) return this.apply(span, op, type, build(args));
@@ -188,13 +257,16 @@ export class Checker {
       case 'name':
         return this.name(ast, ast.path);
       case 'unary':
-        if (ast.operator === 'not') return this.apply(ast, 'not', BOOLEAN, [this.to(this.check(ast.operand), BOOLEAN, 'NOT')]);
+        if (ast.operator === 'not')
+          return this.apply(ast, 'not', BOOLEAN, [this.to(this.check(ast.operand), BOOLEAN, 'NOT')]);
         return this.negate(ast, this.check(ast.operand));
       case 'binary':
         return this.binary(ast);
       case 'is null': {
         const operand = this.check(ast.operand);
-        return this.apply(ast, ast.negated ? 'is_not_null' : 'is_null', BOOLEAN, [this.settle(operand).typed]);
+        return this.apply(ast, ast.negated ? 'is_not_null' : 'is_null', BOOLEAN, [
+          this.settle(operand).typed,
+        ]);
       }
       case 'between':
         return this.negated(ast, 'between', [ast.operand, ast.low, ast.high], ast.negated);
@@ -213,18 +285,33 @@ export class Checker {
         const entry = findFunction(ast.name);
         if (entry === undefined) {
           const near = nearest(ast.name, FUNCTION_NAMES);
-          fail({ offset: ast.offset, length: ast.nameLength }, `there is no function ${ast.name}`, near && `Did you mean ${near}?`, near);
+          fail(
+            { offset: ast.offset, length: ast.nameLength },
+            `there is no function ${ast.name}`,
+            near && `Did you mean ${near}?`,
+            near,
+          );
         }
         if (ast.args.length < entry.least || ast.args.length > entry.most) {
-          fail(ast, `${ast.name} takes ${entry.signature.slice(entry.signature.indexOf('('), entry.signature.indexOf(')') + 1)}, not ${ast.args.length} arguments`);
+          fail(
+            ast,
+            `${ast.name} takes ${entry.signature.slice(entry.signature.indexOf('('), entry.signature.indexOf(')') + 1)}, not ${ast.args.length} arguments`,
+          );
         }
-        return entry.check(this, ast, ast.args.map((arg) => this.check(arg)));
+        return entry.check(
+          this,
+          ast,
+          ast.args.map((arg) => this.check(arg)),
+        );
       }
     }
   }
 
   private literal(span: Ast, literal: LiteralValue): Checked {
-    const as = (type: ValueType, value: Scalar): Checked => ({ ...this.done(span, type, literalOf(type, value)), literal });
+    const as = (type: ValueType, value: Scalar): Checked => ({
+      ...this.done(span, type, literalOf(type, value)),
+      literal,
+    });
     switch (literal.kind) {
       case 'null':
         return { kind: NULL_KIND, typed: literalOf(STRING, null), span, open: [], literal };
@@ -256,12 +343,16 @@ export class Checker {
     }
     const type = found.type ?? this.inferred.get(found.slot);
     if (!this.slots.has(found.slot)) {
-      this.slots.set(found.slot, Object.freeze({ slot: found.slot, path: Object.freeze([...path]), type: type ?? FLOAT64 }));
+      this.slots.set(
+        found.slot,
+        Object.freeze({ slot: found.slot, path: Object.freeze([...path]), type: type ?? FLOAT64 }),
+      );
     }
     const index = [...this.slots.keys()].indexOf(found.slot);
     const typed: Typed = { node: 'column', type: type ?? FLOAT64, slot: found.slot, index };
     if (type !== undefined) return this.done(span, type, typed);
-    if (this.last) this.adopt({ kind: UNKNOWN, typed, span, open: [found.slot], literal: undefined }, FLOAT64);
+    if (this.last)
+      this.adopt({ kind: UNKNOWN, typed, span, open: [found.slot], literal: undefined }, FLOAT64);
     return { kind: UNKNOWN, typed, span, open: [found.slot], literal: undefined };
   }
 
@@ -271,14 +362,20 @@ export class Checker {
       return FLOAT64;
     }
     if (node.kind.kind === 'null') return INT64;
-    if (!isNumeric(node.kind)) fail(node.span, `${what} takes numbers, not ${showKind(node.kind)}`, node.kind.kind === 'string' ? 'Write CAST(... AS float64).' : undefined);
+    if (!isNumeric(node.kind))
+      fail(
+        node.span,
+        `${what} takes numbers, not ${showKind(node.kind)}`,
+        node.kind.kind === 'string' ? 'Write CAST(... AS float64).' : undefined,
+      );
     return node.kind;
   }
 
   negate(span: Span, node: Checked): Checked {
     const type = this.number(node, 'unary -');
     const operand = this.to(node, type, 'unary -');
-    if (type.kind === 'decimal') return this.apply(span, 'neg_decimal', type, [operand], { scale: type.scale });
+    if (type.kind === 'decimal')
+      return this.apply(span, 'neg_decimal', type, [operand], { scale: type.scale });
     return this.apply(span, type.kind === 'int64' ? 'neg_int' : 'neg_float', type, [operand]);
   }
 
@@ -289,10 +386,16 @@ export class Checker {
       case 'and':
       case 'or': {
         const word = ast.operator.toUpperCase();
-        return this.apply(ast, ast.operator, BOOLEAN, [this.to(left, BOOLEAN, word), this.to(right, BOOLEAN, word)]);
+        return this.apply(ast, ast.operator, BOOLEAN, [
+          this.to(left, BOOLEAN, word),
+          this.to(right, BOOLEAN, word),
+        ]);
       }
       case '||':
-        return this.apply(ast, 'join_text', STRING, [this.to(left, STRING, '||'), this.to(right, STRING, '||')]);
+        return this.apply(ast, 'join_text', STRING, [
+          this.to(left, STRING, '||'),
+          this.to(right, STRING, '||'),
+        ]);
       case '+':
       case '-':
       case '*':
@@ -302,8 +405,14 @@ export class Checker {
         return this.arithmetic(ast, ast.operator, left, right);
       default: {
         const ops = {
-          '=': 'eq', '<>': 'ne', '<': 'lt', '<=': 'le', '>': 'gt', '>=': 'ge',
-          'is distinct from': 'distinct', 'is not distinct from': 'not_distinct',
+          '=': 'eq',
+          '<>': 'ne',
+          '<': 'lt',
+          '<=': 'le',
+          '>': 'gt',
+          '>=': 'ge',
+          'is distinct from': 'distinct',
+          'is not distinct from': 'not_distinct',
         } as const;
         return this.apply(ast, ops[ast.operator], BOOLEAN, this.comparable([left, right]));
       }
@@ -315,13 +424,21 @@ export class Checker {
     const { type, args } = this.unify(nodes, 'compare', true);
     if (type === undefined) {
       for (const node of nodes) if (this.last) this.adopt(node, FLOAT64);
-      return nodes.map((node) => (node.kind.kind === 'null' ? literalOf(this.last ? FLOAT64 : STRING, null) : node.typed));
+      return nodes.map((node) =>
+        node.kind.kind === 'null' ? literalOf(this.last ? FLOAT64 : STRING, null) : node.typed,
+      );
     }
-    if (['float64_vector', 'list', 'map'].includes(type.kind)) fail(nodes[0]!.span, `${printType(type)} values cannot be compared`);
+    if (['float64_vector', 'list', 'map'].includes(type.kind))
+      fail(nodes[0]!.span, `${printType(type)} values cannot be compared`);
     return args;
   }
 
-  private arithmetic(span: Ast, operator: '+' | '-' | '*' | '/' | '//' | '%', left: Checked, right: Checked): Checked {
+  private arithmetic(
+    span: Ast,
+    operator: '+' | '-' | '*' | '/' | '//' | '%',
+    left: Checked,
+    right: Checked,
+  ): Checked {
     const times = this.timeArithmetic(span, operator, left, right);
     if (times) return times;
     const l = this.number(left, operator);
@@ -330,22 +447,42 @@ export class Checker {
     const ops = { '+': 'add', '-': 'sub', '*': 'mul', '%': 'mod' } as const;
     if (operator === '//') {
       if (l.kind !== 'int64' || r.kind !== 'int64') {
-        fail(span, `// divides int64 by int64, not ${printType(l)} by ${printType(r)}`, 'Write trunc(a / b) for the whole part of a quotient.');
+        fail(
+          span,
+          `// divides int64 by int64, not ${printType(l)} by ${printType(r)}`,
+          'Write trunc(a / b) for the whole part of a quotient.',
+        );
       }
       return this.apply(span, 'idiv_int', INT64, [this.to(left, INT64, '//'), this.to(right, INT64, '//')]);
     }
     if (l.kind === 'float64' || r.kind === 'float64') {
-      return this.apply(span, `${ops[operator]}_float`, FLOAT64, [this.to(left, FLOAT64, operator), this.to(right, FLOAT64, operator)]);
+      return this.apply(span, `${ops[operator]}_float`, FLOAT64, [
+        this.to(left, FLOAT64, operator),
+        this.to(right, FLOAT64, operator),
+      ]);
     }
     if (l.kind === 'int64' && r.kind === 'int64') {
-      return this.apply(span, `${ops[operator]}_int`, INT64, [this.to(left, INT64, operator), this.to(right, INT64, operator)]);
+      return this.apply(span, `${ops[operator]}_int`, INT64, [
+        this.to(left, INT64, operator),
+        this.to(right, INT64, operator),
+      ]);
     }
     if (operator === '*') {
       const scale = scaleOf(l) + scaleOf(r);
       if (scale > MAX_SCALE) {
-        fail(span, `the product of ${printType(l)} and ${printType(r)} has ${scale} decimal places, more than ${MAX_SCALE}`, 'Round an operand, or CAST it AS float64.');
+        fail(
+          span,
+          `the product of ${printType(l)} and ${printType(r)} has ${scale} decimal places, more than ${MAX_SCALE}`,
+          'Round an operand, or CAST it AS float64.',
+        );
       }
-      return this.apply(span, 'mul_decimal', decimal(scale), [this.to(left, l, '*'), this.to(right, r, '*')], { scale, from: scaleOf(l) });
+      return this.apply(
+        span,
+        'mul_decimal',
+        decimal(scale),
+        [this.to(left, l, '*'), this.to(right, r, '*')],
+        { scale, from: scaleOf(l) },
+      );
     }
     const type = decimal(Math.max(scaleOf(l), scaleOf(r)));
     const args = [this.to(left, type, operator, true), this.to(right, type, operator, true)];
@@ -354,14 +491,22 @@ export class Checker {
 
   private divide(span: Ast, left: Checked, l: ValueType, right: Checked, r: ValueType): Checked {
     if ((l.kind !== 'decimal' && r.kind !== 'decimal') || l.kind === 'float64' || r.kind === 'float64') {
-      return this.apply(span, 'div_float', FLOAT64, [this.to(left, FLOAT64, '/'), this.to(right, FLOAT64, '/')]);
+      return this.apply(span, 'div_float', FLOAT64, [
+        this.to(left, FLOAT64, '/'),
+        this.to(right, FLOAT64, '/'),
+      ]);
     }
     const float = (node: Checked, type: ValueType): Typed =>
-      type.kind === 'decimal' ? operation('unscaled', FLOAT64, [node.typed], { from: type.scale }) : this.to(node, FLOAT64, '/');
+      type.kind === 'decimal'
+        ? operation('unscaled', FLOAT64, [node.typed], { from: type.scale })
+        : this.to(node, FLOAT64, '/');
     const quotient = this.apply(span, 'div_float', FLOAT64, [float(left, l), float(right, r)]);
     const shift = scaleOf(r) - scaleOf(l);
     if (shift === 0) return quotient;
-    return this.apply(span, shift > 0 ? 'mul_float' : 'div_float', FLOAT64, [quotient.typed, literalOf(FLOAT64, 10 ** Math.abs(shift))]);
+    return this.apply(span, shift > 0 ? 'mul_float' : 'div_float', FLOAT64, [
+      quotient.typed,
+      literalOf(FLOAT64, 10 ** Math.abs(shift)),
+    ]);
   }
 
   private timeArithmetic(span: Ast, operator: string, left: Checked, right: Checked): Checked | undefined {
@@ -369,17 +514,34 @@ export class Checker {
     const r = right.kind.kind;
     const duration = [left, right].find((node) => node.literal?.kind === 'duration');
     const micros = duration?.literal?.kind === 'duration' ? duration.literal.value : undefined;
-    if (l === 'timestamp' && duration === right && micros !== undefined && (operator === '+' || operator === '-')) {
-      return this.apply(span, 'add_duration', TIMESTAMP, [left.typed], { micros: operator === '+' ? micros : -micros });
+    if (
+      l === 'timestamp' &&
+      duration === right &&
+      micros !== undefined &&
+      (operator === '+' || operator === '-')
+    ) {
+      return this.apply(span, 'add_duration', TIMESTAMP, [left.typed], {
+        micros: operator === '+' ? micros : -micros,
+      });
     }
     if (r === 'timestamp' && duration === left && micros !== undefined && operator === '+') {
       return this.apply(span, 'add_duration', TIMESTAMP, [right.typed], { micros });
     }
     if (l !== 'timestamp' && r !== 'timestamp' && l !== 'date' && r !== 'date') return undefined;
-    if (operator === '-' && (l === 'timestamp' || l === 'date' || l === 'unknown' || left.literal) && (r === l || r === 'unknown' || l === 'unknown' || right.literal?.kind === 'string' || left.literal?.kind === 'string')) {
+    if (
+      operator === '-' &&
+      (l === 'timestamp' || l === 'date' || l === 'unknown' || left.literal) &&
+      (r === l ||
+        r === 'unknown' ||
+        l === 'unknown' ||
+        right.literal?.kind === 'string' ||
+        left.literal?.kind === 'string')
+    ) {
       const type = l === 'timestamp' || r === 'timestamp' ? TIMESTAMP : DATE;
       const args = [this.to(left, type, '-'), this.to(right, type, '-')];
-      return type === DATE ? this.apply(span, 'sub_date', INT64, args) : this.apply(span, 'sub_timestamp', FLOAT64, args);
+      return type === DATE
+        ? this.apply(span, 'sub_date', INT64, args)
+        : this.apply(span, 'sub_timestamp', FLOAT64, args);
     }
     return fail(
       span,
@@ -400,7 +562,7 @@ export class Checker {
       if (operand === undefined) return this.to(condition, BOOLEAN, 'WHEN');
       return operation('eq', BOOLEAN, this.comparable([operand, condition]));
     });
-    const values = ast.branches.map(({ then }) => this.check(then));
+    const values = ast.branches.map(({ value }) => this.check(value));
     if (ast.otherwise) values.push(this.check(ast.otherwise));
     return this.merged(
       ast,
@@ -422,7 +584,8 @@ export class Checker {
     }
     const from = node.kind;
     if (sameType(from, to)) return this.done(span, to, node.typed);
-    const apply = (op: Op, parameters: Parameters = {}, arg = node.typed): Checked => this.apply(span, op, to, [arg], parameters);
+    const apply = (op: Op, parameters: Parameters = {}, arg = node.typed): Checked =>
+      this.apply(span, op, to, [arg], parameters);
     const path = `${from.kind} ${to.kind}`;
     switch (path) {
       case 'int64 float64':
@@ -437,7 +600,8 @@ export class Checker {
         return apply('float_to_int');
       case 'float64 decimal': {
         const scale = scaleOf(to);
-        if (node.typed.node === 'literal' && node.typed.value !== null) return this.done(span, to, literalOf(to, floatToDecimal(node.typed.value as number, scale)));
+        if (node.typed.node === 'literal' && node.typed.value !== null)
+          return this.done(span, to, literalOf(to, floatToDecimal(node.typed.value as number, scale)));
         return apply('float_to_decimal', { scale });
       }
       case 'boolean int64':
@@ -474,7 +638,9 @@ export class Checker {
         return fail(
           span,
           `there is no cast from ${printType(from)} to ${printType(to)}`,
-          path === 'float64 string' ? 'Engines print float64 differently; CAST it AS decimal(n) first.' : undefined,
+          path === 'float64 string'
+            ? 'Engines print float64 differently; CAST it AS decimal(n) first.'
+            : undefined,
         );
     }
   }
@@ -532,4 +698,3 @@ export function checkExpression(ast: ParsedExpression, scope: Scope): CheckResul
     }),
   };
 }
-

@@ -1,5 +1,5 @@
-import type { ValueType } from '../schema/types.js';
 import { invariant } from '../base/error.js';
+import type { ValueType } from '../schema/types.js';
 
 /**
  * What an engine says differently. The printer holds the meaning; a dialect is only words: another engine is
@@ -30,7 +30,7 @@ export interface Dialect {
     contains(text: string, part: string): string;
     position(text: string, part: string): string;
     trim(side: 'both' | 'left' | 'right', text: string): string;
-    like(text: string, pattern: string, escape: string | undefined): string;
+    like(text: string, pattern: string, mark: string | undefined): string;
   };
   time: {
     micros(timestamp: string): string;
@@ -99,7 +99,8 @@ export const duckdb: Dialect = {
     contains: (text, part) => `contains(${text}, ${part})`,
     position: (text, part) => `strpos(${text}, ${part})`,
     trim: (side, text) => `${{ both: 'trim', left: 'ltrim', right: 'rtrim' }[side]}(${text}, ' ')`,
-    like: (text, pattern, escape) => `(${text} LIKE ${quote(pattern)}${escape === undefined ? '' : ` ESCAPE ${quote(escape)}`})`,
+    like: (text, pattern, mark) =>
+      `(${text} LIKE ${quote(pattern)}${mark === undefined ? '' : ` ESCAPE ${quote(mark)}`})`,
   },
   time: {
     micros: (timestamp) => `epoch_us(${timestamp})`,

@@ -1,6 +1,9 @@
 import type { Span } from './ast.js';
 
-export type Token = Span & { readonly kind: 'number' | 'string' | 'word' | 'quoted' | 'symbol' | 'end'; readonly text: string };
+export type Token = Span & {
+  readonly kind: 'number' | 'string' | 'word' | 'quoted' | 'symbol' | 'end';
+  readonly text: string;
+};
 
 /** What is wrong in an expression, and where: UTF-16 offset and length in its text. */
 export interface ExpressionProblem extends Span {
@@ -28,7 +31,26 @@ export function fail(span: Span, message: string, hint?: string, nearest?: strin
   });
 }
 
-const SYMBOLS = ['<=', '>=', '<>', '!=', '||', '//', '+', '-', '*', '/', '%', '=', '<', '>', '(', ')', ',', '.'];
+const SYMBOLS = [
+  '<=',
+  '>=',
+  '<>',
+  '!=',
+  '||',
+  '//',
+  '+',
+  '-',
+  '*',
+  '/',
+  '%',
+  '=',
+  '<',
+  '>',
+  '(',
+  ')',
+  ',',
+  '.',
+];
 const WRONG_SYMBOLS: Readonly<Record<string, string>> = {
   '==': 'Write = to compare.',
   '&&': 'Write AND.',
@@ -67,7 +89,8 @@ export function tokenize(text: string): readonly Token[] {
     if (char === "'" || char === '"') {
       const { value, end } = quoted(text, at, char);
       const span = { offset: at, length: end - at };
-      if (value.includes('\0') || /\p{Surrogate}/u.test(value)) fail(span, 'a text may not hold NUL or half a surrogate pair');
+      if (value.includes('\0') || /\p{Surrogate}/u.test(value))
+        fail(span, 'a text may not hold NUL or half a surrogate pair');
       if (char === '"' && value === '') fail(span, 'a quoted name is empty');
       tokens.push({ kind: char === "'" ? 'string' : 'quoted', text: value, ...span });
       at = end;
@@ -77,7 +100,11 @@ export function tokenize(text: string): readonly Token[] {
     if (number) {
       const length = number[0].length;
       if (/[A-Za-z_]/.test(text[at + length] ?? '')) {
-        fail({ offset: at, length: length + 1 }, `a number runs into a letter: ${text.slice(at, at + length + 1)}`, 'Put a space or an operator between them.');
+        fail(
+          { offset: at, length: length + 1 },
+          `a number runs into a letter: ${text.slice(at, at + length + 1)}`,
+          'Put a space or an operator between them.',
+        );
       }
       tokens.push({ kind: 'number', text: number[0], offset: at, length });
       at += length;
@@ -90,7 +117,8 @@ export function tokenize(text: string): readonly Token[] {
       continue;
     }
     const pair = text.slice(at, at + 2);
-    if (WRONG_SYMBOLS[pair] !== undefined) fail({ offset: at, length: 2 }, `there is no operator ${pair}`, WRONG_SYMBOLS[pair]);
+    if (WRONG_SYMBOLS[pair] !== undefined)
+      fail({ offset: at, length: 2 }, `there is no operator ${pair}`, WRONG_SYMBOLS[pair]);
     const symbol = SYMBOLS.find((candidate) => text.startsWith(candidate, at));
     if (symbol === undefined) {
       const shown = String.fromCodePoint(text.codePointAt(at)!);

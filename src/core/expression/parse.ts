@@ -1,7 +1,14 @@
 import { nearest } from '../base/nearest.js';
 import { dateToDays, MICROS_PER_SECOND, parseDuration, parseInstant } from '../base/time.js';
 import { type Integer, parseType, TYPE_NAMES } from '../schema/types.js';
-import { type Ast, type BinaryOperator, type LiteralValue, type ParsedExpression, RESERVED, type Span } from './ast.js';
+import {
+  type Ast,
+  type BinaryOperator,
+  type LiteralValue,
+  type ParsedExpression,
+  RESERVED,
+  type Span,
+} from './ast.js';
 import { type ExpressionProblem, fail, ProblemSignal, type Token, tokenize } from './lex.js';
 
 export type ParseResult =
@@ -15,7 +22,13 @@ const COMPARISONS: ReadonlySet<string> = new Set(['=', '<>', '<', '<=', '>', '>=
 const INT64_MAX = 9_223_372_036_854_775_807n;
 
 const UNITS: Readonly<Record<string, string>> = {
-  microsecond: 'us', millisecond: 'ms', second: 's', minute: 'm', hour: 'h', day: 'd', week: 'w',
+  microsecond: 'us',
+  millisecond: 'ms',
+  second: 's',
+  minute: 'm',
+  hour: 'h',
+  day: 'd',
+  week: 'w',
 };
 
 export function toInteger(value: bigint): Integer {
@@ -33,7 +46,10 @@ function parseDurationText(text: string): number | undefined {
   const compact = text
     .trim()
     .toLowerCase()
-    .replaceAll(/(\d+)\s*(microsecond|millisecond|second|minute|hour|day|week)s?\b\s*/g, (_, n: string, unit: string) => n + UNITS[unit]!);
+    .replaceAll(
+      /(\d+)\s*(microsecond|millisecond|second|minute|hour|day|week)s?\b\s*/g,
+      (_, n: string, unit: string) => n + UNITS[unit]!,
+    );
   return parseDuration(compact);
 }
 
@@ -42,7 +58,11 @@ function numberLiteral(token: Token, negative: boolean): LiteralValue {
   if (/^\d+$/.test(token.text)) {
     const value = sign * BigInt(token.text);
     if (value > INT64_MAX || value < -INT64_MAX - 1n) {
-      fail(token, `${negative ? '-' : ''}${token.text} does not fit in int64`, `Write ${token.text}e0 for a float64.`);
+      fail(
+        token,
+        `${negative ? '-' : ''}${token.text} does not fit in int64`,
+        `Write ${token.text}e0 for a float64.`,
+      );
     }
     return { kind: 'int64', value: toInteger(value) };
   }
@@ -96,7 +116,9 @@ class Reader {
   }
 
   private shown(token: Token): string {
-    return token.kind === 'end' ? token.text : `"${this.text.slice(token.offset, token.offset + token.length)}"`;
+    return token.kind === 'end'
+      ? token.text
+      : `"${this.text.slice(token.offset, token.offset + token.length)}"`;
   }
 
   private expectSymbol(symbol: string, opening?: Token): void {
@@ -106,7 +128,8 @@ class Reader {
   }
 
   private expectWord(word: string): void {
-    if (!this.takeWord(word)) fail(this.token, `expected ${word.toUpperCase()} but found ${this.shown(this.token)}`);
+    if (!this.takeWord(word))
+      fail(this.token, `expected ${word.toUpperCase()} but found ${this.shown(this.token)}`);
   }
 
   private span(start: Span): Span {
@@ -128,7 +151,8 @@ class Reader {
   }
 
   private expression(): Ast {
-    if (++this.depth > MAX_DEPTH) fail(this.token, `the expression is nested deeper than ${MAX_DEPTH} levels`);
+    if (++this.depth > MAX_DEPTH)
+      fail(this.token, `the expression is nested deeper than ${MAX_DEPTH} levels`);
     const ast = this.disjunction();
     this.depth--;
     return ast;
@@ -150,7 +174,9 @@ class Reader {
 
   private symbolOf(symbols: readonly string[]): BinaryOperator | undefined {
     const token = this.token;
-    return token.kind === 'symbol' && symbols.includes(token.text) ? (token.text as BinaryOperator) : undefined;
+    return token.kind === 'symbol' && symbols.includes(token.text)
+      ? (token.text as BinaryOperator)
+      : undefined;
   }
 
   private disjunction(): Ast {
@@ -231,18 +257,18 @@ class Reader {
 
   private like(left: Ast, start: Token, negated: boolean): Ast {
     const pattern = this.literalText('LIKE takes a pattern written as a text literal');
-    let escape: string | undefined;
+    let mark: string | undefined;
     if (this.takeWord('escape')) {
       const token = this.token;
-      escape = this.literalText('ESCAPE takes one character in quotes');
-      if (!/^[\x21-\x7e]$/.test(escape) || escape === '%' || escape === '_') {
+      mark = this.literalText('ESCAPE takes one character in quotes');
+      if (!/^[\x21-\x7e]$/.test(mark) || mark === '%' || mark === '_') {
         fail(token, 'ESCAPE takes one printable ASCII character other than % and _');
       }
       let at = 0;
-      while (at < pattern.length) at += pattern[at] === escape ? 2 : 1;
+      while (at < pattern.length) at += pattern[at] === mark ? 2 : 1;
       if (at > pattern.length) fail(token, 'the pattern ends in its escape character');
     }
-    return { node: 'like', operand: left, pattern, escape, negated, ...this.span(start) };
+    return { node: 'like', operand: left, pattern, escape: mark, negated, ...this.span(start) };
   }
 
   private literalText(message: string): string {
@@ -336,7 +362,11 @@ class Reader {
     }
     const call = next.kind === 'symbol' && next.text === '(';
     if (RESERVED.has(word)) {
-      fail(start, `expected a value but found the word ${word.toUpperCase()}`, `A column of this name is written "${start.text}".`);
+      fail(
+        start,
+        `expected a value but found the word ${word.toUpperCase()}`,
+        `A column of this name is written "${start.text}".`,
+      );
     }
     return call ? this.call(start) : this.name();
   }
@@ -349,14 +379,23 @@ class Reader {
       return this.literal({ kind: 'date', value, text: token.text }, start);
     }
     const value = parseInstant(token.text);
-    if (value === undefined) fail(token, `'${token.text}' is no timestamp`, "Write timestamp '2024-03-01 12:30:00Z'; without an offset it is UTC.");
+    if (value === undefined)
+      fail(
+        token,
+        `'${token.text}' is no timestamp`,
+        "Write timestamp '2024-03-01 12:30:00Z'; without an offset it is UTC.",
+      );
     return this.literal({ kind: 'timestamp', value, text: token.text }, start);
   }
 
   private duration(token: Token, start: Token): Ast {
     const micros = parseDurationText(token.text);
     if (micros === undefined) {
-      fail(token, `'${token.text}' is no duration`, "Write duration('1h30m') with the units us ms s m h d w; months and years have no fixed length.");
+      fail(
+        token,
+        `'${token.text}' is no duration`,
+        "Write duration('1h30m') with the units us ms s m h d w; months and years have no fixed length.",
+      );
     }
     return this.literal({ kind: 'duration', value: micros, text: token.text }, start);
   }
@@ -387,7 +426,8 @@ class Reader {
     this.at++;
     while (this.takeSymbol('.')) {
       const part = this.token;
-      if (part.kind !== 'word' && part.kind !== 'quoted') fail(part, `expected a name after . but found ${this.shown(part)}`);
+      if (part.kind !== 'word' && part.kind !== 'quoted')
+        fail(part, `expected a name after . but found ${this.shown(part)}`);
       path.push(part.text);
       this.at++;
     }
@@ -397,11 +437,11 @@ class Reader {
   private caseOf(start: Token): Ast {
     this.at++;
     const operand = this.isWord('when') ? undefined : this.expression();
-    const branches: { when: Ast; then: Ast }[] = [];
+    const branches: { when: Ast; value: Ast }[] = [];
     while (this.takeWord('when')) {
       const when = this.expression();
       this.expectWord('then');
-      branches.push({ when, then: this.expression() });
+      branches.push({ when, value: this.expression() });
     }
     if (branches.length === 0) fail(this.token, `expected WHEN but found ${this.shown(this.token)}`);
     const otherwise = this.takeWord('else') ? this.expression() : undefined;
@@ -426,7 +466,12 @@ class Reader {
     const type = parseType(text);
     if (type === undefined) {
       const near = nearest(text, TYPE_NAMES);
-      fail({ offset: first.offset, length: text.length }, `there is no type ${text || '(nothing)'}`, `The types are ${TYPE_NAMES.join(', ')}.`, near);
+      fail(
+        { offset: first.offset, length: text.length },
+        `there is no type ${text || '(nothing)'}`,
+        `The types are ${TYPE_NAMES.join(', ')}.`,
+        near,
+      );
     }
     this.expectSymbol(')', opening);
     return { node: 'cast', operand, type, ...this.span(start) };

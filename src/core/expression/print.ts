@@ -31,7 +31,10 @@ const int128 =
 const decimals =
   (operator: string): Print =>
   (args, { parameters: { scale } }, { d }) =>
-    d.tryCast(args.map((arg) => `CAST(${arg} AS ${d.decimal(38, scale!)})`).join(` ${operator} `), d.decimal(18, scale!));
+    d.tryCast(
+      args.map((arg) => `CAST(${arg} AS ${d.decimal(38, scale!)})`).join(` ${operator} `),
+      d.decimal(18, scale!),
+    );
 const wholeOf =
   (name: string): Print =>
   ([a], { parameters }, { d }) =>
@@ -49,51 +52,94 @@ const named =
 const PRINT: Partial<Record<Op, Print>> = {
   neg_int: ([a], _, { d }) => d.tryCast(`-CAST(${a} AS ${d.int128})`, d.int64),
   abs_int: ([a], _, { d }) => d.tryCast(`abs(CAST(${a} AS ${d.int128}))`, d.int64),
-  add_int: int128('+'), sub_int: int128('-'), mul_int: int128('*'), idiv_int: int128('//'), mod_int: int128('%'),
-  sign: ([a], _, p) => p.bind(a!, (v) => `CAST(CASE WHEN ${v} > 0 THEN 1 WHEN ${v} < 0 THEN -1 WHEN ${v} = 0 THEN 0 END AS ${p.d.int64})`),
-  neg_decimal: ([a], { parameters: { scale } }, { d }) => d.tryCast(`-CAST(${a} AS ${d.decimal(38, scale!)})`, d.decimal(18, scale!)),
-  abs_decimal: ([a], { parameters: { scale } }, { d }) => d.tryCast(`abs(CAST(${a} AS ${d.decimal(38, scale!)}))`, d.decimal(18, scale!)),
-  add_decimal: decimals('+'), sub_decimal: decimals('-'), mod_decimal: decimals('%'),
+  add_int: int128('+'),
+  sub_int: int128('-'),
+  mul_int: int128('*'),
+  idiv_int: int128('//'),
+  mod_int: int128('%'),
+  sign: ([a], _, p) =>
+    p.bind(
+      a!,
+      (v) => `CAST(CASE WHEN ${v} > 0 THEN 1 WHEN ${v} < 0 THEN -1 WHEN ${v} = 0 THEN 0 END AS ${p.d.int64})`,
+    ),
+  neg_decimal: ([a], { parameters: { scale } }, { d }) =>
+    d.tryCast(`-CAST(${a} AS ${d.decimal(38, scale!)})`, d.decimal(18, scale!)),
+  abs_decimal: ([a], { parameters: { scale } }, { d }) =>
+    d.tryCast(`abs(CAST(${a} AS ${d.decimal(38, scale!)}))`, d.decimal(18, scale!)),
+  add_decimal: decimals('+'),
+  sub_decimal: decimals('-'),
+  mod_decimal: decimals('%'),
   mul_decimal: ([a, b], { parameters: { scale, from } }, { d }) =>
-    d.tryCast(`CAST(${a} AS ${d.decimal(38, from!)}) * CAST(${b} AS ${d.decimal(38, scale! - from!)})`, d.decimal(18, scale!)),
-  floor_float: ([a]) => `(floor(${a}) + 0.0)`, ceil_float: ([a]) => `(ceil(${a}) + 0.0)`,
-  trunc_float: ([a], _, { d }) => `(${d.truncate(a!)} + 0.0)`, round_float: ([a]) => `(round(${a}) + 0.0)`,
+    d.tryCast(
+      `CAST(${a} AS ${d.decimal(38, from!)}) * CAST(${b} AS ${d.decimal(38, scale! - from!)})`,
+      d.decimal(18, scale!),
+    ),
+  floor_float: ([a]) => `(floor(${a}) + 0.0)`,
+  ceil_float: ([a]) => `(ceil(${a}) + 0.0)`,
+  trunc_float: ([a], _, { d }) => `(${d.truncate(a!)} + 0.0)`,
+  round_float: ([a]) => `(round(${a}) + 0.0)`,
   round_float_to: ([a], { parameters: { scale } }) => `(round(${a}, ${scale}) + 0.0)`,
-  floor_decimal: wholeOf('floor'), ceil_decimal: wholeOf('ceil'), trunc_decimal: wholeOf('trunc'), round_decimal: wholeOf('round'),
+  floor_decimal: wholeOf('floor'),
+  ceil_decimal: wholeOf('ceil'),
+  trunc_decimal: wholeOf('trunc'),
+  round_decimal: wholeOf('round'),
   rescale: ([a], { parameters }, { d }) => {
     const { from, scale } = parameters as { from: number; scale: number };
-    const moved = scale >= from ? `CAST(${a} AS ${d.decimal(38, scale)})` : `round(CAST(${a} AS ${d.decimal(38, from)}), ${scale})`;
+    const moved =
+      scale >= from
+        ? `CAST(${a} AS ${d.decimal(38, scale)})`
+        : `round(CAST(${a} AS ${d.decimal(38, from)}), ${scale})`;
     return d.tryCast(moved, d.decimal(18, scale));
   },
   rescale_wide: ([a], { parameters: { scale } }, { d }) => `CAST(${a} AS ${d.decimal(38, scale!)})`,
   int_to_float: ([a], _, { d }) => d.float(a!),
   unscaled: ([a], { parameters: { from } }, p) => p.d.float(p.unscaled(a!, from!)),
-  decimal_to_float: ([a], { parameters: { from } }, p) => `(${p.d.float(p.unscaled(a!, from!))} / ${printFloat(10 ** from!)})`,
+  decimal_to_float: ([a], { parameters: { from } }, p) =>
+    `(${p.d.float(p.unscaled(a!, from!))} / ${printFloat(10 ** from!)})`,
   float_to_int: ([a], _, { d }) => d.tryCast(`round(${a})`, d.int64),
   float_to_decimal: ([a], { parameters: { scale } }, { d }) => {
     const unscaled = `CAST(${d.tryCast(`round(${a} * ${printFloat(10 ** scale!)})`, d.int64)} AS ${d.decimal(38, 0)})`;
-    return d.tryCast(scale === 0 ? unscaled : `${unscaled} * CAST('${printDecimal(1, scale!)}' AS ${d.decimal(scale! + 1, scale!)})`, d.decimal(18, scale!));
+    return d.tryCast(
+      scale === 0
+        ? unscaled
+        : `${unscaled} * CAST('${printDecimal(1, scale!)}' AS ${d.decimal(scale! + 1, scale!)})`,
+      d.decimal(18, scale!),
+    );
   },
   boolean_to_int: ([a], _, { d }) => `CAST(${a} AS ${d.int64})`,
-  int_to_string: ([a], _, p) => p.asText(a!), boolean_to_string: ([a], _, p) => p.asText(a!),
-  decimal_to_string: ([a], { parameters: { from } }, p) => p.asText(`CAST(${a} AS ${p.d.decimal(38, from!)})`),
-  date_to_string: ([a], _, { d }) => d.time.dateText(a!), timestamp_to_string: ([a], _, { d }) => d.time.isoText(d.time.utc(a!)),
+  int_to_string: ([a], _, p) => p.asText(a!),
+  boolean_to_string: ([a], _, p) => p.asText(a!),
+  decimal_to_string: ([a], { parameters: { from } }, p) =>
+    p.asText(`CAST(${a} AS ${p.d.decimal(38, from!)})`),
+  date_to_string: ([a], _, { d }) => d.time.dateText(a!),
+  timestamp_to_string: ([a], _, { d }) => d.time.isoText(d.time.utc(a!)),
   string_to_int: ([a], _, { d }) => d.tryCast(d.extract(a!, INT_PATTERN), d.int64),
   string_to_float: ([a], _, p) => p.finite(p.d.tryCast(p.d.extract(a!, FLOAT_PATTERN), p.d.float64)),
-  string_to_decimal: ([a], { parameters: { scale } }, { d }) => d.tryCast(d.extract(a!, DECIMAL_PATTERN), d.decimal(18, scale!)),
-  string_to_boolean: ([a], _, { d }) => `CASE ${d.text.translate(a!, UPPER, UPPER.toLowerCase())} WHEN 'true' THEN true WHEN 'false' THEN false END`,
+  string_to_decimal: ([a], { parameters: { scale } }, { d }) =>
+    d.tryCast(d.extract(a!, DECIMAL_PATTERN), d.decimal(18, scale!)),
+  string_to_boolean: ([a], _, { d }) =>
+    `CASE ${d.text.translate(a!, UPPER, UPPER.toLowerCase())} WHEN 'true' THEN true WHEN 'false' THEN false END`,
   string_to_date: ([a], { type }, { d }) => d.tryCast(d.extract(a!, DATE_PATTERN), d.typeName(type)),
   string_to_timestamp: ([a], _, p) =>
     p.bind(p.d.extract(a!, TIMESTAMP_PATTERN), (v) => instant(p.d.time.micros(p.d.time.parse(v)), p.d)),
   date_to_timestamp: ([a], _, { d }) => instant(`CAST(${d.time.daysOf(a!)} AS ${d.int128}) * 86400000000`, d),
   timestamp_to_date: ([a], { type }, { d }) => `CAST(${d.time.utc(a!)} AS ${d.typeName(type)})`,
   sqrt: ([a], _, p) => p.bind(a!, (v) => `CASE WHEN ${v} >= 0 THEN sqrt(${v}) END`),
-  eq: infix('='), ne: infix('<>'), lt: infix('<'), le: infix('<='), gt: infix('>'), ge: infix('>='),
-  distinct: infix('IS DISTINCT FROM'), not_distinct: infix('IS NOT DISTINCT FROM'),
+  eq: infix('='),
+  ne: infix('<>'),
+  lt: infix('<'),
+  le: infix('<='),
+  gt: infix('>'),
+  ge: infix('>='),
+  distinct: infix('IS DISTINCT FROM'),
+  not_distinct: infix('IS NOT DISTINCT FROM'),
   between: ([a, low, high]) => `(${a} BETWEEN ${low} AND ${high})`,
   in: ([a, ...items]) => `(${a} IN (${items.join(', ')}))`,
-  and: infix('AND'), or: infix('OR'), not: ([a]) => `(NOT ${a})`,
-  is_null: ([a]) => `(${a} IS NULL)`, is_not_null: ([a]) => `(${a} IS NOT NULL)`,
+  and: infix('AND'),
+  or: infix('OR'),
+  not: ([a]) => `(NOT ${a})`,
+  is_null: ([a]) => `(${a} IS NULL)`,
+  is_not_null: ([a]) => `(${a} IS NOT NULL)`,
   case: (args) => {
     const parts: string[] = [];
     let at = 0;
@@ -101,34 +147,47 @@ const PRINT: Partial<Record<Op, Print>> = {
     if (at < args.length) parts.push(`ELSE ${args[at]}`);
     return `CASE ${parts.join(' ')} END`;
   },
-  coalesce: named('coalesce'), greatest: named('greatest'), least: named('least'),
+  coalesce: named('coalesce'),
+  greatest: named('greatest'),
+  least: named('least'),
   nullif: ([value, left, right]) => `CASE WHEN ${left} = ${right} THEN NULL ELSE ${value} END`,
-  like: ([a], { parameters: { pattern, escape } }, { d }) => d.text.like(a!, pattern!, escape),
-  join_text: infix('||'), concat: named('concat'),
+  like: ([a], { parameters }, { d }) => d.text.like(a!, parameters.pattern!, parameters.escape),
+  join_text: infix('||'),
+  concat: named('concat'),
   lower: ([a], _, { d }) => d.text.translate(a!, UPPER, UPPER.toLowerCase()),
   upper: ([a], _, { d }) => d.text.translate(a!, UPPER.toLowerCase(), UPPER),
-  length: named('length'), replace: named('replace'),
-  trim: ([a], _, { d }) => d.text.trim('both', a!), ltrim: ([a], _, { d }) => d.text.trim('left', a!),
+  length: named('length'),
+  replace: named('replace'),
+  trim: ([a], _, { d }) => d.text.trim('both', a!),
+  ltrim: ([a], _, { d }) => d.text.trim('left', a!),
   rtrim: ([a], _, { d }) => d.text.trim('right', a!),
   substr: ([text, start, count], _, p) => {
-    const clamp = (v: string, low: number): string => `CASE WHEN ${v} < ${low} THEN ${low} WHEN ${v} > 1000000000 THEN 1000000000 ELSE ${v} END`;
+    const clamp = (v: string, low: number): string =>
+      `CASE WHEN ${v} < ${low} THEN ${low} WHEN ${v} > 1000000000 THEN 1000000000 ELSE ${v} END`;
     if (count === undefined) return `substring(${text}, ${p.bind(start!, (s) => clamp(s, 1))})`;
-    return p.bind(p.bind(start!, (s) => `CAST(${clamp(s, -1_000_000_000)} AS ${p.d.int64})`), (s) => {
-      const taken = `${p.bind(count, (c) => `CAST(${clamp(c, 0)} AS ${p.d.int64})`)} + CASE WHEN ${s} < 1 THEN ${s} - 1 ELSE 0 END`;
-      return `substring(${text}, ${clamp(s, 1)}, ${p.bind(`(${taken})`, (t) => `CASE WHEN ${t} < 0 THEN 0 ELSE ${t} END`)})`;
-    });
+    return p.bind(
+      p.bind(start!, (s) => `CAST(${clamp(s, -1_000_000_000)} AS ${p.d.int64})`),
+      (s) => {
+        const taken = `${p.bind(count, (c) => `CAST(${clamp(c, 0)} AS ${p.d.int64})`)} + CASE WHEN ${s} < 1 THEN ${s} - 1 ELSE 0 END`;
+        return `substring(${text}, ${clamp(s, 1)}, ${p.bind(`(${taken})`, (t) => `CASE WHEN ${t} < 0 THEN 0 ELSE ${t} END`)})`;
+      },
+    );
   },
-  starts_with: ([a, b], _, { d }) => d.text.startsWith(a!, b!), ends_with: ([a, b], _, { d }) => d.text.endsWith(a!, b!),
-  contains: ([a, b], _, { d }) => d.text.contains(a!, b!), strpos: ([a, b], _, { d }) => d.text.position(a!, b!),
+  starts_with: ([a, b], _, { d }) => d.text.startsWith(a!, b!),
+  ends_with: ([a, b], _, { d }) => d.text.endsWith(a!, b!),
+  contains: ([a, b], _, { d }) => d.text.contains(a!, b!),
+  strpos: ([a, b], _, { d }) => d.text.position(a!, b!),
   part: ([a], { parameters: { unit, zone } }, { d: { time } }) =>
     time.part(unit!, zone === undefined ? time.utc(a!) : time.local(a!, zone)),
   epoch: ([a], _, { d }) => `(${d.float(d.time.micros(a!))} / 1e6)`,
-  date_trunc: ([a], { parameters: { unit } }, { d }) => instant(d.time.localMicros(d.time.truncate(unit!, d.time.utc(a!))), d),
+  date_trunc: ([a], { parameters: { unit } }, { d }) =>
+    instant(d.time.localMicros(d.time.truncate(unit!, d.time.utc(a!))), d),
   date_diff: ([a, b], { parameters: { unit } }, p) => {
     const count = (v: string): string => p.unitIndex(unit!, v);
     return `(${p.bind(b!, count)} - ${p.bind(a!, count)})`;
   },
-  add_duration: ([a], { parameters: { micros } }, { d }) => instant(`(${d.time.micros(a!)} + (${micros}))`, d),
+  add_duration: ([a], { parameters: { micros } }, { d }) =>
+    instant(`(${d.time.micros(a!)} + (${micros}))`, d),
   sub_timestamp: ([a, b], _, { d }) => `(${d.float(`${d.time.micros(a!)} - ${d.time.micros(b!)}`)} / 1e6)`,
   sub_date: infix('-'),
 };
@@ -179,7 +238,11 @@ class Printer {
     const micros = d.time.micros(timestamp);
     const utc = d.time.utc(timestamp);
     const year = d.time.part('year', utc);
-    const floor = (size: number): string => `CAST(floor_div AS ${d.int64})`.replace('floor_div', `(${micros} - ((${micros} % ${size}) + ${size}) % ${size}) // ${size}`);
+    const floor = (size: number): string =>
+      `CAST(floor_div AS ${d.int64})`.replace(
+        'floor_div',
+        `(${micros} - ((${micros} % ${size}) + ${size}) % ${size}) // ${size}`,
+      );
     switch (unit) {
       case 'second':
         return floor(1e6);
@@ -205,13 +268,21 @@ class Printer {
     if (CHAIN[node.op]) return this.finite(this.chain(node));
     const print = PRINT[node.op];
     if (JAVASCRIPT_ONLY.has(node.op)) {
-      throw new MillraceError('DEF_EXPRESSION', `${node.op} is not expressible in SQL: engines do not agree on its last bit`, {
-        hint: 'Use it in an on-demand feature, which is computed in JavaScript.',
-        data: { function: node.op },
-      });
+      throw new MillraceError(
+        'DEF_EXPRESSION',
+        `${node.op} is not expressible in SQL: engines do not agree on its last bit`,
+        {
+          hint: 'Use it in an on-demand feature, which is computed in JavaScript.',
+          data: { function: node.op },
+        },
+      );
     }
     invariant(print !== undefined, `no SQL for ${node.op}`);
-    const text = print(node.args.map((arg) => this.print(arg)), node, this);
+    const text = print(
+      node.args.map((arg) => this.print(arg)),
+      node,
+      this,
+    );
     return text.startsWith('CASE') ? `(${text})` : text;
   }
 

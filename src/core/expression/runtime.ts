@@ -1,5 +1,11 @@
 import {
-  civilFromDays, dateToDays, daysFromCivil, MICROS_PER_DAY, MICROS_PER_SECOND, parseInstant, printDate,
+  civilFromDays,
+  dateToDays,
+  daysFromCivil,
+  MICROS_PER_DAY,
+  MICROS_PER_SECOND,
+  parseInstant,
+  printDate,
 } from '../base/time.js';
 import type { Integer } from '../schema/types.js';
 import { printDecimal } from './ast.js';
@@ -21,7 +27,8 @@ function normal(value: bigint): Integer {
   const number = Number(value);
   return number >= -MAX_SAFE && number <= MAX_SAFE ? number : value;
 }
-const int64 = (value: bigint): Integer | null => (value < INT64_MIN || value > INT64_MAX ? null : normal(value));
+const int64 = (value: bigint): Integer | null =>
+  value < INT64_MIN || value > INT64_MAX ? null : normal(value);
 const decimal18 = (value: bigint): Integer | null =>
   value <= -DECIMAL_LIMIT || value >= DECIMAL_LIMIT ? null : normal(value);
 
@@ -62,7 +69,8 @@ export function modInt(a: Integer, b: Integer): Integer | null {
   return normal(BigInt(a) % BigInt(b));
 }
 export const negInt = (a: Integer): Integer | null => (typeof a === 'number' ? 0 - a : int64(-a));
-export const absInt = (a: Integer): Integer | null => (typeof a === 'number' ? Math.abs(a) : a < 0n ? int64(-a) : a);
+export const absInt = (a: Integer): Integer | null =>
+  typeof a === 'number' ? Math.abs(a) : a < 0n ? int64(-a) : a;
 export const sign = (a: Integer): number => (a > 0 ? 1 : a < 0 ? -1 : 0);
 
 const LIMIT = 1e15;
@@ -185,7 +193,8 @@ const TIMESTAMP = new RegExp(TIMESTAMP_PATTERN);
 
 export const stringToInt = (text: string): Integer | null =>
   INT.test(text) ? int64(text.charCodeAt(0) === 43 ? BigInt(text.slice(1)) : BigInt(text)) : null;
-export const stringToFloat = (text: string): number | null => (FLOAT.test(text) ? finite(Number(text)) : null);
+export const stringToFloat = (text: string): number | null =>
+  FLOAT.test(text) ? finite(Number(text)) : null;
 export function stringToDecimal(text: string, scale: number): Integer | null {
   if (!DECIMAL.test(text)) return null;
   const negative = text.startsWith('-');
@@ -200,7 +209,9 @@ export function stringToBoolean(text: string): boolean | null {
   return folded === 'true' ? true : folded === 'false' ? false : null;
 }
 export const stringToDate = (text: string): number | null =>
-  DATE.test(text) ? (dateToDays(Number(text.slice(0, 4)), Number(text.slice(5, 7)), Number(text.slice(8))) ?? null) : null;
+  DATE.test(text)
+    ? (dateToDays(Number(text.slice(0, 4)), Number(text.slice(5, 7)), Number(text.slice(8))) ?? null)
+    : null;
 export const stringToTimestamp = (text: string): number | null =>
   TIMESTAMP.test(text) ? (parseInstant(text) ?? null) : null;
 
@@ -218,7 +229,8 @@ export function timestampToString(instant: number): string {
 const instantOrNull = (micros: number): number | null => (safe(micros) ? micros : null);
 export const dateToTimestamp = (days: number): number | null => instantOrNull(days * MICROS_PER_DAY);
 export const timestampToDate = (instant: number): number => Math.floor(instant / MICROS_PER_DAY);
-export const addDuration = (instant: number, micros: number): number | null => instantOrNull(instant + micros);
+export const addDuration = (instant: number, micros: number): number | null =>
+  instantOrNull(instant + micros);
 
 /** Order by Unicode code points, which is the byte order of UTF-8. */
 export function compareText(a: string, b: string): number {
@@ -289,13 +301,13 @@ export function strpos(text: string, part: string): number {
 }
 
 /** A LIKE pattern as segments between the `%`; a segment matches in place, `_` is one code point. */
-export function likeMatcher(pattern: string, escape: string | undefined): (text: string) => boolean {
+export function likeMatcher(pattern: string, mark: string | undefined): (text: string) => boolean {
   const segments: string[] = [''];
   const chars = [...pattern];
   let fixed = true;
   for (let i = 0; i < chars.length; i++) {
     const char = chars[i]!;
-    if (char === escape) segments[segments.length - 1] += quoteRegex(chars[++i]!);
+    if (char === mark) segments[segments.length - 1] += quoteRegex(chars[++i]!);
     else if (char === '%') segments.push('');
     else if (char === '_') {
       segments[segments.length - 1] += '[^]';
@@ -308,7 +320,10 @@ export function likeMatcher(pattern: string, escape: string | undefined): (text:
   }
   const head = new RegExp(`^${segments[0]}`, 'u');
   const tail = new RegExp(`${segments.at(-1)}$`, 'u');
-  const middle = segments.slice(1, -1).filter((segment) => segment !== '').map((segment) => new RegExp(segment, 'gu'));
+  const middle = segments
+    .slice(1, -1)
+    .filter((segment) => segment !== '')
+    .map((segment) => new RegExp(segment, 'gu'));
   const tailPoints = fixed ? undefined : pointsOf(segments.at(-1)!);
   return (text) => {
     const start = head.exec(text);
@@ -325,7 +340,8 @@ export function likeMatcher(pattern: string, escape: string | undefined): (text:
   };
 }
 const quoteRegex = (char: string): string => (/[\\^$.*+?()[\]{}|/]/.test(char) ? `\\${char}` : char);
-const pointsOf = (segment: string): number => [...segment.replaceAll('[^]', '_').replaceAll(/\\(.)/gu, '$1')].length;
+const pointsOf = (segment: string): number =>
+  [...segment.replaceAll('[^]', '_').replaceAll(/\\(.)/gu, '$1')].length;
 
 /** Day parts of microseconds of local time. */
 export function partOf(unit: string): (local: number) => number {
@@ -367,7 +383,12 @@ export function partOf(unit: string): (local: number) => number {
   }
 }
 
-const FIXED: Readonly<Record<string, number>> = { second: 1e6, minute: 6e7, hour: 3.6e9, day: MICROS_PER_DAY };
+const FIXED: Readonly<Record<string, number>> = {
+  second: 1e6,
+  minute: 6e7,
+  hour: 3.6e9,
+  day: MICROS_PER_DAY,
+};
 const WEEK_SHIFT = 3;
 
 export function truncTo(unit: string): (instant: number) => number | null {
@@ -375,7 +396,8 @@ export function truncTo(unit: string): (instant: number) => number | null {
   if (fixed !== undefined) return (instant) => instantOrNull(Math.floor(instant / fixed) * fixed);
   return (instant) => {
     const day = Math.floor(instant / MICROS_PER_DAY);
-    if (unit === 'week') return instantOrNull((Math.floor((day + WEEK_SHIFT) / 7) * 7 - WEEK_SHIFT) * MICROS_PER_DAY);
+    if (unit === 'week')
+      return instantOrNull((Math.floor((day + WEEK_SHIFT) / 7) * 7 - WEEK_SHIFT) * MICROS_PER_DAY);
     const { year, month } = civilFromDays(day);
     const first = unit === 'year' ? 1 : unit === 'quarter' ? month - ((month - 1) % 3) : month;
     return instantOrNull(daysFromCivil(year, first, 1) * MICROS_PER_DAY);
@@ -390,7 +412,11 @@ export function unitIndex(unit: string): (instant: number) => number {
     const day = Math.floor(instant / MICROS_PER_DAY);
     if (unit === 'week') return Math.floor((day + WEEK_SHIFT) / 7);
     const { year, month } = civilFromDays(day);
-    return unit === 'year' ? year : unit === 'quarter' ? year * 4 + Math.floor((month - 1) / 3) : year * 12 + month;
+    return unit === 'year'
+      ? year
+      : unit === 'quarter'
+        ? year * 4 + Math.floor((month - 1) / 3)
+        : year * 12 + month;
   };
 }
 
