@@ -81,14 +81,34 @@ export interface IngestResult {
   readonly reasons: Readonly<Record<string, number>>;
 }
 
+/** What feeding quarantined rows again came to. */
+export interface ReplayResult {
+  readonly rows: number;
+  readonly accepted: number;
+  readonly duplicates: number;
+  readonly dropped: number;
+  /** Rows that are refused again; their entries hold the new reasons. */
+  readonly quarantined: number;
+  readonly seq: number;
+}
+
 export interface RecordLog {
   state(source: Source): Promise<LogState>;
   /** Validate, split, deduplicate and append the records of files as one atomic batch. */
-  ingestFiles(source: Source, files: readonly string[], options?: { readonly now?: Instant }): Promise<IngestResult>;
+  ingestFiles(source: Source, files: readonly string[], options?: { readonly now?: Instant; readonly signal?: AbortSignal }): Promise<IngestResult>;
   /** The same for rows in hand (pushed JSON objects, replayed quarantine rows). Durable when it resolves. */
   ingestRows(source: Source, rows: readonly Readonly<Record<string, unknown>>[], options: { readonly now: Instant }): Promise<IngestResult>;
   /** Committed records with seq in (after, through], in seq order, in chunks. */
   read(source: Source, after: number, through: number): AsyncIterable<readonly LogRecord[]>;
-  quarantine(filter?: { readonly source?: string; readonly status?: QuarantinedRow['status'] }): Promise<readonly QuarantinedRow[]>;
+  quarantine(filter?: {
+    readonly source?: string;
+    readonly status?: QuarantinedRow['status'];
+    readonly ids?: readonly number[];
+    readonly limit?: number;
+  }): Promise<readonly QuarantinedRow[]>;
+  /** Feeds open rows of the ledger through the source's rules of today and marks what was settled. */
+  replay(source: Source, rows: readonly QuarantinedRow[], options: { readonly now: Instant }): Promise<ReplayResult>;
+  /** Settles rows without feeding them (`dropped`), or opens them again. */
+  markQuarantined(ids: readonly number[], status: QuarantinedRow['status']): Promise<void>;
   close(): Promise<void>;
 }

@@ -24,6 +24,7 @@ export class StageWriter {
   readonly #descriptor: number;
   readonly #buffer = Buffer.allocUnsafe(1 << 20);
   #used = 0;
+  #longest = 0;
 
   constructor(readonly file: string) {
     try {
@@ -36,6 +37,7 @@ export class StageWriter {
   /** `line`, the separator byte, the bytes, a newline. */
   row(line: number, separator: number, bytes: Buffer, from: number, to: number): void {
     const size = to - from;
+    if (size > this.#longest) this.#longest = size;
     if (this.#used + size + 24 > this.#buffer.length) this.flush();
     this.#used += this.#buffer.write(String(line), this.#used, 'latin1');
     this.#buffer[this.#used++] = separator;
@@ -46,6 +48,11 @@ export class StageWriter {
       this.#used += bytes.copy(this.#buffer, this.#used, from, to);
     }
     this.#buffer[this.#used++] = 10;
+  }
+
+  /** Bytes of the longest row written. */
+  get longest(): number {
+    return this.#longest;
   }
 
   flush(): void {

@@ -41,7 +41,7 @@ export interface IngestContext {
   /** SELECT over everything in the log of this source now. */
   readonly relation: string;
   /** SELECT over the known records (in hindsight) of a source, by name. */
-  known(source: string): Promise<string>;
+  known(source: string): string;
 }
 
 export interface IngestOptions {
@@ -173,12 +173,12 @@ class FileBatch {
       let ids: string | undefined;
       const candidates = 'SELECT rowid AS "_position", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"';
       if (isReference(rule)) {
-        const known = await this.context.known(rule.check.source);
+        const known = this.context.known(rule.check.source);
         const own = rule.check.source === this.source.name ? ` UNION ALL SELECT ${quoteName(rule.check.field)} FROM staged WHERE "_reasons" IS NULL` : '';
         const relation = `(SELECT ${quoteName(rule.check.field)} FROM (${known})${own})`;
         ids = `SELECT "_position" AS id FROM (${candidates}) AS batch WHERE ${referenceSql(rule, `batch.${quoteName(rule.field!)}`, relation)}`;
       } else if (isUnique(rule)) {
-        const known = await this.context.known(this.source.name);
+        const known = this.context.known(this.source.name);
         ids = `SELECT position AS id FROM (${uniqueSql(rule, this.source.recordKey, `(${candidates})`, `(${known})`, '_position')})`;
       } else if (script.has(rule.id)) {
         await this.#judgeByScript(rule);

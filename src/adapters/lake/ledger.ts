@@ -69,6 +69,8 @@ export interface Ledger {
   quarantine(filter: QuarantineFilter): readonly QuarantinedRow[];
   quarantineCount(filter: QuarantineFilter): number;
   mark(ids: readonly number[], status: QuarantinedRow['status']): void;
+  /** New reasons of rows that were refused again. */
+  explain(rows: readonly { readonly id: number; readonly reasons: QuarantinedRow['reasons'] }[]): void;
 }
 
 export interface QuarantineFilter {
@@ -193,7 +195,7 @@ export function createLedger(db: Database, lake: string): Ledger {
         const insert = db.prepare(
           'INSERT INTO quarantine (source, batch, file, line, row, reasons, status, at, digest)' +
             " VALUES (?, ?, ?, ?, ?, ?, 'open', ?, ?) ON CONFLICT (source, digest) DO UPDATE SET" +
-            ' batch = excluded.batch, reasons = excluded.reasons, at = excluded.at',
+            " batch = excluded.batch, reasons = excluded.reasons, at = excluded.at, status = 'open'",
         );
         for (const row of commit.quarantined) {
           insert.run(
@@ -254,6 +256,11 @@ export function createLedger(db: Database, lake: string): Ledger {
       const { sql, args } = where(filter);
       return Number(all(`SELECT count(*) AS n FROM quarantine${sql}`, ...args)[0]!['n']);
     },
+    explain: (rows) =>
+      transaction(db, () => {
+        const update = db.prepare('UPDATE quarantine SET reasons = ? WHERE id = ?');
+        for (const { id, reasons } of rows) update.run(toJsonText(reasons), id);
+      }),
     mark: (ids, status) =>
       transaction(db, () => {
         db.prepare('UPDATE quarantine SET status = ? WHERE id IN (SELECT value FROM json_each(?))').run(status, JSON.stringify(ids));

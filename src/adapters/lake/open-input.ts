@@ -118,6 +118,12 @@ export async function openInput(db: DuckDbConnection, source: Source, file: Inpu
   }
 }
 
+/** Reading buffers are as large as the longest row needs, and small enough that threads share a file. */
+function lineSize(writer: StageWriter): string {
+  const line = Math.max(1 << 20, writer.longest + 1024);
+  return `max_line_size=${line}, buffer_size=${line * 4}`;
+}
+
 const readOptions = (source: Source): Extract<Source['read'], { kind: 'files' }> =>
   source.read.kind === 'files' ? source.read : { kind: 'files', patterns: [] };
 
@@ -143,7 +149,7 @@ async function openDelimited(db: DuckDbConnection, source: Source, file: InputFi
       rawSql:
         `SELECT * FROM read_csv(${quoteText(options.stagePath)}, auto_detect=false, header=false, delim=${quoteText(delimiter)},` +
         ` quote='"', escape='"', new_line='\\n', nullstr='', allow_quoted_nulls=false, strict_mode=true,` +
-        ` max_line_size=67108864, columns={'_line': 'BIGINT', ${columns}})`,
+        ` ${lineSize(writer)}, columns={'_line': 'BIGINT', ${columns}})`,
       column: (name) => ({ sql: header.includes(name) ? `"_c${header.indexOf(name)}"` : '', type: 'VARCHAR' }),
     };
   } finally {
@@ -170,7 +176,7 @@ async function openJson(
   }
   const rawSql =
     `SELECT "_line", CAST("_j" AS JSON) AS "_j" FROM read_csv(${quoteText(options.stagePath)}, auto_detect=false, header=false,` +
-    ` delim=${quoteText(String.fromCharCode(JSON_SEPARATOR))}, quote='', escape='', new_line='\\n', max_line_size=134217728,` +
+    ` delim=${quoteText(String.fromCharCode(JSON_SEPARATOR))}, quote='', escape='', new_line='\\n', ${lineSize(writer)},` +
     ` columns={'_line': 'BIGINT', '_j': 'VARCHAR'})`;
   const keys = await db.rows<{ name: string }>(`SELECT DISTINCT unnest(json_keys("_j")) AS name FROM (${rawSql}) ORDER BY name`);
   const header = keys.map((key) => key.name);

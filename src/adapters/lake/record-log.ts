@@ -1,6 +1,6 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { invariant, MillraceError } from '../../core/base/error.js';
+import { MillraceError } from '../../core/base/error.js';
 import type { Instant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import type { LogRecord, LogState, QuarantinedRow, RecordLog } from '../../ports/record-log.js';
@@ -8,10 +8,14 @@ import type { DuckDb, DuckDbConnection } from '../duckdb/connection.js';
 import { makeFolder } from '../files/durable.js';
 import { acquireLock, type Lock } from '../files/lock.js';
 import type { Database } from '../sqlite/database.js';
+import { splitRecord } from '../files/delimited.js';
+import { type DedupeStore, openDedupeStore } from './dedupe.js';
 import { ingestFiles } from './ingest-files.js';
+import { type RowFate, type RowsOptions, type RowsOutcome, RowWriter } from './ingest-rows.js';
 import { type BatchRecord, createLedger, type QuarantineFilter } from './ledger.js';
 import { readRecords } from './records.js';
 import { type KnownOptions, knownSql, type LakeSegment, relationSql } from './relation.js';
+import { readTail, tailFiles } from './tail.js';
 
 export interface RecordLogOptions {
   readonly db: DuckDb;
@@ -41,48 +45,132 @@ export interface LakeLog extends RecordLog {
   knownSql(source: Source, state: LogState, options: KnownOptions): string;
   quarantine(filter?: QuarantineFilter): Promise<readonly QuarantinedRow[]>;
   quarantineCount(filter?: QuarantineFilter): Promise<number>;
-  markQuarantined(ids: readonly number[], status: QuarantinedRow['status']): Promise<void>;
   batches(source?: string): Promise<readonly BatchRecord[]>;
   /** The path of a source's folder in the lake. */
   folder(source: string): string;
 }
+
+/** A tail of this many rows or bytes becomes a Parquet segment. */
+const SEAL_ROWS = 200_000;
+const SEAL_BYTES = 64 * 2 ** 20;
 
 export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog> {
   const { db, lake } = options;
   const ledger = createLedger(options.registry, lake);
   const temporaryFolder = join(options.stateFolder, 'tmp');
   const folder = (source: string): string => join(lake, encodeURIComponent(source));
-  let writer: DuckDbConnection | undefined;
+  const writers = new Map<string, RowWriter>();
+  const swept = new Set<string>();
+  const retired: string[] = [];
+  let connection: DuckDbConnection | undefined;
+  let dedupe: DedupeStore | undefined;
   let lock: Lock | undefined;
   let queue: Promise<unknown> = Promise.resolve();
   let closed = false;
 
   const sourceOf = (name: string): Source => {
     const source = options.sources.get(name);
-    invariant(source, `there is no source ${name}`);
+    if (!source) throw new MillraceError('UNKNOWN_NAME', `There is no source ${name}`);
     return source;
   };
-  const stateOf = (name: string): LogState => ledger.state(name);
-  const relation = (state: LogState): string => relationSql(sourceOf(state.source), state.segments as readonly LakeSegment[]);
 
-  /** Takes the project's lock at the first write and sweeps away what a killed writer left. */
-  const beginWriting = (source: string): void => {
-    if (closed) throw new MillraceError('INTERNAL', 'The record log is closed');
-    lock ??= acquireLock(join(options.stateFolder, 'lock'), options.command);
-    makeFolder(temporaryFolder);
-    makeFolder(folder(source));
-    const committed = new Set(stateOf(source).segments.map((segment) => segment.file));
-    for (const name of readdirSync(folder(source))) {
-      const file = join(folder(source), name);
-      if ((name.endsWith('.parquet') || name.endsWith('.tmp')) && !committed.has(file)) rmSync(file, { force: true });
-    }
+  const stateOf = (name: string): LogState => {
+    // The tail first: rows that are sealed in between are then counted once, from the segment.
+    const own = writers.get(name)?.tail.summary;
+    const peek = own ? undefined : tailFiles(folder(name));
+    const committed = ledger.state(name);
+    const tail = own ?? (peek!.length > 0 ? readTail(folder(name), committed.lastSeq) : undefined);
+    if (!tail || tail.rows === 0) return committed;
+    const { file, rows, firstSeq, lastSeq } = tail;
+    return {
+      ...committed,
+      rows: committed.rows + rows,
+      lastSeq,
+      maxAvailableAt: Math.max(committed.maxAvailableAt ?? tail.maxAvailableAt!, tail.maxAvailableAt!),
+      minEventTime: Math.min(committed.minEventTime ?? tail.minEventTime!, tail.minEventTime!),
+      maxEventTime: Math.max(committed.maxEventTime ?? tail.maxEventTime!, tail.maxEventTime!),
+      hasVersions: committed.hasVersions || tail.hasVersions,
+      segments: [...committed.segments, { file, format: 'ndjson', rows, firstSeq, lastSeq, columns: {} } as LakeSegment],
+    };
   };
 
-  /** One write at a time. */
+  const relation = (state: LogState): string => relationSql(sourceOf(state.source), state.segments as readonly LakeSegment[]);
+  const known = (name: string): string => {
+    const state = stateOf(name);
+    return knownSql(sourceOf(name), state, relation(state), { horizonSeq: state.lastSeq, hindsight: true });
+  };
+
+  /** Takes the project's lock at the first write and sweeps away what a killed writer left. */
+  const beginWriting = async (source: Source): Promise<DuckDbConnection> => {
+    if (closed) throw new MillraceError('INTERNAL', 'The record log is closed');
+    lock ??= acquireLock(join(options.stateFolder, 'lock'), options.command);
+    if (!swept.has(source.name)) {
+      makeFolder(temporaryFolder);
+      makeFolder(folder(source.name));
+      const committed = new Set(ledger.state(source.name).segments.map((segment) => segment.file));
+      for (const name of readdirSync(folder(source.name))) {
+        const file = join(folder(source.name), name);
+        if ((name.endsWith('.parquet') || name.endsWith('.tmp')) && !committed.has(file)) rmSync(file, { force: true });
+      }
+      if (swept.size === 0) {
+        for (const name of readdirSync(temporaryFolder)) {
+          if (name.startsWith('stage-')) rmSync(join(temporaryFolder, name), { force: true });
+        }
+      }
+      swept.add(source.name);
+    }
+    connection ??= await db.connect();
+    return connection;
+  };
+
+  const rowWriter = async (source: Source): Promise<RowWriter> => {
+    const writing = await beginWriting(source);
+    const present = writers.get(source.name);
+    if (present?.source === source) return present;
+    if (present) await retire(present);
+    dedupe ??= openDedupeStore(join(options.stateFolder, 'dedupe'));
+    const context = { db: writing, ledger, folder: folder(source.name), known };
+    const writer = await RowWriter.open(source, context, dedupe.open(source));
+    writers.set(source.name, writer);
+    return writer;
+  };
+
+  const seal = async (writer: RowWriter): Promise<void> => {
+    for (const file of retired.splice(0)) rmSync(file, { force: true });
+    const file = await writer.seal(Date.now() * 1000);
+    if (file !== undefined) retired.push(file);
+  };
+
+  /** Seals and lets go of a writer. */
+  const retire = async (writer: RowWriter): Promise<void> => {
+    await seal(writer);
+    await writer.index.flush();
+    await writer.tail.close();
+    writers.delete(writer.source.name);
+  };
+
+  /** One decision at a time; what waits for the disk does not hold up the next. */
   const exclusively = <T>(work: () => Promise<T>): Promise<T> => {
-    const next = queue.then(work, work);
+    const next = queue.then(work);
     queue = next.catch(() => undefined);
     return next;
+  };
+
+  const feed = async (source: Source, rows: readonly Readonly<Record<string, unknown>>[], rowOptions: RowsOptions): Promise<RowsOutcome> => {
+    const { outcome, durable, writer } = await exclusively(async () => {
+      const writer = await rowWriter(source);
+      await writer.warm();
+      return { ...(await writer.decide(rows, rowOptions)), writer };
+    });
+    await durable;
+    const { rows: held, bytes } = writer.tail.summary;
+    if (held >= SEAL_ROWS || bytes >= SEAL_BYTES) {
+      await exclusively(async () => {
+        const { summary } = writer.tail;
+        if (writers.get(source.name) === writer && (summary.rows >= SEAL_ROWS || summary.bytes >= SEAL_BYTES)) await seal(writer);
+      });
+    }
+    return outcome;
   };
 
   return {
@@ -91,43 +179,74 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     knownSql: (source, state, known) => knownSql(source, state, relation(state), known),
     ingestFiles: (source, files, { now = Date.now() * 1000, signal } = {}) =>
       exclusively(async () => {
-        beginWriting(source.name);
-        writer ??= await db.connect();
+        const writing = await beginWriting(source);
+        if (tailFiles(folder(source.name)).length > 0) await retire(await rowWriter(source));
         const state = stateOf(source.name);
-        return ingestFiles(
-          {
-            db: writer,
-            ledger,
-            folder: folder(source.name),
-            temporaryFolder,
-            projectFolder: options.projectFolder,
-            lastSeq: state.lastSeq,
-            relation: relation(state),
-            known: async (name) => {
-              const other = stateOf(name);
-              return knownSql(sourceOf(name), other, relation(other), { horizonSeq: other.lastSeq, hindsight: true });
-            },
-          },
-          source,
-          files,
-          { now, ...(signal ? { signal } : {}) },
-        );
+        const context = {
+          db: writing,
+          ledger,
+          folder: folder(source.name),
+          temporaryFolder,
+          projectFolder: options.projectFolder,
+          lastSeq: state.lastSeq,
+          relation: relation(state),
+          known,
+        };
+        return ingestFiles(context, source, files, { now, ...(signal ? { signal } : {}) });
       }),
-    ingestRows: () => Promise.reject(new MillraceError('INTERNAL', 'not yet')),
+    ingestRows: async (source, rows, { now }) => (await feed(source, rows, { now })).result,
     read: (source, after, through) => readLog(db, source, relation(stateOf(source.name)), after, through),
     quarantine: async (filter = {}) => ledger.quarantine(filter),
     quarantineCount: async (filter = {}) => ledger.quarantineCount(filter),
     markQuarantined: async (ids, status) => ledger.mark(ids, status),
+    replay: async (source, rows, { now }) => {
+      const open = rows.filter((row) => row.source === source.name && row.status === 'open');
+      const { result, fates, reasons } = await feed(source, open.map((row) => replayable(source, row)), { now, record: false });
+      const settled = (wanted: readonly RowFate[]): number[] => open.flatMap((row, index) => (wanted.includes(fates[index]!) ? [row.id] : []));
+      ledger.mark(settled(['accepted', 'duplicate']), 'replayed');
+      ledger.mark(settled(['dropped']), 'dropped');
+      ledger.explain(
+        [...reasons].map(([index, why]) => ({
+          id: open[index]!.id,
+          reasons: why.map(({ rule, field, value, message }) => ({ rule, field, value, message })),
+        })),
+      );
+      const { accepted, duplicates, dropped, quarantined, seq } = result;
+      return { rows: open.length, accepted, duplicates, dropped, quarantined, seq };
+    },
     batches: async (source) => ledger.batches(source),
     folder,
     close: async () => {
       if (closed) return;
       await queue;
       closed = true;
-      writer?.close();
-      lock?.release();
+      try {
+        for (const writer of [...writers.values()]) await retire(writer);
+        for (const file of retired.splice(0)) rmSync(file, { force: true });
+        await dedupe?.close();
+      } finally {
+        connection?.close();
+        lock?.release();
+      }
     },
   };
+}
+
+/** A row that could not be split when it came is split by the rules of today; others are fed as they were. */
+function replayable(source: Source, { row }: QuarantinedRow): Readonly<Record<string, unknown>> {
+  const text = row['_text'];
+  const columns = row['_columns'] as readonly string[] | undefined;
+  if (typeof text !== 'string' || columns === undefined) return row;
+  if (text.trimStart().startsWith('{')) {
+    try {
+      return JSON.parse(text) as Record<string, unknown>;
+    } catch {
+      return row;
+    }
+  }
+  const delimiter = source.read.kind === 'files' ? (source.read.delimiter ?? ',') : ',';
+  const cells = splitRecord(text, delimiter);
+  return cells.length === columns.length ? Object.fromEntries(columns.map((name, index) => [name, cells[index]])) : row;
 }
 
 async function* readLog(db: DuckDb, source: Source, relation: string, after: number, through: number): AsyncGenerator<readonly LogRecord[]> {
