@@ -176,13 +176,13 @@ class FileBatch {
         const known = this.context.known(rule.check.source);
         const own = rule.check.source === this.source.name ? ` UNION ALL SELECT ${quoteName(rule.check.field)} FROM staged WHERE "_reasons" IS NULL` : '';
         const relation = `(SELECT ${quoteName(rule.check.field)} FROM (${known})${own})`;
-        ids = `SELECT "_position" AS id FROM (${candidates}) AS batch WHERE ${referenceSql(rule, `batch.${quoteName(rule.field!)}`, relation)}`;
+        ids = `SELECT "_position" AS "_row" FROM (${candidates}) AS batch WHERE ${referenceSql(rule, `batch.${quoteName(rule.field!)}`, relation)}`;
       } else if (isUnique(rule)) {
         const known = this.context.known(this.source.name);
-        ids = `SELECT position AS id FROM (${uniqueSql(rule, this.source.recordKey, `(${candidates})`, `(${known})`, '_position')})`;
+        ids = `SELECT position AS "_row" FROM (${uniqueSql(rule, this.source.recordKey, `(${candidates})`, `(${known})`, '_position')})`;
       } else if (script.has(rule.id)) {
         await this.#judgeByScript(rule);
-        ids = 'SELECT id FROM late';
+        ids = 'SELECT "_row" FROM late';
       }
       if (ids === undefined) continue;
       const list = rule.action === 'quarantine' ? '"_reasons"' : '"_marks"';
@@ -200,7 +200,7 @@ class FileBatch {
     await readRecords(db, inputFields(this.source), 'SELECT rowid AS "_seq", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"', (rows) => {
       for (const row of rows) if (check(row.fields).some((reason) => reason.rule === rule.id)) broken.push(BigInt(row.seq));
     });
-    await db.writeTable('late', [{ name: 'id', type: 'BIGINT', data: BigInt64Array.from(broken) }]);
+    await db.writeTable('late', [{ name: '_row', type: 'BIGINT', data: BigInt64Array.from(broken) }]);
   }
 
   /** Ids of rules with this action that any staged row breaks, as a SQL list for `list_has_any`. */
@@ -236,11 +236,11 @@ class FileBatch {
     if (drop.length > 0) {
       const ids = drop.map((rule) => quoteText(rule.id)).join(', ');
       await db.run(
-        `CREATE OR REPLACE TEMP TABLE excluded AS SELECT rowid AS id FROM staged WHERE "_reasons" IS NULL AND list_has_any("_marks", [${ids}])`,
+        `CREATE OR REPLACE TEMP TABLE excluded AS SELECT rowid AS "_row" FROM staged WHERE "_reasons" IS NULL AND list_has_any("_marks", [${ids}])`,
       );
       this.counts.dropped = await this.#one('SELECT count(*) AS n FROM excluded');
     } else {
-      await db.run('CREATE OR REPLACE TEMP TABLE excluded (id BIGINT)');
+      await db.run('CREATE OR REPLACE TEMP TABLE excluded ("_row" BIGINT)');
     }
     const contract = effectiveContract(this.source);
     const measures = batchMeasuresSql(contract);
@@ -321,58 +321,60 @@ class FileBatch {
 
   /** Rows that say what is already known join `excluded`. */
   async #deduplicate(): Promise<void> {
-    const { db } = this.context;
+    const { db, lastSeq, relation } = this.context;
     const { source } = this;
     const keys = source.recordKey.map(quoteName);
     const before = await this.#one('SELECT count(*) AS n FROM excluded');
-    const join = (left: string, right: string, names: readonly string[], operator: string): string =>
+    const same = (left: string, right: string, names: readonly string[], operator: string): string =>
       names.map((name) => `${left}.${name} ${operator} ${right}.${name}`).join(' AND ');
-    const inLog =
-      this.context.lastSeq === 0
-        ? 'SELECT rowid AS id FROM staged WHERE false'
-        : `SELECT s.rowid AS id FROM staged s WHERE ${ACCEPTABLE} AND EXISTS (SELECT 1 FROM (${this.context.relation}) l WHERE ${join('l', 's', keys, '=')})`;
-    await db.run(`CREATE OR REPLACE TEMP TABLE seen AS ${inLog}`);
+    const batch = `(SELECT rowid AS "_row", *, "_declared_order" AS "_order" FROM staged WHERE ${ACCEPTABLE})`;
+    await db.run(
+      `CREATE OR REPLACE TEMP TABLE seen AS SELECT s."_row" FROM ${batch} s` +
+        (lastSeq === 0 ? ' WHERE false' : ` WHERE EXISTS (SELECT 1 FROM (${relation}) l WHERE ${same('l', 's', keys, '=')})`),
+    );
     const seen = await this.#one('SELECT count(*) AS n FROM seen');
-    const repeated = `SELECT ${keys.join(', ')} FROM staged WHERE ${ACCEPTABLE} GROUP BY ALL HAVING count(*) > 1`;
+    const repeated = `SELECT ${keys.join(', ')} FROM ${batch} GROUP BY ALL HAVING count(*) > 1`;
     const repeats = await this.#one(`SELECT count(*) AS n FROM (${repeated})`);
-    this.#versions = seen > 0 || repeats > 0;
-    if (!this.#versions) return;
+    if (seen === 0 && repeats === 0) return;
     const content = contentColumns(source).map(quoteName);
-    const batch = `(SELECT rowid AS id, *, "_declared_order" AS "_order" FROM staged)`;
-    const append = source.availableAt.kind === 'append';
-    if (seen > 0 && !append) {
-      await db.run(
-        `INSERT INTO excluded SELECT s.id FROM ${batch} s WHERE s.id IN (SELECT id FROM seen)` +
-          ` AND EXISTS (SELECT 1 FROM (${this.context.relation}) l WHERE ${join('l', 's', content, 'IS NOT DISTINCT FROM')})`,
-      );
-    }
-    if (repeats > 0 && !append) {
-      await db.run(
-        `INSERT INTO excluded SELECT id FROM (SELECT s.id, row_number() OVER (PARTITION BY ${content.map((name) => `s.${name}`).join(', ')} ORDER BY s.id) AS n` +
-          ` FROM ${batch} s JOIN (${repeated}) r ON ${join('r', 's', keys, '=')} WHERE ${ACCEPTABLE.replaceAll('rowid', 's.id')}) WHERE n > 1` +
-          ` AND id NOT IN (SELECT id FROM excluded)`,
-      );
-    }
-    if (append) {
-      // Against the version before it, the log's last one first.
-      const order = source.sequence === undefined ? '' : '"_order", ';
-      const same = content.map((name) => `${name} IS NOT DISTINCT FROM lag(${name}) OVER w`).join(' AND ');
-      const select = [...new Set([...keys, ...content])].join(', ');
-      const last = `SELECT -1 AS id, ${select} FROM (${this.context.relation}) QUALIFY row_number() OVER (PARTITION BY ${keys.join(', ')} ORDER BY "_available_at" DESC, "_order" DESC) = 1`;
-      const rows = `SELECT id, ${select} FROM ${batch} s WHERE ${ACCEPTABLE.replaceAll('rowid', 's.id')}`;
-      await db.run(
-        `INSERT INTO excluded SELECT id FROM (SELECT id, lag(id) OVER w IS NOT NULL AND ${same} AS again FROM (${last} UNION ALL ${rows})` +
-          ` WINDOW w AS (PARTITION BY ${keys.join(', ')} ORDER BY ${order}id)) WHERE again AND id >= 0`,
-      );
+    if (source.availableAt.kind === 'append') {
+      await this.#excludeRepetitions(batch, keys, content);
+    } else {
+      if (seen > 0) {
+        await db.run(
+          `INSERT INTO excluded SELECT s."_row" FROM ${batch} s WHERE s."_row" IN (SELECT "_row" FROM seen)` +
+            ` AND EXISTS (SELECT 1 FROM (${relation}) l WHERE ${same('l', 's', content, 'IS NOT DISTINCT FROM')})`,
+        );
+      }
+      if (repeats > 0) {
+        await db.run(
+          `INSERT INTO excluded SELECT "_row" FROM (SELECT s."_row", row_number() OVER` +
+            ` (PARTITION BY ${content.map((name) => `s.${name}`).join(', ')} ORDER BY s."_row") AS "_copy"` +
+            ` FROM ${batch} s SEMI JOIN (${repeated}) r ON ${same('r', 's', keys, '=')}) WHERE "_copy" > 1`,
+        );
+      }
     }
     this.counts.duplicates += (await this.#one('SELECT count(*) AS n FROM excluded')) - before;
     this.counts.corrections = await this.#one(
-      `SELECT count(*) AS n FROM (SELECT rowid AS id, row_number() OVER (PARTITION BY ${keys.join(', ')} ORDER BY rowid) AS n FROM staged WHERE ${ACCEPTABLE})` +
-        ` WHERE n > 1 OR id IN (SELECT id FROM seen)`,
+      `SELECT count(*) AS n FROM (SELECT "_row", row_number() OVER (PARTITION BY ${keys.join(', ')} ORDER BY "_row") AS "_copy"` +
+        ` FROM ${batch}) WHERE "_copy" > 1 OR "_row" IN (SELECT "_row" FROM seen)`,
     );
   }
 
-  #versions = false;
+  /** Availability of the append: a row is a repetition when it equals the version before it, the log's last one first. */
+  async #excludeRepetitions(batch: string, keys: readonly string[], content: readonly string[]): Promise<void> {
+    const order = this.source.sequence === undefined ? '' : '"_order", ';
+    const same = content.map((name) => `${name} IS NOT DISTINCT FROM lag(${name}) OVER w`).join(' AND ');
+    const select = [...new Set([...keys, ...content])].join(', ');
+    const last =
+      `SELECT -1 AS "_row", ${select} FROM (${this.context.relation}) QUALIFY row_number() OVER` +
+      ` (PARTITION BY ${keys.join(', ')} ORDER BY "_available_at" DESC, "_order" DESC, "_seq" DESC) = 1`;
+    await this.context.db.run(
+      `INSERT INTO excluded SELECT "_row" FROM (SELECT "_row", lag("_row") OVER w IS NOT NULL AND ${same} AS "_again"` +
+        ` FROM (${last} UNION ALL SELECT "_row", ${select} FROM ${batch})` +
+        ` WINDOW w AS (PARTITION BY ${keys.join(', ')} ORDER BY ${order}"_row")) WHERE "_again" AND "_row" >= 0`,
+    );
+  }
 
   async #append(): Promise<IngestResult> {
     const { ledger, lastSeq, folder } = this.context;
@@ -484,7 +486,7 @@ class FileBatch {
   }
 }
 
-const ACCEPTABLE = '"_reasons" IS NULL AND rowid NOT IN (SELECT id FROM excluded)';
+const ACCEPTABLE = '"_reasons" IS NULL AND rowid NOT IN (SELECT "_row" FROM excluded)';
 
 /** Messages for the rule ids that SQL found, from the row as it came. */
 function explainer(source: Source): (row: Readonly<Record<string, unknown>>, rules: readonly string[], json: boolean) => QuarantinedRow['reasons'] {
