@@ -57,6 +57,8 @@ export interface OfflineStore {
     horizonSeq: number,
     options: { readonly time: string; readonly where: Expression | null },
   ): Promise<ObservationTable>;
+  /** So many rows, chosen by the seed, in input order; the given table is released. Null or more than there are: all. */
+  sample(table: ObservationTable, rows: number | null, seed: number): Promise<ObservationTable>;
   /** Dense codes of the observations' keys. Keys are compared exactly, as the types declare. */
   entities(table: ObservationTable, keys: readonly JoinKey[]): Promise<EntityCodes>;
   records(scan: RecordScan): Promise<RecordColumns>;
@@ -82,6 +84,12 @@ export interface OfflineStore {
     added: readonly { readonly name: string; readonly column: Column }[],
     out: { readonly file: string; readonly format: OutputFormat; readonly only?: readonly string[]; readonly rows?: Uint8Array },
   ): Promise<{ readonly rows: number; readonly bytes: number }>;
+  /** A query over the known records of `parents`, which stand as tables named after them, to a Parquet file. */
+  runSql(
+    sql: string,
+    parents: readonly Source[],
+    out: { readonly file: string; readonly orderBy: readonly string[] },
+  ): Promise<void>;
   release(id: ObservationTable | EntityCodes): Promise<void>;
   close(): Promise<void>;
 }

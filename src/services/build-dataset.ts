@@ -265,15 +265,22 @@ function suspicious(features: readonly { feature: Feature; column: Column }[], l
   return findings;
 }
 
-export async function buildDataset(project: Project, name: string, options: BuildOptions = {}): Promise<BuiltDataset> {
+interface Recipe {
+  readonly dataset: Dataset;
+  readonly plan: FeaturePlan;
+  readonly horizons: ReadonlyMap<string, number>;
+  readonly observationFile: string | null;
+  readonly observationsHash: string | null;
+  readonly key: string;
+}
+
+/** Everything a version is made from. Two equal recipes give equal bytes. */
+async function recipeOf(project: Project, name: string, options: BuildOptions): Promise<Recipe> {
   const { definitions } = project;
   const declared = findDataset(project, name);
   const dataset: Dataset = options.knowledge ? { ...declared, knowledge: options.knowledge } : declared;
-  const audit = auditLeakage(definitions, dataset);
-  enforceAudit(dataset, audit);
-
+  enforceAudit(dataset, auditLeakage(definitions, dataset));
   const plan = planFeatures(definitions, dataset.features.map((item) => definitions.features.get(item)!));
-  const label = dataset.label === null ? null : definitions.labels.get(dataset.label)!;
   const horizons = await currentHorizons(project, datasetSources(project, dataset, plan));
   for (const [source, seq] of options.horizons ?? []) if (horizons.has(source)) horizons.set(source, Math.min(seq, horizons.get(source)!));
   const observed = dataset.observations.from;
@@ -286,10 +293,43 @@ export async function buildDataset(project: Project, name: string, options: Buil
     observations: observationsHash,
     engine: ENGINE_VERSION,
   });
-  const registry = await project.registry();
-  const present = registry.byKey('dataset', name, key);
-  if (present && !options.out) return { version: present, manifest: present.manifest as unknown as DatasetManifest, built: false };
+  return { dataset, plan, horizons, observationFile, observationsHash, key };
+}
 
+/** The key that a build would have now: equal to the latest version's when there is nothing to do. */
+export const datasetKey = async (project: Project, name: string): Promise<string> => (await recipeOf(project, name, {})).key;
+
+export async function buildDataset(project: Project, name: string, options: BuildOptions = {}): Promise<BuiltDataset> {
+  const recipe = await recipeOf(project, name, options);
+  const registry = await project.registry();
+  const present = registry.byKey('dataset', name, recipe.key);
+  if (present && !options.out) return { version: present, manifest: present.manifest as unknown as DatasetManifest, built: false };
+  const folder = path.join(project.definitions.settings.lake, '_datasets', name, recipe.key.slice(0, 16));
+  const manifest = await assembleDataset(project, recipe, folder, options.out);
+  const version = registry.addVersion({
+    kind: 'dataset',
+    name,
+    key: recipe.key,
+    folder,
+    manifest: manifest as unknown as Record<string, unknown>,
+    createdAt: project.now(),
+  });
+  return { version, manifest, built: present === undefined };
+}
+
+/** The same recipe again, beside the registered version: what `dataset reproduce` compares. */
+export async function rebuildDataset(project: Project, name: string, manifest: DatasetManifest, folder: string): Promise<DatasetManifest> {
+  const recipe = await recipeOf(project, name, { knowledge: manifest.knowledge, horizons: new Map(Object.entries(manifest.horizons)) });
+  return assembleDataset(project, recipe, folder);
+}
+
+async function assembleDataset(project: Project, recipe: Recipe, folder: string, out?: string): Promise<DatasetManifest> {
+  const { definitions } = project;
+  const { dataset, plan, horizons, observationFile } = recipe;
+  const { name } = dataset;
+  const label = dataset.label === null ? null : definitions.labels.get(dataset.label)!;
+  const observed = dataset.observations.from;
+  const audit = auditLeakage(definitions, dataset);
   const store = await project.offline();
   project.progress({ step: 'dataset', message: `${name}: reading observations` });
   const table =
@@ -345,12 +385,8 @@ export async function buildDataset(project: Project, name: string, options: Buil
       ...(labelled ? [{ name: label!.name, column: labelled.column }] : []),
       { name: PART_COLUMN, column: partOf.finish() },
     ];
-    if (options.out) {
-      await store.write(table, added, { file: path.resolve(options.out), format: outputFormat(options.out), rows: included });
-      if (present) return { version: present, manifest: present.manifest as unknown as DatasetManifest, built: false };
-    }
+    if (out !== undefined) await store.write(table, added, { file: path.resolve(out), format: outputFormat(out), rows: included });
     const columnHashes = Object.fromEntries(added.map((item) => [item.name, hashColumn(item.name, item.column, included)]));
-    const folder = path.join(definitions.settings.lake, '_datasets', name, key.slice(0, 16));
     const staging = `${folder}.${process.pid}.tmp`;
     await rm(staging, { recursive: true, force: true });
     await mkdir(staging, { recursive: true });
@@ -366,7 +402,7 @@ export async function buildDataset(project: Project, name: string, options: Buil
       engine_version: ENGINE_VERSION,
       knowledge: dataset.knowledge,
       horizons: Object.fromEntries(horizons),
-      observations_sha256: observationsHash,
+      observations_sha256: recipe.observationsHash,
       counts: {
         observations: table.rows,
         rows,
@@ -408,15 +444,7 @@ export async function buildDataset(project: Project, name: string, options: Buil
     await writeFile(path.join(staging, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
     await rm(folder, { recursive: true, force: true });
     await rename(staging, folder);
-    const version = registry.addVersion({
-      kind: 'dataset',
-      name,
-      key,
-      folder,
-      manifest: manifest as unknown as Record<string, unknown>,
-      createdAt: project.now(),
-    });
-    return { version, manifest, built: true };
+    return manifest;
   } finally {
     await store.release(table);
   }

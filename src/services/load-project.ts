@@ -5,7 +5,13 @@ import { availableParallelism, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Diagnostic, MillraceError } from '../core/base/error.js';
 import * as builders from '../core/define/builders.js';
-import { define, type DefinitionInput, type Environment, readDefinitionModule, readYaml } from '../core/define/index.js';
+import {
+  type DefinitionInput,
+  define,
+  type Environment,
+  readDefinitionModule,
+  readYaml,
+} from '../core/define/index.js';
 import type { Definitions } from '../core/define/types.js';
 
 export interface LoadedProject {
@@ -35,9 +41,16 @@ export async function loadProject(dir: string): Promise<LoadedProject> {
   const folder = join(root, FOLDER);
   const hasFolder = (await stat(folder).catch(() => undefined))?.isDirectory() ?? false;
   if (settings === undefined && !hasFolder) {
-    throw new MillraceError('PROJECT_NOT_FOUND', `there is neither millrace.yaml nor definitions/ in ${root}`, { place: { file: root } });
+    throw new MillraceError(
+      'PROJECT_NOT_FOUND',
+      `there is neither millrace.yaml nor definitions/ in ${root}`,
+      { place: { file: root } },
+    );
   }
-  const files = [...(settings === undefined ? [] : [settings]), ...(hasFolder ? await definitionFiles(root, FOLDER) : [])];
+  const files = [
+    ...(settings === undefined ? [] : [settings]),
+    ...(hasFolder ? await definitionFiles(root, FOLDER) : []),
+  ];
   const texts = new Map<string, string>();
   const inputs: DefinitionInput[] = [];
   const diagnostics: Diagnostic[] = [];
@@ -47,9 +60,10 @@ export async function loadProject(dir: string): Promise<LoadedProject> {
     if (YAML_FILE.test(file)) {
       const parsed = readYaml(text, file);
       diagnostics.push(...parsed.diagnostics);
-      for (const document of parsed.documents) inputs.push({ root: document, settings: file === settings, typescript: false });
+      for (const document of parsed.documents)
+        inputs.push({ root: document, settings: file === settings, typescript: false });
     } else {
-      const found = await importModule(root, file);
+      const found = await importModule(root, file, /['"]millrace['"]/.test(text));
       diagnostics.push(...found.diagnostics);
       inputs.push(...found.inputs);
     }
@@ -66,9 +80,13 @@ export async function loadValidProject(dir: string): Promise<LoadedProject> {
   const project = await loadProject(dir);
   const errors = project.diagnostics.filter((diagnostic) => diagnostic.severity === 'error');
   if (errors.length > 0) {
-    throw new MillraceError('DEF_INVALID', `the definitions have ${errors.length} error${errors.length === 1 ? '' : 's'}`, {
-      diagnostics: project.diagnostics,
-    });
+    throw new MillraceError(
+      'DEF_INVALID',
+      `the definitions have ${errors.length} error${errors.length === 1 ? '' : 's'}`,
+      {
+        diagnostics: project.diagnostics,
+      },
+    );
   }
   return project;
 }
@@ -97,11 +115,18 @@ async function readText(root: string, file: string): Promise<string> {
     const text = await readFile(join(root, file), 'utf8');
     return text.startsWith('\uFEFF') ? text.slice(1) : text;
   } catch (cause) {
-    throw new MillraceError('FILE_UNREADABLE', `${file} cannot be read: ${(cause as Error).message}`, { place: { file }, cause });
+    throw new MillraceError('FILE_UNREADABLE', `${file} cannot be read: ${(cause as Error).message}`, {
+      place: { file },
+      cause,
+    });
   }
 }
 
-async function importModule(root: string, file: string): Promise<ReturnType<typeof readDefinitionModule>> {
+async function importModule(
+  root: string,
+  file: string,
+  buildsDefinitions: boolean,
+): Promise<ReturnType<typeof readDefinitionModule>> {
   const path = join(root, file);
   try {
     const { createJiti } = await import('jiti');
@@ -111,11 +136,16 @@ async function importModule(root: string, file: string): Promise<ReturnType<type
       interopDefault: false,
       virtualModules: { millrace: builders },
     });
-    return readDefinitionModule(await jiti.import(path), file);
+    return readDefinitionModule(await jiti.import(path), file, buildsDefinitions);
   } catch (cause) {
     const error = cause as Error;
-    const found = new RegExp(`${escapeRegExp(path)}:(\\d+)(?::(\\d+))?`).exec(`${error.stack ?? ''}\n${error.message}`);
-    const place = { file, ...(found ? { line: Number(found[1]), ...(found[2] ? { column: Number(found[2]) } : {}) } : {}) };
+    const found = new RegExp(`${escapeRegExp(path)}:(\\d+)(?::(\\d+))?`).exec(
+      `${error.stack ?? ''}\n${error.message}`,
+    );
+    const place = {
+      file,
+      ...(found ? { line: Number(found[1]), ...(found[2] ? { column: Number(found[2]) } : {}) } : {}),
+    };
     const [message] = (error.message ?? String(cause)).split('\n');
     const diagnostic: Diagnostic = {
       code: 'DEF_SYNTAX',

@@ -164,6 +164,21 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       );
     },
 
+    sample: async (table, rows, seed) => {
+      if (rows === null || rows >= table.rows) return table;
+      const { sqlTypes, timezone, columns } = held(table);
+      const id = `obs_${++count}`;
+      await db.run(
+        `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER (ORDER BY "_row")) - 1 AS "_row", "_row" AS "_from", * EXCLUDE ("_row") FROM ${table.id} ORDER BY hash("_row", ${Math.floor(seed)}) LIMIT ${Math.floor(rows)}`,
+      );
+      await db.run(`CREATE OR REPLACE TEMP TABLE ${id} AS SELECT (row_number() OVER (ORDER BY "_from")) - 1 AS "_row", * EXCLUDE ("_row") FROM ${id} ORDER BY "_from"`);
+      const chosen = new NumberBuffer();
+      await db.stream(`SELECT "_from" FROM ${id} ORDER BY "_row"`, (chunk) => chosen.append(chunk.columns[0]!, chunk.rows));
+      const at = chosen.finish().values.map((row) => table.at[row]!);
+      await db.run(`DROP TABLE ${table.id}`);
+      return { id, rows: at.length, columns, at, sqlTypes, timezone } as HeldTable;
+    },
+
     entities: async (table, keys) => {
       const id = `ent_${++count}`;
       const columns: string[] = [];
@@ -326,6 +341,19 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       await db.run(`DROP TABLE ${quoteName(id)}`);
       const rows = kept ? kept.reduce((sum, bit) => sum + bit, 0) : table.rows;
       return { rows, bytes: (await stat(out.file)).size };
+    },
+
+    runSql: async (sql, parents, out) => {
+      const tables: string[] = [];
+      for (const parent of parents) {
+        const state = await lake.state(parent);
+        const fields = parent.fields.map((field) => quoteName(field.name)).join(', ');
+        tables.push(`${quoteName(parent.name)} AS (SELECT ${fields}, "_available_at", "_event_time" FROM (${lake.knownSql(parent, state, { horizonSeq: state.lastSeq, hindsight: true })}))`);
+      }
+      const order = out.orderBy.map(quoteName).join(', ');
+      await db.run(
+        `COPY (WITH ${tables.join(', ')} SELECT * FROM (${sql.trim().replace(/;$/, '')}) ORDER BY ${order}) TO ${quoteText(out.file)} (FORMAT parquet)`,
+      );
     },
 
     release: async (table) => {

@@ -1,4 +1,4 @@
-import type { DatabaseSync } from '@photostructure/sqlite';
+import { type Database, transaction } from './database.js';
 import type { AliasChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
 
 /** Tables of the registry; the record log keeps its own beside them in the same file. */
@@ -51,22 +51,11 @@ const toRun = (row: Row): RunRecord => ({
   summary: JSON.parse(row['summary'] as string),
 });
 
-export function createRegistry(db: DatabaseSync): Registry {
+export function createRegistry(db: Database): Registry {
   db.exec(SCHEMA);
   const all = (sql: string, ...args: (string | number | null)[]): Row[] => db.prepare(sql).all(...args) as Row[];
   const first = (sql: string, ...args: (string | number | null)[]): Row | undefined => all(sql, ...args)[0];
-  /** One write transaction: readers and other writers see all of it or nothing. */
-  const transact = <T>(work: () => T): T => {
-    db.exec('BEGIN IMMEDIATE');
-    try {
-      const result = work();
-      db.exec('COMMIT');
-      return result;
-    } catch (error) {
-      db.exec('ROLLBACK');
-      throw error;
-    }
-  };
+  const transact = <T>(work: () => T): T => transaction(db, work);
   const byKey: Registry['byKey'] = (kind, name, key) => {
     const row = first('SELECT * FROM version WHERE kind = ? AND name = ? AND key = ?', kind, name, key);
     return row && toVersion(row);

@@ -2,6 +2,8 @@
  * Definitions as typed values. Keys are those of YAML, in camelCase (`joinKey`) or as YAML spells them (`join_key`);
  * where a name is expected, the definition itself may stand. A file in `definitions/` exports what these give.
  */
+
+import type { Value } from '../schema/types.js';
 import type { In } from './shape.js';
 import type {
   datasetShape,
@@ -16,13 +18,21 @@ import type {
   sourceShape,
   transformShape,
 } from './shapes.js';
-import type { Value } from '../schema/types.js';
 
 /** Marks what a builder made. Registered, so that two copies of the package agree. */
 export const BUILT: unique symbol = Symbol.for('millrace.definition') as never;
 
 export type BuiltKind =
-  | 'project' | 'entity' | 'source' | 'transform' | 'feature' | 'featureSet' | 'label' | 'dataset' | 'model' | 'service'
+  | 'project'
+  | 'entity'
+  | 'source'
+  | 'transform'
+  | 'feature'
+  | 'featureSet'
+  | 'label'
+  | 'dataset'
+  | 'model'
+  | 'service'
   | 'monitor';
 
 type CamelKey<K> = K extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<CamelKey<Tail>>}` : K;

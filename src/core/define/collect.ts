@@ -1,7 +1,6 @@
 /** Definitions as written, by kind and name. */
 import type { Diagnostic } from '../base/error.js';
 import { printPlace } from '../base/error.js';
-import type { Documentation } from './types.js';
 import type { Node } from './node.js';
 import { createReport } from './report.js';
 import { type Located, type ObjectPlaces, type Out, read } from './shape.js';
@@ -11,8 +10,8 @@ import {
   type entityShape,
   type featureSetShape,
   type featureShape,
-  type labelShape,
   type ListKey,
+  type labelShape,
   listKeys,
   type modelShape,
   type monitorShape,
@@ -22,6 +21,7 @@ import {
   type sourceShape,
   type transformShape,
 } from './shapes.js';
+import type { Documentation } from './types.js';
 
 /** One YAML document or the exports of one TypeScript file, as a tree. */
 export interface DefinitionInput {
@@ -83,7 +83,12 @@ export function collect(inputs: readonly DefinitionInput[], diagnostics: Diagnos
     if (input.root.kind === 'scalar' && input.root.value === null) continue;
     const context = { diagnostics, typescript: input.typescript };
     if (input.settings) {
-      const raw = read(pick(input.root, Object.keys(settingsKeys), true), projectFileShape, 'the file', context);
+      const raw = read(
+        pick(input.root, Object.keys(settingsKeys), true),
+        projectFileShape,
+        'the file',
+        context,
+      );
       if (raw) settings.push(raw);
     }
     const root = pick(input.root, Object.keys(settingsKeys), false, input.settings);
@@ -111,7 +116,8 @@ export function collect(inputs: readonly DefinitionInput[], diagnostics: Diagnos
       }
     }
   }
-  const of = <T>(kind: ListKey): ReadonlyMap<string, T> => byKind.get(kind) as ReadonlyMap<string, unknown> as ReadonlyMap<string, T>;
+  const of = <T>(kind: ListKey): ReadonlyMap<string, T> =>
+    byKind.get(kind) as ReadonlyMap<string, unknown> as ReadonlyMap<string, T>;
   return {
     settings,
     entities: of('entities'),
@@ -135,7 +141,9 @@ function pick(root: Node, names: readonly string[], keep: boolean, active = true
 
 /** Lists written as one object are read as lists of one, and a missing value as an empty list. */
 function labelled(root: Extract<Node, { kind: 'map' }>): Node {
-  const entries = new Map([...root.entries].filter(([, { node }]) => !(node.kind === 'scalar' && node.value === null)));
+  const entries = new Map(
+    [...root.entries].filter(([, { node }]) => !(node.kind === 'scalar' && node.value === null)),
+  );
   return { ...root, entries };
 }
 

@@ -18,7 +18,10 @@ export interface Resolved {
   readonly expansions: Map<string, readonly string[]>;
 }
 
-export const sourceNames = ({ raw }: Resolved): readonly string[] => [...raw.sources.keys(), ...raw.transforms.keys()];
+export const sourceNames = ({ raw }: Resolved): readonly string[] => [
+  ...raw.sources.keys(),
+  ...raw.transforms.keys(),
+];
 
 export const fieldOf = (source: Source, name: string): FieldDefinition | undefined =>
   source.fields.find((field) => field.name === name);
@@ -49,7 +52,10 @@ export function findField(
     'DEF_UNKNOWN_NAME',
     name.at(offset),
     `${subject} names the field \`${written}\`, which source \`${source.name}\` does not have`,
-    { ...near, hint: near.nearest ? `Did you mean \`${near.nearest}\`?` : `Its fields: ${names.join(', ')}.` },
+    {
+      ...near,
+      hint: near.nearest ? `Did you mean \`${near.nearest}\`?` : `Its fields: ${names.join(', ')}.`,
+    },
   );
 }
 
@@ -65,21 +71,28 @@ export function sourceAndField(
   const source = findSource(context, subject, name);
   if (!source) return undefined;
   if (dot < 0 && !separate) return { source, field: null };
-  const field = dot < 0 ? findField(context, subject, source, separate!) : findField(context, subject, source, written, dot + 1);
+  const field =
+    dot < 0
+      ? findField(context, subject, source, separate!)
+      : findField(context, subject, source, written, dot + 1);
   return { source, field };
 }
 
 /** The join keys of some entities, in order, without repetition. */
 export function joinKeysOf(context: Resolved, entities: readonly string[]): readonly JoinKey[] {
   const keys = new Map<string, JoinKey>();
-  for (const name of entities) for (const key of context.entities.get(name)?.joinKeys ?? []) keys.set(key.name, key);
+  for (const name of entities)
+    for (const key of context.entities.get(name)?.joinKeys ?? []) keys.set(key.name, key);
   return [...keys.values()];
 }
 
 /** The fields of a source, as expressions over its records see them. */
 export const recordScope = (context: Resolved, source: Source) => ({
-  resolve(path: readonly string[]): { readonly type: ValueType | undefined; readonly slot: string } | undefined {
-    const name = path.length === 1 ? path[0]! : path.length === 2 && path[0] === source.name ? path[1]! : undefined;
+  resolve(
+    path: readonly string[],
+  ): { readonly type: ValueType | undefined; readonly slot: string } | undefined {
+    const name =
+      path.length === 1 ? path[0]! : path.length === 2 && path[0] === source.name ? path[1]! : undefined;
     if (name === undefined) return undefined;
     if (context.refusedFields.get(source.name)?.includes(name)) return { type: undefined, slot: name };
     const field = fieldOf(source, name);

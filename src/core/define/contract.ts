@@ -1,5 +1,5 @@
 import { isNumeric, printType, type Value, type ValueType } from '../schema/types.js';
-import { type Resolved, fieldOf, findField, recordScope } from './context.js';
+import { fieldOf, findField, type Resolved, recordScope } from './context.js';
 import { readCondition } from './expressions.js';
 import type { ScalarValue } from './node.js';
 import type { Located, MappingEntry, Out } from './shape.js';
@@ -38,15 +38,26 @@ const judged = (raw: Judgement): { readonly severity: Severity; readonly action:
 export function readContract(context: Resolved, source: Source, raw: RawContract | undefined): Contract {
   const rows: RowRule[] = [];
   for (const name of new Set([...source.recordKey, source.eventTime].filter(Boolean))) {
-    rows.push({ id: `${name}.not_null`, field: name, check: { kind: 'not_null' }, severity: 'error', action: 'quarantine' });
+    rows.push({
+      id: `${name}.not_null`,
+      field: name,
+      check: { kind: 'not_null' },
+      severity: 'error',
+      action: 'quarantine',
+    });
   }
-  for (const [name, entry] of raw?.$rest ?? []) readFieldRules(context, source, name, entry as MappingEntry<FieldRules>, rows);
+  for (const [name, entry] of raw?.$rest ?? [])
+    readFieldRules(context, source, name, entry as MappingEntry<FieldRules>, rows);
   for (const rule of raw?.rules ?? []) {
     if (!rule.name) continue;
     const subject = `rule \`${rule.name.value}\``;
     const base = { id: rule.name.value, field: null, ...judged(rule) };
     if (rows.some((other) => other.id === base.id)) {
-      context.report.add('DEF_DUPLICATE_NAME', rule.name.place, `${subject} of source \`${source.name}\` stands twice`);
+      context.report.add(
+        'DEF_DUPLICATE_NAME',
+        rule.name.place,
+        `${subject} of source \`${source.name}\` stands twice`,
+      );
       continue;
     }
     if (rule.check) {
@@ -83,9 +94,14 @@ function readFieldRules(
     const implied = rows.findIndex((other) => other.id === id);
     if (implied < 0) rows.push(rule);
     else if (rule.action === 'flag' || rule.action === 'warn') {
-      report.add('DEF_INVALID_VALUE', raw.action!.place, `${label('not_null')} has the action ${rule.action}: a record without its key or time cannot be kept`, {
-        hint: 'Use quarantine, drop or fail.',
-      });
+      report.add(
+        'DEF_INVALID_VALUE',
+        raw.action!.place,
+        `${label('not_null')} has the action ${rule.action}: a record without its key or time cannot be kept`,
+        {
+          hint: 'Use quarantine, drop or fail.',
+        },
+      );
     } else rows[implied] = rule;
   };
   const literal = (item: Located<ScalarValue> | undefined, key: string): Value | undefined => {
@@ -96,7 +112,11 @@ function readFieldRules(
   };
   const needs = (kind: string, key: string, item: { readonly place: Located<string>['place'] }): boolean => {
     if (field.type.kind === kind) return true;
-    report.add('DEF_TYPE', item.place, `${label(key)} needs a ${kind} field, and \`${name}\` is ${printType(field.type)}`);
+    report.add(
+      'DEF_TYPE',
+      item.place,
+      `${label(key)} needs a ${kind} field, and \`${name}\` is ${printType(field.type)}`,
+    );
     return false;
   };
 
@@ -105,12 +125,17 @@ function readFieldRules(
   const high = raw.range?.[1] ?? raw.max ?? raw.less_than;
   if (low || high) {
     const place = (low ?? high)!;
-    if (!isNumeric(field.type) && !['timestamp', 'date', 'string'].includes(field.type.kind)) needs('numeric', 'range', place);
+    if (!isNumeric(field.type) && !['timestamp', 'date', 'string'].includes(field.type.kind))
+      needs('numeric', 'range', place);
     else {
       const min = literal(low, 'range');
       const max = literal(high, 'range');
       if (min !== undefined && max !== undefined && (min as number) > (max as number)) {
-        report.add('DEF_INVALID_VALUE', place.place, `${label('range')} is empty: ${low!.text} is greater than ${high!.text}`);
+        report.add(
+          'DEF_INVALID_VALUE',
+          place.place,
+          `${label('range')} is empty: ${low!.text} is greater than ${high!.text}`,
+        );
       } else if (min !== undefined || max !== undefined) {
         add('range', {
           kind: 'range',
@@ -129,27 +154,59 @@ function readFieldRules(
   if (raw.pattern && needs('string', 'pattern', raw.pattern)) {
     const broken = regexProblem(raw.pattern.value);
     if (broken === undefined) add('pattern', { kind: 'pattern', pattern: raw.pattern.value });
-    else report.add('DEF_INVALID_VALUE', raw.pattern.place, `${label('pattern')} is no regular expression: ${broken}`);
+    else
+      report.add(
+        'DEF_INVALID_VALUE',
+        raw.pattern.place,
+        `${label('pattern')} is no regular expression: ${broken}`,
+      );
   }
   if (raw.length && raw.length[0] && needs('string', 'length', raw.length[0])) {
-    const [min, max] = raw.length.map((item) => (typeof item.value === 'number' && Number.isInteger(item.value) && item.value >= 0 ? item.value : undefined));
-    if (raw.length.some((item) => item.value !== null && (typeof item.value !== 'number' || item.value < 0))) {
-      report.add('DEF_INVALID_VALUE', raw.length[0].place, `${label('length')} is not \`[least, greatest]\`: expected whole numbers from 0, or null`);
-    } else add('length', { kind: 'length', ...(min === undefined ? {} : { min }), ...(max === undefined ? {} : { max }) });
+    const [min, max] = raw.length.map((item) =>
+      typeof item.value === 'number' && Number.isInteger(item.value) && item.value >= 0
+        ? item.value
+        : undefined,
+    );
+    if (
+      raw.length.some((item) => item.value !== null && (typeof item.value !== 'number' || item.value < 0))
+    ) {
+      report.add(
+        'DEF_INVALID_VALUE',
+        raw.length[0].place,
+        `${label('length')} is not \`[least, greatest]\`: expected whole numbers from 0, or null`,
+      );
+    } else
+      add('length', {
+        kind: 'length',
+        ...(min === undefined ? {} : { min }),
+        ...(max === undefined ? {} : { max }),
+      });
   }
   if (raw.unique?.value) add('unique', { kind: 'unique', fields: [name] });
   if (raw.references) {
     const dot = raw.references.value.indexOf('.');
     if (dot < 0) {
-      report.add('DEF_INVALID_VALUE', raw.references.place, `${label('references')} is \`${raw.references.value}\`: expected source.field such as planes.tailnum`);
+      report.add(
+        'DEF_INVALID_VALUE',
+        raw.references.place,
+        `${label('references')} is \`${raw.references.value}\`: expected source.field such as planes.tailnum`,
+      );
     } else {
-      add('reference', { kind: 'reference', source: raw.references.value.slice(0, dot), field: raw.references.value.slice(dot + 1) });
+      add('reference', {
+        kind: 'reference',
+        source: raw.references.value.slice(0, dot),
+        field: raw.references.value.slice(dot + 1),
+      });
     }
   }
 }
 
 function wrongType(context: Resolved, item: Located<ScalarValue>, label: string, type: ValueType): undefined {
-  return context.report.add('DEF_TYPE', item.place, `${label} is \`${item.text}\`: expected a value of type ${printType(type)}`);
+  return context.report.add(
+    'DEF_TYPE',
+    item.place,
+    `${label} is \`${item.text}\`: expected a value of type ${printType(type)}`,
+  );
 }
 
 function regexProblem(pattern: string): string | undefined {
@@ -169,25 +226,49 @@ function readBatch(context: Resolved, source: Source, raw: RawContract['batch'])
     ...(limits.max ? { max: limits.max.value } : {}),
   });
   const known = (name: string, place: Located<string>['place'], numeric: boolean): boolean => {
-    const field = findField(context, `contract of source \`${source.name}\``, source, { value: name, text: name, place, at: () => place });
+    const field = findField(context, `contract of source \`${source.name}\``, source, {
+      value: name,
+      text: name,
+      place,
+      at: () => place,
+    });
     if (field && numeric && !isNumeric(field.type)) {
-      context.report.add('DEF_TYPE', place, `\`mean\` needs a number, and \`${name}\` is ${printType(field.type)}`);
+      context.report.add(
+        'DEF_TYPE',
+        place,
+        `\`mean\` needs a number, and \`${name}\` is ${printType(field.type)}`,
+      );
       return false;
     }
     return field !== undefined;
   };
   if (raw?.rows) rules.push({ id: 'row_count', check: { kind: 'row_count', ...between(raw.rows) }, ...base });
   for (const [name, { value, keyPlace }] of raw?.null_rate ?? []) {
-    if (known(name, keyPlace, false)) rules.push({ id: `${name}.null_rate`, check: { kind: 'null_rate', field: name, max: value.value }, ...base });
+    if (known(name, keyPlace, false))
+      rules.push({
+        id: `${name}.null_rate`,
+        check: { kind: 'null_rate', field: name, max: value.value },
+        ...base,
+      });
   }
   for (const [name, { value, keyPlace }] of raw?.distinct_count ?? []) {
-    if (known(name, keyPlace, false)) rules.push({ id: `${name}.distinct_count`, check: { kind: 'distinct_count', field: name, ...between(value) }, ...base });
+    if (known(name, keyPlace, false))
+      rules.push({
+        id: `${name}.distinct_count`,
+        check: { kind: 'distinct_count', field: name, ...between(value) },
+        ...base,
+      });
   }
   for (const [name, { value, keyPlace }] of raw?.mean ?? []) {
-    if (known(name, keyPlace, true)) rules.push({ id: `${name}.mean`, check: { kind: 'mean', field: name, ...between(value) }, ...base });
+    if (known(name, keyPlace, true))
+      rules.push({ id: `${name}.mean`, check: { kind: 'mean', field: name, ...between(value) }, ...base });
   }
   if (raw?.quarantine_rate) {
-    rules.push({ id: 'quarantine_rate', check: { kind: 'quarantine_rate', max: raw.quarantine_rate.value }, ...base });
+    rules.push({
+      id: 'quarantine_rate',
+      check: { kind: 'quarantine_rate', max: raw.quarantine_rate.value },
+      ...base,
+    });
   }
   const policy = raw?.extra_columns?.value ?? 'warn';
   rules.push({

@@ -8,7 +8,7 @@ import { resolveFeatures } from './features.js';
 import { createReport, type Report } from './report.js';
 import { resolveMonitors, resolveServices } from './serving.js';
 import type { Located } from './shape.js';
-import { settingsKeys } from './shapes.js';
+import type { settingsKeys } from './shapes.js';
 import { resolveSources } from './sources.js';
 import { resolveDatasets, resolveFeatureSets, resolveLabels, resolveModels } from './training.js';
 import type { Definitions, Settings } from './types.js';
@@ -80,13 +80,15 @@ function readSettings(written: readonly RawSettings[], environment: Environment,
   const find = <T>(name: SettingName): T | undefined => {
     const found = written.flatMap((raw) => (raw[name] as Located<T> | undefined) ?? []);
     for (const extra of found.slice(1)) {
-      report.add('DEF_DUPLICATE_NAME', extra.place, `the setting \`${name}\` is written twice`, { hint: 'Keep one of them.' });
+      report.add('DEF_DUPLICATE_NAME', extra.place, `the setting \`${name}\` is written twice`, {
+        hint: 'Keep one of them.',
+      });
     }
     return found[0]?.value;
   };
   const { root } = environment;
   return {
-    project: find<string>('project') ?? (root.split(/[/\\]/).filter(Boolean).at(-1) ?? 'project'),
+    project: find<string>('project') ?? root.split(/[/\\]/).filter(Boolean).at(-1) ?? 'project',
     timezone: find<string>('timezone') ?? 'UTC',
     engine: find<string>('engine') ?? 'duckdb',
     lake: absolute(root, find<string>('lake') ?? '.millrace/lake'),
@@ -102,17 +104,19 @@ function absolute(root: string, path: string): string {
   return `${root.replace(/[/\\]$/, '')}/${path.replace(/^\.\//, '')}`;
 }
 
-function inOrder(diagnostics: readonly Diagnostic[], inputs: readonly DefinitionInput[]): readonly Diagnostic[] {
-  const files = [...new Set(inputs.map((input) => input.root.place.file ?? ''))];
-  const rank = (diagnostic: Diagnostic): readonly number[] => [
-    files.indexOf(diagnostic.place?.file ?? ''),
-    diagnostic.place?.line ?? 0,
-    diagnostic.place?.column ?? 0,
-  ];
-  const ranked = diagnostics.map((diagnostic) => ({ diagnostic, rank: rank(diagnostic) }));
-  ranked.sort((a, b) => a.rank[0]! - b.rank[0]! || a.rank[1]! - b.rank[1]! || a.rank[2]! - b.rank[2]!);
+function inOrder(
+  diagnostics: readonly Diagnostic[],
+  inputs: readonly DefinitionInput[],
+): readonly Diagnostic[] {
+  const settingsFile = inputs.find((input) => input.settings && !input.typescript)?.root.place.file;
+  const fileOf = ({ place }: Diagnostic): string => (place?.file === settingsFile ? '' : (place?.file ?? ''));
+  const ordered = [...diagnostics].sort((a, b) => {
+    const [left, right] = [fileOf(a), fileOf(b)];
+    if (left !== right) return left < right ? -1 : 1;
+    return (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0);
+  });
   const seen = new Set<string>();
-  return ranked.flatMap(({ diagnostic }) => {
+  return ordered.flatMap((diagnostic) => {
     const key = JSON.stringify([diagnostic.code, diagnostic.message, diagnostic.place]);
     if (seen.has(key)) return [];
     seen.add(key);

@@ -28,18 +28,29 @@ export function readCondition(
   if (!text) return undefined;
   const expression = readExpression(report, subject, text, scope);
   if (!expression || expression.type.kind === 'boolean') return expression;
-  return report.add('DEF_TYPE', text.place, `${subject} gives ${printType(expression.type)}: expected boolean`, {
-    hint: 'Compare it with something, as in `amount > 0`.',
-  });
+  return report.add(
+    'DEF_TYPE',
+    text.place,
+    `${subject} gives ${printType(expression.type)}: expected boolean`,
+    {
+      hint: 'Compare it with something, as in `amount > 0`.',
+    },
+  );
 }
 
 /** Every name an expression mentions, with where it stands. */
-export function mentionedNames({ root }: ParsedExpression): readonly { readonly path: readonly string[]; readonly offset: number }[] {
+export function mentionedNames({
+  root,
+}: ParsedExpression): readonly { readonly path: readonly string[]; readonly offset: number }[] {
   const found: { readonly path: readonly string[]; readonly offset: number }[] = [];
   const visit = (part: unknown): void => {
     if (Array.isArray(part)) for (const item of part) visit(item);
     else if (typeof part === 'object' && part !== null) {
-      const { node, path, offset } = part as { readonly node?: unknown; readonly path: readonly string[]; readonly offset: number };
+      const { node, path, offset } = part as {
+        readonly node?: unknown;
+        readonly path: readonly string[];
+        readonly offset: number;
+      };
       if (node === 'name') found.push({ path, offset });
       else for (const item of Object.values(part)) visit(item);
     }

@@ -2,11 +2,19 @@ import type { Place } from '../base/error.js';
 import { fingerprint } from '../base/fingerprint.js';
 import { printDuration } from '../base/time.js';
 import { checkExpression, type ParsedExpression, type Scope } from '../expression/index.js';
-import { FLOAT64, isNumeric, printType, sameType, TIMESTAMP, type Value, type ValueType } from '../schema/types.js';
+import {
+  FLOAT64,
+  isNumeric,
+  printType,
+  sameType,
+  TIMESTAMP,
+  type Value,
+  type ValueType,
+} from '../schema/types.js';
 import { readAggregation } from './aggregation.js';
 import { documentationOf } from './collect.js';
-import { fieldOf, joinKeysOf, keyField, type Resolved, sourceAndField } from './context.js';
-import { mentionedNames, readExpression } from './expressions.js';
+import { fieldOf, joinKeysOf, keyField, type Resolved, recordScope, sourceAndField } from './context.js';
+import { mentionedNames, readCondition, readExpression } from './expressions.js';
 import { type Located, type Out, suggestion } from './shape.js';
 import type { featureShape } from './shapes.js';
 import { canonicalValue } from './sources.js';
@@ -46,9 +54,14 @@ export function resolveFeatures(context: Resolved): void {
     if (start >= 0) {
       const circle = [...open.slice(start), name];
       const place = (unit.raw.expression ?? unit.raw.name)!.place;
-      context.report.add('DEF_CYCLE', place, `features depend on each other in a circle: ${circle.join(' → ')}`, {
-        hint: 'Break the circle: compute one of them from records.',
-      });
+      context.report.add(
+        'DEF_CYCLE',
+        place,
+        `features depend on each other in a circle: ${circle.join(' → ')}`,
+        {
+          hint: 'Break the circle: compute one of them from records.',
+        },
+      );
       return undefined;
     }
     open.push(name);
@@ -67,7 +80,11 @@ function expand(context: Resolved): ReadonlyMap<string, Unit> {
   const units = new Map<string, Unit>();
   for (const [name, feature] of raw.features) {
     if (RESERVED_NAMES.has(name)) {
-      report.add('DEF_INVALID_VALUE', feature.name!.place, `a feature cannot be named \`${name}\`: expressions mean something else by it`);
+      report.add(
+        'DEF_INVALID_VALUE',
+        feature.name!.place,
+        `a feature cannot be named \`${name}\`: expressions mean something else by it`,
+      );
     }
     const windows = feature.aggregation?.windows;
     if (!windows) {
@@ -75,13 +92,21 @@ function expand(context: Resolved): ReadonlyMap<string, Unit> {
       continue;
     }
     if (feature.aggregation?.window) {
-      report.add('DEF_INVALID_VALUE', feature.aggregation.window.place, `feature \`${name}\` has both \`window\` and \`windows\`: expected one of them`);
+      report.add(
+        'DEF_INVALID_VALUE',
+        feature.aggregation.window.place,
+        `feature \`${name}\` has both \`window\` and \`windows\`: expected one of them`,
+      );
     }
     const names: string[] = [];
     for (const window of windows) {
       const unit = `${name}_${window.value === 'all' ? 'all' : /^\w+$/.test(window.text) ? window.text : printDuration(window.value)}`;
       if (raw.features.has(unit) || units.has(unit) || raw.featureSets.has(unit)) {
-        report.add('DEF_DUPLICATE_NAME', window.place, `feature \`${name}\` with the window ${window.text} is named \`${unit}\`, which is taken`);
+        report.add(
+          'DEF_DUPLICATE_NAME',
+          window.place,
+          `feature \`${name}\` with the window ${window.text} is named \`${unit}\`, which is taken`,
+        );
         continue;
       }
       names.push(unit);
@@ -106,9 +131,14 @@ function resolveFeature(
   const kinds = KINDS.filter((kind) => raw.$.keys.has(kind));
   if (kinds.length !== 1) {
     const found = kinds.length === 0 ? 'nothing that computes it' : kinds.join(' and ');
-    return report.add('DEF_MISSING_KEY', raw.name!.place, `${subject} has ${found}: expected one of aggregation, lookup, computation, expression`, {
-      hint: 'Write `aggregation: { function: count, source: SOURCE, window: 30d }`.',
-    });
+    return report.add(
+      'DEF_MISSING_KEY',
+      raw.name!.place,
+      `${subject} has ${found}: expected one of aggregation, lookup, computation, expression`,
+      {
+        hint: 'Write `aggregation: { function: count, source: SOURCE, window: 30d }`.',
+      },
+    );
   }
   const declared = readEntities(context, subject, raw);
   if (declared === undefined) return undefined;
@@ -122,20 +152,34 @@ function resolveFeature(
     dropRepeated(context, before, unit);
     if (!found || !known || !carriesKeys(context, subject, found.source, entities, raw)) return undefined;
     if (found.source.kind === 'states') {
-      report.add('DEF_TYPE', raws.source!.place, `${subject} aggregates the states of \`${found.source.name}\`: every change counts as one record`, {
-        severity: 'warning',
-        hint: 'Use `lookup` for the current state.',
-      });
+      report.add(
+        'DEF_TYPE',
+        raws.source!.place,
+        `${subject} aggregates the states of \`${found.source.name}\`: every change counts as one record`,
+        {
+          severity: 'warning',
+          hint: 'Use `lookup` for the current state.',
+        },
+      );
     }
-    return finish(context, unit, entities, { kind: 'aggregation', ...found.aggregation }, found.type, { sources: [found.source] });
+    return finish(context, unit, entities, { kind: 'aggregation', ...found.aggregation }, found.type, {
+      sources: [found.source],
+    });
   }
   if (raw.lookup || raw.computation?.function?.value === 'lookup_embedding') {
-    const found = raw.lookup ? readLookup(context, subject, raw.lookup) : readEmbedding(context, subject, raw, entities);
+    const found = raw.lookup
+      ? readLookup(context, subject, raw.lookup)
+      : readEmbedding(context, subject, raw, entities);
     if (!found || !known || !carriesKeys(context, subject, found.source, entities, raw)) return undefined;
     if (found.source.kind !== 'states') {
-      return report.add('DEF_TYPE', (raw.lookup?.source ?? raw.computation?.source ?? raw.name)!.place, `${subject} looks up the events of \`${found.source.name}\`: expected a source of kind states`, {
-        hint: 'Set `kind: states`, or use an aggregation with function last.',
-      });
+      return report.add(
+        'DEF_TYPE',
+        (raw.lookup?.source ?? raw.computation?.source ?? raw.name)!.place,
+        `${subject} looks up the events of \`${found.source.name}\`: expected a source of kind states`,
+        {
+          hint: 'Set `kind: states`, or use an aggregation with function last.',
+        },
+      );
     }
     return finish(context, unit, entities, found.computation, found.type, { sources: [found.source] });
   }
@@ -146,36 +190,58 @@ function resolveFeature(
   if (!text) return undefined;
   const parsed = report.parse(subject, text);
   if (!parsed) return undefined;
-  const inputs = findInputs(context, entities, units, mentionedNames(parsed).map((name) => name.path));
+  const inputs = findInputs(
+    context,
+    entities,
+    units,
+    mentionedNames(parsed).map((name) => name.path),
+  );
   const read = resolveInputs(inputs, resolve);
   if (!read) {
-    reportUnknownNames(context, subject, text, parsed, expressionScope(context, entities, units, () => undefined));
+    reportUnknownNames(
+      context,
+      subject,
+      text,
+      parsed,
+      expressionScope(context, entities, units, () => undefined),
+    );
     return undefined;
   }
   if (!coversEntities(context, subject, raw, entities, read)) return undefined;
   const all = raw.entity || raw.entities ? entities : unionOf(read);
   const given = new Map([...(raw.request ?? [])].map(([key, { value }]) => [key, value.value]));
-  const scope = expressionScope(context, all, units, (field) => given.get(field) ?? requestTypes(name, field));
+  const scope = expressionScope(
+    context,
+    all,
+    units,
+    (field) => given.get(field) ?? requestTypes(name, field),
+  );
   const expression = readExpression(report, subject, text, scope);
   if (!expression) return undefined;
   const widened =
-    raw.value_type?.value.kind === 'float64' && (expression.type.kind === 'int64' || expression.type.kind === 'decimal')
+    raw.value_type?.value.kind === 'float64' &&
+    (expression.type.kind === 'int64' || expression.type.kind === 'decimal')
       ? readExpression(report, subject, { ...text, value: `cast((${text.value}) as float64)` }, scope)
       : expression;
   if (!widened) return undefined;
   const requestFields = widened.slots
     .filter((slot) => slot.slot.startsWith('request.'))
     .map((slot) => ({ name: slot.slot.slice('request.'.length), type: slot.type }));
-  return finish(context, unit, all, { kind: 'expression', expression: widened }, widened.type, { features: read, requestFields });
+  return finish(context, unit, all, { kind: 'expression', expression: widened }, widened.type, {
+    features: read,
+    requestFields,
+  });
 }
 
 /** The windows of one definition share its faults: they are said once. */
 function dropRepeated(context: Resolved, before: number, unit: Unit): void {
   if (unit.window === undefined) return;
   const { diagnostics } = context.report;
-  const key = (index: number): string => `${diagnostics[index]!.code}${JSON.stringify(diagnostics[index]!.place)}`;
+  const key = (index: number): string =>
+    `${diagnostics[index]!.code}${JSON.stringify(diagnostics[index]!.place)}`;
   const earlier = new Set(diagnostics.slice(0, before).map((_, index) => key(index)));
-  for (let index = diagnostics.length - 1; index >= before; index--) if (earlier.has(key(index))) diagnostics.splice(index, 1);
+  for (let index = diagnostics.length - 1; index >= before; index--)
+    if (earlier.has(key(index))) diagnostics.splice(index, 1);
 }
 
 function readEntities(
@@ -186,13 +252,28 @@ function readEntities(
   const { report } = context;
   const written = raw.entities ?? (raw.entity ? [raw.entity] : []);
   if (raw.entity && raw.entities) {
-    report.add('DEF_INVALID_VALUE', raw.entity.place, `${subject} has both \`entity\` and \`entities\`: expected one of them`);
+    report.add(
+      'DEF_INVALID_VALUE',
+      raw.entity.place,
+      `${subject} has both \`entity\` and \`entities\`: expected one of them`,
+    );
   }
-  if (written.length === 0 && (raw.aggregation || raw.lookup || raw.computation?.function?.value === 'lookup_embedding')) {
+  if (
+    written.length === 0 &&
+    (raw.aggregation || raw.lookup || raw.computation?.function?.value === 'lookup_embedding')
+  ) {
     if (raw.$.keys.has('entity') || raw.$.keys.has('entities')) return undefined;
-    return report.add('DEF_MISSING_KEY', raw.name!.place, `${subject} has no \`entity\`: expected whose feature it is`, {
-      hint: context.raw.entities.size > 0 ? `Entities: ${[...context.raw.entities.keys()].join(', ')}.` : 'Define an entity first.',
-    });
+    return report.add(
+      'DEF_MISSING_KEY',
+      raw.name!.place,
+      `${subject} has no \`entity\`: expected whose feature it is`,
+      {
+        hint:
+          context.raw.entities.size > 0
+            ? `Entities: ${[...context.raw.entities.keys()].join(', ')}.`
+            : 'Define an entity first.',
+      },
+    );
   }
   let known = true;
   for (const entity of written) {
@@ -205,7 +286,13 @@ function readEntities(
 }
 
 /** The source has a field for each join key. */
-function carriesKeys(context: Resolved, subject: string, source: Source, entities: readonly string[], raw: RawFeature): boolean {
+function carriesKeys(
+  context: Resolved,
+  subject: string,
+  source: Source,
+  entities: readonly string[],
+  raw: RawFeature,
+): boolean {
   const { report } = context;
   const place = (raw.aggregation?.source ?? raw.lookup?.source ?? raw.name)!.place;
   let complete = true;
@@ -213,10 +300,18 @@ function carriesKeys(context: Resolved, subject: string, source: Source, entitie
     const field = keyField(source, key.name);
     if (!field) {
       complete = false;
-      report.add('DEF_UNKNOWN_NAME', place, `${subject}: source \`${source.name}\` has no field for the join key \`${key.name}\``, {
-        ...suggestion(key.name, source.fields.map((known) => known.name)),
-        hint: `Add \`keys: { ${key.name}: FIELD }\` to the source if the field has another name.`,
-      });
+      report.add(
+        'DEF_UNKNOWN_NAME',
+        place,
+        `${subject}: source \`${source.name}\` has no field for the join key \`${key.name}\``,
+        {
+          ...suggestion(
+            key.name,
+            source.fields.map((known) => known.name),
+          ),
+          hint: `Add \`keys: { ${key.name}: FIELD }\` to the source if the field has another name.`,
+        },
+      );
     } else if (!sameType(field.type, key.type)) complete = false;
   }
   return complete;
@@ -229,9 +324,14 @@ function readLookup(context: Resolved, subject: string, raw: NonNullable<RawFeat
   if (!target || target.field === undefined) return undefined;
   const output = raw.output?.value ?? 'value';
   if (!target.field && output === 'value') {
-    return report.add('DEF_MISSING_KEY', raw.source.place, `${subject} looks up no field of \`${target.source.name}\``, {
-      hint: `Write \`source: ${target.source.name}.FIELD\`.`,
-    });
+    return report.add(
+      'DEF_MISSING_KEY',
+      raw.source.place,
+      `${subject} looks up no field of \`${target.source.name}\``,
+      {
+        hint: `Write \`source: ${target.source.name}.FIELD\`.`,
+      },
+    );
   }
   const computation: Computation = {
     kind: 'lookup',
@@ -263,7 +363,9 @@ function readEmbedding(context: Resolved, subject: string, feature: RawFeature, 
     const fitting = [...context.sources.values()].flatMap((source) => {
       if (source.kind !== 'states' || !keys.every((key) => keyField(source, key.name))) return [];
       return source.fields
-        .filter((field) => field.type.kind === 'float64_vector' && dimensionFits(field.type, raw.dimension?.value))
+        .filter(
+          (field) => field.type.kind === 'float64_vector' && dimensionFits(field.type, raw.dimension?.value),
+        )
         .map((field) => ({ source, field: field.name, type: field.type }));
     });
     if (fitting.length !== 1) {
@@ -277,27 +379,73 @@ function readEmbedding(context: Resolved, subject: string, feature: RawFeature, 
         fitting.length === 0
           ? `${subject}: no source of kind states has ${keyNames} and a float64_vector${raw.dimension ? `(${raw.dimension.value})` : ''} field`
           : `${subject}: several sources carry vectors: ${names}`,
-        { hint: fitting.length === 0 ? 'Define a source that carries the vectors.' : 'Choose one with `source: SOURCE.FIELD`.' },
+        {
+          hint:
+            fitting.length === 0
+              ? 'Define a source that carries the vectors.'
+              : 'Choose one with `source: SOURCE.FIELD`.',
+        },
       );
     }
     found = fitting[0]!;
   }
   if (!dimensionFits(found.type, raw.dimension?.value)) {
-    return report.add('DEF_TYPE', raw.dimension!.place, `${subject}: \`dimension\` is ${raw.dimension!.value}, and \`${found.source.name}.${found.field}\` is ${printType(found.type)}`);
+    return report.add(
+      'DEF_TYPE',
+      raw.dimension!.place,
+      `${subject}: \`dimension\` is ${raw.dimension!.value}, and \`${found.source.name}.${found.field}\` is ${printType(found.type)}`,
+    );
   }
-  const computation: Computation = {
-    kind: 'lookup',
-    source: found.source.name,
-    field: found.field,
-    maxAge: raw.max_age?.value ?? null,
-    output: 'value',
-  };
-  const type: ValueType = raw.dimension ? { kind: 'float64_vector', dimension: raw.dimension.value } : found.type;
+  const computation = embeddingOf(context, subject, raw, found.source, found.field);
+  if (!computation) return undefined;
+  const type: ValueType = raw.dimension
+    ? { kind: 'float64_vector', dimension: raw.dimension.value }
+    : found.type;
   return { computation, source: found.source, type };
 }
 
+/**
+ * The current vector. Of a source that holds the vectors of several models (it has a string field `model`), the last
+ * one of the named model up to t: an aggregation, since states of other models may be newer.
+ */
+function embeddingOf(
+  context: Resolved,
+  subject: string,
+  raw: NonNullable<RawFeature['computation']>,
+  source: Source,
+  field: string,
+): Computation | undefined {
+  const maxAge = raw.max_age?.value ?? null;
+  if (!raw.model || fieldOf(source, 'model')?.type.kind !== 'string') {
+    return { kind: 'lookup', source: source.name, field, maxAge, output: 'value' };
+  }
+  const condition = { ...raw.model, value: `model = '${raw.model.value.replaceAll("'", "''")}'` };
+  const where = readCondition(
+    context.report,
+    `\`model\` of ${subject}`,
+    condition,
+    recordScope(context, source),
+  );
+  return (
+    where && {
+      kind: 'aggregation',
+      function: 'last',
+      source: source.name,
+      field,
+      arguments: { ignoreNulls: false },
+      window: maxAge,
+      offset: 0,
+      includeCurrent: true,
+      where,
+      ratioWhere: null,
+      groupBy: null,
+    }
+  );
+}
+
 const dimensionFits = (type: ValueType, dimension: number | undefined): boolean =>
-  type.kind === 'float64_vector' && (dimension === undefined || type.dimension === undefined || type.dimension === dimension);
+  type.kind === 'float64_vector' &&
+  (dimension === undefined || type.dimension === undefined || type.dimension === dimension);
 
 /** `cosine_similarity` with its arguments is the expression `cosine_similarity(a, b)`. */
 function expressionText(context: Resolved, subject: string, raw: RawFeature): Located<string> | undefined {
@@ -306,9 +454,14 @@ function expressionText(context: Resolved, subject: string, raw: RawFeature): Lo
   if (!computation?.function) return undefined;
   const args = computation.args ?? [];
   if (args.length !== 2) {
-    return context.report.add('DEF_MISSING_KEY', computation.$.keys.get('args') ?? computation.function.place, `${subject}: ${computation.function.value} has ${args.length} args: expected 2 vector features`, {
-      hint: 'Write `args: [user.user_embedding, product.product_embedding]`.',
-    });
+    return context.report.add(
+      'DEF_MISSING_KEY',
+      computation.$.keys.get('args') ?? computation.function.place,
+      `${subject}: ${computation.function.value} has ${args.length} args: expected 2 vector features`,
+      {
+        hint: 'Write `args: [user.user_embedding, product.product_embedding]`.',
+      },
+    );
   }
   const [left, right] = args as [Located<string>, Located<string>];
   const prefix = `${computation.function.value}(`;
@@ -317,7 +470,9 @@ function expressionText(context: Resolved, subject: string, raw: RawFeature): Lo
     const inLeft = offset - prefix.length;
     if (inLeft < 0) return computation.function!.place;
     const inRight = inLeft - left.value.length - 2;
-    return inRight < 0 ? left.at(Math.min(inLeft, left.value.length)) : right.at(Math.min(inRight, right.value.length));
+    return inRight < 0
+      ? left.at(Math.min(inLeft, left.value.length))
+      : right.at(Math.min(inRight, right.value.length));
   };
   return { value, text: value, place: left.place, at };
 }
@@ -333,7 +488,12 @@ function findInputs(
   const request: string[] = [];
   const own = joinKeysOf(context, entities).map((key) => key.name);
   for (const path of paths) {
-    const bare = path.length === 1 ? path[0]! : path.length === 2 && context.raw.entities.has(path[0]!) ? path[1]! : undefined;
+    const bare =
+      path.length === 1
+        ? path[0]!
+        : path.length === 2 && context.raw.entities.has(path[0]!)
+          ? path[1]!
+          : undefined;
     if (path.length === 2 && path[0] === 'request') request.push(path[1]!);
     else if (bare !== undefined && units.has(bare)) features.push(bare);
     else if (bare !== undefined && own.includes(bare)) keys.push(bare);
@@ -351,10 +511,14 @@ function reportUnknownNames(
 ): void {
   const names = new Set(scope.names());
   const lenient: Scope = {
-    resolve: (path) => scope.resolve(path) ?? (names.has(path.at(-1)!) ? { type: undefined, slot: path.join('.') } : undefined),
+    resolve: (path) =>
+      scope.resolve(path) ??
+      (names.has(path.at(-1)!) ? { type: undefined, slot: path.join('.') } : undefined),
     names: scope.names,
   };
-  const unknown = new Set(mentionedNames(parsed).flatMap(({ path, offset }) => (lenient.resolve(path) ? [] : offset)));
+  const unknown = new Set(
+    mentionedNames(parsed).flatMap(({ path, offset }) => (lenient.resolve(path) ? [] : offset)),
+  );
   const checked = checkExpression(parsed, lenient);
   for (const problem of checked.ok ? [] : checked.problems) {
     if (unknown.has(problem.offset)) context.report.problem(subject, text, problem);
@@ -362,12 +526,17 @@ function reportUnknownNames(
 }
 
 /** Undefined when a feature among the inputs has faults of its own: they are reported there. */
-function resolveInputs(inputs: Inputs, resolve: (name: string) => Feature | undefined): readonly Feature[] | undefined {
+function resolveInputs(
+  inputs: Inputs,
+  resolve: (name: string) => Feature | undefined,
+): readonly Feature[] | undefined {
   const found = inputs.features.map(resolve);
   return found.every((feature) => feature !== undefined) ? (found as readonly Feature[]) : undefined;
 }
 
-const unionOf = (features: readonly Feature[]): readonly string[] => [...new Set(features.flatMap((feature) => feature.entities))];
+const unionOf = (features: readonly Feature[]): readonly string[] => [
+  ...new Set(features.flatMap((feature) => feature.entities)),
+];
 
 function coversEntities(
   context: Resolved,
@@ -381,9 +550,14 @@ function coversEntities(
   const stray = read.find((feature) => !feature.joinKeys.every((key) => own.has(key)));
   if (!stray) return true;
   const needed = [...new Set([...entities, ...stray.entities])];
-  context.report.add('DEF_TYPE', (raw.entity ?? raw.entities?.[0] ?? raw.name)!.place, `${subject} reads \`${stray.name}\` of ${stray.entities.join(', ')}, but is of ${entities.join(', ')}`, {
-    hint: `Write \`entities: [${needed.join(', ')}]\`.`,
-  });
+  context.report.add(
+    'DEF_TYPE',
+    (raw.entity ?? raw.entities?.[0] ?? raw.name)!.place,
+    `${subject} reads \`${stray.name}\` of ${stray.entities.join(', ')}, but is of ${entities.join(', ')}`,
+    {
+      hint: `Write \`entities: [${needed.join(', ')}]\`.`,
+    },
+  );
   return false;
 }
 
@@ -396,14 +570,19 @@ function expressionScope(
   const keys = joinKeysOf(context, entities);
   return {
     resolve(path) {
-      if (path.length === 2 && path[0] === 'request') return { type: requestType(path[1]!), slot: `request.${path[1]}` };
+      if (path.length === 2 && path[0] === 'request')
+        return { type: requestType(path[1]!), slot: `request.${path[1]}` };
       if (path.length === 1 && path[0] === 'as_of') return { type: TIMESTAMP, slot: 'as_of' };
       const owner = path.length === 2 ? path[0]! : undefined;
       if (path.length > 2 || (owner !== undefined && !context.raw.entities.has(owner))) return undefined;
       const name = path.at(-1)!;
       const feature = context.features.get(name);
-      if (feature && (owner === undefined || feature.entities.includes(owner))) return { type: feature.valueType, slot: name };
-      const pool = owner === undefined ? keys : (context.entities.get(owner)?.joinKeys ?? []).filter((key) => keys.includes(key));
+      if (feature && (owner === undefined || feature.entities.includes(owner)))
+        return { type: feature.valueType, slot: name };
+      const pool =
+        owner === undefined
+          ? keys
+          : (context.entities.get(owner)?.joinKeys ?? []).filter((key) => keys.includes(key));
       const key = pool.find((joinKey) => joinKey.name === name);
       return key && { type: key.type, slot: name };
     },
@@ -424,12 +603,22 @@ function resolveFunction(
   const compute = raw.compute as unknown as (inputs: Readonly<Record<string, Value>>) => Value;
   const named = raw.inputs ?? [];
   if (!raw.value_type) {
-    return report.add('DEF_MISSING_KEY', raw.name!.place, `${subject} has no \`value_type\`: a function does not tell what it gives`, {
-      hint: 'Write `valueType: "float64"`.',
-    });
+    return report.add(
+      'DEF_MISSING_KEY',
+      raw.name!.place,
+      `${subject} has no \`value_type\`: a function does not tell what it gives`,
+      {
+        hint: 'Write `valueType: "float64"`.',
+      },
+    );
   }
   const given = new Map([...(raw.request ?? [])].map(([key, { value }]) => [key, value.value]));
-  const inputs = findInputs(context, entities, units, named.map((input) => input.value.split('.')));
+  const inputs = findInputs(
+    context,
+    entities,
+    units,
+    named.map((input) => input.value.split('.')),
+  );
   const read = resolveInputs(inputs, resolve);
   if (!read || !coversEntities(context, subject, raw, entities, read)) return undefined;
   const all = raw.entity || raw.entities ? entities : unionOf(read);
@@ -447,7 +636,14 @@ function resolveFunction(
   if (slots.length < named.length) return undefined;
   const requestFields = inputs.request.map((field) => ({ name: field, type: given.get(field)! }));
   const text = String(compute);
-  return finish(context, unit, all, { kind: 'function', inputs: slots, compute, text }, raw.value_type.value, { features: read, requestFields });
+  return finish(
+    context,
+    unit,
+    all,
+    { kind: 'function', inputs: slots, compute, text },
+    raw.value_type.value,
+    { features: read, requestFields },
+  );
 }
 
 interface Basis {
@@ -486,7 +682,9 @@ function finish(
       entities: entities.map((entity) => context.entities.get(entity)?.fingerprint ?? entity),
       computation: canonicalComputation(computation),
       sources: (basis.sources ?? []).map((source) => source.fingerprint),
-      features: Object.fromEntries((basis.features ?? []).map((feature) => [feature.name, feature.fingerprint])),
+      features: Object.fromEntries(
+        (basis.features ?? []).map((feature) => [feature.name, feature.fingerprint]),
+      ),
       request: Object.fromEntries(requestFields.map((field) => [field.name, printType(field.type)])),
       valueType: printType(valueType),
       default: fallback === undefined ? undefined : [canonicalValue(fallback)],
@@ -536,23 +734,46 @@ export function declaredType(
     if (value.dimension === undefined) return derived;
     if (derived.dimension === undefined) return value;
   }
-  return context.report.add('DEF_TYPE', declared.place, `${subject} gives ${printType(derived)}, but its \`value_type\` is ${printType(value)}`, {
-    hint: `Write \`value_type: ${printType(derived)}\`, or leave it out.`,
-  });
+  return context.report.add(
+    'DEF_TYPE',
+    declared.place,
+    `${subject} gives ${printType(derived)}, but its \`value_type\` is ${printType(value)}`,
+    {
+      hint: `Write \`value_type: ${printType(derived)}\`, or leave it out.`,
+    },
+  );
 }
 
-function readDefault(context: Resolved, subject: string, raw: RawFeature, type: ValueType): Value | undefined | 'invalid' {
+function readDefault(
+  context: Resolved,
+  subject: string,
+  raw: RawFeature,
+  type: ValueType,
+): Value | undefined | 'invalid' {
   const written = raw.default ?? raw.aggregation?.default ?? raw.lookup?.default;
   if (!written || written.value === null) return undefined;
-  if (raw.expression || raw.compute || (raw.computation && raw.computation.function?.value !== 'lookup_embedding')) {
-    context.report.add('DEF_INVALID_VALUE', written.place, `${subject} is computed from other features: \`default\` has no meaning there`, {
-      hint: 'Use `coalesce(..., value)` in the expression.',
-    });
+  if (
+    raw.expression ||
+    raw.compute ||
+    (raw.computation && raw.computation.function?.value !== 'lookup_embedding')
+  ) {
+    context.report.add(
+      'DEF_INVALID_VALUE',
+      written.place,
+      `${subject} is computed from other features: \`default\` has no meaning there`,
+      {
+        hint: 'Use `coalesce(..., value)` in the expression.',
+      },
+    );
     return 'invalid';
   }
   const value = literalValue(written.value, written.text, type);
   if (value !== undefined) return value;
-  context.report.add('DEF_TYPE', written.place, `\`default\` of ${subject} is \`${written.text}\`: expected a value of type ${printType(type)}`);
+  context.report.add(
+    'DEF_TYPE',
+    written.place,
+    `\`default\` of ${subject} is \`${written.text}\`: expected a value of type ${printType(type)}`,
+  );
   return 'invalid';
 }
 
@@ -567,7 +788,10 @@ function requestTypesFromDatasets(context: Resolved, units: ReadonlyMap<string, 
     const args = unit.raw.computation?.args?.map((arg) => arg.value.split('.').at(-1)!) ?? [];
     const words = text ? [...text.value.matchAll(/[A-Za-z_]\w*/g)].map((match) => match[0]) : [];
     const inputs = unit.raw.inputs?.map((input) => input.value.split('.').at(-1)!) ?? [];
-    reads.set(name, [...words, ...args, ...inputs].filter((word) => units.has(word)));
+    reads.set(
+      name,
+      [...words, ...args, ...inputs].filter((word) => units.has(word)),
+    );
   }
   const sourcesOf = new Map<string, Source[]>();
   for (const dataset of raw.datasets.values()) {
@@ -578,7 +802,10 @@ function requestTypesFromDatasets(context: Resolved, units: ReadonlyMap<string, 
     for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
       if (seen.has(name)) continue;
       seen.add(name);
-      queue.push(...(raw.featureSets.get(name)?.features?.map((feature) => feature.value) ?? []), ...(reads.get(name) ?? []));
+      queue.push(
+        ...(raw.featureSets.get(name)?.features?.map((feature) => feature.value) ?? []),
+        ...(reads.get(name) ?? []),
+      );
       sourcesOf.set(name, [...(sourcesOf.get(name) ?? []), source]);
     }
   }

@@ -2,17 +2,45 @@
 import { FUNCTION_NAMES, type FunctionName } from './types.js';
 
 const VARIANTS: Readonly<Record<string, FunctionName>> = {
-  avg: 'mean', average: 'mean',
-  stddev: 'std', stdev: 'std', stddev_samp: 'std', std_dev: 'std', stddev_pop: 'std_pop',
-  variance: 'var', var_samp: 'var', variance_pop: 'var_pop',
-  nunique: 'count_distinct', n_unique: 'count_distinct', distinct: 'count_distinct', distinct_count: 'count_distinct',
+  avg: 'mean',
+  average: 'mean',
+  stddev: 'std',
+  stdev: 'std',
+  stddev_samp: 'std',
+  std_dev: 'std',
+  stddev_pop: 'std_pop',
+  variance: 'var',
+  var_samp: 'var',
+  variance_pop: 'var_pop',
+  nunique: 'count_distinct',
+  n_unique: 'count_distinct',
+  distinct: 'count_distinct',
+  distinct_count: 'count_distinct',
   unique_count: 'count_distinct',
-  total: 'sum', minimum: 'min', maximum: 'max', skew: 'skewness', kurt: 'kurtosis',
-  first_value: 'first', last_value: 'last', latest: 'last', earliest: 'first',
-  arg_min: 'min_by', argmin: 'min_by', arg_max: 'max_by', argmax: 'max_by',
-  percentile: 'quantile', approx_percentile: 'approx_quantile', approx_distinct: 'approx_count_distinct',
-  most_frequent: 'mode', topk: 'top_k', array_agg: 'list', collect_list: 'list', share: 'ratio',
-  time_since_last: 'seconds_since_last', time_since_first: 'seconds_since_first', exponential_moving_average: 'ewma',
+  total: 'sum',
+  minimum: 'min',
+  maximum: 'max',
+  skew: 'skewness',
+  kurt: 'kurtosis',
+  first_value: 'first',
+  last_value: 'last',
+  latest: 'last',
+  earliest: 'first',
+  arg_min: 'min_by',
+  argmin: 'min_by',
+  arg_max: 'max_by',
+  argmax: 'max_by',
+  percentile: 'quantile',
+  approx_percentile: 'approx_quantile',
+  approx_distinct: 'approx_count_distinct',
+  most_frequent: 'mode',
+  topk: 'top_k',
+  array_agg: 'list',
+  collect_list: 'list',
+  share: 'ratio',
+  time_since_last: 'seconds_since_last',
+  time_since_first: 'seconds_since_first',
+  exponential_moving_average: 'ewma',
 };
 
 export interface NamedFunction {
@@ -24,7 +52,9 @@ export interface NamedFunction {
 /** `avg` → mean, `p95` → quantile 0.95; case does not matter. Undefined: no such function. */
 export function resolveFunction(written: string): NamedFunction | undefined {
   const name = written.trim().toLowerCase();
-  const canonical = FUNCTION_NAMES.find((known) => known === name) ?? (Object.hasOwn(VARIANTS, name) ? VARIANTS[name] : undefined);
+  const canonical =
+    FUNCTION_NAMES.find((known) => known === name) ??
+    (Object.hasOwn(VARIANTS, name) ? VARIANTS[name] : undefined);
   if (canonical) return { name: canonical };
   const percent = /^p(\d{1,2})$/.exec(name);
   return percent ? { name: 'quantile', q: Number(percent[1]) / 100 } : undefined;

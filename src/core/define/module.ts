@@ -29,11 +29,12 @@ const builtOf = (value: unknown): Built | undefined =>
 
 /**
  * The definitions among a module's exports: builders' results, lists and records of them. Other exports are left
- * alone; a module without any definition is a warning.
+ * alone; a module that calls builders (`buildsDefinitions`) and exports no definition is a warning.
  */
 export function readDefinitionModule(
   exports: unknown,
   file: string,
+  buildsDefinitions = true,
 ): { readonly inputs: readonly DefinitionInput[]; readonly diagnostics: readonly Diagnostic[] } {
   const place = { file };
   const lists = new Map<ListKey, Node[]>();
@@ -44,10 +45,15 @@ export function readDefinitionModule(
     seen.add(value);
     const built = builtOf(value);
     if (!built) {
-      for (const item of value instanceof Map || value instanceof Set ? value.values() : Object.values(value)) visit(item);
+      for (const item of value instanceof Map || value instanceof Set ? value.values() : Object.values(value))
+        visit(item);
       return;
     }
-    const where = { file, ...(built.line ? { line: built.line } : {}), ...(built.column ? { column: built.column } : {}) };
+    const where = {
+      file,
+      ...(built.line ? { line: built.line } : {}),
+      ...(built.column ? { column: built.column } : {}),
+    };
     const name = (value as { readonly name?: unknown }).name;
     const node = readValue(value, { ...where, ...(typeof name === 'string' ? { path: name } : {}) });
     if (node?.kind !== 'map') return;
@@ -56,12 +62,14 @@ export function readDefinitionModule(
   };
   visit(exports);
   if (lists.size === 0 && settings.size === 0) {
+    if (!buildsDefinitions) return { inputs: [], diagnostics: [] };
     const message = 'the file exports no definitions';
     const hint = "Export what `entity()`, `source()`, `feature()` ... from 'millrace' give.";
     return { inputs: [], diagnostics: [{ code: 'DEF_SYNTAX', severity: 'warning', message, place, hint }] };
   }
   const entries = new Map<string, Entry>(settings);
-  for (const [kind, items] of lists) entries.set(kind, { keyPlace: place, node: { kind: 'list', items, place } });
+  for (const [kind, items] of lists)
+    entries.set(kind, { keyPlace: place, node: { kind: 'list', items, place } });
   const root: Node = { kind: 'map', entries, place };
   return { inputs: [{ root, settings: settings.size > 0, typescript: true }], diagnostics: [] };
 }

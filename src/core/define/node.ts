@@ -8,9 +8,9 @@ import {
   isScalar,
   isSeq,
   LineCounter,
-  type Node as YamlNode,
   parseAllDocuments,
   type Scalar,
+  type Node as YamlNode,
 } from 'yaml';
 import type { Diagnostic, Place } from '../base/error.js';
 
@@ -57,7 +57,11 @@ export function readYaml(text: string, file: string): ParsedFile {
     return { file, line, column: col };
   };
   const documents: Node[] = [];
-  for (const document of parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, version: '1.2' })) {
+  for (const document of parseAllDocuments(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    version: '1.2',
+  })) {
     for (const fault of [...document.errors, ...document.warnings]) {
       const hint = SYNTAX_HINTS[fault.code];
       diagnostics.push({
@@ -71,7 +75,14 @@ export function readYaml(text: string, file: string): ParsedFile {
     if (document.contents !== null) {
       const resolve = (alias: Alias): YamlNode | undefined => alias.resolve(document);
       documents.push(
-        convert(document.contents as YamlNode, { text, placeAt, resolve, done: new Map(), open: new Set(), diagnostics }),
+        convert(document.contents as YamlNode, {
+          text,
+          placeAt,
+          resolve,
+          done: new Map(),
+          open: new Set(),
+          diagnostics,
+        }),
       );
     }
   }
@@ -93,7 +104,12 @@ function convert(node: YamlNode | null, context: Context): Node {
   if (known) return known;
   const place = context.placeAt(node.range?.[0] ?? 0);
   if (context.open.has(node)) {
-    context.diagnostics.push({ code: 'DEF_SYNTAX', severity: 'error', message: 'an anchor contains itself', place });
+    context.diagnostics.push({
+      code: 'DEF_SYNTAX',
+      severity: 'error',
+      message: 'an anchor contains itself',
+      place,
+    });
     return empty(place);
   }
   context.open.add(node);
@@ -108,7 +124,12 @@ function build(node: YamlNode, place: Place, context: Context): Node {
     const target = context.resolve(node);
     return target === undefined ? empty(place) : convert(target, context);
   }
-  if (isSeq(node)) return { kind: 'list', items: node.items.map((item) => convert(item as YamlNode | null, context)), place };
+  if (isSeq(node))
+    return {
+      kind: 'list',
+      items: node.items.map((item) => convert(item as YamlNode | null, context)),
+      place,
+    };
   if (isMap(node)) {
     const own = new Map<string, Entry>();
     const merged: Node[] = [];
@@ -117,12 +138,14 @@ function build(node: YamlNode, place: Place, context: Context): Node {
       const keyPlace = key?.range ? context.placeAt(key.range[0]) : place;
       const name = isScalar(key) ? keyText(key) : String(key);
       const value = pair.value === null ? empty(keyPlace) : convert(pair.value as YamlNode, context);
-      if (name === '<<' && value.kind !== 'scalar') merged.push(...(value.kind === 'list' ? value.items : [value]));
+      if (name === '<<' && value.kind !== 'scalar')
+        merged.push(...(value.kind === 'list' ? value.items : [value]));
       else own.set(name, { keyPlace, node: value });
     }
     const entries = new Map<string, Entry>();
     for (const base of merged) {
-      if (base.kind === 'map') for (const [name, entry] of base.entries) if (!entries.has(name)) entries.set(name, entry);
+      if (base.kind === 'map')
+        for (const [name, entry] of base.entries) if (!entries.has(name)) entries.set(name, entry);
     }
     for (const [name, entry] of own) entries.set(name, entry);
     return { kind: 'map', entries, place };
@@ -142,8 +165,10 @@ const keyText = (key: Scalar): string =>
 
 /** Integers that a double cannot hold stay exact. */
 function exact(value: unknown, text: string): ScalarValue {
-  if (typeof value === 'number' && !Number.isSafeInteger(value) && /^[-+]?\d+$/.test(text)) return BigInt(text);
-  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' || value === null) return value;
+  if (typeof value === 'number' && !Number.isSafeInteger(value) && /^[-+]?\d+$/.test(text))
+    return BigInt(text);
+  if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' || value === null)
+    return value;
   return text;
 }
 
@@ -185,22 +210,35 @@ function blockOffset(text: string, start: number, end: number, offset: number): 
 const CAMEL = /[A-Z]/g;
 
 /** `joinKeys` → `join_keys`. */
-export const snakeCase = (name: string): string => name.replace(CAMEL, (letter) => `_${letter.toLowerCase()}`);
+export const snakeCase = (name: string): string =>
+  name.replace(CAMEL, (letter) => `_${letter.toLowerCase()}`);
 
 /** A value that TypeScript wrote. Keys keep their spelling; the shape that reads them knows which are its own. */
 export function readValue(value: unknown, place: Place, open: readonly object[] = []): Node | undefined {
   if (value === undefined) return undefined;
-  if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') {
+  if (
+    value === null ||
+    typeof value === 'string' ||
+    typeof value === 'number' ||
+    typeof value === 'bigint' ||
+    typeof value === 'boolean'
+  ) {
     return { kind: 'scalar', value, text: String(value ?? ''), place, at: () => place };
   }
-  if (typeof value === 'function') return { kind: 'function', value: value as (...inputs: never[]) => unknown, place };
+  if (typeof value === 'function')
+    return { kind: 'function', value: value as (...inputs: never[]) => unknown, place };
   if (typeof value !== 'object' || open.includes(value)) return empty(place);
   const inner = [...open, value];
   const under = (step: string): Place => ({ ...place, path: place.path ? `${place.path}.${step}` : step });
-  if (value instanceof Date) return readValue(Number.isNaN(value.getTime()) ? String(value) : value.toISOString(), place);
+  if (value instanceof Date)
+    return readValue(Number.isNaN(value.getTime()) ? String(value) : value.toISOString(), place);
   if (value instanceof RegExp) return readValue(value.source, place);
   if (Array.isArray(value)) {
-    return { kind: 'list', items: value.map((item, index) => readValue(item, under(String(index)), inner) ?? empty(place)), place };
+    return {
+      kind: 'list',
+      items: value.map((item, index) => readValue(item, under(String(index)), inner) ?? empty(place)),
+      place,
+    };
   }
   const entries = new Map<string, Entry>();
   for (const [key, item] of value instanceof Map ? value : Object.entries(value)) {
@@ -221,7 +259,9 @@ export function describeNode(node: Node): string {
       return 'a function';
     case 'scalar':
       if (node.value === null) return 'nothing (null)';
-      return typeof node.value === 'string' ? `\`${clip(node.value)}\`` : `the ${typeof node.value === 'boolean' ? 'boolean' : 'number'} \`${node.text}\``;
+      return typeof node.value === 'string'
+        ? `\`${clip(node.value)}\``
+        : `the ${typeof node.value === 'boolean' ? 'boolean' : 'number'} \`${node.text}\``;
   }
 }
 

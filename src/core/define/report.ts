@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../base/catalogue.js';
 import type { Diagnostic, Place } from '../base/error.js';
-import { type ExpressionProblem, parseExpression, type ParsedExpression } from '../expression/index.js';
+import { type ExpressionProblem, type ParsedExpression, parseExpression } from '../expression/index.js';
 import { type Located, suggestion } from './shape.js';
 
 /** Collects every diagnostic of one reading of the definitions. */
@@ -8,7 +8,13 @@ export interface Report {
   readonly diagnostics: Diagnostic[];
   add(code: ErrorCode, place: Place | undefined, message: string, extra?: Partial<Diagnostic>): undefined;
   /** `feature \`x\` names the source \`y\`, which is not defined`. */
-  unknown(subject: string, kind: string, name: Located<string>, known: Iterable<string>, offset?: number): undefined;
+  unknown(
+    subject: string,
+    kind: string,
+    name: Located<string>,
+    known: Iterable<string>,
+    offset?: number,
+  ): undefined;
   problem(subject: string, text: Located<string>, problem: ExpressionProblem): undefined;
   parse(subject: string, text: Located<string>): ParsedExpression | undefined;
 }
@@ -37,7 +43,8 @@ export function createReport(diagnostics: Diagnostic[]): Report {
     },
     problem(subject, text, problem) {
       const near = problem.nearest === undefined ? {} : { nearest: problem.nearest };
-      const hint = problem.hint ?? (problem.nearest === undefined ? undefined : `Did you mean \`${problem.nearest}\`?`);
+      const hint =
+        problem.hint ?? (problem.nearest === undefined ? undefined : `Did you mean \`${problem.nearest}\`?`);
       return report.add('DEF_EXPRESSION', text.at(problem.offset), `${subject}: ${problem.message}`, {
         ...near,
         ...(hint === undefined ? {} : { hint }),

@@ -28,6 +28,12 @@ export interface Key {
   readonly required: boolean;
 }
 
+/** What keys that are not listed hold, and whether TypeScript's camelCase is read as snake_case in them. */
+interface Rest<I = unknown> {
+  readonly shape: Shape<unknown, I>;
+  readonly snakeCase: boolean;
+}
+
 type Kind =
   | {
       readonly kind: 'text';
@@ -37,15 +43,33 @@ type Kind =
       readonly examples: readonly string[];
       readonly pattern: string | null;
     }
-  | { readonly kind: 'number'; readonly integer: boolean; readonly min: number | null; readonly max: number | null }
+  | {
+      readonly kind: 'number';
+      readonly integer: boolean;
+      readonly min: number | null;
+      readonly max: number | null;
+    }
   | { readonly kind: 'boolean' }
-  | { readonly kind: 'choice'; readonly values: readonly string[]; readonly aliases: Readonly<Record<string, string>> }
+  | {
+      readonly kind: 'choice';
+      readonly values: readonly string[];
+      readonly aliases: Readonly<Record<string, string>>;
+    }
   | { readonly kind: 'reference'; readonly to: string }
   | { readonly kind: 'scalar' }
   | { readonly kind: 'function' }
-  | { readonly kind: 'list'; readonly of: Shape<unknown, unknown>; readonly lone: boolean; readonly size: number | null }
-  | { readonly kind: 'mapping'; readonly of: Shape<unknown, unknown>; readonly keys: readonly string[] | null }
-  | { readonly kind: 'object'; readonly keys: Readonly<Record<string, Key>>; readonly rest: Shape<unknown, unknown> | null }
+  | {
+      readonly kind: 'list';
+      readonly of: Shape<unknown, unknown>;
+      readonly lone: boolean;
+      readonly size: number | null;
+    }
+  | {
+      readonly kind: 'mapping';
+      readonly of: Shape<unknown, unknown>;
+      readonly keys: readonly string[] | null;
+    }
+  | { readonly kind: 'object'; readonly keys: Readonly<Record<string, Key>>; readonly rest: Rest | null }
   | { readonly kind: 'either'; readonly options: readonly Shape<unknown, unknown>[] };
 
 /** `Out`: what reading gives; `In`: what TypeScript may write. */
@@ -63,7 +87,11 @@ export type In<S> = S extends { readonly _in?: infer T } ? Exclude<T, undefined>
 export const text = <T = string, I = string>(
   what: string,
   read: ((text: string) => T | undefined) | null = null,
-  details: { readonly examples?: readonly string[]; readonly loose?: boolean; readonly pattern?: string } = {},
+  details: {
+    readonly examples?: readonly string[];
+    readonly loose?: boolean;
+    readonly pattern?: string;
+  } = {},
 ): Shape<Located<T>, I> => ({
   kind: 'text',
   what,
@@ -85,7 +113,10 @@ export const number = (
 });
 
 export const boolean: Shape<Located<boolean>, boolean> = { kind: 'boolean', what: 'true or false' };
-export const scalar: Shape<Located<ScalarValue>, ScalarValue> = { kind: 'scalar', what: 'one text, number or boolean' };
+export const scalar: Shape<Located<ScalarValue>, ScalarValue> = {
+  kind: 'scalar',
+  what: 'one text, number or boolean',
+};
 export const compute = { kind: 'function', what: 'a TypeScript function' } as Shape<
   (inputs: never) => unknown,
   (inputs: never) => unknown
@@ -157,16 +188,20 @@ export type ObjectIn<K extends Keys> = { readonly [N in RequiredNames<K>]: KeyIn
   readonly [N in Exclude<keyof K, RequiredNames<K>>]?: KeyIn<K[N]>;
 };
 
-export const object = <K extends Keys>(
+type RestIn<K extends Keys, I> = [I] extends [never]
+  ? unknown
+  : { readonly [key: string]: I | ObjectIn<K>[keyof ObjectIn<K>] | undefined };
+
+export const object = <K extends Keys, I = never>(
   title: string,
   keys: K,
-  rest: AnyShape | null = null,
-): Shape<ObjectOut<K>, ObjectIn<K>> => ({
+  rest: Rest<I> | null = null,
+): Shape<ObjectOut<K>, ObjectIn<K> & RestIn<K, I>> => ({
   kind: 'object',
   what: `an object with ${Object.keys(keys).slice(0, 4).join(', ')}${Object.keys(keys).length > 4 ? ', ...' : ''}`,
   title,
   keys,
-  rest,
+  rest: rest as Rest | null,
 });
 
 export const either = <O1, I1, O2, I2>(
@@ -189,10 +224,18 @@ export interface ReadContext {
 const REFUSED = new WeakMap<ReadonlyMap<string, unknown>, readonly string[]>();
 
 /** Names of a mapping whose values were not what they should be: they are written, but not there. */
-export const refusedKeys = (mapping: ReadonlyMap<string, unknown>): readonly string[] => REFUSED.get(mapping) ?? [];
+export const refusedKeys = (mapping: ReadonlyMap<string, unknown>): readonly string[] =>
+  REFUSED.get(mapping) ?? [];
 
-const fault = (context: ReadContext, label: string, node: Node, shape: AnyShape, extra: Partial<Diagnostic> = {}): undefined => {
-  const examples = shape.kind === 'text' && shape.examples.length > 0 ? ` such as ${shape.examples.join(', ')}` : '';
+const fault = (
+  context: ReadContext,
+  label: string,
+  node: Node,
+  shape: AnyShape,
+  extra: Partial<Diagnostic> = {},
+): undefined => {
+  const examples =
+    shape.kind === 'text' && shape.examples.length > 0 ? ` such as ${shape.examples.join(', ')}` : '';
   context.diagnostics.push({
     code: 'DEF_INVALID_VALUE',
     severity: 'error',
@@ -211,7 +254,12 @@ const located = <T>(node: Extract<Node, { kind: 'scalar' }>, value: T): Located<
 });
 
 /** Reads a node by a shape. Undefined: it was not what it should be, and a diagnostic says so. */
-export function read<O>(node: Node, shape: Shape<O, unknown>, label: string, context: ReadContext): O | undefined {
+export function read<O>(
+  node: Node,
+  shape: Shape<O, unknown>,
+  label: string,
+  context: ReadContext,
+): O | undefined {
   return readAny(node, shape as AnyShape, label, context) as O | undefined;
 }
 
@@ -239,7 +287,8 @@ function readAny(node: Node, shape: AnyShape, label: string, context: ReadContex
       return outside ? fault(context, label, node, shape) : located(node, value);
     }
     case 'boolean':
-      if (node.kind !== 'scalar' || typeof node.value !== 'boolean') return fault(context, label, node, shape);
+      if (node.kind !== 'scalar' || typeof node.value !== 'boolean')
+        return fault(context, label, node, shape);
       return located(node, node.value);
     case 'scalar':
       if (node.kind !== 'scalar') return fault(context, label, node, shape);
@@ -249,7 +298,11 @@ function readAny(node: Node, shape: AnyShape, label: string, context: ReadContex
     case 'choice': {
       if (node.kind !== 'scalar') return fault(context, label, node, shape);
       const written = String(node.value);
-      const value = shape.values.includes(written) ? written : (Object.hasOwn(shape.aliases, written) ? shape.aliases[written] : undefined);
+      const value = shape.values.includes(written)
+        ? written
+        : Object.hasOwn(shape.aliases, written)
+          ? shape.aliases[written]
+          : undefined;
       if (value !== undefined) return located(node, value);
       return fault(context, label, node, shape, suggestion(written, shape.values));
     }
@@ -262,14 +315,20 @@ function readAny(node: Node, shape: AnyShape, label: string, context: ReadContex
     }
     case 'list': {
       if (node.kind !== 'list') {
-        if (!shape.lone || (node.kind === 'scalar' && node.value === null)) return fault(context, label, node, shape);
+        if (!shape.lone || (node.kind === 'scalar' && node.value === null))
+          return fault(context, label, node, shape);
         const item = readAny(node, shape.of, label, context);
         return item === undefined ? [] : [item];
       }
       if (shape.size !== null && node.items.length !== shape.size) return fault(context, label, node, shape);
       return node.items.flatMap((item, index) => {
         const title = titleOf(item, shape.of);
-        const value = readAny(item, shape.of, title ?? `item ${index + 1} of ${label}`, title ? { ...context, owner: title } : context);
+        const value = readAny(
+          item,
+          shape.of,
+          title ?? `item ${index + 1} of ${label}`,
+          title ? { ...context, owner: title } : context,
+        );
         return value === undefined ? [] : [value];
       });
     }
@@ -300,10 +359,18 @@ function readAny(node: Node, shape: AnyShape, label: string, context: ReadContex
 function titleOf(node: Node, shape: AnyShape): string | undefined {
   if (shape.kind !== 'object' || node.kind !== 'map' || !shape.keys['name']) return undefined;
   const name = node.entries.get('name')?.node;
-  return name?.kind === 'scalar' && name.value !== null ? `${shape.title} \`${name.text}\`` : `${/^[aeiou]/.test(shape.title!) ? 'an' : 'a'} ${shape.title}`;
+  return name?.kind === 'scalar' && name.value !== null
+    ? `${shape.title} \`${name.text}\``
+    : `${/^[aeiou]/.test(shape.title!) ? 'an' : 'a'} ${shape.title}`;
 }
 
-function unknownKey(context: ReadContext, label: string, name: string, place: Place, names: readonly string[]): void {
+function unknownKey(
+  context: ReadContext,
+  label: string,
+  name: string,
+  place: Place,
+  names: readonly string[],
+): void {
   const near = suggestion(name, names);
   context.diagnostics.push({
     code: 'DEF_UNKNOWN_KEY',
@@ -320,7 +387,8 @@ export function suggestion(name: string, names: Iterable<string>): { readonly ne
   return near === undefined ? {} : { nearest: near };
 }
 
-const named = (key: string, { owner }: ReadContext): string => (owner ? `\`${key}\` of ${owner}` : `\`${key}\``);
+const named = (key: string, { owner }: ReadContext): string =>
+  owner ? `\`${key}\` of ${owner}` : `\`${key}\``;
 
 function readObject(
   node: Node,
@@ -339,8 +407,9 @@ function readObject(
     const key = Object.hasOwn(shape.keys, name) ? shape.keys[name] : undefined;
     if (!key) {
       if (shape.rest) {
-        const value = readAny(entry.node, shape.rest, named(name, context), context);
-        if (value !== undefined) rest.set(context.typescript ? snake : name, { value, keyPlace: entry.keyPlace });
+        const value = readAny(entry.node, shape.rest.shape as AnyShape, named(name, context), context);
+        const key = context.typescript && shape.rest.snakeCase ? snake : name;
+        if (value !== undefined) rest.set(key, { value, keyPlace: entry.keyPlace });
       } else unknownKey(context, label, written, entry.keyPlace, names);
       continue;
     }
@@ -407,6 +476,8 @@ function fits(node: Node, shape: AnyShape, context: ReadContext): boolean {
 
 function mostKeys(node: Extract<Node, { kind: 'map' }>, options: readonly AnyShape[]): AnyShape {
   const score = (shape: AnyShape): number =>
-    shape.kind === 'object' ? [...node.entries.keys()].filter((key) => Object.hasOwn(shape.keys, snakeCase(key))).length : 0.5;
+    shape.kind === 'object'
+      ? [...node.entries.keys()].filter((key) => Object.hasOwn(shape.keys, snakeCase(key))).length
+      : 0.5;
   return options.reduce((best, option) => (score(option) > score(best) ? option : best));
 }

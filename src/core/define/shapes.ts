@@ -2,20 +2,40 @@
 import { parseDuration, parseInstant } from '../base/time.js';
 import { parseType, TYPE_NAMES } from '../schema/types.js';
 import { VECTOR_FUNCTIONS } from './functions.js';
-import { boolean, choice, compute, either, list, mapping, number, object, optional, reference, required, scalar, text } from './shape.js';
+import {
+  boolean,
+  choice,
+  compute,
+  either,
+  list,
+  mapping,
+  number,
+  object,
+  optional,
+  reference,
+  required,
+  scalar,
+  text,
+} from './shape.js';
 
 export const PART_NAMES = ['train', 'validation', 'test', 'holdout'] as const;
 
 const NAME_PATTERN = '^[A-Za-z_][A-Za-z0-9_]*$';
 const NAME = new RegExp(NAME_PATTERN);
 
-const name = text('a name of letters, digits and underscores', (written) => (NAME.test(written) ? written : undefined), {
-  pattern: NAME_PATTERN,
-});
+const name = text(
+  'a name of letters, digits and underscores',
+  (written) => (NAME.test(written) ? written : undefined),
+  {
+    pattern: NAME_PATTERN,
+  },
+);
 const anyText = text('a text');
 const field = text('the name of a field', null, { loose: true });
 const expression = text('an expression', null, { loose: true });
-const duration = text('a duration', (written) => positive(parseDuration(written)), { examples: ['30s', '5m', '1h', '7d'] });
+const duration = text('a duration', (written) => positive(parseDuration(written)), {
+  examples: ['30s', '5m', '1h', '7d'],
+});
 const signedDuration = text('a duration', parseDuration, { examples: ['2h', '-1d'] });
 const window = text<number | 'all'>(
   'a duration or all',
@@ -23,7 +43,9 @@ const window = text<number | 'all'>(
   { examples: ['1h', '30d', 'all'] },
 );
 const valueType = text('a type', parseType, { examples: TYPE_NAMES });
-const zone = text('an IANA time zone', (written) => (isZone(written) ? written : undefined), { examples: ['UTC', 'Europe/Berlin'] });
+const zone = text('an IANA time zone', (written) => (isZone(written) ? written : undefined), {
+  examples: ['UTC', 'Europe/Berlin'],
+});
 const oneOrMore = list(field, { lone: true, what: 'the name of a field, or a list of them' });
 
 function positive(micros: number | undefined): number | undefined {
@@ -41,7 +63,16 @@ function isZone(written: string): boolean {
   }
 }
 
-const BYTES: Readonly<Record<string, number>> = { kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 };
+const BYTES: Readonly<Record<string, number>> = {
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
 function parseBytes(written: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]i?b)$/i.exec(written);
   const unit = match && BYTES[match[2]!.toLowerCase()];
@@ -82,7 +113,10 @@ const fieldRules = object('field rules', {
   greater_than: optional(scalar, 'Values must be greater than this.'),
   less_than: optional(scalar, 'Values must be less than this.'),
   in: optional(list(scalar), 'The allowed values.'),
-  pattern: optional(anyText, 'A regular expression that the whole text must match when anchored with ^ and $.'),
+  pattern: optional(
+    anyText,
+    'A regular expression that the text must match somewhere; ^ and $ make it the whole text.',
+  ),
   length: optional(
     list(scalar, { size: 2, what: 'a list of the least and the greatest length, null for no limit' }),
     '`[least, greatest]` number of characters; null for no limit.',
@@ -109,8 +143,14 @@ const limits = object('limits', {
 });
 const batchRules = object('batch rules', {
   rows: optional(limits, 'How many rows a batch has.'),
-  null_rate: optional(mapping(rate, 'an object from field to a share from 0 to 1'), 'The greatest share of nulls, by field.'),
-  distinct_count: optional(mapping(limits, 'an object from field to limits'), 'How many different values a batch has, by field.'),
+  null_rate: optional(
+    mapping(rate, 'an object from field to a share from 0 to 1'),
+    'The greatest share of nulls, by field.',
+  ),
+  distinct_count: optional(
+    mapping(limits, 'an object from field to limits'),
+    'How many different values a batch has, by field.',
+  ),
   mean: optional(mapping(limits, 'an object from field to limits'), 'The mean of a batch, by field.'),
   quarantine_rate: optional(rate, 'The greatest share of rows that row rules may send to quarantine.'),
   extra_columns: optional(
@@ -118,7 +158,10 @@ const batchRules = object('batch rules', {
     'What to do when a file has columns that are not declared: warn is the default.',
   ),
   severity: optional(severity, 'How bad a breach is.'),
-  action: optional(choice(['fail', 'warn']), 'fail (the default) refuses the whole batch; warn says it and goes on.'),
+  action: optional(
+    choice(['fail', 'warn']),
+    'fail (the default) refuses the whole batch; warn says it and goes on.',
+  ),
 });
 
 const contract = object(
@@ -127,7 +170,7 @@ const contract = object(
     rules: optional(list(namedRule), 'Rules over several fields.'),
     batch: optional(batchRules, 'Rules that judge a batch before any of it is appended.'),
   },
-  fieldRules,
+  { shape: fieldRules, snakeCase: false },
 );
 
 const fieldDefinition = object('field', {
@@ -138,16 +181,42 @@ const fieldDefinition = object('field', {
 
 const otherReader = mapping(scalar, 'an object');
 const read = object('read', {
-  files: optional(list(anyText, { lone: true }), 'Files or patterns, relative to the project folder (csv, json, ndjson, parquet; .gz, .zst).'),
-  format: optional(choice(['csv', 'json', 'ndjson', 'parquet'], { jsonl: 'ndjson', tsv: 'csv' }), 'Absent: told by the file name.'),
-  delimiter: optional(text('one character', (written) => ([...written].length === 1 ? written : undefined)), 'What separates columns of delimited files. Absent: found out.'),
-  encoding: optional(choice(['utf-8', 'latin-1'], { utf8: 'utf-8', 'UTF-8': 'utf-8', 'iso-8859-1': 'latin-1', latin1: 'latin-1' }), 'Encoding of delimited files; utf-8 is the default.'),
-  nulls: optional(list(text('a text', null, { loose: true }), { lone: true }), 'Texts that mean null, besides the empty field.'),
+  files: optional(
+    list(anyText, { lone: true }),
+    'Files or patterns, relative to the project folder (csv, json, ndjson, parquet; .gz, .zst).',
+  ),
+  format: optional(
+    choice(['csv', 'json', 'ndjson', 'parquet'], { jsonl: 'ndjson', tsv: 'csv' }),
+    'Absent: told by the file name.',
+  ),
+  delimiter: optional(
+    text('one character', (written) => ([...written].length === 1 ? written : undefined)),
+    'What separates columns of delimited files. Absent: found out.',
+  ),
+  encoding: optional(
+    choice(['utf-8', 'latin-1'], {
+      utf8: 'utf-8',
+      'UTF-8': 'utf-8',
+      'iso-8859-1': 'latin-1',
+      latin1: 'latin-1',
+    }),
+    'Encoding of delimited files; utf-8 is the default.',
+  ),
+  nulls: optional(
+    list(text('a text', null, { loose: true }), { lone: true }),
+    'Texts that mean null, besides the empty field.',
+  ),
   push: optional(boolean, 'Records come over HTTP or from code, one by one or in batches.'),
   transform: optional(
     object('transform', {
-      sql: required(anyText, 'One SELECT over the known records of other sources, which stand as tables named after them.'),
-      from: optional(list(reference('source'), { lone: true }), 'The sources it reads. Absent: found in the SQL.'),
+      sql: required(
+        anyText,
+        'One SELECT over the known records of other sources, which stand as tables named after them.',
+      ),
+      from: optional(
+        list(reference('source'), { lone: true }),
+        'The sources it reads. Absent: found in the SQL.',
+      ),
     }),
     'Records computed from other sources.',
   ),
@@ -164,7 +233,10 @@ const sourceBody = {
     oneOrMore,
     'What identifies a record; the same key again is a correction. Absent for states: the join keys of the entity and event_time.',
   ),
-  event_time: required(field, 'The field that says when it happened (events) or since when it holds (states). A timestamp or date.'),
+  event_time: required(
+    field,
+    'The field that says when it happened (events) or since when it holds (states). A timestamp or date.',
+  ),
   available_at: optional(
     either(
       text('the name of a field, event_time or append', null),
@@ -174,7 +246,10 @@ const sourceBody = {
   ),
   deleted: optional(field, 'A field whose true or 1 says that the record no longer exists.'),
   sequence: optional(field, 'An int64 field that orders versions and ties. Absent: append order.'),
-  timezone: optional(zone, 'The zone of timestamps written without an offset. Absent: the time zone of the project.'),
+  timezone: optional(
+    zone,
+    'The zone of timestamps written without an offset. Absent: the time zone of the project.',
+  ),
   ambiguous_time: optional(
     choice(['refuse', 'earlier', 'later']),
     'Which instant a local time is that happens twice or never; refuse (the default) breaks the contract.',
@@ -183,7 +258,10 @@ const sourceBody = {
     mapping(either(valueType, fieldDefinition), 'an object from field to type'),
     'Every field with its type, or `{ type, from }` when the column has another name.',
   ),
-  keys: optional(mapping(field, 'an object from join key to field'), 'The field that carries a join key, where the names differ.'),
+  keys: optional(
+    mapping(field, 'an object from join key to field'),
+    'The field that carries a join key, where the names differ.',
+  ),
   contract: optional(contract, 'Expectations: by field, and under `rules` and `batch`.'),
   ...documentation,
 };
@@ -196,48 +274,99 @@ export const sourceShape = object('source', {
 
 export const transformShape = object('transform', {
   name: required(name, 'Unique among sources.'),
-  sql: required(anyText, 'One SELECT over the known records of other sources, which stand as tables named after them.'),
-  from: optional(list(reference('source'), { lone: true }), 'The sources it reads. Absent: found in the SQL.'),
+  sql: required(
+    anyText,
+    'One SELECT over the known records of other sources, which stand as tables named after them.',
+  ),
+  from: optional(
+    list(reference('source'), { lone: true }),
+    'The sources it reads. Absent: found in the SQL.',
+  ),
   ...sourceBody,
 });
 
 export const aggregationShape = object('aggregation', {
-  function: required(text('an aggregation function', null, { examples: ['count', 'sum', 'mean'] }), 'What to compute over the records of the window.'),
-  source: required(text('a source, or source.field', null, { examples: ['purchases', 'orders.total_amount'] }), 'The source, with `.field` for functions over a field.'),
+  function: required(
+    text('an aggregation function', null, { examples: ['count', 'sum', 'mean'] }),
+    'What to compute over the records of the window.',
+  ),
+  source: required(
+    text('a source, or source.field', null, { examples: ['purchases', 'orders.total_amount'] }),
+    'The source, with `.field` for functions over a field.',
+  ),
   field: optional(field, 'The field, when `source` does not name it.'),
   window: optional(window, 'The records of `[t - window, t)`. `all` (the default) is the whole history.'),
-  windows: optional(list(window), 'One feature for each window, named after it: `visits` with 1h and 7d gives visits_1h and visits_7d.'),
+  windows: optional(
+    list(window),
+    'One feature for each window, named after it: `visits` with 1h and 7d gives visits_1h and visits_7d.',
+  ),
   offset: optional(duration, 'Moves both ends of the window back.'),
   include_current: optional(boolean, 'Closes the upper end: records exactly at t count.'),
-  where: optional(expression, 'Only records for which this is true. Of a `ratio` without `of`: the condition whose share is taken.'),
+  where: optional(
+    expression,
+    'Only records for which this is true. Of a `ratio` without `of`: the condition whose share is taken.',
+  ),
   of: optional(expression, 'ratio: the condition whose share is taken, when `where` shall filter first.'),
   among: optional(expression, 'ratio: only records for which this is true are counted at all.'),
   group_by: optional(field, 'A string field: the value is a map from category to result.'),
-  k: optional(number('a whole number from 1', { integer: true, min: 1 }), 'first_k, last_k, last_distinct_k, top_k: how many. lag: how many records back. list: at most so many.'),
+  k: optional(
+    number('a whole number from 1', { integer: true, min: 1 }),
+    'first_k, last_k, last_distinct_k, top_k: how many. lag: how many records back. list: at most so many.',
+  ),
   q: optional(number('a number from 0 to 1', { min: 0, max: 1 }), 'quantile, approx_quantile: which one.'),
   by: optional(field, 'min_by, max_by: the field that orders.'),
-  half_life: optional(text('a duration', (written) => strictly(parseDuration(written)), { examples: ['12h', '7d'] }), 'ewma, decayed_sum: the age at which a record counts half.'),
+  half_life: optional(
+    text('a duration', (written) => strictly(parseDuration(written)), { examples: ['12h', '7d'] }),
+    'ewma, decayed_sum: the age at which a record counts half.',
+  ),
   edges: optional(list(number('a number')), 'histogram: limits of the bins. Absent: counts by value.'),
   ignore_nulls: optional(boolean, 'first, last: skip records whose value is null.'),
-  default: optional(scalar, 'The value where there was nothing to aggregate; the same as `default` of the feature.'),
+  default: optional(
+    scalar,
+    'The value where there was nothing to aggregate; the same as `default` of the feature.',
+  ),
 });
 
 const lookupShape = object('lookup', {
-  source: required(text('source.field', null, { examples: ['users.city'] }), 'The field of the current state of the entity.'),
+  source: required(
+    text('source.field', null, { examples: ['users.city'] }),
+    'The field of the current state of the entity.',
+  ),
   field: optional(field, 'The field, when `source` does not name it.'),
   max_age: optional(duration, 'A state older than this gives null and the status `expired`.'),
-  output: optional(choice(['value', 'age_seconds']), 'value (the default), or age_seconds: t minus event_time of the current state.'),
-  default: optional(scalar, 'The value where there was nothing to look up; the same as `default` of the feature.'),
+  output: optional(
+    choice(['value', 'age_seconds']),
+    'value (the default), or age_seconds: t minus event_time of the current state.',
+  ),
+  default: optional(
+    scalar,
+    'The value where there was nothing to look up; the same as `default` of the feature.',
+  ),
 });
 
 const computationShape = object('computation', {
-  function: required(choice(['lookup_embedding', ...VECTOR_FUNCTIONS]), 'lookup_embedding, or a function of two vector features.'),
-  model: optional(text('a text', null, { loose: true }), 'lookup_embedding: the value of the `model` field of the vectors to use.'),
-  dimension: optional(number('a whole number from 1', { integer: true, min: 1 }), 'lookup_embedding: length of the vectors.'),
-  source: optional(text('a source, or source.field'), 'lookup_embedding: the states that carry the vectors. Absent: the one source that fits.'),
+  function: required(
+    choice(['lookup_embedding', ...VECTOR_FUNCTIONS]),
+    'lookup_embedding, or a function of two vector features.',
+  ),
+  model: optional(
+    text('a text', null, { loose: true }),
+    'lookup_embedding: the value of the `model` field of the vectors to use.',
+  ),
+  dimension: optional(
+    number('a whole number from 1', { integer: true, min: 1 }),
+    'lookup_embedding: length of the vectors.',
+  ),
+  source: optional(
+    text('a source, or source.field'),
+    'lookup_embedding: the states that carry the vectors. Absent: the one source that fits.',
+  ),
   max_age: optional(duration, 'lookup_embedding: an older vector gives null.'),
   args: optional(list(reference('feature')), 'Two vector features, as `feature` or `entity.feature`.'),
-  online_compute: optional(boolean, 'Computed when it is asked for, from the current values; expression features always are.'),
+  online_compute: optional(
+    boolean,
+    'Computed when it is asked for, from the current values; expression features always are.',
+  ),
 });
 
 export const featureShape = object('feature', {
@@ -249,11 +378,20 @@ export const featureShape = object('feature', {
   computation: optional(computationShape, 'Vectors and their similarity.'),
   expression: optional(expression, 'Computed from other features, join keys, `request.x` and `as_of`.'),
   compute: optional(compute, 'TypeScript only: a pure function of the values named in `inputs`.'),
-  inputs: optional(list(text('a feature, join key, request.x or as_of')), 'What `compute` is given, by name.'),
-  request: optional(mapping(valueType, 'an object from name to type'), 'Types of the values that come with the request.'),
+  inputs: optional(
+    list(text('a feature, join key, request.x or as_of')),
+    'What `compute` is given, by name.',
+  ),
+  request: optional(
+    mapping(valueType, 'an object from name to type'),
+    'Types of the values that come with the request.',
+  ),
   value_type: optional(valueType, 'Absent: what the function gives.'),
   default: optional(scalar, 'The value where there was nothing to aggregate or look up.'),
-  online_compute: optional(boolean, 'Computed when it is asked for, from the current values; expression features always are.'),
+  online_compute: optional(
+    boolean,
+    'Computed when it is asked for, from the current values; expression features always are.',
+  ),
   ...documentation,
 });
 
@@ -282,9 +420,18 @@ const instantOrEnd = text<number | null>(
 );
 
 const splitShape = object('split', {
-  by: required(choice(['time', 'cuts', 'entity', 'random'], { time_cuts: 'cuts' }), 'time, cuts, entity or random.'),
-  parts: optional(mapping(number('a share from 0 to 1', { min: 0, max: 1 }), 'an object from part to share', PART_NAMES), 'Shares of the rows that sum to 1.'),
-  cuts: optional(mapping(instantOrEnd, 'an object from part to instant', PART_NAMES), 'The instant (exclusive) at which each part ends; the last ends at `end`. Without an offset: UTC.'),
+  by: required(
+    choice(['time', 'cuts', 'entity', 'random'], { time_cuts: 'cuts' }),
+    'time, cuts, entity or random.',
+  ),
+  parts: optional(
+    mapping(number('a share from 0 to 1', { min: 0, max: 1 }), 'an object from part to share', PART_NAMES),
+    'Shares of the rows that sum to 1.',
+  ),
+  cuts: optional(
+    mapping(instantOrEnd, 'an object from part to instant', PART_NAMES),
+    'The instant (exclusive) at which each part ends; the last ends at `end`. Without an offset: UTC.',
+  ),
   seed: optional(number('a whole number', { integer: true }), 'For entity and random; 0 is the default.'),
   entity: optional(reference('entity'), 'by: entity: all rows of one of these stay in one part.'),
 });
@@ -295,7 +442,10 @@ export const datasetShape = object('dataset', {
     object('observations', {
       source: optional(reference('source'), 'The records to learn from.'),
       files: optional(anyText, 'A file of observations, relative to the project folder.'),
-      time: optional(field, 'The field or column of the observation time. Absent for a source: its event_time.'),
+      time: optional(
+        field,
+        'The field or column of the observation time. Absent for a source: its event_time.',
+      ),
       where: optional(expression, 'Only observations for which this is true.'),
     }),
     'One row each: entity keys by field name, and a time.',
@@ -303,7 +453,10 @@ export const datasetShape = object('dataset', {
   features: required(list(reference('feature'), { lone: true }), 'A set, or a list of features and sets.'),
   label: optional(reference('label'), 'What to predict.'),
   split: optional(splitShape, 'How rows are divided into train, validation, test, holdout.'),
-  knowledge: optional(choice(['as_of', 'hindsight']), 'as_of (the default) sees what serving would have seen.'),
+  knowledge: optional(
+    choice(['as_of', 'hindsight']),
+    'as_of (the default) sees what serving would have seen.',
+  ),
   ...documentation,
 });
 
@@ -314,19 +467,35 @@ export const modelShape = object('model', {
   dataset: required(reference('dataset'), 'What it learns from. It must have a label.'),
   task: required(choice(['binary', 'multiclass', 'regression']), 'What it predicts.'),
   trainer: required(
-    object('trainer', {
-      kind: required(anyText, 'Which trainer: gradient_boosted_trees, logistic_regression, linear_regression, process, ...'),
-      seed: optional(number('a whole number', { integer: true }), 'Everything random follows from it; 0 is the default.'),
-    }, either(scalar, list(scalar))),
+    object(
+      'trainer',
+      {
+        kind: required(
+          anyText,
+          'Which trainer: gradient_boosted_trees, logistic_regression, linear_regression, process, ...',
+        ),
+        seed: optional(
+          number('a whole number', { integer: true }),
+          'Everything random follows from it; 0 is the default.',
+        ),
+      },
+      { shape: either(scalar, list(scalar)), snakeCase: true },
+    ),
     'How it learns: `kind`, `seed` and the parameters of the trainer.',
   ),
-  exclude: optional(list(reference('feature'), { lone: true }), 'Features of the dataset that the model does not see.'),
+  exclude: optional(
+    list(reference('feature'), { lone: true }),
+    'Features of the dataset that the model does not see.',
+  ),
   promote: optional(
     object('promote', {
       require: optional(list(requirement, { lone: true }), 'What must hold before a version may serve.'),
       beat_champion: optional(
         object('beat_champion', {
-          metric: required(text('a part and a metric', null, { examples: ['test.auc'] }), 'Compared with the version that serves.'),
+          metric: required(
+            text('a part and a metric', null, { examples: ['test.auc'] }),
+            'Compared with the version that serves.',
+          ),
           by: optional(number('a number from 0', { min: 0 }), 'The least improvement; 0 is the default.'),
         }),
         'It must be better than the version that serves.',
@@ -341,8 +510,15 @@ export const serviceShape = object('service', {
   name: required(name, 'Unique among services.'),
   model: required(reference('model'), 'What answers.'),
   log: optional(
-    either(choice(['all', 'none']), object('log', { sample: required(rate, 'The share of predictions to log.') })),
+    either(
+      choice(['all', 'none']),
+      object('log', { sample: required(rate, 'The share of predictions to log.') }),
+    ),
     'Which predictions are logged: all (the default), none, or `{ sample: 0.1 }`.',
+  ),
+  backtest: optional(
+    list(choice(PART_NAMES), { lone: true }),
+    'Dataset parts that `run` scores with a new champion and logs at their observation times, with their outcomes, so that monitors start with a history.',
   ),
   ...documentation,
 });
@@ -350,29 +526,53 @@ export const serviceShape = object('service', {
 export const monitorShape = object('monitor', {
   name: required(name, 'Unique among monitors.'),
   service: required(reference('service'), 'What is watched.'),
-  window: optional(text('a duration', (written) => strictly(parseDuration(written)), { examples: ['1d', '7d'] }), 'The recent past that is compared with the training set; 7d is the default.'),
+  window: optional(
+    text('a duration', (written) => strictly(parseDuration(written)), { examples: ['1d', '7d'] }),
+    'The recent past that is compared with the training set; 7d is the default.',
+  ),
   features: optional(
     object('drift', {
-      test: optional(choice(['auto', 'ks', 'chi_squared', 'psi', 'jensen_shannon']), 'auto (the default) chooses by type and number of rows.'),
-      threshold: optional(number('a number from 0', { min: 0 }), 'Where drift begins. Absent: the threshold of the test.'),
+      test: optional(
+        choice(['auto', 'ks', 'chi_squared', 'psi', 'jensen_shannon']),
+        'auto (the default) chooses by type and number of rows.',
+      ),
+      threshold: optional(
+        number('a number from 0', { min: 0 }),
+        'Where drift begins. Absent: the threshold of the test.',
+      ),
     }),
     'How drift of the features is told.',
   ),
-  performance: optional(list(text('a metric and a limit', null, { examples: ['auc >= 0.65'] }), { lone: true }), 'What must hold once outcomes are known.'),
-  minimum_rows: optional(number('a whole number from 1', { integer: true, min: 1 }), 'Below it the verdict is insufficient_data; 100 is the default.'),
+  performance: optional(
+    list(text('a metric and a limit', null, { examples: ['auc >= 0.65'] }), { lone: true }),
+    'What must hold once outcomes are known.',
+  ),
+  minimum_rows: optional(
+    number('a whole number from 1', { integer: true, min: 1 }),
+    'Below it the verdict is insufficient_data; 100 is the default.',
+  ),
   alert: optional(list(anyText, { lone: true }), 'Where alerts go: log (the default), or a URL.'),
   ...documentation,
 });
 
 export const settingsKeys = {
   project: optional(anyText, 'Name of the project. Absent: the name of its folder.'),
-  timezone: optional(zone, 'The zone of timestamps written without an offset, where a source names none; UTC is the default.'),
+  timezone: optional(
+    zone,
+    'The zone of timestamps written without an offset, where a source names none; UTC is the default.',
+  ),
   engine: optional(anyText, 'The offline engine; duckdb is the default.'),
   lake: optional(anyText, 'Where records are kept; .millrace/lake is the default.'),
   online: optional(anyText, 'The online store; .millrace/online is the default.'),
   registry: optional(anyText, 'The registry; .millrace/registry.db is the default.'),
-  memory_limit: optional(text('a size', parseBytes, { examples: ['4GB', '512MB', '1.5GiB'] }), 'Memory that the offline engine may use. Absent: half of what the machine has.'),
-  threads: optional(number('a whole number from 1', { integer: true, min: 1 }), 'Threads of the offline engine. Absent: as many as the machine has.'),
+  memory_limit: optional(
+    text('a size', parseBytes, { examples: ['4GB', '512MB', '1.5GiB'] }),
+    'Memory that the offline engine may use. Absent: half of what the machine has.',
+  ),
+  threads: optional(
+    number('a whole number from 1', { integer: true, min: 1 }),
+    'Threads of the offline engine. Absent: as many as the machine has.',
+  ),
 };
 
 export const listKeys = {

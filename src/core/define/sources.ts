@@ -27,9 +27,14 @@ export function resolveSources(context: Resolved): void {
     const circle = open.indexOf(name);
     if (circle >= 0) {
       const path = [...open.slice(circle), name].join(' → ');
-      report.add('DEF_CYCLE', all.get(name)!.name!.place, `transforms depend on each other in a circle: ${path}`, {
-        hint: 'A transform reads the known records of other sources; break the circle.',
-      });
+      report.add(
+        'DEF_CYCLE',
+        all.get(name)!.name!.place,
+        `transforms depend on each other in a circle: ${path}`,
+        {
+          hint: 'A transform reads the known records of other sources; break the circle.',
+        },
+      );
       return;
     }
     if (visited.has(name)) return;
@@ -61,30 +66,54 @@ function readFrom(context: Resolved, name: string, raw: RawSource): RawRead | un
   if ('value' in read) return { from: { kind: 'push' }, parentNames: [] };
   for (const kind of ['postgres', 'kafka'] as const) {
     if (!read.$.keys.has(kind)) continue;
-    return report.add('DEF_INVALID_VALUE', read.$.keys.get(kind), `${subject} reads from ${kind}, which is not in this version`, {
-      hint: 'Use files, push or transform.',
-    });
+    return report.add(
+      'DEF_INVALID_VALUE',
+      read.$.keys.get(kind),
+      `${subject} reads from ${kind}, which is not in this version`,
+      {
+        hint: 'Use files, push or transform.',
+      },
+    );
   }
   const kinds = (['files', 'push', 'transform'] as const).filter((kind) => read.$.keys.has(kind));
   if (kinds.length !== 1) {
     const found = kinds.length === 0 ? 'none' : kinds.join(' and ');
-    return report.add('DEF_MISSING_KEY', read.$.place, `\`read\` of ${subject} names ${found}: expected one of files, push, transform`, {
-      hint: 'Write `read: { files: data/*.csv }`, `read: push`, or `read: { transform: { sql: ... } }`.',
-    });
+    return report.add(
+      'DEF_MISSING_KEY',
+      read.$.place,
+      `\`read\` of ${subject} names ${found}: expected one of files, push, transform`,
+      {
+        hint: 'Write `read: { files: data/*.csv }`, `read: push`, or `read: { transform: { sql: ... } }`.',
+      },
+    );
   }
   if (read.push) {
     if (read.push.value) return { from: { kind: 'push' }, parentNames: [] };
-    return report.add('DEF_INVALID_VALUE', read.push.place, `\`push\` of ${subject} is false: expected true`, {
-      hint: 'Name files or a transform instead.',
-    });
+    return report.add(
+      'DEF_INVALID_VALUE',
+      read.push.place,
+      `\`push\` of ${subject} is false: expected true`,
+      {
+        hint: 'Name files or a transform instead.',
+      },
+    );
   }
   if (read.files) {
-    if (read.files.length === 0) return report.add('DEF_INVALID_VALUE', read.$.keys.get('files'), `\`files\` of ${subject} is an empty list`);
+    if (read.files.length === 0)
+      return report.add(
+        'DEF_INVALID_VALUE',
+        read.$.keys.get('files'),
+        `\`files\` of ${subject} is an empty list`,
+      );
     const from: ReadFrom = {
       kind: 'files',
       patterns: read.files.map((file) => file.value),
       ...(read.format ? { format: read.format.value } : {}),
-      ...(read.delimiter ? { delimiter: read.delimiter.value } : read.format?.text === 'tsv' ? { delimiter: '\t' } : {}),
+      ...(read.delimiter
+        ? { delimiter: read.delimiter.value }
+        : read.format?.text === 'tsv'
+          ? { delimiter: '\t' }
+          : {}),
       ...(read.encoding ? { encoding: read.encoding.value } : {}),
       ...(read.nulls ? { nulls: read.nulls.map((written) => written.value) } : {}),
     };
@@ -109,11 +138,21 @@ function readFrom(context: Resolved, name: string, raw: RawSource): RawRead | un
   }
   if (parents.length === 0) {
     return report.add('DEF_UNKNOWN_NAME', transform.sql.place, `the SQL of ${subject} names no source`, {
-      hint: known.length > 1 ? `Read from ${known.filter((other) => other !== name).slice(0, 8).join(', ')}.` : 'Define the source it reads first.',
+      hint:
+        known.length > 1
+          ? `Read from ${known
+              .filter((other) => other !== name)
+              .slice(0, 8)
+              .join(', ')}.`
+          : 'Define the source it reads first.',
     });
   }
   return {
-    from: { kind: 'transform', sql: transform.sql.value, parents: parents.map((parent) => parent.value).sort() },
+    from: {
+      kind: 'transform',
+      sql: transform.sql.value,
+      parents: parents.map((parent) => parent.value).sort(),
+    },
     parentNames: parents,
   };
 }
@@ -137,25 +176,46 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
   if (!fields) return undefined;
   const kind = raw.kind?.value ?? 'events';
   const draft = { name, fields } as Source;
-  const typed = (written: Located<string>, key: string, kinds: readonly ValueType['kind'][]): string | undefined => {
+  const typed = (
+    written: Located<string>,
+    key: string,
+    kinds: readonly ValueType['kind'][],
+  ): string | undefined => {
     const field = findField(context, `\`${key}\` of ${subject}`, draft, written);
     if (!field) return undefined;
     if (kinds.includes(field.type.kind)) return field.name;
-    return report.add('DEF_TYPE', written.place, `\`${key}\` of ${subject} is the field \`${field.name}\` of type ${printType(field.type)}: expected ${kinds.join(' or ')}`, {
-      hint: `Declare \`${field.name}: ${kinds[0]}\`.`,
-    });
+    return report.add(
+      'DEF_TYPE',
+      written.place,
+      `\`${key}\` of ${subject} is the field \`${field.name}\` of type ${printType(field.type)}: expected ${kinds.join(' or ')}`,
+      {
+        hint: `Declare \`${field.name}: ${kinds[0]}\`.`,
+      },
+    );
   };
   const eventTime = raw.event_time && typed(raw.event_time, 'event_time', ['timestamp', 'date']);
-  const availableAt = readAvailability(raw, from, (written) => typed(written, 'available_at', ['timestamp', 'date']), draft);
+  const availableAt = readAvailability(
+    raw,
+    from,
+    (written) => typed(written, 'available_at', ['timestamp', 'date']),
+    draft,
+  );
   const deleted = raw.deleted && typed(raw.deleted, 'deleted', ['boolean', 'int64']);
   const sequence = raw.sequence && typed(raw.sequence, 'sequence', ['int64']);
   const keys: Record<string, string> = {};
-  const joinKeys = new Set([...context.raw.entities.values()].flatMap((entity) => rawJoinKeys(entity).map((key) => key.value)));
+  const joinKeys = new Set(
+    [...context.raw.entities.values()].flatMap((entity) => rawJoinKeys(entity).map((key) => key.value)),
+  );
   for (const [key, { value, keyPlace }] of raw.keys ?? []) {
     const field = findField(context, `\`keys\` of ${subject}`, draft, value);
     if (field) keys[key] = field.name;
     if (!joinKeys.has(key)) {
-      report.unknown(`\`keys\` of ${subject}`, 'join key', { value: key, text: key, place: keyPlace, at: () => keyPlace }, joinKeys);
+      report.unknown(
+        `\`keys\` of ${subject}`,
+        'join key',
+        { value: key, text: key, place: keyPlace, at: () => keyPlace },
+        joinKeys,
+      );
     }
   }
   const recordKey = readRecordKey(context, subject, raw, draft, keys, kind, eventTime);
@@ -174,7 +234,11 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
     fields,
     keys,
   };
-  const contract = readContract(context, { ...bare, contract: { rows: [], batch: [] }, fingerprint: '' }, raw.contract);
+  const contract = readContract(
+    context,
+    { ...bare, contract: { rows: [], batch: [] }, fingerprint: '' },
+    raw.contract,
+  );
   return { ...bare, contract, fingerprint: sourceFingerprint(context, bare, contract) };
 }
 
@@ -183,12 +247,21 @@ export const rawJoinKeys = (entity: {
   readonly join_keys?: readonly Located<string>[];
 }): readonly Located<string>[] => entity.join_keys ?? (entity.join_key ? [entity.join_key] : []);
 
-function readFields(context: Resolved, subject: string, raw: RawSource): readonly FieldDefinition[] | undefined {
+function readFields(
+  context: Resolved,
+  subject: string,
+  raw: RawSource,
+): readonly FieldDefinition[] | undefined {
   if (!raw.fields) return undefined;
   if (raw.fields.size === 0) {
-    return context.report.add('DEF_INVALID_VALUE', raw.$.keys.get('fields'), `\`fields\` of ${subject} is empty`, {
-      hint: `Name every field with its type: ${TYPE_NAMES.join(', ')}.`,
-    });
+    return context.report.add(
+      'DEF_INVALID_VALUE',
+      raw.$.keys.get('fields'),
+      `\`fields\` of ${subject} is empty`,
+      {
+        hint: `Name every field with its type: ${TYPE_NAMES.join(', ')}.`,
+      },
+    );
   }
   const fields: FieldDefinition[] = [];
   const refused = [...refusedKeys(raw.fields)];
@@ -199,16 +272,26 @@ function readFields(context: Resolved, subject: string, raw: RawSource): readonl
       continue;
     }
     if (type.kind === 'list' || type.kind === 'map') {
-      context.report.add('DEF_TYPE', keyPlace, `field \`${name}\` of ${subject} is ${printType(type)}: records hold single values and vectors`, {
-        hint: `Use one of ${TYPE_NAMES.join(', ')}.`,
-      });
+      context.report.add(
+        'DEF_TYPE',
+        keyPlace,
+        `field \`${name}\` of ${subject} is ${printType(type)}: records hold single values and vectors`,
+        {
+          hint: `Use one of ${TYPE_NAMES.join(', ')}.`,
+        },
+      );
       refused.push(name);
       continue;
     }
     if (name === '' || name.startsWith('_')) {
-      context.report.add('DEF_INVALID_VALUE', keyPlace, `field \`${name}\` of ${subject}: names that begin with _ are kept for the system`, {
-        hint: `Write \`${name.replace(/^_+/, '') || 'name'}: { type: ${printType(type)}, from: ${JSON.stringify(name)} }\`.`,
-      });
+      context.report.add(
+        'DEF_INVALID_VALUE',
+        keyPlace,
+        `field \`${name}\` of ${subject}: names that begin with _ are kept for the system`,
+        {
+          hint: `Write \`${name.replace(/^_+/, '') || 'name'}: { type: ${printType(type)}, from: ${JSON.stringify(name)} }\`.`,
+        },
+      );
       continue;
     }
     const from = 'value' in value ? undefined : value.from?.value;
@@ -219,9 +302,14 @@ function readFields(context: Resolved, subject: string, raw: RawSource): readonl
   for (const { name } of fields) {
     const other = folded.get(name.toLowerCase());
     if (other !== undefined) {
-      context.report.add('DEF_DUPLICATE_NAME', raw.fields.get(name)!.keyPlace, `fields \`${other}\` and \`${name}\` of ${subject} differ only in case`, {
-        hint: 'Rename one with `{ type, from }`; SQL does not tell them apart.',
-      });
+      context.report.add(
+        'DEF_DUPLICATE_NAME',
+        raw.fields.get(name)!.keyPlace,
+        `fields \`${other}\` and \`${name}\` of ${subject} differ only in case`,
+        {
+          hint: 'Rename one with `{ type, from }`; SQL does not tell them apart.',
+        },
+      );
     }
     folded.set(name.toLowerCase(), name);
   }
@@ -235,9 +323,13 @@ function readAvailability(
   draft: Source,
 ): Availability | undefined {
   const written = raw.available_at;
-  if (!written) return raw.$.keys.has('available_at') ? undefined : { kind: from.kind === 'push' ? 'append' : 'event_time' };
+  if (!written)
+    return raw.$.keys.has('available_at')
+      ? undefined
+      : { kind: from.kind === 'push' ? 'append' : 'event_time' };
   if (!('value' in written)) return written.delay ? { kind: 'delay', delay: written.delay.value } : undefined;
-  if (!fieldOf(draft, written.value) && (written.value === 'append' || written.value === 'event_time')) return { kind: written.value };
+  if (!fieldOf(draft, written.value) && (written.value === 'append' || written.value === 'event_time'))
+    return { kind: written.value };
   const field = typed(written);
   return field === undefined ? undefined : { kind: 'field', field };
 }
@@ -253,23 +345,36 @@ function readRecordKey(
   eventTime: string | undefined,
 ): readonly string[] | undefined {
   if (raw.record_key) {
-    const found = raw.record_key.flatMap((written) => findField(context, `\`record_key\` of ${subject}`, draft, written)?.name ?? []);
+    const found = raw.record_key.flatMap(
+      (written) => findField(context, `\`record_key\` of ${subject}`, draft, written)?.name ?? [],
+    );
     return found.length === raw.record_key.length && found.length > 0 ? found : undefined;
   }
   if (raw.$.keys.has('record_key')) return undefined;
   if (kind === 'events') {
-    return context.report.add('DEF_MISSING_KEY', raw.$.place, `${subject} has no \`record_key\`: expected the field or fields that identify a record`, {
-      hint: 'The same key again is a correction of the record.',
-    });
+    return context.report.add(
+      'DEF_MISSING_KEY',
+      raw.$.place,
+      `${subject} has no \`record_key\`: expected the field or fields that identify a record`,
+      {
+        hint: 'The same key again is a correction of the record.',
+      },
+    );
   }
   const candidates = new Map<string, readonly string[]>();
   for (const entity of context.raw.entities.values()) {
-    const carried = rawJoinKeys(entity).map((key) => fieldOf(draft, Object.hasOwn(keys, key.value) ? keys[key.value]! : key.value)?.name);
-    if (carried.length > 0 && carried.every((field) => field !== undefined)) candidates.set(carried.join('\0'), carried as string[]);
+    const carried = rawJoinKeys(entity).map(
+      (key) => fieldOf(draft, Object.hasOwn(keys, key.value) ? keys[key.value]! : key.value)?.name,
+    );
+    if (carried.length > 0 && carried.every((field) => field !== undefined))
+      candidates.set(carried.join('\0'), carried as string[]);
   }
   if (candidates.size === 1 && eventTime !== undefined) return [...[...candidates.values()][0]!, eventTime];
   if (eventTime === undefined) return undefined;
-  const found = candidates.size === 0 ? 'carries the join keys of no entity' : 'carries the join keys of several entities';
+  const found =
+    candidates.size === 0
+      ? 'carries the join keys of no entity'
+      : 'carries the join keys of several entities';
   return context.report.add('DEF_MISSING_KEY', raw.$.place, `${subject} has no \`record_key\` and ${found}`, {
     hint: 'Name the fields that identify a state, as in `record_key: [user_id, valid_from]`.',
   });
@@ -280,7 +385,10 @@ function sourceFingerprint(
   source: Omit<Source, 'contract' | 'fingerprint'>,
   contract: Source['contract'],
 ): string {
-  const parents = source.read.kind === 'transform' ? source.read.parents.map((name) => context.sources.get(name)?.fingerprint ?? '') : [];
+  const parents =
+    source.read.kind === 'transform'
+      ? source.read.parents.map((name) => context.sources.get(name)?.fingerprint ?? '')
+      : [];
   return fingerprint({
     kind: 'source',
     name: source.name,
@@ -294,10 +402,19 @@ function sourceFingerprint(
     sequence: source.sequence,
     timezone: source.timezone,
     ambiguousTime: source.ambiguousTime,
-    fields: Object.fromEntries(source.fields.map((field) => [field.name, [printType(field.type), field.from ?? null]])),
+    fields: Object.fromEntries(
+      source.fields.map((field) => [field.name, [printType(field.type), field.from ?? null]]),
+    ),
     keys: source.keys,
-    rows: Object.fromEntries(contract.rows.map((rule) => [rule.id, [rule.field, canonicalCheck(rule.check), rule.severity, rule.action]])),
-    batch: Object.fromEntries(contract.batch.map((rule) => [rule.id, [{ ...rule.check }, rule.severity, rule.action]])),
+    rows: Object.fromEntries(
+      contract.rows.map((rule) => [
+        rule.id,
+        [rule.field, canonicalCheck(rule.check), rule.severity, rule.action],
+      ]),
+    ),
+    batch: Object.fromEntries(
+      contract.batch.map((rule) => [rule.id, [{ ...rule.check }, rule.severity, rule.action]]),
+    ),
   });
 }
 
@@ -306,4 +423,5 @@ const canonicalCheck = (check: RowCheck): unknown =>
   check.kind === 'expression' ? { kind: check.kind, expression: check.expression.canonical } : { ...check };
 
 /** Whether a value may stand in a fingerprint as it is. */
-export const canonicalValue = (value: Value | undefined): unknown => (value instanceof Map ? [...value] : (value ?? null));
+export const canonicalValue = (value: Value | undefined): unknown =>
+  value instanceof Map ? [...value] : (value ?? null);

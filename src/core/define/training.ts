@@ -3,7 +3,15 @@ import { fingerprint } from '../base/fingerprint.js';
 import { isNumeric, printType, sameType } from '../schema/types.js';
 import { readAggregation } from './aggregation.js';
 import { documentationOf } from './collect.js';
-import { fieldOf, findField, findSource, joinKeysOf, keyField, type Resolved, recordScope } from './context.js';
+import {
+  fieldOf,
+  findField,
+  findSource,
+  joinKeysOf,
+  keyField,
+  type Resolved,
+  recordScope,
+} from './context.js';
 import { readCondition, readExpression } from './expressions.js';
 import { canonicalAggregation, declaredType } from './features.js';
 import { type Located, type Out, suggestion } from './shape.js';
@@ -38,18 +46,31 @@ export function expandNames(
   for (const item of written) {
     const set = raw.featureSets.get(item.value);
     if (open.includes(item.value)) {
-      report.add('DEF_CYCLE', item.place, `feature sets contain each other: ${[...open, item.value].join(' → ')}`);
-    } else if (expansions.has(item.value)) names.push(...expansions.get(item.value)!.filter((name) => context.features.has(name)));
+      report.add(
+        'DEF_CYCLE',
+        item.place,
+        `feature sets contain each other: ${[...open, item.value].join(' → ')}`,
+      );
+    } else if (expansions.has(item.value))
+      names.push(...expansions.get(item.value)!.filter((name) => context.features.has(name)));
     else if (context.features.has(item.value)) names.push(item.value);
-    else if (set) names.push(...expandNames(context, `feature set \`${item.value}\``, set.features ?? [], [...open, item.value]));
+    else if (set)
+      names.push(
+        ...expandNames(context, `feature set \`${item.value}\``, set.features ?? [], [...open, item.value]),
+      );
     else if (!raw.features.has(item.value) && !isExpanded(context, item.value)) {
-      report.unknown(subject, 'feature', item, [...raw.features.keys(), ...[...expansions.values()].flat(), ...raw.featureSets.keys()]);
+      report.unknown(subject, 'feature', item, [
+        ...raw.features.keys(),
+        ...[...expansions.values()].flat(),
+        ...raw.featureSets.keys(),
+      ]);
     }
   }
   return [...new Set(names)];
 }
 
-const isExpanded = ({ expansions }: Resolved, name: string): boolean => [...expansions.values()].some((names) => names.includes(name));
+const isExpanded = ({ expansions }: Resolved, name: string): boolean =>
+  [...expansions.values()].some((names) => names.includes(name));
 
 const featurePrints = (context: Resolved, names: readonly string[]): readonly string[] =>
   names.map((name) => context.features.get(name)!.fingerprint);
@@ -62,7 +83,11 @@ export function resolveFeatureSets(context: Resolved): ReadonlyMap<string, Featu
     const before = context.report.diagnostics.length;
     const features = expandNames(context, subject, raw.features, [name]);
     if (features.length === 0 && raw.features.length === 0 && context.report.diagnostics.length === before) {
-      context.report.add('DEF_INVALID_VALUE', raw.$.keys.get('features'), `${subject} has no features: expected at least one`);
+      context.report.add(
+        'DEF_INVALID_VALUE',
+        raw.$.keys.get('features'),
+        `${subject} has no features: expected at least one`,
+      );
     }
     const print = fingerprint({ kind: 'feature_set', name, features: featurePrints(context, features) });
     sets.set(name, { ...documentationOf(raw), name, features, fingerprint: print });
@@ -87,35 +112,69 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
   const common = { ...documentationOf(raw), name, grace };
   if (raw.$.keys.has('aggregation')) {
     for (const key of ['source', 'expression'] as const) {
-      if (raw[key]) report.add('DEF_INVALID_VALUE', raw[key].place, `${subject} has both \`aggregation\` and \`${key}\`: expected one form`);
+      if (raw[key])
+        report.add(
+          'DEF_INVALID_VALUE',
+          raw[key].place,
+          `${subject} has both \`aggregation\` and \`${key}\`: expected one form`,
+        );
     }
     if (!raw.entity) {
-      return report.add('DEF_MISSING_KEY', raw.$.place, `${subject} has no \`entity\`: expected whose records are aggregated`);
+      return report.add(
+        'DEF_MISSING_KEY',
+        raw.$.place,
+        `${subject} has no \`entity\`: expected whose records are aggregated`,
+      );
     }
-    if (!context.raw.entities.has(raw.entity.value)) return report.unknown(subject, 'entity', raw.entity, context.raw.entities.keys());
+    if (!context.raw.entities.has(raw.entity.value))
+      return report.unknown(subject, 'entity', raw.entity, context.raw.entities.keys());
     if (!raw.aggregation || horizon === undefined) return undefined;
     for (const key of ['window', 'windows', 'offset', 'include_current'] as const) {
       const place = raw.aggregation.$.keys.get(key);
-      if (place) report.add('DEF_UNKNOWN_KEY', place, `${subject}: a label looks forward by \`horizon\` and takes no \`${key}\``, { hint: `Remove \`${key}\`.` });
+      if (place)
+        report.add(
+          'DEF_UNKNOWN_KEY',
+          place,
+          `${subject}: a label looks forward by \`horizon\` and takes no \`${key}\``,
+          { hint: `Remove \`${key}\`.` },
+        );
     }
     const found = readAggregation(context, subject, raw.aggregation, horizon);
     if (!found || !context.entities.has(raw.entity.value)) return undefined;
     const missing = joinKeysOf(context, [raw.entity.value]).find((key) => !keyField(found.source, key.name));
     if (missing) {
-      return report.add('DEF_UNKNOWN_NAME', raw.aggregation.source!.place, `${subject}: source \`${found.source.name}\` has no field for the join key \`${missing.name}\``, {
-        hint: `Add \`keys: { ${missing.name}: FIELD }\` to the source if the field has another name.`,
-      });
+      return report.add(
+        'DEF_UNKNOWN_NAME',
+        raw.aggregation.source!.place,
+        `${subject}: source \`${found.source.name}\` has no field for the join key \`${missing.name}\``,
+        {
+          hint: `Add \`keys: { ${missing.name}: FIELD }\` to the source if the field has another name.`,
+        },
+      );
     }
     const valueType = declaredType(context, subject, raw.value_type, found.type);
     if (!valueType) return undefined;
     const { aggregation } = found;
     const print = fingerprint({
-      kind: 'label', name, aggregation: canonicalAggregation(aggregation), source: found.source.fingerprint,
-      entity: context.entities.get(raw.entity.value)!.fingerprint, horizon, grace, valueType: printType(valueType),
+      kind: 'label',
+      name,
+      aggregation: canonicalAggregation(aggregation),
+      source: found.source.fingerprint,
+      entity: context.entities.get(raw.entity.value)!.fingerprint,
+      horizon,
+      grace,
+      valueType: printType(valueType),
     });
     return {
-      ...common, source: found.source.name, kind: 'aggregation', expression: null, aggregation,
-      entity: raw.entity.value, horizon, valueType, fingerprint: print,
+      ...common,
+      source: found.source.name,
+      kind: 'aggregation',
+      expression: null,
+      aggregation,
+      entity: raw.entity.value,
+      horizon,
+      valueType,
+      fingerprint: print,
     };
   }
   for (const key of ['source', 'expression'] as const) {
@@ -125,22 +184,38 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
     });
   }
   const source = raw.source && findSource(context, subject, raw.source);
-  if (raw.entity && !context.raw.entities.has(raw.entity.value)) report.unknown(subject, 'entity', raw.entity, context.raw.entities.keys());
+  if (raw.entity && !context.raw.entities.has(raw.entity.value))
+    report.unknown(subject, 'entity', raw.entity, context.raw.entities.keys());
   if (!source || !raw.expression) return undefined;
   const expression = readExpression(report, subject, raw.expression, recordScope(context, source));
   const valueType = expression && declaredType(context, subject, raw.value_type, expression.type);
   if (!expression || !valueType || horizon === undefined) return undefined;
   const print = fingerprint({
-    kind: 'label', name, expression: expression.canonical, source: source.fingerprint, horizon, grace,
+    kind: 'label',
+    name,
+    expression: expression.canonical,
+    source: source.fingerprint,
+    horizon,
+    grace,
     valueType: printType(valueType),
   });
   return {
-    ...common, source: source.name, kind: 'record', expression, aggregation: null, entity: raw.entity?.value ?? null,
-    horizon, valueType, fingerprint: print,
+    ...common,
+    source: source.name,
+    kind: 'record',
+    expression,
+    aggregation: null,
+    entity: raw.entity?.value ?? null,
+    horizon,
+    valueType,
+    fingerprint: print,
   };
 }
 
-export function resolveDatasets(context: Resolved, labels: ReadonlyMap<string, Label>): ReadonlyMap<string, Dataset> {
+export function resolveDatasets(
+  context: Resolved,
+  labels: ReadonlyMap<string, Label>,
+): ReadonlyMap<string, Dataset> {
   const datasets = new Map<string, Dataset>();
   for (const [name, raw] of context.raw.datasets) {
     const dataset = resolveDataset(context, name, raw, labels);
@@ -149,18 +224,29 @@ export function resolveDatasets(context: Resolved, labels: ReadonlyMap<string, L
   return datasets;
 }
 
-function resolveDataset(context: Resolved, name: string, raw: RawDataset, labels: ReadonlyMap<string, Label>): Dataset | undefined {
+function resolveDataset(
+  context: Resolved,
+  name: string,
+  raw: RawDataset,
+  labels: ReadonlyMap<string, Label>,
+): Dataset | undefined {
   const { report } = context;
   const subject = `dataset \`${name}\``;
   const before = report.diagnostics.length;
   const observations = readObservations(context, subject, raw);
   const features = expandNames(context, subject, raw.features ?? []);
   if (raw.features?.length === 0) {
-    report.add('DEF_INVALID_VALUE', raw.$.keys.get('features'), `${subject} has no features: expected at least one`);
+    report.add(
+      'DEF_INVALID_VALUE',
+      raw.$.keys.get('features'),
+      `${subject} has no features: expected at least one`,
+    );
   }
-  if (raw.label && !context.raw.labels.has(raw.label.value)) report.unknown(subject, 'label', raw.label, context.raw.labels.keys());
+  if (raw.label && !context.raw.labels.has(raw.label.value))
+    report.unknown(subject, 'label', raw.label, context.raw.labels.keys());
   const label = raw.label && labels.get(raw.label.value);
-  const source = observations?.from.kind === 'source' ? context.sources.get(observations.from.source) : undefined;
+  const source =
+    observations?.from.kind === 'source' ? context.sources.get(observations.from.source) : undefined;
   if (source) checkObservations(context, subject, raw, source, features, label);
   const split = readSplit(context, subject, raw, features, source);
   const failed = report.diagnostics.slice(before).some((diagnostic) => diagnostic.severity === 'error');
@@ -169,7 +255,11 @@ function resolveDataset(context: Resolved, name: string, raw: RawDataset, labels
   const print = fingerprint({
     kind: 'dataset',
     name,
-    observations: { from: { ...observations.from }, time: observations.time, where: observations.where?.canonical ?? null },
+    observations: {
+      from: { ...observations.from },
+      time: observations.time,
+      where: observations.where?.canonical ?? null,
+    },
     source: source?.fingerprint ?? null,
     features: featurePrints(context, features),
     label: label?.fingerprint ?? null,
@@ -177,7 +267,14 @@ function resolveDataset(context: Resolved, name: string, raw: RawDataset, labels
     knowledge,
   });
   return {
-    ...documentationOf(raw), name, observations, features, label: label?.name ?? null, split, knowledge, fingerprint: print,
+    ...documentationOf(raw),
+    name,
+    observations,
+    features,
+    label: label?.name ?? null,
+    split,
+    knowledge,
+    fingerprint: print,
   };
 }
 
@@ -188,25 +285,44 @@ function readObservations(context: Resolved, subject: string, raw: RawDataset): 
   const hasSource = written.$.keys.has('source');
   const hasFiles = written.$.keys.has('files');
   if (hasSource === hasFiles) {
-    return report.add('DEF_MISSING_KEY', written.$.place, `\`observations\` of ${subject} names ${hasSource ? 'both source and files' : 'neither source nor files'}: expected one of them`, {
-      hint: 'Write `observations: { source: orders, time: ordered_at }`.',
-    });
+    return report.add(
+      'DEF_MISSING_KEY',
+      written.$.place,
+      `\`observations\` of ${subject} names ${hasSource ? 'both source and files' : 'neither source nor files'}: expected one of them`,
+      {
+        hint: 'Write `observations: { source: orders, time: ordered_at }`.',
+      },
+    );
   }
   if (written.files) {
     if (!written.time) {
       if (written.$.keys.has('time')) return undefined;
-      return report.add('DEF_MISSING_KEY', written.$.place, `\`observations\` of ${subject} has no \`time\`: expected the column of the observation time`);
+      return report.add(
+        'DEF_MISSING_KEY',
+        written.$.place,
+        `\`observations\` of ${subject} has no \`time\`: expected the column of the observation time`,
+      );
     }
     if (written.where) {
-      return report.add('DEF_INVALID_VALUE', written.where.place, `\`where\` of ${subject} needs a source: the columns of a file have no declared types`);
+      return report.add(
+        'DEF_INVALID_VALUE',
+        written.where.place,
+        `\`where\` of ${subject} needs a source: the columns of a file have no declared types`,
+      );
     }
     return { from: { kind: 'file', path: written.files.value }, time: written.time.value, where: null };
   }
   const source = written.source && findSource(context, subject, written.source);
   if (!source) return undefined;
-  const time = written.time ? findField(context, `\`time\` of ${subject}`, source, written.time) : fieldOf(source, source.eventTime);
+  const time = written.time
+    ? findField(context, `\`time\` of ${subject}`, source, written.time)
+    : fieldOf(source, source.eventTime);
   if (time && time.type.kind !== 'timestamp' && time.type.kind !== 'date') {
-    return report.add('DEF_TYPE', written.time!.place, `\`time\` of ${subject} is the field \`${time.name}\` of type ${printType(time.type)}: expected timestamp or date`);
+    return report.add(
+      'DEF_TYPE',
+      written.time!.place,
+      `\`time\` of ${subject} is the field \`${time.name}\` of type ${printType(time.type)}: expected timestamp or date`,
+    );
   }
   const where = readCondition(report, `\`where\` of ${subject}`, written.where, recordScope(context, source));
   if (!time || (written.where && !where)) return undefined;
@@ -240,14 +356,27 @@ function checkObservations(
       if (field && sameType(field.type, key.type)) continue;
       told.add(key.name);
       if (field) {
-        report.add('DEF_TYPE', place, `${subject}: join key \`${key.name}\` is ${printType(field.type)} in source \`${source.name}\` and ${printType(key.type)} for feature \`${feature.name}\``, {
-          hint: 'Keys are compared exactly: give the fields one type.',
-        });
+        report.add(
+          'DEF_TYPE',
+          place,
+          `${subject}: join key \`${key.name}\` is ${printType(field.type)} in source \`${source.name}\` and ${printType(key.type)} for feature \`${feature.name}\``,
+          {
+            hint: 'Keys are compared exactly: give the fields one type.',
+          },
+        );
       } else {
-        report.add('DEF_UNKNOWN_NAME', place, `${subject}: observations of \`${source.name}\` have no field \`${key.name}\`, which feature \`${feature.name}\` needs`, {
-          ...suggestion(key.name, source.fields.map((known) => known.name)),
-          hint: `Add \`keys: { ${key.name}: FIELD }\` to the source if the field has another name.`,
-        });
+        report.add(
+          'DEF_UNKNOWN_NAME',
+          place,
+          `${subject}: observations of \`${source.name}\` have no field \`${key.name}\`, which feature \`${feature.name}\` needs`,
+          {
+            ...suggestion(
+              key.name,
+              source.fields.map((known) => known.name),
+            ),
+            hint: `Add \`keys: { ${key.name}: FIELD }\` to the source if the field has another name.`,
+          },
+        );
       }
     }
     for (const request of feature.requestFields) {
@@ -256,10 +385,25 @@ function checkObservations(
       if (told.has(token)) continue;
       if (!field) {
         told.add(token);
-        report.add('DEF_UNKNOWN_NAME', place, `${subject}: observations of \`${source.name}\` have no field \`${request.name}\`, which feature \`${feature.name}\` reads as \`request.${request.name}\``, suggestion(request.name, source.fields.map((known) => known.name)));
-      } else if (!sameType(field.type, request.type) && !(isNumeric(field.type) && request.type.kind === 'float64')) {
+        report.add(
+          'DEF_UNKNOWN_NAME',
+          place,
+          `${subject}: observations of \`${source.name}\` have no field \`${request.name}\`, which feature \`${feature.name}\` reads as \`request.${request.name}\``,
+          suggestion(
+            request.name,
+            source.fields.map((known) => known.name),
+          ),
+        );
+      } else if (
+        !sameType(field.type, request.type) &&
+        !(isNumeric(field.type) && request.type.kind === 'float64')
+      ) {
         told.add(token);
-        report.add('DEF_TYPE', place, `${subject}: \`${request.name}\` is ${printType(field.type)} in source \`${source.name}\` and ${printType(request.type)} as \`request.${request.name}\` of feature \`${feature.name}\``);
+        report.add(
+          'DEF_TYPE',
+          place,
+          `${subject}: \`${request.name}\` is ${printType(field.type)} in source \`${source.name}\` and ${printType(request.type)} as \`request.${request.name}\` of feature \`${feature.name}\``,
+        );
       }
     }
   }
@@ -269,20 +413,34 @@ function checkObservations(
       const own = fieldOf(source, name);
       const theirs = fieldOf(outcomes, name)!;
       if (!own) {
-        report.add('DEF_UNKNOWN_NAME', raw.label!.place, `${subject}: label \`${label.name}\` finds its records by \`${name}\`, which source \`${source.name}\` does not have`, {
-          hint: 'The outcome must have the record key of the observation.',
-        });
+        report.add(
+          'DEF_UNKNOWN_NAME',
+          raw.label!.place,
+          `${subject}: label \`${label.name}\` finds its records by \`${name}\`, which source \`${source.name}\` does not have`,
+          {
+            hint: 'The outcome must have the record key of the observation.',
+          },
+        );
       } else if (!sameType(own.type, theirs.type)) {
-        report.add('DEF_TYPE', raw.label!.place, `${subject}: \`${name}\` is ${printType(own.type)} in \`${source.name}\` and ${printType(theirs.type)} in \`${outcomes.name}\``, {
-          hint: 'Keys are compared exactly: give the fields one type.',
-        });
+        report.add(
+          'DEF_TYPE',
+          raw.label!.place,
+          `${subject}: \`${name}\` is ${printType(own.type)} in \`${source.name}\` and ${printType(theirs.type)} in \`${outcomes.name}\``,
+          {
+            hint: 'Keys are compared exactly: give the fields one type.',
+          },
+        );
       }
     }
   }
   if (label?.kind === 'aggregation') {
     const missing = joinKeysOf(context, [label.entity!]).find((key) => !keyField(source, key.name));
     if (missing) {
-      report.add('DEF_UNKNOWN_NAME', raw.label!.place, `${subject}: observations of \`${source.name}\` have no field \`${missing.name}\`, which label \`${label.name}\` needs`);
+      report.add(
+        'DEF_UNKNOWN_NAME',
+        raw.label!.place,
+        `${subject}: observations of \`${source.name}\` have no field \`${missing.name}\`, which label \`${label.name}\` needs`,
+      );
     }
   }
 }
@@ -302,31 +460,59 @@ function readSplit(
   const wants = by === 'cuts' || (by === 'time' && split.$.keys.has('cuts')) ? 'cuts' : 'parts';
   const other = wants === 'cuts' ? 'parts' : 'cuts';
   const stray = split.$.keys.get(other);
-  if (stray) report.add('DEF_INVALID_VALUE', stray, `${where} by ${by} does not take \`${other}\`: expected \`${wants}\``);
+  if (stray)
+    report.add(
+      'DEF_INVALID_VALUE',
+      stray,
+      `${where} by ${by} does not take \`${other}\`: expected \`${wants}\``,
+    );
   if (!split.$.keys.has(wants)) {
     report.add('DEF_MISSING_KEY', split.$.place, `${where} has no \`${wants}\``, {
-      hint: wants === 'cuts'
-        ? "Write `cuts: { train: '2014-08-15', validation: '2014-10-01', test: end }`."
-        : 'Write `parts: { train: 0.7, validation: 0.15, test: 0.15 }`.',
+      hint:
+        wants === 'cuts'
+          ? "Write `cuts: { train: '2014-08-15', validation: '2014-10-01', test: end }`."
+          : 'Write `parts: { train: 0.7, validation: 0.15, test: 0.15 }`.',
     });
     return null;
   }
-  for (const [key, allowed] of [['seed', by === 'entity' || by === 'random'], ['entity', by === 'entity']] as const) {
+  for (const [key, allowed] of [
+    ['seed', by === 'entity' || by === 'random'],
+    ['entity', by === 'entity'],
+  ] as const) {
     const place = split.$.keys.get(key);
-    if (place && !allowed) report.add('DEF_INVALID_VALUE', place, `${where} by ${by} does not take \`${key}\``);
+    if (place && !allowed)
+      report.add('DEF_INVALID_VALUE', place, `${where} by ${by} does not take \`${key}\``);
   }
   if (wants === 'cuts') {
     const parts = PART_NAMES.flatMap((name) => {
       const entry = split.cuts?.get(name);
-      return entry ? [{ name, until: entry.value.value, place: entry.value.place, text: entry.value.text }] : [];
+      return entry
+        ? [{ name, until: entry.value.value, place: entry.value.place, text: entry.value.text }]
+        : [];
     });
     for (const [index, part] of parts.entries()) {
       const last = index === parts.length - 1;
       const previous = parts[index - 1]?.until;
-      if (part.until === null && !last) report.add('DEF_INVALID_VALUE', part.place, `${where}: only the last part may end at \`end\`, and ${part.name} is not the last`);
-      else if (last && part.until !== null) report.add('DEF_INVALID_VALUE', part.place, `${where}: the last part, ${part.name}, ends at ${part.text}: expected end`, { hint: 'Use `where` of the observations to leave later rows out.' });
+      if (part.until === null && !last)
+        report.add(
+          'DEF_INVALID_VALUE',
+          part.place,
+          `${where}: only the last part may end at \`end\`, and ${part.name} is not the last`,
+        );
+      else if (last && part.until !== null)
+        report.add(
+          'DEF_INVALID_VALUE',
+          part.place,
+          `${where}: the last part, ${part.name}, ends at ${part.text}: expected end`,
+          { hint: 'Use `where` of the observations to leave later rows out.' },
+        );
       else if (part.until !== null && typeof previous === 'number' && part.until <= previous) {
-        report.add('DEF_INVALID_VALUE', part.place, `${where}: ${part.name} ends at ${part.text}, which is not after the part before it`, { hint: 'Parts follow each other: train, validation, test, holdout.' });
+        report.add(
+          'DEF_INVALID_VALUE',
+          part.place,
+          `${where}: ${part.name} ends at ${part.text}, which is not after the part before it`,
+          { hint: 'Parts follow each other: train, validation, test, holdout.' },
+        );
       }
     }
     return { by: 'time_cuts', parts: parts.map(({ name, until }) => ({ name, until })) };
@@ -337,7 +523,11 @@ function readSplit(
   });
   const sum = parts.reduce((total, part) => total + part.share, 0);
   if (Math.abs(sum - 1) > 1e-9 && parts.length === split.parts?.size) {
-    report.add('DEF_INVALID_VALUE', split.$.keys.get('parts'), `shares of ${where} sum to ${Number(sum.toFixed(9))}: expected 1`);
+    report.add(
+      'DEF_INVALID_VALUE',
+      split.$.keys.get('parts'),
+      `shares of ${where} sum to ${Number(sum.toFixed(9))}: expected 1`,
+    );
   }
   if (by === 'time') return { by, parts };
   const seed = split.seed?.value ?? 0;
@@ -346,7 +536,11 @@ function readSplit(
   if (entity === undefined) return null;
   const missing = source && joinKeysOf(context, [entity]).find((key) => !keyField(source, key.name));
   if (missing) {
-    report.add('DEF_UNKNOWN_NAME', split.entity?.place ?? split.$.place, `${where}: observations of \`${source!.name}\` have no field \`${missing.name}\` of entity \`${entity}\``);
+    report.add(
+      'DEF_UNKNOWN_NAME',
+      split.entity?.place ?? split.$.place,
+      `${where}: observations of \`${source!.name}\` have no field \`${missing.name}\` of entity \`${entity}\``,
+    );
   }
   return { by: 'entity', parts, seed, entity };
 }
@@ -364,19 +558,43 @@ function splitEntity(
   }
   const entities = [...new Set(features.flatMap((name) => context.features.get(name)?.entities ?? []))];
   if (entities.length === 1) return entities[0];
-  return context.report.add('DEF_MISSING_KEY', place, `${where} by entity has no \`entity\`: expected one of ${entities.join(', ') || 'the entities'}`, {
-    hint: 'All rows of one of these stay in one part.',
-  });
+  return context.report.add(
+    'DEF_MISSING_KEY',
+    place,
+    `${where} by entity has no \`entity\`: expected one of ${entities.join(', ') || 'the entities'}`,
+    {
+      hint: 'All rows of one of these stay in one part.',
+    },
+  );
 }
 
 /** What evaluation reports, by task. */
 export const METRICS: Readonly<Record<Task, readonly string[]>> = {
-  binary: ['auc', 'average_precision', 'log_loss', 'brier', 'ece', 'accuracy', 'precision', 'recall', 'f1', 'positive_rate'],
-  multiclass: ['accuracy', 'log_loss', 'macro_f1', 'macro_precision', 'macro_recall'],
+  binary: [
+    'auc',
+    'average_precision',
+    'log_loss',
+    'brier',
+    'ece',
+    'accuracy',
+    'precision',
+    'recall',
+    'specificity',
+    'f1',
+    'positive_rate',
+  ],
+  multiclass: ['accuracy', 'log_loss', 'macro_f1', 'macro_auc'],
   regression: ['rmse', 'mse', 'mae', 'median_absolute_error', 'r2', 'mape', 'mean_error'],
 };
 
-const OPERATORS: Readonly<Record<string, MetricRequirement['operator']>> = { '>=': '>=', '>': '>', '<=': '<=', '<': '<', '=': '=', '==': '=' };
+const OPERATORS: Readonly<Record<string, MetricRequirement['operator']>> = {
+  '>=': '>=',
+  '>': '>',
+  '<=': '<=',
+  '<': '<',
+  '=': '=',
+  '==': '=',
+};
 
 /** `test.auc >= 0.70`; where there are no parts (monitors), `auc >= 0.65`. */
 export function readRequirement(
@@ -387,15 +605,27 @@ export function readRequirement(
   parts: readonly PartName[] | null,
 ): MetricRequirement | undefined {
   const { report } = context;
-  const match = /^\s*(?:(\w+)\.)?(\w+)\s*(>=|<=|==|=|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*$/.exec(written.value);
+  const match = /^\s*(?:(\w+)\.)?(\w+)\s*(>=|<=|==|=|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*$/.exec(
+    written.value,
+  );
   const example = parts ? 'test.auc >= 0.70' : 'auc >= 0.65';
   if (!match || (parts && match[1] === undefined)) {
-    return report.add('DEF_INVALID_VALUE', written.place, `${subject} requires \`${written.value}\`: expected ${parts ? 'a part, ' : ''}a metric and a limit such as ${example}`);
+    return report.add(
+      'DEF_INVALID_VALUE',
+      written.place,
+      `${subject} requires \`${written.value}\`: expected ${parts ? 'a part, ' : ''}a metric and a limit such as ${example}`,
+    );
   }
   const part = match[1] === undefined ? 'test' : readPart(context, subject, written, match[1], parts);
   const metric = readMetric(context, subject, written, match[2]!, task);
   if (!part || !metric) return undefined;
-  return { part, metric, operator: OPERATORS[match[3]!]!, value: Number(match[4]), text: written.value.trim() };
+  return {
+    part,
+    metric,
+    operator: OPERATORS[match[3]!]!,
+    value: Number(match[4]),
+    text: written.value.trim(),
+  };
 }
 
 function readPart(
@@ -408,18 +638,34 @@ function readPart(
   const known = parts ?? PART_NAMES;
   const found = known.find((name) => name === part);
   if (found) return found;
-  return context.report.add('DEF_UNKNOWN_NAME', written.at(written.value.indexOf(part)), `${subject} names the part \`${part}\`, which its dataset does not have`, {
-    ...suggestion(part, known),
-    hint: known.length > 0 ? `Parts: ${known.join(', ')}.` : 'Give the dataset a `split`.',
-  });
+  return context.report.add(
+    'DEF_UNKNOWN_NAME',
+    written.at(written.value.indexOf(part)),
+    `${subject} names the part \`${part}\`, which its dataset does not have`,
+    {
+      ...suggestion(part, known),
+      hint: known.length > 0 ? `Parts: ${known.join(', ')}.` : 'Give the dataset a `split`.',
+    },
+  );
 }
 
-function readMetric(context: Resolved, subject: string, written: Located<string>, metric: string, task: Task): string | undefined {
+function readMetric(
+  context: Resolved,
+  subject: string,
+  written: Located<string>,
+  metric: string,
+  task: Task,
+): string | undefined {
   if (METRICS[task].includes(metric)) return metric;
-  return context.report.add('DEF_UNKNOWN_NAME', written.at(Math.max(0, written.value.indexOf(metric))), `${subject} names the metric \`${metric}\`, which a ${task} model does not have`, {
-    ...suggestion(metric, METRICS[task]),
-    hint: `Metrics: ${METRICS[task].join(', ')}.`,
-  });
+  return context.report.add(
+    'DEF_UNKNOWN_NAME',
+    written.at(Math.max(0, written.value.indexOf(metric))),
+    `${subject} names the metric \`${metric}\`, which a ${task} model does not have`,
+    {
+      ...suggestion(metric, METRICS[task]),
+      hint: `Metrics: ${METRICS[task].join(', ')}.`,
+    },
+  );
 }
 
 export function resolveModels(
@@ -445,11 +691,17 @@ function resolveModel(
   const { report } = context;
   const subject = `model \`${name}\``;
   const before = report.diagnostics.length;
-  if (raw.dataset && !context.raw.datasets.has(raw.dataset.value)) report.unknown(subject, 'dataset', raw.dataset, context.raw.datasets.keys());
+  if (raw.dataset && !context.raw.datasets.has(raw.dataset.value))
+    report.unknown(subject, 'dataset', raw.dataset, context.raw.datasets.keys());
   const dataset = raw.dataset && datasets.get(raw.dataset.value);
   const task = raw.task?.value;
   if (dataset && dataset.label === null) {
-    report.add('DEF_MISSING_KEY', raw.dataset!.place, `${subject} learns from \`${dataset.name}\`, which has no label`, { hint: 'Give the dataset a `label`.' });
+    report.add(
+      'DEF_MISSING_KEY',
+      raw.dataset!.place,
+      `${subject} learns from \`${dataset.name}\`, which has no label`,
+      { hint: 'Give the dataset a `label`.' },
+    );
   }
   const label = dataset?.label ? labels.get(dataset.label) : undefined;
   if (label && task) checkTask(context, subject, raw, label, task);
@@ -457,10 +709,23 @@ function resolveModel(
   const exclude = expandNames(context, `\`exclude\` of ${subject}`, raw.exclude ?? []);
   const absent = dataset && exclude.find((feature) => !dataset.features.includes(feature));
   if (absent) {
-    report.add('DEF_UNKNOWN_NAME', raw.$.keys.get('exclude'), `\`exclude\` of ${subject} names \`${absent}\`, which dataset \`${dataset.name}\` does not have`, suggestion(absent, dataset.features));
+    report.add(
+      'DEF_UNKNOWN_NAME',
+      raw.$.keys.get('exclude'),
+      `\`exclude\` of ${subject} names \`${absent}\`, which dataset \`${dataset.name}\` does not have`,
+      suggestion(absent, dataset.features),
+    );
   }
-  if (dataset && dataset.features.length > 0 && dataset.features.every((feature) => exclude.includes(feature))) {
-    report.add('DEF_INVALID_VALUE', raw.$.keys.get('exclude'), `${subject} excludes every feature of \`${dataset.name}\``);
+  if (
+    dataset &&
+    dataset.features.length > 0 &&
+    dataset.features.every((feature) => exclude.includes(feature))
+  ) {
+    report.add(
+      'DEF_INVALID_VALUE',
+      raw.$.keys.get('exclude'),
+      `${subject} excludes every feature of \`${dataset.name}\``,
+    );
   }
   const parts = dataset?.split?.parts.map((part) => part.name) ?? (dataset ? [] : PART_NAMES);
   const require: MetricRequirement[] = [];
@@ -473,12 +738,31 @@ function resolveModel(
   if (failed || !dataset || !task || !raw.trainer?.kind) return undefined;
   const parameters: Record<string, unknown> = {};
   for (const [key, { value }] of raw.trainer.$rest) {
-    parameters[key] = Array.isArray(value) ? (value as Located<unknown>[]).map((item) => item.value) : (value as Located<unknown>).value;
+    parameters[key] = Array.isArray(value)
+      ? (value as Located<unknown>[]).map((item) => item.value)
+      : (value as Located<unknown>).value;
   }
   const trainer = { kind: raw.trainer.kind.value, seed: raw.trainer.seed?.value ?? 0, parameters };
   const promote = { require, beatChampion };
-  const print = fingerprint({ kind: 'model', name, dataset: dataset.fingerprint, task, trainer, exclude, promote });
-  return { ...documentationOf(raw), name, dataset: dataset.name, task, trainer, exclude, promote, fingerprint: print };
+  const print = fingerprint({
+    kind: 'model',
+    name,
+    dataset: dataset.fingerprint,
+    task,
+    trainer,
+    exclude,
+    promote,
+  });
+  return {
+    ...documentationOf(raw),
+    name,
+    dataset: dataset.name,
+    task,
+    trainer,
+    exclude,
+    promote,
+    fingerprint: print,
+  };
 }
 
 function checkTask(context: Resolved, subject: string, raw: RawModel, label: Label, task: Task): void {
@@ -489,10 +773,24 @@ function checkTask(context: Resolved, subject: string, raw: RawModel, label: Lab
     regression: isNumeric(label.valueType),
   }[task];
   if (fits) return;
-  const expected = { binary: 'boolean (or int64 0 and 1)', multiclass: 'string or int64', regression: 'a number' }[task];
-  context.report.add('DEF_TYPE', raw.task!.place, `${subject} is ${task}, and label \`${label.name}\` is ${printType(label.valueType)}: expected ${expected}`, {
-    hint: kind === 'boolean' ? 'Write `task: binary`.' : isNumeric(label.valueType) ? 'Write `task: regression`.' : 'Write `task: multiclass`.',
-  });
+  const expected = {
+    binary: 'boolean (or int64 0 and 1)',
+    multiclass: 'string or int64',
+    regression: 'a number',
+  }[task];
+  context.report.add(
+    'DEF_TYPE',
+    raw.task!.place,
+    `${subject} is ${task}, and label \`${label.name}\` is ${printType(label.valueType)}: expected ${expected}`,
+    {
+      hint:
+        kind === 'boolean'
+          ? 'Write `task: binary`.'
+          : isNumeric(label.valueType)
+            ? 'Write `task: regression`.'
+            : 'Write `task: multiclass`.',
+    },
+  );
 }
 
 function readChampion(
@@ -506,7 +804,11 @@ function readChampion(
   if (!written?.metric) return null;
   const match = /^\s*(\w+)\.(\w+)\s*$/.exec(written.metric.value);
   if (!match) {
-    context.report.add('DEF_INVALID_VALUE', written.metric.place, `\`beat_champion\` of ${subject} names \`${written.metric.value}\`: expected a part and a metric such as test.auc`);
+    context.report.add(
+      'DEF_INVALID_VALUE',
+      written.metric.place,
+      `\`beat_champion\` of ${subject} names \`${written.metric.value}\`: expected a part and a metric such as test.auc`,
+    );
     return null;
   }
   const part = readPart(context, subject, written.metric, match[1]!, parts);

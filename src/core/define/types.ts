@@ -109,7 +109,13 @@ export interface RowRule {
   readonly field: string | null;
   readonly check:
     | { readonly kind: 'not_null' }
-    | { readonly kind: 'range'; readonly min?: Value; readonly max?: Value; readonly minExclusive: boolean; readonly maxExclusive: boolean }
+    | {
+        readonly kind: 'range';
+        readonly min?: Value;
+        readonly max?: Value;
+        readonly minExclusive: boolean;
+        readonly maxExclusive: boolean;
+      }
     | { readonly kind: 'set'; readonly values: readonly Value[] }
     | { readonly kind: 'pattern'; readonly pattern: string }
     | { readonly kind: 'length'; readonly min?: number; readonly max?: number }
@@ -129,7 +135,12 @@ export interface BatchRule {
     | { readonly kind: 'row_count'; readonly min?: number; readonly max?: number }
     | { readonly kind: 'null_rate'; readonly field: string; readonly max: number }
     | { readonly kind: 'quarantine_rate'; readonly max: number }
-    | { readonly kind: 'distinct_count'; readonly field: string; readonly min?: number; readonly max?: number }
+    | {
+        readonly kind: 'distinct_count';
+        readonly field: string;
+        readonly min?: number;
+        readonly max?: number;
+      }
     | { readonly kind: 'mean'; readonly field: string; readonly min?: number; readonly max?: number }
     /** Unknown columns in the file: refuse, ignore, or say. Missing columns are always refused. */
     | { readonly kind: 'extra_columns'; readonly policy: 'refuse' | 'ignore' | 'warn' };
@@ -144,10 +155,40 @@ export interface Contract {
 
 /** Canonical names; the reader accepts and normalises variants (`avg`, `stddev`, `nunique`). */
 export const FUNCTION_NAMES = [
-  'count', 'count_distinct', 'sum', 'mean', 'min', 'max', 'std', 'var', 'std_pop', 'var_pop', 'skewness', 'kurtosis',
-  'first', 'last', 'first_k', 'last_k', 'last_distinct_k', 'top_k', 'min_by', 'max_by', 'mode', 'histogram', 'median',
-  'quantile', 'approx_quantile', 'approx_count_distinct', 'ratio', 'entropy', 'ewma', 'decayed_sum',
-  'seconds_since_last', 'seconds_since_first', 'lag', 'list',
+  'count',
+  'count_distinct',
+  'sum',
+  'mean',
+  'min',
+  'max',
+  'std',
+  'var',
+  'std_pop',
+  'var_pop',
+  'skewness',
+  'kurtosis',
+  'first',
+  'last',
+  'first_k',
+  'last_k',
+  'last_distinct_k',
+  'top_k',
+  'min_by',
+  'max_by',
+  'mode',
+  'histogram',
+  'median',
+  'quantile',
+  'approx_quantile',
+  'approx_count_distinct',
+  'ratio',
+  'entropy',
+  'ewma',
+  'decayed_sum',
+  'seconds_since_last',
+  'seconds_since_first',
+  'lag',
+  'list',
 ] as const;
 export type FunctionName = (typeof FUNCTION_NAMES)[number];
 
@@ -243,7 +284,10 @@ export type PartName = 'train' | 'validation' | 'test' | 'holdout';
 export type Split =
   | { readonly by: 'time'; readonly parts: readonly { readonly name: PartName; readonly share: number }[] }
   /** Parts end (exclusive) at these instants; the last has no end. */
-  | { readonly by: 'time_cuts'; readonly parts: readonly { readonly name: PartName; readonly until: Instant | null }[] }
+  | {
+      readonly by: 'time_cuts';
+      readonly parts: readonly { readonly name: PartName; readonly until: Instant | null }[];
+    }
   | {
       readonly by: 'entity' | 'random';
       readonly parts: readonly { readonly name: PartName; readonly share: number }[];
@@ -252,7 +296,9 @@ export type Split =
     };
 
 export interface Observations {
-  readonly from: { readonly kind: 'source'; readonly source: string } | { readonly kind: 'file'; readonly path: string };
+  readonly from:
+    | { readonly kind: 'source'; readonly source: string }
+    | { readonly kind: 'file'; readonly path: string };
   /** Field or column of the observation time. */
   readonly time: string;
   readonly where: Expression | null;
@@ -281,7 +327,11 @@ export interface MetricRequirement {
 export interface Model extends Named {
   readonly dataset: string;
   readonly task: Task;
-  readonly trainer: { readonly kind: string; readonly parameters: Readonly<Record<string, unknown>>; readonly seed: number };
+  readonly trainer: {
+    readonly kind: string;
+    readonly parameters: Readonly<Record<string, unknown>>;
+    readonly seed: number;
+  };
   /** Features left out of the model though the dataset has them. */
   readonly exclude: readonly string[];
   readonly promote: {
@@ -293,6 +343,8 @@ export interface Model extends Named {
 export interface Service extends Named {
   readonly model: string;
   readonly log: 'all' | 'none' | { readonly sample: number };
+  /** Parts that `run` scores with a new champion and logs at their observation times, with their outcomes. */
+  readonly backtest: readonly PartName[];
 }
 
 export type DriftTest = 'auto' | 'ks' | 'chi_squared' | 'psi' | 'jensen_shannon';

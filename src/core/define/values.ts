@@ -9,7 +9,9 @@ export function literalValue(value: ScalarValue, text: string, type: ValueType):
   if (value === null) return null;
   switch (type.kind) {
     case 'int64':
-      return typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value)) ? integer(BigInt(value)) : undefined;
+      return typeof value === 'bigint' || (typeof value === 'number' && Number.isSafeInteger(value))
+        ? integer(BigInt(value))
+        : undefined;
     case 'float64':
       if (typeof value === 'bigint') return Number(value);
       return typeof value === 'number' && Number.isFinite(value) ? value + 0 : undefined;

@@ -1,0 +1,110 @@
+import { printInstant } from '../../core/base/time.js';
+import { MillraceError } from '../../core/base/error.js';
+import type { DatasetManifest } from '../../core/dataset/manifest.js';
+import { openProject } from '../../open.js';
+import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
+import { diffDatasets, findDatasetVersion, reproduceDataset } from '../../services/dataset-versions.js';
+import type { Io } from '../io.js';
+import { list as items, versioned } from '../parse.js';
+import { count, table } from '../table.js';
+
+type Options = Readonly<Record<string, unknown>>;
+
+export function printManifest(io: Io, name: string, version: number, manifest: DatasetManifest): void {
+  const { counts } = manifest;
+  io.print(`${name}@${version}  ${count(counts.rows)} rows of ${count(counts.observations)} observations, ${manifest.features.length} features`);
+  io.print(`left out: ${count(counts.immature_label)} immature label, ${count(counts.no_outcome)} no outcome, ${count(counts.outside_horizon)} outside the horizon, ${count(counts.purged)} purged`);
+  io.print(table(['part', 'rows', 'from', 'to', 'label'], manifest.parts.map((part) => [part.name, part.rows, part.from, part.to, part.label ? JSON.stringify(part.label) : '-'])));
+  for (const finding of manifest.leakage) io.warn(`[${finding.rule}] ${finding.message} → ${finding.remedy}`);
+  io.print(`knowledge ${manifest.knowledge}; logical hash ${manifest.logical_sha256}`);
+}
+
+const summary = (built: BuiltDataset): Record<string, unknown> => ({
+  dataset: built.version.name,
+  version: built.version.version,
+  built: built.built,
+  folder: built.version.folder,
+  manifest: built.manifest,
+});
+
+export async function build(io: Io, args: readonly string[], options: Options): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const horizons = new Map<string, number>();
+    for (const item of items(options['horizon'])) {
+      const [source, seq] = item.includes('=') ? item.split('=') : [undefined, item];
+      const position = Number(seq);
+      if (!Number.isSafeInteger(position) || position < 0) throw new MillraceError('USAGE', `--horizon "${item}" is not SOURCE=SEQ or SEQ`);
+      for (const name of source === undefined ? project.definitions.sources.keys() : [source]) horizons.set(name, position);
+    }
+    await project.lockForWriting(io.command);
+    const built = await buildDataset(project, args[0]!, {
+      horizons,
+      ...(options['out'] === undefined ? {} : { out: String(options['out']) }),
+      ...(options['knowledge'] === undefined ? {} : { knowledge: options['knowledge'] === 'hindsight' ? 'hindsight' : 'as_of' }),
+    });
+    printManifest(io, built.version.name, built.version.version, built.manifest);
+    io.print(built.built ? `built in ${built.version.folder}` : `unchanged: ${built.version.folder}`);
+    io.result(summary(built));
+    return 0;
+  } finally {
+    await project.close();
+  }
+}
+
+export async function list(io: Io): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const versions = (await project.registry()).versions('dataset');
+    io.print(
+      table(
+        ['dataset', 'version', 'rows', 'built', 'logical hash'],
+        versions.map((item) => {
+          const manifest = item.manifest as unknown as DatasetManifest;
+          return [item.name, item.version, manifest.counts.rows, printInstant(item.createdAt), manifest.logical_sha256.slice(0, 16)];
+        }),
+      ),
+    );
+    io.result({ datasets: versions.map(({ name, version, folder, createdAt }) => ({ name, version, folder, created_at: printInstant(createdAt) })) });
+    return 0;
+  } finally {
+    await project.close();
+  }
+}
+
+export async function show(io: Io, args: readonly string[]): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const version = await findDatasetVersion(project, versioned(args[0]!));
+    const manifest = version.manifest as unknown as DatasetManifest;
+    printManifest(io, version.name, version.version, manifest);
+    io.result({ dataset: version.name, version: version.version, folder: version.folder, manifest });
+    return 0;
+  } finally {
+    await project.close();
+  }
+}
+
+export async function diff(io: Io, args: readonly string[]): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const result = await diffDatasets(project, versioned(args[0]!), versioned(args[1]!));
+    for (const line of result.lines) io.print(line);
+    io.result(result);
+    return 0;
+  } finally {
+    await project.close();
+  }
+}
+
+export async function reproduce(io: Io, args: readonly string[]): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const result = await reproduceDataset(project, versioned(args[0]!));
+    io.print(`${args[0]}: logical hash ${result.logical ? 'equal' : 'DIFFERENT'}, file bytes ${result.physical ? 'equal' : 'DIFFERENT'}`);
+    io.result(result);
+    return result.logical ? 0 : 3;
+  } finally {
+    await project.close();
+  }
+}

@@ -1,0 +1,75 @@
+import path from 'node:path';
+import { openProject } from '../../open.js';
+import { historicalFeatures } from '../../services/historical.js';
+import { explainFeature } from '../../services/explain.js';
+import { onlineFeatures } from '../../services/serve.js';
+import type { Io } from '../io.js';
+import { instant, integer, list, pairs } from '../parse.js';
+import { count, table } from '../table.js';
+
+type Options = Readonly<Record<string, unknown>>;
+
+export async function historical(io: Io, _args: readonly string[], options: Options): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const knowledge = options['knowledge'] === 'hindsight' ? 'hindsight' : 'as_of';
+    const horizon = integer(options['horizon'], '--horizon');
+    if (knowledge === 'hindsight') io.warn('knowledge is hindsight: values see corrections and late records that serving could not have seen');
+    const result = await historicalFeatures(project, {
+      observations: path.resolve(String(options['observations'])),
+      time: String(options['time']),
+      features: list(options['features']),
+      out: path.resolve(String(options['out'])),
+      knowledge,
+      ...(horizon === undefined ? {} : { horizon }),
+    });
+    io.print(`${count(result.rows)} rows x ${result.features.length} features → ${result.out}`);
+    io.result(result);
+    return 0;
+  } finally {
+    await project.close();
+  }
+}
+
+export async function online(io: Io, _args: readonly string[], options: Options): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const answer = await onlineFeatures(project, {
+      features: list(options['features']),
+      entities: [pairs(options['entity'], '--entity')],
+      request: [pairs(options['request'], '--request')],
+      at: instant(options['at'], '--at'),
+      text: true,
+    });
+    const row = answer.rows[0]!;
+    io.print(table(['feature', 'value', 'status'], answer.features.map((name, i) => [name, JSON.stringify(row.values[i]), row.statuses[i]!])));
+    io.print(`as of ${answer.as_of}${answer.data_age_seconds === null ? '' : `, data are ${answer.data_age_seconds.toFixed(1)} s old`}`);
+    io.result(answer);
+    return 0;
+  } finally {
+    await project.close();
+  }
+}
+
+export async function explain(io: Io, args: readonly string[], options: Options): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const explained = await explainFeature(project, args[0]!, {
+      entity: pairs(options['entity'], '--entity'),
+      request: pairs(options['request'], '--request'),
+      at: instant(options['at'], '--at'),
+    });
+    io.print(`${explained.feature} = ${JSON.stringify(explained.value)} (${explained.status}) at ${explained.at}`);
+    io.print(explained.definition);
+    for (const part of explained.parts) {
+      io.print();
+      io.print(`${part.feature}: ${part.arithmetic}`);
+      if (part.records.length > 0) io.print(table(Object.keys(part.records[0]!), part.records.map((record) => Object.values(record).map(String))));
+      if (part.sql) io.print(part.sql);
+    }
+    io.result(explained);
+    return 0;
+  } finally {
+    await project.close();
+  }
+}

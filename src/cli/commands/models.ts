@@ -1,0 +1,143 @@
+import { printInstant } from '../../core/base/time.js';
+import { MillraceError } from '../../core/base/error.js';
+import { openProject } from '../../open.js';
+import { CHAMPION, manifestOf, promoteModel, rollbackModel } from '../../services/promote.js';
+import { trainModel } from '../../services/train.js';
+import type { VersionRecord } from '../../ports/registry.js';
+import type { Project } from '../../services/project.js';
+import type { Io } from '../io.js';
+import { integer, versioned } from '../parse.js';
+import { metric, table } from '../table.js';
+
+type Options = Readonly<Record<string, unknown>>;
+
+/** A project for one command, closed whatever happens. */
+async function within(io: Io, lock: boolean, work: (project: Project) => Promise<number>): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    if (lock) await project.lockForWriting(io.command);
+    return await work(project);
+  } finally {
+    await project.close();
+  }
+}
+
+const MAIN_METRICS = ['auc', 'average_precision', 'log_loss', 'brier', 'ece', 'accuracy', 'macro_f1', 'rmse', 'mae', 'r2'];
+
+function printVersion(io: Io, version: VersionRecord, champion: number | undefined): void {
+  const manifest = manifestOf(version);
+  io.print(`${version.name}@${version.version}${champion === version.version ? '  (champion)' : ''}  ${manifest.trainer.kind}, dataset ${manifest.dataset.name}@${manifest.dataset.version}`);
+  const parts = Object.keys(manifest.metrics);
+  const names = MAIN_METRICS.filter((name) => parts.some((part) => manifest.metrics[part]![name] !== undefined));
+  io.print(table(['part', ...names], parts.map((part) => [part, ...names.map((name) => metric(manifest.metrics[part]![name]))])));
+}
+
+export const train = (io: Io, args: readonly string[]): Promise<number> =>
+  within(io, true, async (project) => {
+    const { version, manifest, built } = await trainModel(project, args[0]!);
+    printVersion(io, version, (await project.registry()).alias(version.name, CHAMPION));
+    io.print(built ? `trained in ${version.folder}` : 'unchanged: nothing it depends on has changed');
+    io.result({ model: version.name, version: version.version, built, metrics: manifest.metrics, folder: version.folder });
+    return 0;
+  });
+
+export const list = (io: Io, args: readonly string[]): Promise<number> =>
+  within(io, false, async (project) => {
+    const registry = await project.registry();
+    const versions = registry.versions('model', args[0]);
+    io.print(
+      table(
+        ['model', 'version', 'champion', 'trainer', 'test', 'trained'],
+        versions.map((item) => {
+          const manifest = manifestOf(item);
+          const test = manifest.metrics['test'] ?? {};
+          const name = MAIN_METRICS.find((candidate) => test[candidate] !== undefined);
+          return [item.name, item.version, registry.alias(item.name, CHAMPION) === item.version ? 'yes' : '', manifest.trainer.kind, name ? `${name} ${metric(test[name])}` : '-', printInstant(item.createdAt)];
+        }),
+      ),
+    );
+    io.result({
+      models: versions.map((item) => ({
+        name: item.name,
+        version: item.version,
+        champion: registry.alias(item.name, CHAMPION) === item.version,
+        metrics: manifestOf(item).metrics,
+        created_at: printInstant(item.createdAt),
+      })),
+      history: registry.aliasHistory(args[0]).map((change) => ({ ...change, at: printInstant(change.at) })),
+    });
+    return 0;
+  });
+
+function find(project: Project, text: string): Promise<VersionRecord> {
+  const { name, version } = versioned(text);
+  return project.registry().then((registry) => {
+    const found = registry.version('model', name, version);
+    if (!found) throw new MillraceError('MODEL_MISSING', `there is no model version ${text}`, { hint: 'See `millrace models list`.' });
+    return found;
+  });
+}
+
+export const show = (io: Io, args: readonly string[]): Promise<number> =>
+  within(io, false, async (project) => {
+    const version = await find(project, args[0]!);
+    const registry = await project.registry();
+    printVersion(io, version, registry.alias(version.name, CHAMPION));
+    const manifest = manifestOf(version);
+    io.print();
+    io.print(table(['feature', 'gain'], manifest.importance.slice(0, 20).map((item) => [item.feature, item.gain.toFixed(4)])));
+    io.result({ model: version.name, version: version.version, champion: registry.alias(version.name, CHAMPION) === version.version, manifest });
+    return 0;
+  });
+
+export const compare = (io: Io, args: readonly string[]): Promise<number> =>
+  within(io, false, async (project) => {
+    const a = await find(project, args[0]!);
+    const registry = await project.registry();
+    const champion = registry.alias(a.name, CHAMPION);
+    const b = await find(project, args[1] ?? `${a.name}@${champion ?? a.version}`);
+    const left = manifestOf(a);
+    const right = manifestOf(b);
+    const rows = Object.keys(left.metrics).flatMap((part) =>
+      MAIN_METRICS.filter((name) => left.metrics[part]?.[name] !== undefined || right.metrics[part]?.[name] !== undefined).map((name) => {
+        const x = left.metrics[part]?.[name] ?? null;
+        const y = right.metrics[part]?.[name] ?? null;
+        return { metric: `${part}.${name}`, a: x, b: y, difference: x === null || y === null ? null : x - y };
+      }),
+    );
+    const names = [`${a.name}@${a.version}`, `${b.name}@${b.version}`] as const;
+    io.print(table(['metric', ...names, 'difference'], rows.map((row) => [row.metric, metric(row.a), metric(row.b), metric(row.difference)])));
+    const features = new Set(left.features.map((feature) => feature.name));
+    const other = new Set(right.features.map((feature) => feature.name));
+    const only = [[...features].filter((name) => !other.has(name)), [...other].filter((name) => !features.has(name))] as const;
+    if (only[0].length > 0) io.print(`only in ${names[0]}: ${only[0].join(', ')}`);
+    if (only[1].length > 0) io.print(`only in ${names[1]}: ${only[1].join(', ')}`);
+    io.result({ a: names[0], b: names[1], metrics: rows, only_in_a: only[0], only_in_b: only[1] });
+    return 0;
+  });
+
+export const promote = (io: Io, args: readonly string[], options: Options): Promise<number> =>
+  within(io, true, async (project) => {
+    const version = integer(options['version'], '--version');
+    const result = await promoteModel(project, args[0]!, {
+      ...(version === undefined ? {} : { version }),
+      ...(options['reason'] === undefined ? {} : { reason: String(options['reason']) }),
+      force: options['force'] === true,
+    });
+    for (const check of result.checks) io.print(`${check.passed ? 'holds' : 'FAILS'}  ${check.text} (observed ${check.observed ?? 'nothing'})`);
+    io.print(result.promoted ? `${result.model}@${result.version} is the champion${result.previous === null ? '' : `, before it ${result.previous}`}` : `not promoted: ${result.reason}`);
+    io.result(result);
+    return result.promoted || result.previous === result.version ? 0 : 3;
+  });
+
+export const rollback = (io: Io, args: readonly string[], options: Options): Promise<number> =>
+  within(io, true, async (project) => {
+    const to = integer(options['to'], '--to');
+    const change = await rollbackModel(project, args[0]!, {
+      ...(to === undefined ? {} : { to }),
+      ...(options['reason'] === undefined ? {} : { reason: String(options['reason']) }),
+    });
+    io.print(`${change.model}@${change.version} is the champion again, before it ${change.previous}`);
+    io.result(change);
+    return 0;
+  });

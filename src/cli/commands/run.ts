@@ -1,0 +1,147 @@
+import path from 'node:path';
+import type { Plan } from '../../core/plan/plan.js';
+import { openProject } from '../../open.js';
+import { applyPlan, planProject, type RunResult } from '../../services/apply-plan.js';
+import type { Project } from '../../services/project.js';
+import { writeReport } from '../../services/report.js';
+import { verify, type VerifyResult } from '../../services/verify.js';
+import type { Io } from '../io.js';
+import { count, metric, table } from '../table.js';
+
+const mebibytes = (bytes: number): string => (bytes === 0 ? '-' : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
+
+function printPlan(io: Io, plan: Plan): void {
+  if (plan.steps.length === 0) {
+    io.print(`nothing to do: ${plan.fresh.length} assets are up to date`);
+    return;
+  }
+  io.print(table(['step', 'asset', 'certainty', 'why', 'read'], plan.steps.map((step) => [step.action, step.asset, step.certainty === 'stale' ? 'will run' : 'if changed', step.reason, mebibytes(step.bytes)])));
+  if (plan.fresh.length > 0) io.print(`up to date: ${plan.fresh.join(', ')}`);
+}
+
+export async function plan(io: Io, args: readonly string[]): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const planned = await planProject(project, args);
+    printPlan(io, planned);
+    io.result(planned);
+    return planned.steps.length === 0 ? 99 : 0;
+  } finally {
+    await project.close();
+  }
+}
+
+export async function apply(io: Io, args: readonly string[]): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    await project.lockForWriting(io.command);
+    const planned = await planProject(project, args);
+    if (planned.steps.length === 0) {
+      printPlan(io, planned);
+      io.result({ steps: [] });
+      return 99;
+    }
+    return await perform(io, project, planned, false);
+  } finally {
+    await project.close();
+  }
+}
+
+export async function run(io: Io, args: readonly string[]): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    await project.lockForWriting(io.command);
+    const planned = await planProject(project, args);
+    printPlan(io, planned);
+    if (planned.steps.length === 0) {
+      io.result({ steps: [], fresh: planned.fresh });
+      return 99;
+    }
+    return await perform(io, project, planned, args.length === 0);
+  } finally {
+    await project.close();
+  }
+}
+
+/** Performs a plan as one recorded run; a whole run also proves offline = online and writes the report. */
+async function perform(io: Io, project: Project, planned: Plan, whole: boolean): Promise<number> {
+  const registry = await project.registry();
+  const id = registry.startRun(io.command, project.now());
+  try {
+    const result = await applyPlan(project, planned);
+    const proof = whole && project.definitions.datasets.size > 0 ? await verify(project, { sample: 2000, seed: 1 }).catch(withoutObservations) : null;
+    registry.endRun(id, 'done', project.now(), { steps: result.steps });
+    let report: string | null = null;
+    if (whole) {
+      report = path.join(project.stateFolder, 'report.html');
+      io.progress({ step: 'report', message: report });
+      await writeReport(project, report);
+    }
+    printSummary(io, project, result, proof, report);
+    io.result(summaryOf(project, result, proof, report));
+    const refused = result.steps.some((step) => step.outcome === 'refused');
+    return proof !== null && proof.differing > 0 ? 3 : refused ? 3 : 0;
+  } catch (error) {
+    registry.endRun(id, project.signal.aborted ? 'interrupted' : 'failed', project.now(), { error: error instanceof Error ? error.message : String(error) });
+    throw error;
+  }
+}
+
+function withoutObservations(error: unknown): null {
+  if (error instanceof Error && 'code' in error && error.code === 'USAGE') return null;
+  throw error;
+}
+
+function totals(result: RunResult): { rows: number; accepted: number; quarantined: number; duplicates: number; dropped: number } {
+  const sum = { rows: 0, accepted: 0, quarantined: 0, duplicates: 0, dropped: 0 };
+  for (const item of result.ingested) {
+    sum.rows += item.rows;
+    sum.accepted += item.accepted;
+    sum.quarantined += item.quarantined;
+    sum.duplicates += item.duplicates;
+    sum.dropped += item.dropped;
+  }
+  return sum;
+}
+
+function summaryOf(project: Project, result: RunResult, proof: VerifyResult | null, report: string | null): Record<string, unknown> {
+  return {
+    steps: result.steps,
+    records: totals(result),
+    sources: result.ingested,
+    datasets: result.datasets.map(({ version, manifest, built }) => ({ dataset: version.name, version: version.version, built, rows: manifest.counts.rows, folder: version.folder })),
+    models: result.models.map(({ version, manifest, built }) => ({ model: version.name, version: version.version, built, metrics: manifest.metrics, folder: version.folder })),
+    promotions: result.promotions,
+    monitors: result.monitors.map(({ monitor, verdict, alerts, rows }) => ({ monitor, verdict, alerts, rows })),
+    verify: proof && { checked: proof.checked, differing: proof.differing },
+    report,
+    state: project.stateFolder,
+  };
+}
+
+const HEADLINES = ['auc', 'log_loss', 'rmse', 'r2', 'accuracy'];
+
+function printSummary(io: Io, project: Project, result: RunResult, proof: VerifyResult | null, report: string | null): void {
+  const records = totals(result);
+  const lines: [string, string][] = [];
+  if (result.ingested.length > 0)
+    lines.push(['records', `${count(records.rows)} in = ${count(records.accepted)} accepted + ${count(records.quarantined)} quarantined + ${count(records.duplicates)} duplicates + ${count(records.dropped)} dropped`]);
+  for (const { version, manifest } of result.datasets)
+    lines.push(['training set', `${version.name}@${version.version}: ${count(manifest.counts.rows)} rows (${manifest.parts.map((part) => `${part.name} ${count(part.rows)}`).join(', ')})`]);
+  for (const { version, manifest } of result.models) {
+    const part = manifest.metrics['test'] ? 'test' : Object.keys(manifest.metrics)[0]!;
+    const metrics = manifest.metrics[part]!;
+    lines.push(['model', `${version.name}@${version.version}: ${part} ${HEADLINES.filter((name) => metrics[name] !== undefined).map((name) => `${name} ${metric(metrics[name])}`).join(', ')}`]);
+  }
+  for (const promotion of result.promotions)
+    lines.push(['promotion', promotion.promoted ? `${promotion.model}@${promotion.version} is the champion` : `${promotion.model}@${promotion.version}: ${promotion.reason}`]);
+  for (const monitor of result.monitors) lines.push(['drift', `${monitor.monitor}: ${monitor.verdict}${monitor.alerts.length > 0 ? ` (${monitor.alerts.slice(0, 4).join('; ')}${monitor.alerts.length > 4 ? '; ...' : ''})` : ''}`]);
+  if (proof) lines.push(['offline = online', proof.differing === 0 ? `equal to the bit on ${count(proof.checked)} values` : `${count(proof.differing)} of ${count(proof.checked)} values DIFFER (millrace verify)`]);
+  lines.push(['state', project.stateFolder]);
+  if (report) lines.push(['report', report]);
+  const service = [...project.definitions.services.keys()][0];
+  if (service) lines.push(['serve it', `npx millrace serve --project ${path.relative(process.cwd(), project.folder) || '.'} --port 8080`]);
+  const width = Math.max(...lines.map(([name]) => name.length));
+  io.print();
+  for (const [name, text] of lines) io.print(`${name.padEnd(width)}  ${text}`);
+}

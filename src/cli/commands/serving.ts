@@ -1,0 +1,77 @@
+import path from 'node:path';
+import { openProject } from '../../open.js';
+import { materialize as bringUp } from '../../services/materialize.js';
+import { replayService } from '../../services/replay.js';
+import { scoreFile } from '../../services/score.js';
+import { verify as compare } from '../../services/verify.js';
+import type { Io } from '../io.js';
+import { instant, integer, list } from '../parse.js';
+import { count, table } from '../table.js';
+
+type Options = Readonly<Record<string, unknown>>;
+
+export async function materialize(io: Io, _args: readonly string[], options: Options): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    await project.lockForWriting(io.command);
+    const result = await bringUp(project, { rebuild: options['rebuild'] === true });
+    io.print(table(['group', 'records applied', 'through seq'], result.groups.map((group) => [group.group, group.records, group.seq])));
+    io.result(result);
+    return result.records > 0 ? 0 : 99;
+  } finally {
+    await project.close();
+  }
+}
+
+export async function score(io: Io, args: readonly string[], options: Options): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const result = await scoreFile(project, {
+      service: args[0]!,
+      observations: String(options['observations']),
+      time: options['time'] === undefined ? undefined : String(options['time']),
+      out: path.resolve(String(options['out'])),
+      log: options['log'] !== false,
+    });
+    io.print(`${count(result.rows)} rows scored by ${result.model} → ${result.out}${result.logged > 0 ? `, ${count(result.logged)} logged` : ''}`);
+    io.result(result);
+    return 0;
+  } finally {
+    await project.close();
+  }
+}
+
+export async function verify(io: Io, _args: readonly string[], options: Options): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    await project.lockForWriting(io.command);
+    const features = list(options['features']);
+    const result = await compare(project, {
+      ...(features.length > 0 ? { features } : {}),
+      sample: options['sample'] === 'all' ? null : (integer(options['sample'], '--sample') ?? 2000),
+      seed: integer(options['seed'], '--seed') ?? 1,
+    });
+    io.print(`${count(result.checked)} values (${result.features} features at ${count(result.observations)} observations): ${result.differing === 0 ? 'offline = online, to the bit' : `${count(result.differing)} DIFFER`}`);
+    if (result.differing > 0)
+      io.print(table(['feature', 'at', 'entity', 'offline', 'online'], result.differences.slice(0, 20).map((item) => [item.feature, item.at, JSON.stringify(item.entity), `${JSON.stringify(item.offline)} ${item.offline_status}`, `${JSON.stringify(item.online)} ${item.online_status}`])));
+    io.result(result);
+    return result.differing === 0 ? 0 : 3;
+  } finally {
+    await project.close();
+  }
+}
+
+export async function replay(io: Io, args: readonly string[], options: Options): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const result = await replayService(project, args[0]!, { since: instant(options['since'], '--since') });
+    io.print(`${result.service}: ${count(result.predictions)} logged vectors, ${count(result.equal)} equal, ${count(result.different)} different`);
+    for (const [cause, n] of Object.entries(result.causes)) io.print(`  ${cause}: ${count(n)}`);
+    if (result.examples.length > 0)
+      io.print(table(['prediction', 'feature', 'logged', 'recomputed', 'cause'], result.examples.slice(0, 20).map((item) => [item.prediction_id, item.feature, JSON.stringify(item.logged), JSON.stringify(item.recomputed), item.cause])));
+    io.result(result);
+    return result.different === 0 ? 0 : 3;
+  } finally {
+    await project.close();
+  }
+}

@@ -1,0 +1,159 @@
+#!/usr/bin/env node
+/** The command line: decode, one use case, encode. Commands are imported when they are run, so `--help` is quick. */
+import { Command, CommanderError, Option } from 'commander';
+import type { Io } from './io.js';
+
+type Handler = (io: Io, args: readonly string[], options: Readonly<Record<string, unknown>>) => Promise<number>;
+
+const program = new Command('millrace')
+  .description('An intelligence pipeline for machine learning: raw records in, the same features in training and in serving.')
+  .version('0.1.0')
+  .option('--project <dir>', 'project folder', '.')
+  .option('--json', 'print the result as one JSON object on the last line of stdout')
+  .option('--quiet', 'no progress on stderr')
+  .enablePositionalOptions(false)
+  .showHelpAfterError('(see --help)')
+  .exitOverride();
+
+let exit = 0;
+
+/** `module` is a file of ./commands, `name` its exported handler. */
+function define(command: Command, module: string, name: string): Command {
+  return command
+    .addOption(new Option('--project <dir>').hideHelp())
+    .addOption(new Option('--json').hideHelp())
+    .addOption(new Option('--quiet').hideHelp())
+    .exitOverride()
+    .action(async (...parameters: unknown[]) => {
+      const self = parameters.at(-1) as Command;
+      const { createIo, runHandled } = await import('./io.js');
+      const options = { ...program.opts(), ...self.parent?.opts(), ...self.opts() };
+      const io = createIo({
+        project: String(self.opts()['project'] ?? program.opts()['project'] ?? '.'),
+        json: Boolean(self.opts()['json'] ?? program.opts()['json']),
+        quiet: Boolean(self.opts()['quiet'] ?? program.opts()['quiet']),
+        command: `millrace ${process.argv.slice(2).join(' ')}`,
+      });
+      exit = await runHandled(io, async () => {
+        const handlers = (await import(`./commands/${module}.js`)) as Record<string, Handler>;
+        return handlers[name]!(io, self.args, options);
+      });
+    });
+}
+
+const collect = (value: string, previous: string[] | undefined): string[] => [...(previous ?? []), value];
+
+define(
+  program.command('init').argument('[dir]', 'folder of the new project', '.').option('--example <name>', 'an example with its data (flights)').description('start a project'),
+  'init',
+  'init',
+);
+define(program.command('check').description('read the definitions and say what is wrong with them'), 'check', 'check');
+define(program.command('plan').argument('[assets...]').description('what a run would change and recompute, and why'), 'run', 'plan');
+define(program.command('apply').argument('[assets...]').description('do what `plan` prints'), 'run', 'apply');
+define(program.command('run').argument('[assets...]').description('the main job: bring every stale asset up to date'), 'run', 'run');
+define(
+  program.command('ingest').argument('<source>').argument('[files...]').description('validate, quarantine, append'),
+  'ingest',
+  'ingest',
+);
+
+const quarantine = program.command('quarantine').description('rows that were refused, and why');
+define(quarantine.command('list').option('--source <name>').description('refused rows by source and rule'), 'ingest', 'quarantineList');
+define(quarantine.command('show').argument('[id]').option('--source <name>').option('--limit <n>', 'rows to show', '20').description('refused rows with file, line, field, value and reason'), 'ingest', 'quarantineShow');
+define(quarantine.command('replay').option('--source <name>').description('feed open rows through the present rules'), 'ingest', 'quarantineReplay');
+
+const features = program.command('features').description('feature values');
+define(
+  features
+    .command('historical')
+    .requiredOption('--observations <file>', 'CSV or Parquet with entity keys and a time')
+    .requiredOption('--time <column>', 'column of the observation time')
+    .requiredOption('--features <list>', 'features and sets, separated by commas', collect)
+    .requiredOption('--out <file>', '.csv or .parquet')
+    .option('--knowledge <kind>', 'as_of (default) or hindsight')
+    .option('--horizon <seq>', 'read nothing beyond this log position')
+    .description('point-in-time values for any file of observations'),
+  'features',
+  'historical',
+);
+define(
+  features
+    .command('online')
+    .requiredOption('--features <list>', 'features and sets, separated by commas', collect)
+    .option('--entity <key=value>', 'entity key', collect)
+    .option('--request <key=value>', 'request field', collect)
+    .option('--at <instant>', 'observation instant; now when absent')
+    .description('what serving would answer'),
+  'features',
+  'online',
+);
+define(
+  features.command('explain').argument('<feature>').option('--entity <key=value>', 'entity key', collect).option('--request <key=value>', 'request field', collect).option('--at <instant>').description('the records and the SQL behind one value'),
+  'features',
+  'explain',
+);
+
+const dataset = program.command('dataset').description('training sets and their versions');
+define(
+  dataset.command('build').argument('<name>').option('--out <file>', 'a copy as .csv or .parquet').option('--knowledge <kind>').option('--horizon <source=seq>', 'read a source up to a position', collect).description('build a training set'),
+  'dataset',
+  'build',
+);
+define(dataset.command('list').description('all versions'), 'dataset', 'list');
+define(dataset.command('show').argument('<name>', 'NAME or NAME@VERSION').description('the manifest of a version'), 'dataset', 'show');
+define(dataset.command('diff').argument('<a>').argument('<b>').description('what differs between two versions'), 'dataset', 'diff');
+define(dataset.command('reproduce').argument('<name>', 'NAME@VERSION').description('build a version again and compare the bytes'), 'dataset', 'reproduce');
+
+define(program.command('train').argument('<model>').description('train a model version'), 'models', 'train');
+const models = program.command('models').description('model versions');
+define(models.command('list').argument('[model]').description('versions, metrics, champion'), 'models', 'list');
+define(models.command('show').argument('<model>', 'NAME or NAME@VERSION').description('one version'), 'models', 'show');
+define(models.command('compare').argument('<a>').argument('[b]').description('versions side by side'), 'models', 'compare');
+define(program.command('promote').argument('<model>').option('--version <n>').option('--reason <text>').option('--force', 'past a gate that does not hold').description('make a version the champion, if it passes its gate'), 'models', 'promote');
+define(program.command('rollback').argument('<model>').option('--to <n>').option('--reason <text>').description('back to the champion before'), 'models', 'rollback');
+
+define(program.command('materialize').option('--rebuild', 'from the log, from nothing').description('bring the online store up to the log'), 'serving', 'materialize');
+define(
+  program
+    .command('score')
+    .argument('<service>')
+    .requiredOption('--observations <file>')
+    .requiredOption('--out <file>')
+    .option('--time <column>', 'column of the observation time')
+    .option('--no-log', 'do not log the predictions')
+    .description('batch scoring'),
+  'serving',
+  'score',
+);
+define(program.command('serve').option('--port <n>', 'TCP port', '8080').option('--host <address>', 'address to listen on', '127.0.0.1').description('HTTP API'), 'serving', 'serve');
+define(program.command('verify').option('--features <list>', 'features and sets', collect).option('--sample <n>', 'observations to check; `all` for all', '2000').option('--seed <n>', 'which sample', '1').description('offline = online, on the project’s own data'), 'serving', 'verify');
+define(program.command('replay').argument('<service>').option('--since <instant>').description('recompute logged feature vectors and compare'), 'serving', 'replay');
+define(program.command('monitor').argument('[name]').option('--at <instant>', 'end of the window').option('--fail', 'exit 3 when a monitor alerts').description('drift, performance, alerts'), 'monitor', 'monitor');
+define(program.command('report').option('--out <file>', 'HTML file').description('a self-contained HTML report of the project'), 'report', 'report');
+
+define(program.command('profile').argument('<file>').description('statistics of every column of a file'), 'files', 'profile');
+define(program.command('compare').argument('<reference>').argument('<current>').description('drift between two files'), 'files', 'compare');
+define(
+  program
+    .command('evaluate')
+    .argument('<file>')
+    .requiredOption('--label <column>')
+    .requiredOption('--score <column>')
+    .option('--weight <column>')
+    .option('--threshold <t>')
+    .option('--task <task>', 'binary or regression', 'binary')
+    .description('metrics of scores against labels in a file'),
+  'files',
+  'evaluate',
+);
+define(program.command('lineage').argument('<asset>', 'ASSET or ASSET.FIELD').description('where it comes from and what it feeds'), 'lineage', 'lineage');
+define(program.command('doctor').description('what is wrong with this installation'), 'doctor', 'doctor');
+
+try {
+  await program.parseAsync(process.argv);
+} catch (error) {
+  if (error instanceof CommanderError) exit = error.exitCode === 0 ? 0 : 2;
+  else throw error;
+}
+process.exitCode = exit;

@@ -1,0 +1,123 @@
+/** Composition root: settings → definitions + ports. The only file that names adapters; each is imported when first used. */
+import { mkdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { LakeLog } from './adapters/lake/record-log.js';
+import type { Diagnostic } from './core/base/error.js';
+import type { OfflineStore } from './ports/offline-store.js';
+import type { OnlineStore } from './ports/online-store.js';
+import type { PredictionLog } from './ports/prediction-log.js';
+import type { Registry } from './ports/registry.js';
+import type { TableReader } from './ports/table-reader.js';
+import { loadValidProject } from './services/load-project.js';
+import type { ProgressEvent, Project } from './services/project.js';
+
+export interface OpenOptions {
+  readonly command?: string;
+  readonly signal?: AbortSignal;
+  progress?(event: ProgressEvent): void;
+  /** Warnings of the definitions. */
+  readonly onDiagnostic?: (diagnostic: Diagnostic) => void;
+  /** Microseconds; the wall clock when absent. */
+  readonly now?: () => number;
+}
+
+export type OpenedProject = Project & { log(): Promise<LakeLog> };
+
+const lazy = <T>(make: () => Promise<T>): { get(): Promise<T>; opened(): Promise<T> | undefined } => {
+  let value: Promise<T> | undefined;
+  return { get: () => (value ??= make()), opened: () => value };
+};
+
+export async function openProject(folder: string, options: OpenOptions = {}): Promise<OpenedProject> {
+  const loaded = await loadValidProject(folder);
+  for (const diagnostic of loaded.diagnostics) options.onDiagnostic?.(diagnostic);
+  const { definitions, root } = loaded;
+  const { settings } = definitions;
+  const stateFolder = path.join(root, '.millrace');
+  const temporaryDirectory = path.join(stateFolder, 'tmp');
+  const command = options.command ?? 'millrace';
+
+  const database = lazy(async () => {
+    mkdirSync(stateFolder, { recursive: true });
+    const { openDatabase } = await import('./adapters/sqlite/database.js');
+    const { LOG_MIGRATIONS } = await import('./adapters/sqlite/log-tables.js');
+    return openDatabase(settings.registry, LOG_MIGRATIONS);
+  });
+  const duckdb = lazy(async () => {
+    mkdirSync(temporaryDirectory, { recursive: true });
+    const { openDuckDb } = await import('./adapters/duckdb/connection.js');
+    return openDuckDb({ temporaryDirectory, memoryLimitBytes: settings.memoryLimitBytes, threads: settings.threads });
+  });
+  const log = lazy(async () => {
+    const { openRecordLog } = await import('./adapters/lake/record-log.js');
+    return openRecordLog({
+      db: await duckdb.get(),
+      registry: await database.get(),
+      lake: settings.lake,
+      stateFolder,
+      projectFolder: root,
+      sources: definitions.sources,
+      command,
+    });
+  });
+  const offline = lazy<OfflineStore>(async () => {
+    const { createOfflineStore } = await import('./adapters/duckdb/offline-store.js');
+    return createOfflineStore(await duckdb.get(), await log.get());
+  });
+  const online = lazy<OnlineStore>(async () => {
+    const { openLmdbOnlineStore } = await import('./adapters/lmdb/online-store.js');
+    return openLmdbOnlineStore({ path: settings.online });
+  });
+  const registry = lazy<Registry>(async () => {
+    const { createRegistry } = await import('./adapters/sqlite/registry.js');
+    return createRegistry(await database.get());
+  });
+  let predictions: PredictionLog | undefined;
+  const { openPredictionLog } = await import('./adapters/files/prediction-log.js');
+  let lock: { release(): void } | undefined;
+
+  return {
+    folder: root,
+    stateFolder,
+    definitions,
+    log: log.get,
+    offline: offline.get,
+    online: online.get,
+    registry: registry.get,
+    predictions: () => (predictions ??= openPredictionLog(path.join(stateFolder, 'predictions'))),
+    lockForWriting: async (purpose) => {
+      if (lock) return;
+      mkdirSync(stateFolder, { recursive: true });
+      const { acquireLock } = await import('./adapters/files/lock.js');
+      lock = acquireLock(path.join(stateFolder, 'lock'), purpose);
+    },
+    now: options.now ?? (() => Date.now() * 1000),
+    progress: (event) => options.progress?.(event),
+    signal: options.signal ?? new AbortController().signal,
+    close: async () => {
+      await predictions?.close();
+      await (await online.opened())?.close();
+      await (await log.opened())?.close();
+      (await duckdb.opened())?.close();
+      (await database.opened())?.close();
+      lock?.release();
+      lock = undefined;
+    },
+  };
+}
+
+/** Reads any file by its content, outside of a project. */
+export async function withTableReader<T>(work: (reader: TableReader) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'millrace-'));
+  const { openDuckDb } = await import('./adapters/duckdb/connection.js');
+  const { createTableReader } = await import('./adapters/duckdb/table-reader.js');
+  const reader = createTableReader(await openDuckDb({ temporaryDirectory: folder }));
+  try {
+    return await work(reader);
+  } finally {
+    await reader.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
