@@ -161,7 +161,7 @@ function readFieldRules(
         `${label('pattern')} is no regular expression: ${broken}`,
       );
   }
-  if (raw.length && raw.length[0] && needs('string', 'length', raw.length[0])) {
+  if (raw.length?.[0] && needs('string', 'length', raw.length[0])) {
     const [min, max] = raw.length.map((item) =>
       typeof item.value === 'number' && Number.isInteger(item.value) && item.value >= 0
         ? item.value

@@ -355,7 +355,7 @@ function readEmbedding(context: Resolved, subject: string, feature: RawFeature, 
     const target = sourceAndField(context, subject, raw.source, undefined);
     if (!target || target.field === undefined) return undefined;
     const field = target.field ?? target.source.fields.find((other) => other.type.kind === 'float64_vector');
-    if (!field || field.type.kind !== 'float64_vector') {
+    if (field?.type.kind !== 'float64_vector') {
       return report.add('DEF_TYPE', place, `${subject}: \`${raw.source.value}\` has no float64_vector field`);
     }
     found = { source: target.source, field: field.name, type: field.type };

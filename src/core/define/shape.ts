@@ -357,7 +357,7 @@ function readAny(node: Node, shape: AnyShape, label: string, context: ReadContex
 
 /** `feature \`x\``, for an item that has a name. */
 function titleOf(node: Node, shape: AnyShape): string | undefined {
-  if (shape.kind !== 'object' || node.kind !== 'map' || !shape.keys['name']) return undefined;
+  if (shape.kind !== 'object' || node.kind !== 'map' || !shape.keys.name) return undefined;
   const name = node.entries.get('name')?.node;
   return name?.kind === 'scalar' && name.value !== null
     ? `${shape.title} \`${name.text}\``
