@@ -1,11 +1,11 @@
 import { chmodSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { parseInstant } from '../../src/core/base/time.js';
 import { contents, source, temporaryPlaces } from './support.js';
 
-const place = temporaryPlaces();
+const place = temporaryPlaces(afterEach);
 const visits = source('visits', { id: 'string', at: 'timestamp', pages: 'int64', note: 'string' });
 const HEADER = 'id,at,pages,note\n';
 const T = '2024-01-01T00:00:00Z';

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterEach } from 'vitest';
+
 import { openDuckDb } from '../../src/adapters/duckdb/connection.js';
 import { type LakeLog, openRecordLog } from '../../src/adapters/lake/record-log.js';
 import { openDatabase } from '../../src/adapters/sqlite/database.js';
@@ -80,9 +80,9 @@ export async function openAt(folder: string, sources: readonly Source[], command
 }
 
 /** A fresh folder for each test, and everything that was opened in it closed afterwards. */
-export function temporaryPlaces(): () => Place {
+export function temporaryPlaces(onEnd: (work: () => Promise<void>) => void): () => Place {
   const undo: (() => Promise<void> | void)[] = [];
-  afterEach(async () => {
+  onEnd(async () => {
     for (const step of undo.splice(0).reverse()) await step();
   });
   return () => {
