@@ -1,0 +1,199 @@
+/** Counts, shares and exact sums: prefix differences when records come in order, running sums otherwise. */
+import type { ValueType } from '../../schema/types.js';
+import { STATUS } from '../types.js';
+import type { Kernel } from './kernel.js';
+import { integerOfParts, type Limbs, meanOfParts, roundParts, spreadOfParts } from './limbs.js';
+import type { NumberOutput } from './output.js';
+import type { Field, Frame, View } from './view.js';
+
+/** Calls `each` with every observation's number of members that have a value. */
+function countValid(view: View, frame: Frame, field: Field, each: (o: number, n: number) => void): void {
+  const { entered, left } = frame;
+  field.load();
+  if (field.nulls === 0) {
+    for (let o = 0; o < view.observations; o++) each(o, entered[o]! - left[o]!);
+  } else if (frame.inOrder) {
+    const before = field.validBefore();
+    for (let o = 0; o < view.observations; o++) each(o, before[entered[o]!]! - before[left[o]!]!);
+  } else {
+    let n = 0;
+    let e = 0;
+    let l = 0;
+    for (let o = 0; o < view.observations; o++) {
+      while (e < entered[o]!) n += field.valid[frame.entering[e++]!]!;
+      while (l < left[o]!) n -= field.valid[frame.leaving[l++]!]!;
+      each(o, n);
+    }
+  }
+}
+
+export const countRows =
+  (output: NumberOutput, status: Uint8Array): Kernel =>
+  (view, frame) => {
+    const { entered, left } = frame;
+    for (let o = 0; o < view.observations; o++) {
+      const row = view.out[o]!;
+      const n = entered[o]! - left[o]!;
+      output.values[row] = n;
+      status[row] = n === 0 ? STATUS.empty : STATUS.ok;
+    }
+  };
+
+export const countField =
+  (field: Field, output: NumberOutput, status: Uint8Array): Kernel =>
+  (view, frame) =>
+    countValid(view, frame, field, (o, n) => {
+      const row = view.out[o]!;
+      output.values[row] = n;
+      status[row] = n === 0 ? STATUS.empty : STATUS.ok;
+    });
+
+/** `trues`: a field whose valid positions are those where the predicate is true. */
+export const share =
+  (trues: Field, output: NumberOutput, status: Uint8Array): Kernel =>
+  (view, frame) =>
+    countValid(view, frame, trues, (o, n) => {
+      const rows = frame.entered[o]! - frame.left[o]!;
+      const row = view.out[o]!;
+      status[row] = rows === 0 ? STATUS.empty : STATUS.ok;
+      if (rows === 0) return;
+      output.values[row] = n / rows;
+      output.valid[row] = 1;
+    });
+
+/** Calls `each` with the exact parts of every observation's sums. False when the values span too many bits. */
+function sumParts(
+  view: View,
+  frame: Frame,
+  limbs: Limbs,
+  squares: Limbs | null,
+  each: (o: number, parts: readonly number[], squareParts: readonly number[]) => void,
+): boolean {
+  const count = limbs.plan();
+  const squareCount = squares?.plan() ?? 0;
+  if (count === 0 || (squares !== null && squareCount === 0)) return false;
+  const parts = new Array<number>(count).fill(0);
+  const squareParts = new Array<number>(squareCount).fill(0);
+  const { entered, left } = frame;
+  if (frame.inOrder) {
+    const sums = limbs.prefixSums();
+    const squareSums = squares?.prefixSums();
+    for (let o = 0; o < view.observations; o++) {
+      const high = entered[o]!;
+      const low = left[o]!;
+      for (let j = 0; j < count; j++) parts[j] = sums[high * count + j]! - sums[low * count + j]!;
+      for (let j = 0; j < squareCount; j++)
+        squareParts[j] = squareSums![high * squareCount + j]! - squareSums![low * squareCount + j]!;
+      each(o, parts, squareParts);
+    }
+    return true;
+  }
+  const { values, valid } = limbs.field;
+  const running = new Float64Array(count);
+  const runningSquares = new Float64Array(squareCount);
+  let e = 0;
+  let l = 0;
+  const change = (position: number, sign: 1 | -1): void => {
+    if (valid[position] === 0) return;
+    limbs.add(running, 0, values[position]!, sign);
+    squares?.add(runningSquares, 0, values[position]!, sign);
+  };
+  for (let o = 0; o < view.observations; o++) {
+    while (e < entered[o]!) change(frame.entering[e++]!, 1);
+    while (l < left[o]!) change(frame.leaving[l++]!, -1);
+    for (let j = 0; j < count; j++) parts[j] = running[j]!;
+    for (let j = 0; j < squareCount; j++) squareParts[j] = runningSquares[j]!;
+    each(o, parts, squareParts);
+  }
+  return true;
+}
+
+export type SumName = 'sum' | 'mean' | 'std' | 'var' | 'std_pop' | 'var_pop';
+const LEAST: Readonly<Record<SumName, number>> = { sum: 1, mean: 1, std: 2, var: 2, std_pop: 1, var_pop: 1 };
+
+export function finishParts(
+  name: SumName,
+  type: ValueType,
+  parts: readonly number[],
+  squares: readonly number[],
+  n: number,
+): number | bigint | null {
+  switch (name) {
+    case 'sum':
+      return type.kind === 'float64' ? roundParts(parts) : integerOfParts(parts);
+    case 'mean':
+      return meanOfParts(parts, n, type.kind === 'decimal' ? type.scale : 0);
+    case 'std':
+    case 'var':
+      return spreadOfParts(parts, squares, n, type, 1, name === 'std');
+    default:
+      return spreadOfParts(parts, squares, n, type, 0, name === 'std_pop');
+  }
+}
+
+/** `otherwise` takes entities whose values span too many bits for limbs. */
+export const sums =
+  (
+    name: SumName,
+    type: ValueType,
+    limbs: Limbs,
+    squares: Limbs | null,
+    otherwise: Kernel,
+    output: NumberOutput,
+    status: Uint8Array,
+  ): Kernel =>
+  (view, frame) => {
+    const { field } = limbs;
+    if (limbs.plan() === 0 || (squares !== null && squares.plan() === 0)) return otherwise(view, frame);
+    let counts = new Int32Array(0);
+    if (field.load().nulls > 0) {
+      counts = new Int32Array(view.observations);
+      countValid(view, frame, field, (o, n) => {
+        counts[o] = n;
+      });
+    }
+    const least = LEAST[name];
+    const simple = name === 'sum' && type.kind === 'float64';
+    sumParts(view, frame, limbs, squares, (o, parts, squareParts) => {
+      const row = view.out[o]!;
+      const n = field.nulls === 0 ? frame.entered[o]! - frame.left[o]! : counts[o]!;
+      status[row] = n < least ? STATUS.empty : STATUS.ok;
+      if (n < least) return;
+      if (simple) {
+        output.values[row] = roundParts(parts);
+        output.valid[row] = 1;
+        return;
+      }
+      const value = finishParts(name, type, parts, squareParts, n);
+      output.set(row, value);
+      if (value === null) status[row] = STATUS.error;
+    });
+  };
+
+export const countDistinct =
+  (field: Field, output: NumberOutput, status: Uint8Array): Kernel =>
+  (view, frame) => {
+    const codes = field.dense();
+    const counts = new Int32Array(field.distinct);
+    let different = 0;
+    let e = 0;
+    let l = 0;
+    const { entered, left, entering, leaving, inOrder } = frame;
+    for (let o = 0; o < view.observations; o++) {
+      for (; e < entered[o]!; e++) {
+        const code = codes[inOrder ? e : entering[e]!]!;
+        if (code < 0) continue;
+        if (counts[code] === 0) different++;
+        counts[code] = counts[code]! + 1;
+      }
+      for (; l < left[o]!; l++) {
+        const code = codes[inOrder ? l : leaving[l]!]!;
+        if (code < 0) continue;
+        counts[code] = counts[code]! - 1;
+        if (counts[code] === 0) different--;
+      }
+      const row = view.out[o]!;
+      output.values[row] = different;
+      status[row] = different === 0 ? STATUS.empty : STATUS.ok;
+    }
+  };
