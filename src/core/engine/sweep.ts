@@ -93,9 +93,10 @@ export function sweep(input: SweepInput): SweepColumn[] {
       }
     }
   };
-  const { eventTime, availableAt, seq } = records;
+  const { eventTime, seq } = records;
+  const tie = records.sequenced === true ? seq : records.availableAt;
   const byMemberOrder = (a: number, b: number): number =>
-    eventTime[a]! - eventTime[b]! || availableAt[a]! - availableAt[b]! || seq[a]! - seq[b]! || a - b;
+    eventTime[a]! - eventTime[b]! || tie[a]! - tie[b]! || seq[a]! - seq[b]! || a - b;
   const byTime = (a: number, b: number): number => observations.at[a]! - observations.at[b]! || a - b;
   let knowable = new Float64Array(0);
   for (let entity = 0; entity < entities; entity++) {

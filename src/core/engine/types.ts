@@ -26,6 +26,11 @@ export interface RecordColumns {
   readonly eventTime: Float64Array;
   readonly availableAt: Float64Array;
   readonly seq: Float64Array;
+  /**
+   * True when the source declares `sequence`: members then tie-break by (event_time, seq), else by (event_time,
+   * available_at, seq). Absent: false.
+   */
+  readonly sequenced?: boolean;
   /** Microseconds, ±Infinity allowed. Null: every version is known from its availableAt on, for ever. */
   readonly until: Float64Array | null;
   /** Value columns by name (source fields), and predicate columns (`where` and ratio) by their expression's canonical text. */
