@@ -6,6 +6,7 @@ import type { Source } from '../../core/define/types.js';
 import type { LogRecord, LogState, QuarantinedRow, RecordLog } from '../../ports/record-log.js';
 import type { DuckDb, DuckDbConnection } from '../duckdb/connection.js';
 import { makeFolder } from '../files/durable.js';
+import { expandFiles } from '../files/inputs.js';
 import { acquireLock, type Lock } from '../files/lock.js';
 import type { Database } from '../sqlite/database.js';
 import { splitRecord } from '../files/delimited.js';
@@ -176,6 +177,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
   return {
     state: async (source) => stateOf(source.name),
     relation,
+    expand: (source) => (source.read.kind === 'files' ? expandFiles(source.read.patterns, options.projectFolder) : []),
     knownSql: (source, state, known) => knownSql(source, state, relation(state), known),
     ingestFiles: (source, files, { now = Date.now() * 1000, signal } = {}) =>
       exclusively(async () => {

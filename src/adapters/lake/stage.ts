@@ -6,6 +6,7 @@ import { MAX_INSTANT, MICROS_PER_DAY } from '../../core/base/time.js';
 import type { CoerceOptions } from '../../core/schema/coerce.js';
 import { type CoerceSql, coerceNativeSql, coerceSql, duckDbType } from '../../core/schema/coerce-sql.js';
 import { quoteName, quoteText } from '../duckdb/connection.js';
+import { fastCoerce } from './fast-coerce.js';
 import { type InputField, inputFields } from './shape.js';
 
 /** A file made ready for SQL: where its rows are and what its columns are. */
@@ -107,7 +108,7 @@ export function insertStagedSql(source: Source, input: StagedInput, file: number
     if (name === undefined) return undefined;
     const { sql, type } = input.column(name);
     return type === 'VARCHAR' && input.format === 'csv'
-      ? coerceSql(field.type, sql, options)
+      ? fastCoerce(field.type, sql, coerceSql(field.type, sql, options), options)
       : coerceNativeSql(field.type, sql, type, options);
   });
   const typed = (index: number): string => `"_v${index}"`;
