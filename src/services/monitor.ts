@@ -46,7 +46,7 @@ export function findMonitor(project: Project, name: string): Monitor {
 }
 
 /** JSON of the log back to the values a profile is made of: instants and dates as numbers. */
-function logged(type: ValueType, json: unknown): Value {
+export function logged(type: ValueType, json: unknown): Value {
   if (json === null || json === undefined) return null;
   if (type.kind === 'timestamp') return Date.parse(json as string) * 1000;
   if (type.kind === 'date') return Date.parse(json as string) / 86_400_000;
