@@ -1,5 +1,5 @@
 export * from './batch.js';
 export * from './columns.js';
-export * from './pattern.js';
+export * from '../schema/pattern.js';
 export * from './relations.js';
 export * from './rules.js';

@@ -8,7 +8,7 @@ import { printValue } from '../schema/coerce-print.js';
 import { literalSql, quoteText } from '../schema/coerce-sql.js';
 import { type Coerced, show } from '../schema/coerce.js';
 import { STRING, type Value, type ValueType } from '../schema/types.js';
-import { compilePattern } from './pattern.js';
+import { compilePattern } from '../schema/pattern.js';
 
 export type Row = Readonly<Record<string, Value>>;
 

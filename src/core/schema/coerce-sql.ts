@@ -224,6 +224,12 @@ export function coerceNativeSql(type: ValueType, rawSql: string, duckDbTypeName:
   return result(nativeValueSql(type, raw, name, options), `(${raw} IS NULL)`);
 }
 
+/** Microseconds on the clock; nanoseconds are cut off towards the past, as digits of a text are. */
+const localMicrosSql = (raw: string, name: string): string =>
+  name === 'TIMESTAMP_NS'
+    ? `((epoch_ns(${raw}) - (epoch_ns(${raw}) % 1000 + 1000) % 1000) // 1000)`
+    : `epoch_us(TRY_CAST(${raw} AS TIMESTAMP))`;
+
 function nativeValueSql(type: ValueType, raw: string, name: string, options: CoerceOptions): string {
   const never = `NULL::${duckDbType(type)}`;
   const isInteger = INTEGERS.test(name);
@@ -249,7 +255,7 @@ function nativeValueSql(type: ValueType, raw: string, name: string, options: Coe
       if (!zoned && !LOCAL_TIMES.test(name) && name !== 'DATE') return never;
       const micros = zoned
         ? `epoch_us(${raw})`
-        : resolveLocalSql(`epoch_us(TRY_CAST(${raw} AS TIMESTAMP))`, options.timezone, options.ambiguousTime);
+        : resolveLocalSql(localMicrosSql(raw, name), options.timezone, options.ambiguousTime);
       const finite = `CASE WHEN isfinite(${raw}) THEN ${micros} END`;
       return `list_transform([${finite}], lambda m: ${instantSql('m')})[1]`;
     }

@@ -24,16 +24,6 @@ const cache = new Map<string, readonly ZoneSpan[]>();
 
 const plain = (from: number, offset: number): ZoneSpan => ({ from, kind: 'plain', small: offset, large: offset });
 
-/** True for a name that the runtime's time zone data know. */
-export function isTimeZone(zone: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en-US', { timeZone: zone });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 /** All spans of a zone over the years 1684 to 2255, in order. Throws RangeError for an unknown zone. */
 export function zoneSpans(zone: string): readonly ZoneSpan[] {
   const known = cache.get(zone);

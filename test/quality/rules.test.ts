@@ -1,0 +1,296 @@
+import type { DuckDBConnection } from '@duckdb/node-api';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Contract, RowRule } from '../../src/core/define/types.js';
+import {
+  batchMeasuresSql,
+  columnsMessage,
+  compileRowChecks,
+  diffColumns,
+  dispose,
+  effectiveContract,
+  isUnique,
+  judgeBatch,
+  type Lookups,
+  measureBatch,
+  type ReferenceRule,
+  referenceSql,
+  type Row,
+  rowChecksSql,
+  typeReason,
+  uniqueCheck,
+  uniqueSql,
+} from '../../src/core/quality/index.js';
+import { coerceText } from '../../src/core/schema/coerce.js';
+import { duckDbType, literalSql, quoteName } from '../../src/core/schema/coerce-sql.js';
+import { DATE, parseType, type Value } from '../../src/core/schema/types.js';
+import { connect, rowsOf } from './duck.js';
+import { expression, fieldsOf, readings, rule, sourceOf } from './sources.js';
+
+const RUNS = Number(process.env['MILLRACE_COERCE_RUNS'] ?? 600);
+
+let connection: DuckDBConnection;
+beforeAll(async () => {
+  connection = await connect();
+});
+afterAll(() => connection.closeSync());
+
+const TYPES = {
+  id: 'string', at: 'timestamp', n: 'int64', x: 'float64', price: 'decimal(2)', code: 'string', ok: 'boolean', day: 'date', v: 'float64_vector', gone: 'boolean',
+};
+const FIELDS = fieldsOf(TYPES);
+
+async function load(table: string, rows: readonly Row[], types: Readonly<Record<string, string>> = TYPES): Promise<void> {
+  const fields = fieldsOf(types);
+  await connection.run(`CREATE OR REPLACE TABLE ${table} (_position INTEGER, ${fields.map((field) => `${quoteName(field.name)} ${duckDbType(field.type)}`).join(', ')})`);
+  if (rows.length === 0) return;
+  const tuples = rows.map((row, index) => `(${[index, ...fields.map((field) => literalSql(field.type, row[field.name] ?? null))].join(', ')})`);
+  await connection.run(`INSERT INTO ${table} VALUES ${tuples.join(', ')}`);
+}
+
+const text = fc.oneof(fc.string({ maxLength: 4 }), fc.constantFrom('', 'A1', 'a', '😀', '\ufb00', '\uffff', 'e\u0301', 'AB12', "it's", 'a\u0000b'));
+const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(arbitrary, { freq: 6 });
+const integer: fc.Arbitrary<Value> = fc.oneof(fc.integer({ min: -5, max: 5 }), fc.constantFrom<Value>(2n ** 53n, 2n ** 62n, -(2n ** 63n), 9007199254740991));
+const row: fc.Arbitrary<Row> = fc.record<Record<string, Value>>({
+  id: maybe(text),
+  at: maybe(fc.integer({ min: -3, max: 3 })),
+  n: maybe(integer),
+  x: maybe(fc.oneof(fc.integer({ min: -2, max: 2 }), fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0))),
+  price: maybe(fc.oneof(fc.integer({ min: -300, max: 300 }), fc.constantFrom<Value>(10n ** 17n, -(10n ** 17n)))),
+  code: maybe(text),
+  ok: maybe(fc.boolean()),
+  day: maybe(fc.integer({ min: -2, max: 2 })),
+  v: maybe(fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 3 })),
+  gone: maybe(fc.boolean()),
+});
+
+const range = (min: Value | undefined, max: Value | undefined, minExclusive = false, maxExclusive = false): RowRule['check'] => ({
+  kind: 'range',
+  ...(min === undefined ? {} : { min }),
+  ...(max === undefined ? {} : { max }),
+  minExclusive,
+  maxExclusive,
+});
+
+const RULES: readonly RowRule[] = [
+  rule('code.not_null', 'code', { kind: 'not_null' }),
+  rule('n.range', 'n', range(-2, 2)),
+  rule('n.open', 'n', range(-2, 2, true, true)),
+  rule('n.big', 'n', range(2n ** 53n, 2n ** 62n, true)),
+  rule('x.range', 'x', range(0, undefined)),
+  rule('x.less', 'x', range(undefined, 1, false, true)),
+  rule('price.range', 'price', range(-150, 10n ** 17n, false, true)),
+  rule('at.range', 'at', range(0, 2)),
+  rule('day.range', 'day', range(-1, 1)),
+  rule('code.range', 'code', range('A', '\uffff')),
+  rule('code.set', 'code', { kind: 'set', values: ['', 'a', "it's", '😀', 'a\u0000b'] }),
+  rule('n.set', 'n', { kind: 'set', values: [0, 1, 2n ** 53n] }),
+  rule('price.set', 'price', { kind: 'set', values: [0, 100, -100] }),
+  rule('ok.set', 'ok', { kind: 'set', values: [true] }),
+  rule('day.set', 'day', { kind: 'set', values: [0] }),
+  rule('at.set', 'at', { kind: 'set', values: [1] }),
+  rule('n.none', 'n', { kind: 'set', values: [] }),
+  rule('code.pattern', 'code', { kind: 'pattern', pattern: '^[A-Z]{1,2}\\d+$|^.?$' }),
+  rule('code.length', 'code', { kind: 'length', min: 1, max: 2 }),
+  rule('v.length', 'v', { kind: 'length', min: 2 }),
+  rule('sane', null, { kind: 'expression', expression: expression("n >= 0 or code = 'a'", TYPES) }),
+  rule('cheap', null, { kind: 'expression', expression: expression('price < 1.5 and ok', TYPES) }),
+];
+
+describe('row rules', () => {
+  for (const deleted of [undefined, 'gone']) {
+    it(`are broken by the same rows in TypeScript and in SQL${deleted ? ', tombstones apart' : ''}`, async () => {
+      const source = sourceOf(TYPES, RULES, { deleted });
+      const rows = fc.sample(row, { numRuns: RUNS, seed: 3 });
+      await load('rows', rows);
+      const checks = rowChecksSql(source, quoteName, readings.print);
+      const ids = checks.map((check) => check.rule.id);
+      const judged = await rowsOf(connection, `SELECT ${checks.map((check) => check.violated).join(', ')} FROM rows ORDER BY _position`);
+      const judge = compileRowChecks(source, readings);
+      const broken = new Set<string>();
+      rows.forEach((values, index) => {
+        expect(judged[index]!.every((cell) => typeof cell === 'boolean')).toBe(true);
+        const bySql = ids.filter((_, column) => judged[index]![column] === true);
+        const byJs = judge(values).map((reason) => reason.rule);
+        expect({ values, rules: bySql }).toEqual({ values, rules: byJs });
+        for (const id of byJs) broken.add(id);
+      });
+      expect([...broken].sort()).toEqual([...ids].sort());
+    });
+  }
+
+  it.each<[RowRule, Row, string]>([
+    [rule('price.range', 'price', range(0, undefined)), { price: -500 }, 'price is -5.00, expected at least 0.00'],
+    [rule('x.range', 'x', range(0, 1, true, true)), { x: 1 }, 'x is 1, expected more than 0 and less than 1'],
+    [rule('code.set', 'code', { kind: 'set', values: ['a', 'b'] }), { code: 'c' }, 'code is "c", expected one of "a", "b"'],
+    [rule('code.pattern', 'code', { kind: 'pattern', pattern: '^a' }), { code: 'b\n' }, 'code is "b\\n", expected a text that matches ^a'],
+    [rule('code.length', 'code', { kind: 'length', min: 1, max: 2 }), { code: 'abc' }, 'code is "abc", expected a length of at least 1 and at most 2'],
+    [rule('code.max', 'code', { kind: 'length', max: 2 }), { code: 'abc' }, 'code is "abc", expected a length of at most 2'],
+    [rule('n.not_null', 'n', { kind: 'not_null' }), {}, 'n is null, expected a value'],
+    [rule('at.range', 'at', range(0, undefined)), { at: -1_000_000 }, 'at is 1969-12-31T23:59:59Z, expected at least 1970-01-01T00:00:00Z'],
+    [rule('sane', null, { kind: 'expression', expression: expression('n > 0', TYPES) }), { n: 0 }, 'the rule n > 0 does not hold'],
+  ])('%j says what is wrong', (one, values, message) => {
+    const reasons = compileRowChecks(sourceOf(TYPES, [one]), readings)({ id: 'a', at: 0, ...values });
+    expect(reasons.map((reason) => reason.message)).toEqual([message]);
+  });
+
+  it('count as broken when judging them fails', () => {
+    const failing = { ...readings, compile: () => () => { throw new Error('no luck'); } };
+    const check = rule('sane', null, { kind: 'expression', expression: expression('n > 0', TYPES) });
+    const reasons = compileRowChecks(sourceOf(TYPES, [check]), failing)({ id: 'a', at: 0 });
+    expect(reasons).toMatchObject([{ rule: 'sane', message: 'sane could not be judged: no luck' }]);
+  });
+
+  it('imply a record key, an event time and a sequence, and keep a declared rule that is as strict', () => {
+    const declared = [
+      rule('id.not_null', 'id', { kind: 'not_null' }, 'fail'),
+      rule('at.not_null', 'at', { kind: 'not_null' }, 'flag'),
+    ];
+    const { rows } = effectiveContract(sourceOf(TYPES, declared, { sequence: 'n' }));
+    expect(rows.map(({ id, action }) => [id, action])).toEqual([
+      ['at.not_null', 'quarantine'],
+      ['n.not_null', 'quarantine'],
+      ['id.not_null', 'fail'],
+    ]);
+  });
+
+  it('act by their strongest action', () => {
+    const reason = (id: string, action: RowRule['action']) => ({ rule: id, field: null, value: null, message: '', severity: 'error' as const, action });
+    expect(dispose([])).toEqual({ outcome: 'accept', flags: [], warnings: [] });
+    expect(dispose([reason('a', 'flag'), reason('b', 'warn')])).toMatchObject({ outcome: 'accept', flags: ['a'], warnings: [{ rule: 'b' }] });
+    expect(dispose([reason('a', 'drop'), reason('b', 'quarantine')]).outcome).toBe('quarantine');
+    expect(dispose([reason('a', 'quarantine'), reason('b', 'fail')]).outcome).toBe('fail');
+    expect(dispose([reason('a', 'drop')]).outcome).toBe('drop');
+  });
+
+  it('name a value that cannot be read by its field and type', () => {
+    const coerced = coerceText(DATE, '2023-02-30', { timezone: 'UTC', ambiguousTime: 'refuse', nulls: [] });
+    expect(typeReason('day', '2023-02-30', coerced)).toMatchObject({
+      rule: 'day.type',
+      value: '2023-02-30',
+      action: 'quarantine',
+      message: 'day: "2023-02-30" is not a valid date: this day does not exist; expected a date such as 2024-03-01',
+    });
+  });
+});
+
+describe('rules against other records', () => {
+  const types = { id: 'int64', at: 'timestamp', a: 'string', b: 'int64' };
+  const unique = rule('pair', null, { kind: 'unique', fields: ['a', 'b'] });
+  const small: fc.Arbitrary<Row> = fc.record<Record<string, Value>>({
+    id: fc.integer({ min: 0, max: 3 }),
+    at: fc.constant(0),
+    a: maybe(fc.constantFrom('x', 'y')),
+    b: maybe(fc.integer({ min: 0, max: 1 })),
+  });
+
+  it('give values to the record key that has them first, alike in TypeScript and in SQL', async () => {
+    if (!isUnique(unique)) throw new Error('unreachable');
+    const samples = fc.sample(fc.tuple(fc.array(small, { maxLength: 6 }), fc.array(small, { maxLength: 3 })), { numRuns: 60, seed: 9 });
+    let violations = 0;
+    for (const [batch, known] of samples) {
+      await load('batch', batch, types);
+      await load('known', known, types);
+      const bySql = (await rowsOf(connection, uniqueSql(unique, ['id'], 'batch', 'known', '_position'))).map(([position]) => Number(position));
+      const broken = uniqueCheck(unique, ['id'], ([a, b]) => known.filter((one) => one['a'] === a && one['b'] === b).map((one) => [one['id']!]));
+      const byJs = batch.flatMap((values, index) => (broken(values) ? [index] : []));
+      expect(bySql.sort()).toEqual(byJs);
+      violations += byJs.length;
+    }
+    expect(violations).toBeGreaterThan(10);
+  });
+
+  it('find values that the other source does not have', async () => {
+    const reference = rule('a.reference', 'a', { kind: 'reference', source: 'letters', field: 'a' }) as ReferenceRule;
+    const batch: Row[] = [{ id: 0, a: 'x' }, { id: 1, a: 'z' }, { id: 2, a: null }];
+    await load('batch', batch, types);
+    await load('letters', [{ id: 0, a: 'x' }, { id: 1, a: null }], types);
+    const found = await rowsOf(connection, `SELECT ${referenceSql(reference, 'batch.a', 'letters')} FROM batch ORDER BY _position`);
+    expect(found).toEqual([[false], [true], [false]]);
+    const lookups: Lookups = { exists: (_source, _field, value) => value === 'x', taken: () => false };
+    const judge = compileRowChecks(sourceOf(types, [reference]), readings, lookups);
+    expect(batch.map((values) => judge({ ...values, at: 0 }).map((reason) => reason.message))).toEqual([[], ['a is "z", expected a value of letters.a'], []]);
+  });
+});
+
+describe('batch rules', () => {
+  const contract: Contract = {
+    rows: [],
+    batch: [
+      { id: 'row_count', check: { kind: 'row_count', min: 3 }, severity: 'error', action: 'fail' },
+      { id: 'code.null_rate', check: { kind: 'null_rate', field: 'code', max: 0.25 }, severity: 'error', action: 'fail' },
+      { id: 'n.distinct_count', check: { kind: 'distinct_count', field: 'n', min: 2, max: 3 }, severity: 'warning', action: 'warn' },
+      { id: 'price.mean', check: { kind: 'mean', field: 'price', min: 1, max: 2 }, severity: 'error', action: 'fail' },
+      { id: 'x.mean', check: { kind: 'mean', field: 'x', max: 10 }, severity: 'error', action: 'fail' },
+      { id: 'quarantine_rate', check: { kind: 'quarantine_rate', max: 0.1 }, severity: 'critical', action: 'fail' },
+      { id: 'extra_columns', check: { kind: 'extra_columns', policy: 'refuse' }, severity: 'error', action: 'fail' },
+    ],
+  };
+
+  it('measure the same in TypeScript and in SQL', async () => {
+    const plain = row.map((values) => ({ ...values, x: typeof values['x'] === 'number' && Math.abs(values['x']) > 1e9 ? null : values['x']! }));
+    for (const rows of [[], ...fc.sample(fc.array(plain, { maxLength: 30 }), { numRuns: 25, seed: 4 })]) {
+      await load('rows', rows);
+      const [values] = await rowsOf(connection, `SELECT ${batchMeasuresSql(contract).join(', ')} FROM rows`);
+      const measured = Object.values(measureBatch(contract, FIELDS, rows));
+      expect(values!.length).toBe(4);
+      values!.forEach((value, index) => {
+        if (value === null || measured[index] === null) expect(value).toBe(measured[index]);
+        else expect(value as number).toBeCloseTo(measured[index]!, 9);
+      });
+    }
+  });
+
+  it('refuse and warn with what was measured and what was expected', () => {
+    const verdict = judgeBatch(contract, {
+      rows: 2,
+      quarantined: 1,
+      extraColumns: ['colour'],
+      values: { 'code.null_rate': 0.5, 'n.distinct_count': 1, 'price.mean': 2.5, 'x.mean': null },
+    });
+    expect(verdict.failures.map((failure) => failure.message)).toEqual([
+      'the number of rows is 2, expected at least 3',
+      'nulls of code are 50 %, expected at most 25 %',
+      'the mean of price is 2.5, expected at most 2',
+      'rows in quarantine are 50 %, expected at most 10 %',
+      'columns that the source does not declare: colour',
+    ]);
+    expect(verdict.warnings).toEqual([
+      { rule: 'n.distinct_count', message: 'the number of distinct values of n is 1, expected at least 2', severity: 'warning' },
+    ]);
+  });
+
+  it('find nothing wrong with nothing, but for its size', () => {
+    const values = measureBatch(contract, FIELDS, []);
+    const verdict = judgeBatch(contract, { rows: 0, quarantined: 0, extraColumns: [], values });
+    expect(verdict.failures.map((failure) => failure.rule)).toEqual(['row_count']);
+  });
+});
+
+describe('columns of a file', () => {
+  const fields = [
+    { name: 'amount', type: parseType('int64')! },
+    { name: 'user', type: parseType('string')!, from: 'user_id' },
+  ];
+
+  it('pair a missing column with the undeclared one that looks like it', () => {
+    const difference = diffColumns(fields, ['amonut', 'user_id', 'colour']);
+    expect(difference).toEqual({
+      missing: [{ field: 'amount', column: 'amount', nearest: 'amonut' }],
+      extra: ['amonut', 'colour'],
+      repeated: [],
+    });
+    expect(columnsMessage(difference)).toEqual({
+      message: 'the file lacks the column amount (did you mean amonut?)',
+      hint: 'If the column was renamed, declare it: amount: { type: ..., from: amonut }',
+    });
+  });
+
+  it('say nothing when every field can be read', () => {
+    expect(columnsMessage(diffColumns(fields, ['amount', 'user_id', 'more']))).toBeUndefined();
+  });
+
+  it('refuse a name that stands twice', () => {
+    expect(columnsMessage(diffColumns(fields, ['amount', 'amount', 'user_id']))?.message).toBe('the column amount stands in the file more than once');
+  });
+});
