@@ -68,7 +68,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
   });
   const online = lazy<OnlineStore>(async () => {
     const { openLmdbOnlineStore } = await import('./adapters/lmdb/online-store.js');
-    return openLmdbOnlineStore({ path: settings.online });
+    return openLmdbOnlineStore(settings.online);
   });
   const registry = lazy<Registry>(async () => {
     const { createRegistry } = await import('./adapters/sqlite/registry.js');

@@ -92,20 +92,54 @@ export interface ReplayResult {
   readonly seq: number;
 }
 
+export interface BatchFile {
+  readonly path: string;
+  readonly sha256: string;
+  readonly rows: number;
+}
+
+export interface BatchRecord {
+  readonly batch: string;
+  readonly source: string;
+  readonly kind: string;
+  readonly status: 'committed' | 'refused';
+  readonly at: Instant;
+  readonly rows: number;
+  readonly accepted: number;
+  readonly quarantined: number;
+  readonly duplicates: number;
+  readonly dropped: number;
+  readonly corrections: number;
+  readonly lastSeq: number;
+  readonly files: readonly BatchFile[];
+  readonly reason: string | null;
+  readonly warnings: IngestResult['warnings'];
+  readonly reasons: IngestResult['reasons'];
+  readonly profile: Readonly<Record<string, unknown>>;
+}
+
+export interface QuarantineFilter {
+  readonly source?: string;
+  readonly status?: QuarantinedRow['status'];
+  readonly batch?: string;
+  readonly ids?: readonly number[];
+  readonly limit?: number;
+}
+
 export interface RecordLog {
   state(source: Source): Promise<LogState>;
   /** Validate, split, deduplicate and append the records of files as one atomic batch. */
   ingestFiles(source: Source, files: readonly string[], options?: { readonly now?: Instant; readonly signal?: AbortSignal }): Promise<IngestResult>;
   /** The same for rows in hand (pushed JSON objects, replayed quarantine rows). Durable when it resolves. */
   ingestRows(source: Source, rows: readonly Readonly<Record<string, unknown>>[], options: { readonly now: Instant }): Promise<IngestResult>;
+  /** The files that the source's own patterns name now, absolute and sorted; none for pushed and computed sources. */
+  expand(source: Source): readonly string[];
   /** Committed records with seq in (after, through], in seq order, in chunks. */
   read(source: Source, after: number, through: number): AsyncIterable<readonly LogRecord[]>;
-  quarantine(filter?: {
-    readonly source?: string;
-    readonly status?: QuarantinedRow['status'];
-    readonly ids?: readonly number[];
-    readonly limit?: number;
-  }): Promise<readonly QuarantinedRow[]>;
+  quarantine(filter?: QuarantineFilter): Promise<readonly QuarantinedRow[]>;
+  quarantineCount(filter?: QuarantineFilter): Promise<number>;
+  /** Every batch, committed or refused, oldest first. */
+  batches(source?: string): Promise<readonly BatchRecord[]>;
   /** Feeds open rows of the ledger through the source's rules of today and marks what was settled. */
   replay(source: Source, rows: readonly QuarantinedRow[], options: { readonly now: Instant }): Promise<ReplayResult>;
   /** Settles rows without feeding them (`dropped`), or opens them again. */

@@ -3,55 +3,18 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
-import type { Definitions, Source } from '../core/define/types.js';
+import type { Definitions } from '../core/define/types.js';
 import { assetGraph, type AssetState, type Plan, planRun, type Snapshot, type Step } from '../core/plan/plan.js';
-import { expandFiles } from '../adapters/files/inputs.js';
 import type { IngestResult } from '../ports/record-log.js';
 import { backtestKey, runBacktest } from './backtest.js';
 import { type BuiltDataset, buildDataset, datasetKey } from './build-dataset.js';
+import { markFiles, newFiles } from './file-marks.js';
 import { materialize, staleGroups } from './materialize.js';
 import { type MonitorResult, runMonitor } from './monitor.js';
 import type { Project } from './project.js';
 import { promoteModel, type PromotionResult } from './promote.js';
 import { type TrainedVersion, trainModel } from './train.js';
 import { runTransform, transformKey } from './transform.js';
-
-/** What a file looked like when it was ingested: size, time of change, and the definition that read it. */
-interface FileMark {
-  readonly size: number;
-  readonly modified: number;
-  readonly fingerprint: string;
-}
-
-type FileMarks = Readonly<Record<string, FileMark>>;
-
-const marksName = (source: string): string => `files:${source}`;
-
-async function newFiles(project: Project, source: Source): Promise<{ files: string[]; bytes: number }> {
-  if (source.read.kind !== 'files') return { files: [], bytes: 0 };
-  const marks = ((await project.registry()).getFact(marksName(source.name)) ?? {}) as FileMarks;
-  const files: string[] = [];
-  let bytes = 0;
-  for (const file of expandFiles(source.read.patterns, project.folder)) {
-    const info = await stat(file);
-    const mark = marks[file];
-    if (mark && mark.size === info.size && mark.modified === info.mtimeMs && mark.fingerprint === source.fingerprint) continue;
-    files.push(file);
-    bytes += info.size;
-  }
-  return { files, bytes };
-}
-
-/** Remembers files as ingested, so that the next plan finds nothing to do. */
-export async function markFiles(project: Project, source: Source, files: readonly string[]): Promise<void> {
-  const registry = await project.registry();
-  const marks: Record<string, FileMark> = { ...((registry.getFact(marksName(source.name)) ?? {}) as FileMarks) };
-  for (const file of files) {
-    const info = await stat(file);
-    marks[path.resolve(file)] = { size: info.size, modified: info.mtimeMs, fingerprint: source.fingerprint };
-  }
-  registry.setFact(marksName(source.name), marks);
-}
 
 async function stateOf(project: Project, definitions: Definitions, kind: string, name: string): Promise<AssetState> {
   const registry = await project.registry();

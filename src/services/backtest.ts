@@ -10,7 +10,7 @@ import { datasetTable } from './dataset-table.js';
 import type { Project } from './project.js';
 import { CHAMPION } from './promote.js';
 import { batchEntries, batchId, scoreTable } from './score.js';
-import { openChampion } from './serve.js';
+import { openChampion } from './predict.js';
 
 /** Champion and dataset version; null while there is no champion. */
 export async function backtestKey(project: Project, service: Service): Promise<string | null> {

@@ -28,7 +28,7 @@ export async function staleGroups(project: Project): Promise<readonly string[]> 
   for (const { group, online } of projectGroups(project)) {
     const state = await log.state(group.source);
     const applied = store.applied(online);
-    if (applied === undefined || applied.seq < state.lastSeq) behind.push(group.id);
+    if (applied === null || applied.seq < state.lastSeq) behind.push(group.id);
   }
   return behind;
 }
@@ -57,6 +57,6 @@ export async function materialize(project: Project, options: { readonly rebuild?
     }
     results.push({ group: group.id, records, seq: store.applied(online)?.seq ?? 0, rebuilt: options.rebuild === true });
   }
-  await store.activate(groups.map(({ online }) => online));
+  await store.activate(groups.map(({ online }) => online.fingerprint));
   return { groups: results, records: results.reduce((sum, item) => sum + item.records, 0) };
 }

@@ -8,7 +8,7 @@ import { toJson } from '../core/schema/coerce-print.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import { computeFeatures, currentHorizons, observationTypes } from './historical.js';
 import type { Project } from './project.js';
-import { findService } from './serve.js';
+import { findService } from './predict.js';
 
 export type ReplayCause = 'changed_definition' | 'late_record_or_correction' | 'unexplained';
 

@@ -11,7 +11,7 @@ import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import { computeFeatures, currentHorizons, type FeatureColumn, observationTypes, outputFormat } from './historical.js';
 import type { Project } from './project.js';
-import { type Champion, findService, isLogged, openChampion, scoreOf } from './serve.js';
+import { type Champion, findService, isLogged, openChampion, scoreOf } from './predict.js';
 
 export interface BatchScores {
   readonly champion: Champion;

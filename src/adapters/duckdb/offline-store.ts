@@ -254,6 +254,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
         availableAt: available,
         seq: times[2]!.finish().values,
         until: expiry,
+        sequenced: source.sequence !== undefined,
         columns: new Map(scan.fields.map((name, i) => [name, values[i]!.finish()])),
         masks: new Map(predicates.map(([text], i) => [text, masks[i]!.finish().values as unknown as Uint8Array])),
       };

@@ -20,11 +20,11 @@ import {
 } from '../../core/quality/index.js';
 import { coerceJson, coerceText } from '../../core/schema/coerce.js';
 import type { Value } from '../../core/schema/types.js';
-import type { IngestResult, QuarantinedRow } from '../../ports/record-log.js';
+import type { BatchFile, IngestResult, QuarantinedRow } from '../../ports/record-log.js';
 import { type DuckDbConnection, interruptible, quoteName, quoteText } from '../duckdb/connection.js';
 import { publishFile } from '../files/durable.js';
 import { expandFiles, hashFile, type InputFile, inspectFile } from '../files/inputs.js';
-import type { BatchCommit, BatchFile, Ledger, NewQuarantinedRow } from './ledger.js';
+import type { BatchCommit, Ledger, NewQuarantinedRow } from './ledger.js';
 import { type OpenedInput, openInput, SchemaRefusal } from './open-input.js';
 import { readRecords } from './records.js';
 import { contentColumns, inputFields, logColumns } from './shape.js';

@@ -1,6 +1,6 @@
 import { isAbsolute, join, relative } from 'node:path';
 import type { Instant } from '../../core/base/time.js';
-import type { IngestResult, LogState, QuarantinedRow } from '../../ports/record-log.js';
+import type { BatchFile, BatchRecord, IngestResult, LogState, QuarantineFilter, QuarantinedRow } from '../../ports/record-log.js';
 import { type Database, transaction } from '../sqlite/database.js';
 import type { LakeSegment } from './relation.js';
 
@@ -11,12 +11,6 @@ export interface NewQuarantinedRow {
   readonly reasons: QuarantinedRow['reasons'];
   /** Tells a row of one file from all others, so that a file read again does not fill the ledger twice. */
   readonly digest: string;
-}
-
-export interface BatchFile {
-  readonly path: string;
-  readonly sha256: string;
-  readonly rows: number;
 }
 
 /** What one batch adds. Written in one transaction: this is the commit of an ingest. */
@@ -36,26 +30,6 @@ export interface BatchCommit {
   readonly profile: Readonly<Record<string, unknown>>;
 }
 
-export interface BatchRecord {
-  readonly batch: string;
-  readonly source: string;
-  readonly kind: string;
-  readonly status: 'committed' | 'refused';
-  readonly at: Instant;
-  readonly rows: number;
-  readonly accepted: number;
-  readonly quarantined: number;
-  readonly duplicates: number;
-  readonly dropped: number;
-  readonly corrections: number;
-  readonly lastSeq: number;
-  readonly files: readonly BatchFile[];
-  readonly reason: string | null;
-  readonly warnings: IngestResult['warnings'];
-  readonly reasons: IngestResult['reasons'];
-  readonly profile: Readonly<Record<string, unknown>>;
-}
-
 /** What is committed of a source before the write-ahead tail is added. */
 export type CommittedState = Omit<LogState, 'segments'> & { readonly segments: readonly LakeSegment[] };
 
@@ -71,14 +45,6 @@ export interface Ledger {
   mark(ids: readonly number[], status: QuarantinedRow['status']): void;
   /** New reasons of rows that were refused again. */
   explain(rows: readonly { readonly id: number; readonly reasons: QuarantinedRow['reasons'] }[]): void;
-}
-
-export interface QuarantineFilter {
-  readonly source?: string;
-  readonly status?: QuarantinedRow['status'];
-  readonly batch?: string;
-  readonly ids?: readonly number[];
-  readonly limit?: number;
 }
 
 type Row = Record<string, unknown>;

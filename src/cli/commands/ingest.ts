@@ -3,7 +3,7 @@ import { MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
 import { openProject } from '../../open.js';
 import type { IngestResult } from '../../ports/record-log.js';
-import { markFiles } from '../../services/apply-plan.js';
+import { markFiles } from '../../services/file-marks.js';
 import { replayQuarantine } from '../../services/ingest.js';
 import { runTransform } from '../../services/transform.js';
 import type { Io } from '../io.js';
@@ -104,7 +104,8 @@ export async function quarantineReplay(io: Io, _args: readonly string[], options
     await project.lockForWriting(io.command);
     const results = await replayQuarantine(project, filterOf(options));
     if (results.length === 0) io.print('nothing is open in quarantine');
-    for (const result of results) printIngest(io, result);
+    for (const result of results)
+      io.print(`${result.source}: ${count(result.rows)} rows fed again = ${count(result.accepted)} accepted + ${count(result.quarantined)} still quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped`);
     io.result({ results });
     return results.length === 0 ? 99 : 0;
   } finally {

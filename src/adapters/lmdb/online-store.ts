@@ -1,0 +1,135 @@
+/**
+ * The online store on LMDB. The log is the durability: commits do not wait for the disk. A killed process loses
+ * nothing (the pages are the system's); after a stop of the system while unsynced the files are not trusted, and the
+ * store comes up empty with condition `rebuild`. The marker of that is a file of its own, beside the database.
+ */
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { open as openFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ABORT, open, type RootDatabase } from 'lmdb';
+import { MillraceError } from '../../core/base/error.js';
+import type { ByteEngine } from '../../core/engine/online/index.js';
+import type { OnlineStore } from '../../ports/online-store.js';
+import { onlineStoreOver } from '../memory/online-store.js';
+
+export interface LmdbOptions {
+  /** Readers do not write the marker and refuse to apply. */
+  readonly readOnly?: boolean;
+  /** Identity of this run of the system; by default the kernel's boot id. Null: not known. */
+  readonly bootId?: string | null;
+}
+
+interface Marker {
+  readonly bootId: string | null;
+  /** Written after everything was synced. */
+  readonly clean: boolean;
+}
+
+function systemBootId(): string | null {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return null;
+  }
+}
+
+function readMarker(file: string): Marker | null {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Marker;
+  } catch {
+    return null;
+  }
+}
+
+function writeMarker(file: string, marker: Marker): void {
+  const descriptor = openSync(`${file}.new`, 'w');
+  writeSync(descriptor, JSON.stringify(marker));
+  fsyncSync(descriptor);
+  closeSync(descriptor);
+  renameSync(`${file}.new`, file);
+}
+
+type Root = RootDatabase<Uint8Array, Uint8Array>;
+
+function lmdbByteEngine(root: Root): ByteEngine {
+  return {
+    get: (key) => root.getBinaryFast(key),
+    keys: (prefix) => {
+      const end = Buffer.alloc(prefix.length + 2048, 0xff);
+      end.set(prefix);
+      return root.getKeys({ start: prefix, end: end.subarray(0, Math.min(end.length, 1978)) }).map((key) => Buffer.from(key));
+    },
+    write: (body) => {
+      let result: ReturnType<typeof body> | undefined;
+      let failure: unknown;
+      let failed = false;
+      root.transactionSync(() => {
+        try {
+          result = body({
+            get: (key) => root.getBinaryFast(key),
+            put: (key, value) => {
+              root.putSync(key, value);
+            },
+            remove: (key) => {
+              root.removeSync(key);
+            },
+          });
+          return undefined;
+        } catch (error) {
+          failure = error;
+          failed = true;
+          return ABORT;
+        }
+      });
+      if (failed) throw failure;
+      return result as ReturnType<typeof body>;
+    },
+  };
+}
+
+/** Opens, or creates, the store in a folder of its own. */
+export function openLmdbOnlineStore(folder: string, options: LmdbOptions = {}): OnlineStore {
+  const readOnly = options.readOnly ?? false;
+  const bootId = options.bootId === undefined ? systemBootId() : options.bootId;
+  const file = join(folder, 'online.mdb');
+  const markerFile = join(folder, 'online.state.json');
+  if (!readOnly) mkdirSync(folder, { recursive: true });
+  const marker = readMarker(markerFile);
+  const trusted = marker === null || marker.clean || (bootId !== null && marker.bootId === bootId);
+  if (!trusted) {
+    if (readOnly) {
+      throw new MillraceError('NOT_MATERIALIZED', 'the online store was not synced when the system stopped and has to be built again');
+    }
+    for (const name of [file, `${file}-lock`]) rmSync(name, { force: true });
+  }
+  if (!readOnly) writeMarker(markerFile, { bootId, clean: false });
+  const root: Root = open<Uint8Array, Uint8Array>({
+    path: file,
+    noSubdir: true,
+    readOnly,
+    noSync: true,
+    useWritemap: true,
+    overlappingSync: false,
+    keyEncoding: 'binary',
+    encoding: 'binary',
+    maxReaders: 512,
+  });
+  const sync = async (): Promise<void> => {
+    const handle = await openFile(file, 'r+');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  };
+  return onlineStoreOver(lmdbByteEngine(root), {
+    condition: trusted ? 'ready' : 'rebuild',
+    sync,
+    close: async () => {
+      await root.close();
+      if (readOnly) return;
+      await sync();
+      writeMarker(markerFile, { bootId, clean: true });
+    },
+  });
+}

@@ -1,0 +1,42 @@
+/** Which files of a source are new or changed since they were ingested: what makes it stale. */
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import type { Source } from '../core/define/types.js';
+import type { Project } from './project.js';
+
+/** What a file looked like when it was ingested: size, time of change, and the definition that read it. */
+interface FileMark {
+  readonly size: number;
+  readonly modified: number;
+  readonly fingerprint: string;
+}
+
+type FileMarks = Readonly<Record<string, FileMark>>;
+
+const marksName = (source: string): string => `files:${source}`;
+
+export async function newFiles(project: Project, source: Source): Promise<{ files: string[]; bytes: number }> {
+  if (source.read.kind !== 'files') return { files: [], bytes: 0 };
+  const marks = ((await project.registry()).getFact(marksName(source.name)) ?? {}) as FileMarks;
+  const files: string[] = [];
+  let bytes = 0;
+  for (const file of (await project.log()).expand(source)) {
+    const info = await stat(file);
+    const mark = marks[file];
+    if (mark && mark.size === info.size && mark.modified === info.mtimeMs && mark.fingerprint === source.fingerprint) continue;
+    files.push(file);
+    bytes += info.size;
+  }
+  return { files, bytes };
+}
+
+/** Remembers files as ingested, so that the next plan finds nothing to do. */
+export async function markFiles(project: Project, source: Source, files: readonly string[]): Promise<void> {
+  const registry = await project.registry();
+  const marks: Record<string, FileMark> = { ...((registry.getFact(marksName(source.name)) ?? {}) as FileMarks) };
+  for (const file of files) {
+    const info = await stat(file);
+    marks[path.resolve(file)] = { size: info.size, modified: info.mtimeMs, fingerprint: source.fingerprint };
+  }
+  registry.setFact(marksName(source.name), marks);
+}

@@ -1,0 +1,25 @@
+/** Feeding refused rows again, through the rules as they are now. */
+import type { QuarantinedRow, ReplayResult } from '../ports/record-log.js';
+import type { Project } from './project.js';
+
+export interface ReplayFilter {
+  readonly source?: string;
+}
+
+export interface ReplayedSource extends ReplayResult {
+  readonly source: string;
+}
+
+/** One result for each source with open rows. Rows that still break a rule stay open, with their present reasons. */
+export async function replayQuarantine(project: Project, filter: ReplayFilter = {}): Promise<readonly ReplayedSource[]> {
+  const log = await project.log();
+  const open = await log.quarantine({ ...filter, status: 'open' });
+  const bySource = new Map<string, QuarantinedRow[]>();
+  for (const row of open) bySource.set(row.source, [...(bySource.get(row.source) ?? []), row]);
+  const results: ReplayedSource[] = [];
+  for (const [name, rows] of bySource) {
+    const source = project.definitions.sources.get(name);
+    if (source) results.push({ source: name, ...(await log.replay(source, rows, { now: project.now() })) });
+  }
+  return results;
+}

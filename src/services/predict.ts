@@ -1,0 +1,155 @@
+/** Predictions of the champion, with the features they were made from, logged. */
+import { randomUUID } from 'node:crypto';
+import { MillraceError } from '../core/base/error.js';
+import { nearest } from '../core/base/nearest.js';
+import { type Instant, printInstant } from '../core/base/time.js';
+import type { Model, Service } from '../core/define/types.js';
+import type { CompiledModel, Prediction } from '../core/learn/model.js';
+import { toJson } from '../core/schema/coerce-print.js';
+import type { Value } from '../core/schema/types.js';
+import type { LoggedPrediction } from '../ports/prediction-log.js';
+import type { Project } from './project.js';
+import { CHAMPION } from './promote.js';
+import { type Applied, checkLengths, type FeatureReader, featureReader, type FeatureRequest, type ValueRow } from './serve.js';
+import { loadModel, type ModelManifest } from './train.js';
+
+export interface PredictAnswer {
+  readonly predictions: readonly unknown[];
+  readonly model: string;
+  readonly prediction_ids: readonly string[];
+  readonly as_of: string;
+  readonly applied: Readonly<Record<string, Applied>>;
+  readonly data_age_seconds: number | null;
+}
+
+/** The version of a service's model that is in production, checked against the present definitions. */
+export interface Champion {
+  readonly service: Service;
+  readonly model: Model;
+  readonly version: number;
+  readonly manifest: ModelManifest;
+  readonly compiled: CompiledModel;
+}
+
+/** A champion with its features, ready to answer. */
+export interface Predictor extends Champion {
+  readonly reader: FeatureReader;
+  predictRow(row: ValueRow): Prediction;
+}
+
+export function findService(project: Project, name: string): Service {
+  const service = project.definitions.services.get(name);
+  if (service) return service;
+  const near = nearest(name, project.definitions.services.keys());
+  throw new MillraceError('UNKNOWN_NAME', `there is no service named "${name}"`, { hint: near ? `Did you mean "${near}"?` : 'Define it under `services:`.' });
+}
+
+export async function openChampion(project: Project, service: Service): Promise<Champion> {
+  const model = project.definitions.models.get(service.model)!;
+  const registry = await project.registry();
+  const champion = registry.alias(model.name, CHAMPION);
+  const version = champion === undefined ? undefined : registry.version('model', model.name, champion);
+  if (!version)
+    throw new MillraceError('MODEL_MISSING', `service ${service.name} has no model to serve: ${model.name} has no champion`, {
+      hint: `Run \`millrace train ${model.name}\` and \`millrace promote ${model.name}\`.`,
+    });
+  const { manifest, compiled } = await loadModel(version);
+  for (const feature of manifest.features) {
+    const present = project.definitions.features.get(feature.name);
+    if (!present || present.fingerprint !== feature.fingerprint)
+      throw new MillraceError('MODEL_MISSING', `model ${model.name}@${version.version} was trained with another definition of feature ${feature.name}`, {
+        hint: `Run \`millrace run ${service.name}\` to train with the present definitions.`,
+      });
+  }
+  return { service, model, version: version.version, manifest, compiled };
+}
+
+export async function openPredictor(project: Project, name: string): Promise<Predictor> {
+  const champion = await openChampion(project, findService(project, name));
+  const names = champion.manifest.features.map((feature) => feature.name);
+  const reader = await featureReader(project, names);
+  return { ...champion, reader, predictRow: (row) => champion.compiled.predictRow(names.map((feature) => row.slots[feature] ?? null)) };
+}
+
+/** The number that monitoring follows: probability of the positive class, the predicted number, or none. */
+export const scoreOf = (prediction: Prediction): number | null => ('probability' in prediction && prediction.probability !== undefined ? prediction.probability : 'score' in prediction ? (prediction.score ?? null) : null);
+
+export function logEntry(
+  predictor: Predictor,
+  given: {
+    readonly id: string;
+    readonly at: Instant;
+    readonly now: Instant;
+    readonly origin: LoggedPrediction['origin'];
+    readonly entity: Readonly<Record<string, Value>>;
+    readonly request: Readonly<Record<string, Value>>;
+    readonly row: ValueRow;
+    readonly prediction: Prediction;
+    readonly applied: Readonly<Record<string, number>>;
+  },
+): LoggedPrediction {
+  const { reader, manifest } = predictor;
+  const features: Record<string, unknown> = {};
+  const statuses: Record<string, string> = {};
+  for (const { name } of manifest.features) {
+    const feature = reader.plan.outputs.find((item) => item.name === name)!;
+    features[name] = toJson(feature.valueType, given.row.slots[name] ?? null);
+    statuses[name] = given.row.statuses[name] ?? 'ok';
+  }
+  return {
+    prediction_id: given.id,
+    service: predictor.service.name,
+    model: `${predictor.model.name}@${predictor.version}`,
+    made_at: given.now,
+    as_of: given.at,
+    origin: given.origin,
+    entity: Object.fromEntries(reader.plan.joinKeys.map((key) => [key.name, toJson(key.type, given.entity[key.name] ?? null)])),
+    request: Object.fromEntries(reader.plan.requestFields.map((field) => [field.name, toJson(field.type, given.request[`request.${field.name}`] ?? null)])),
+    features,
+    statuses,
+    applied: given.applied,
+    score: scoreOf(given.prediction),
+    prediction: given.prediction,
+  };
+}
+
+/** Which predictions a service logs: all, none, or a share decided by the prediction's own id. */
+export function isLogged(service: Service, id: string): boolean {
+  if (service.log === 'all') return true;
+  if (service.log === 'none') return false;
+  return Number.parseInt(id.slice(0, 8), 16) / 0x1_0000_0000 < service.log.sample;
+}
+
+export async function predict(
+  project: Project,
+  predictor: Predictor,
+  request: Omit<FeatureRequest, 'features'>,
+  options: { readonly origin?: LoggedPrediction['origin'] } = {},
+): Promise<PredictAnswer> {
+  checkLengths(request);
+  const now = project.now();
+  const at = request.at ?? now;
+  const { reader } = predictor;
+  const text = request.text === true;
+  const entities = request.entities.map((entity, i) => reader.parseEntity(entity, i, text));
+  const requests = request.entities.map((_, i) => reader.parseRequest(request.request?.[i], i, text));
+  const rows = reader.read(entities, requests, at);
+  const applied = reader.applied();
+  const seqs = Object.fromEntries(Object.entries(applied).map(([source, state]) => [source, state.seq]));
+  const predictions = rows.map((row) => predictor.predictRow(row));
+  const ids = rows.map(() => randomUUID());
+  const entries = rows.flatMap((row, i) =>
+    isLogged(predictor.service, ids[i]!)
+      ? [logEntry(predictor, { id: ids[i]!, at, now, origin: options.origin ?? 'online', entity: entities[i]!, request: requests[i]!, row, prediction: predictions[i]!, applied: seqs })]
+      : [],
+  );
+  if (entries.length > 0) await project.predictions().append(predictor.service.name, entries);
+  return {
+    predictions,
+    model: `${predictor.model.name}@${predictor.version}`,
+    prediction_ids: ids,
+    as_of: printInstant(at),
+    applied,
+    data_age_seconds: reader.dataAgeSeconds(at),
+  };
+}
