@@ -3,7 +3,16 @@
  * nothing (the pages are the system's); after a stop of the system while unsynced the files are not trusted, and the
  * store comes up empty with condition `rebuild`. The marker of that is a file of its own, beside the database.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ABORT, open, type RootDatabase } from 'lmdb';
@@ -57,7 +66,9 @@ function lmdbByteEngine(root: Root): ByteEngine {
     keys: (prefix) => {
       const end = Buffer.alloc(prefix.length + 2048, 0xff);
       end.set(prefix);
-      return root.getKeys({ start: prefix, end: end.subarray(0, Math.min(end.length, 1978)) }).map((key) => Buffer.from(key));
+      return root
+        .getKeys({ start: prefix, end: end.subarray(0, Math.min(end.length, 1978)) })
+        .map((key) => Buffer.from(key));
     },
     write: (body) => {
       let result: ReturnType<typeof body> | undefined;
@@ -98,7 +109,10 @@ export function openLmdbOnlineStore(folder: string, options: LmdbOptions = {}): 
   const trusted = marker === null || marker.clean || (bootId !== null && marker.bootId === bootId);
   if (!trusted) {
     if (readOnly) {
-      throw new MillraceError('NOT_MATERIALIZED', 'the online store was not synced when the system stopped and has to be built again');
+      throw new MillraceError(
+        'NOT_MATERIALIZED',
+        'the online store was not synced when the system stopped and has to be built again',
+      );
     }
     for (const name of [file, `${file}-lock`]) rmSync(name, { force: true });
   }

@@ -14,7 +14,8 @@ import {
 } from '../../core/engine/online/index.js';
 import type { OnlineStore } from '../../ports/online-store.js';
 
-const nameOf = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
+const nameOf = (key: Uint8Array): string =>
+  Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
 
 export function memoryByteEngine(): ByteEngine {
   const held = new Map<string, Uint8Array>();

@@ -1,0 +1,27 @@
+export type { AppliedRecord, Floor } from './apply.js';
+export {
+  type OnlineGroup,
+  type OnlineReader,
+  planGroup,
+  planGroups,
+  planReader,
+  SEAL,
+  type SealSizes,
+} from './plan.js';
+export type { DumpedEntity, OnlineRow } from './read.js';
+export {
+  activateGroups,
+  activeGroups,
+  applyBatch,
+  type ByteEngine,
+  dropGroup,
+  dumpGroup,
+  expireGroup,
+  listGroups,
+  type OnlineGroupState,
+  type OnlinePosition,
+  type OnlineRows,
+  openGroup,
+  positionOf,
+  readRows,
+} from './store.js';

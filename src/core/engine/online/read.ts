@@ -1,0 +1,605 @@
+/**
+ * Reading an entity at an instant: one walk from the newest event backwards for all windows. Whole segments count by
+ * their summary; only segments that hold an edge of a window, or a version that is not known throughout, are opened.
+ */
+import { statusOfValue } from '../../algebra/catalogue.js';
+import { categoryText } from '../../algebra/compare.js';
+import { addExact, exactSum, exactValue, productError, roundRatio } from '../../algebra/exact.js';
+import { invariant, MillraceError } from '../../base/error.js';
+import { type Instant, MICROS_PER_SECOND, printInstant } from '../../base/time.js';
+import type { Value } from '../../schema/types.js';
+import type { Status } from '../types.js';
+import type { Floor } from './apply.js';
+import {
+  CORE,
+  EVENT,
+  FROM,
+  fieldValue,
+  owned,
+  ROW,
+  readTail,
+  UNTIL,
+  type View,
+  viewOf,
+  WORD,
+} from './block.js';
+import { decodeTuple, entityKey, KIND, storeKey } from './key.js';
+import { directoryStride, type GenericRead, type Lane, type Lens, type OnlineReader } from './plan.js';
+
+export interface OnlineRow {
+  /** One for each feature of the reader: before the feature's default and widening. */
+  readonly values: Value[];
+  readonly statuses: Status[];
+}
+
+/** What `get` gives is valid until the next call only. */
+export interface BytesReader {
+  get(key: Uint8Array): Uint8Array | undefined;
+}
+
+/** Words of an accumulator: n, high, low (NaN: not exact), least (NaN: values that are no doubles), greatest. */
+const SLOT = 5;
+
+let slots = new Float64Array(SLOT * 64);
+const running = new Float64Array(SLOT);
+
+function clear(target: Float64Array, at: number): void {
+  target[at] = 0;
+  target[at + 1] = 0;
+  target[at + 2] = 0;
+  target[at + 3] = Number.POSITIVE_INFINITY;
+  target[at + 4] = Number.NEGATIVE_INFINITY;
+}
+
+/** target[at + 1], target[at + 2] += x, exactly or low becomes NaN. */
+function addTo(target: Float64Array, at: number, x: number): void {
+  const high = target[at + 1]!;
+  const sum = high + x;
+  const part = sum - high;
+  const error = high - (sum - part) + (x - part);
+  target[at + 1] = sum;
+  if (error !== 0) {
+    const low = target[at + 2]!;
+    const total = low + error;
+    const second = total - low;
+    target[at + 2] = low - (total - second) + (error - second) === 0 ? total : Number.NaN;
+  }
+}
+
+/** Adds the visible events [start, end) of a block to an accumulator. */
+function scan(
+  view: View,
+  lane: Lane,
+  target: Float64Array,
+  at: number,
+  start: number,
+  end: number,
+  t: Instant,
+  regular: boolean,
+): void {
+  const { words, bytes, n } = view;
+  const from = view.columns + FROM * n;
+  const until = view.columns + UNTIL * n;
+  const mask = lane.mask < 0 ? -1 : view.masks + lane.mask * view.maskStride;
+  const { needsSum, needsExtremes } = lane;
+  if (lane.field < 0) {
+    if (regular && mask < 0) {
+      target[at] = target[at]! + (end - start);
+      return;
+    }
+    let rows = 0;
+    for (let i = start; i < end; i++) {
+      if (mask >= 0 && bytes[mask + i] !== 1) continue;
+      if (!regular && (words[from + i]! > t || words[until + i]! <= t)) continue;
+      rows++;
+    }
+    target[at] = target[at]! + rows;
+    return;
+  }
+  const column = view.columns + (CORE + lane.field) * n;
+  let count = target[at]!;
+  let high = target[at + 1]!;
+  let low = target[at + 2]!;
+  let least = target[at + 3]!;
+  let greatest = target[at + 4]!;
+  for (let i = start; i < end; i++) {
+    const x = words[column + i]!;
+    if (Number.isNaN(x)) continue;
+    if (mask >= 0 && bytes[mask + i] !== 1) continue;
+    if (!regular && (words[from + i]! > t || words[until + i]! <= t)) continue;
+    count++;
+    if (needsSum) {
+      const sum = high + x;
+      const part = sum - high;
+      const error = high - (sum - part) + (x - part);
+      high = sum;
+      if (error !== 0) {
+        const total = low + error;
+        const second = total - low;
+        low = low - (total - second) + (error - second) === 0 ? total : Number.NaN;
+      }
+    }
+    if (needsExtremes) {
+      if (x < least) least = x;
+      if (x > greatest) greatest = x;
+    }
+  }
+  target[at] = count;
+  target[at + 1] = high;
+  target[at + 2] = low;
+  target[at + 3] = least;
+  target[at + 4] = greatest;
+  if (view.words[view.base + WORD.indexed]! > 0 && end > start) {
+    target[at + 2] = Number.NaN;
+    target[at + 3] = Number.NaN;
+  }
+}
+
+function mergeSummary(words: Float64Array, atom: number, lane: Lane, target: Float64Array): void {
+  target[0] = target[0]! + words[atom]!;
+  if (lane.field < 0) return;
+  if (lane.needsSum) {
+    addTo(target, 0, words[atom + 1]!);
+    const low = words[atom + 2]!;
+    if (low !== 0) addLow(target, low);
+  }
+  if (lane.needsExtremes) {
+    const least = words[atom + 3]!;
+    const greatest = words[atom + 4]!;
+    if (least < target[3]! || Number.isNaN(least)) target[3] = least;
+    if (greatest > target[4]!) target[4] = greatest;
+  }
+}
+
+/** A low part joins the low part, exactly or NaN. */
+function addLow(target: Float64Array, x: number): void {
+  const low = target[2]!;
+  const total = low + x;
+  const second = total - low;
+  target[2] = low - (total - second) + (x - second) === 0 ? total : Number.NaN;
+}
+
+/** The first index whose event time is at or after `edge`. */
+function firstAtOrAfter(view: View, edge: number): number {
+  const { words, n } = view;
+  const event = view.columns + EVENT * n;
+  if (n === 0 || words[event]! >= edge) return 0;
+  if (words[event + n - 1]! < edge) return n;
+  let low = 1;
+  let high = n - 1;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (words[event + middle]! < edge) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Event times below this are below the upper end (instants are whole microseconds). */
+const upperEdge = (t: Instant, offset: number, includeCurrent: boolean): number =>
+  t - offset + (includeCurrent ? 1 : 0);
+
+interface Pending {
+  readonly segment: number;
+  readonly lane: number;
+  readonly window: number;
+}
+
+function readLanes(reader: OnlineReader, head: View, t: Instant, open: (segment: number) => View): void {
+  const { lanes } = reader;
+  const { words, base } = head;
+  const stride = directoryStride(reader.group);
+  const regularHead = words[base + WORD.maxFrom]! <= t && words[base + WORD.minUntil]! > t;
+  const pending: Pending[] = [];
+  for (let laneIndex = 0; laneIndex < lanes.length; laneIndex++) {
+    const lane = lanes[laneIndex]!;
+    const { windows } = lane;
+    const slot = lane.slot * SLOT;
+    const last = windows.length;
+    const upper = upperEdge(t, lane.offset, lane.includeCurrent);
+    const bottom = t - lane.offset;
+    clear(running, 0);
+    let end = firstAtOrAfter(head, upper);
+    let j = 0;
+    for (; j < last; j++) {
+      const start = Math.min(end, firstAtOrAfter(head, bottom - windows[j]!));
+      scan(head, lane, running, 0, start, end, t, regularHead);
+      end = start;
+      if (start === 0 && head.rows > 0) break;
+      slots.set(running, slot + j * SLOT);
+    }
+    for (let row = head.rows - 1; row >= 0 && j < last; ) {
+      const at = head.directory + row * stride;
+      const first = words[at + ROW.key]!;
+      const newest = words[at + ROW.maxEvent]!;
+      const lower = bottom - windows[j]!;
+      if (newest < lower) {
+        slots.set(running, slot + j * SLOT);
+        j++;
+      } else if (first >= upper || words[at + ROW.minFrom]! > t) row--;
+      else if (newest < upper && words[at + ROW.maxFrom]! <= t && words[at + ROW.minUntil]! > t) {
+        if (first >= lower) {
+          mergeSummary(words, at + lane.atom, lane, running);
+          row--;
+        } else {
+          pending.push({ segment: words[at + ROW.id]!, lane: laneIndex, window: j });
+          slots.set(running, slot + j * SLOT);
+          j++;
+        }
+      } else {
+        for (let k = j; k < last; k++)
+          pending.push({ segment: words[at + ROW.id]!, lane: laneIndex, window: k });
+        row--;
+      }
+    }
+    for (; j < last; j++) slots.set(running, slot + j * SLOT);
+  }
+  if (pending.length === 0) return;
+  pending.sort((a, b) => a.segment - b.segment);
+  let opened = -1;
+  let view = head;
+  let regular = false;
+  for (const { segment, lane: laneIndex, window } of pending) {
+    if (segment !== opened) {
+      opened = segment;
+      view = open(segment);
+      regular = view.words[view.base + WORD.maxFrom]! <= t && view.words[view.base + WORD.minUntil]! > t;
+    }
+    const lane = lanes[laneIndex]!;
+    const at = (lane.slot + window) * SLOT;
+    const end = firstAtOrAfter(view, upperEdge(t, lane.offset, lane.includeCurrent));
+    const start = Math.min(end, firstAtOrAfter(view, t - lane.offset - lane.windows[window]!));
+    scan(view, lane, slots, at, start, end, t, regular);
+  }
+}
+
+/** Is any record of the entity known at t? */
+function isKnown(reader: OnlineReader, head: View, t: Instant, open: (segment: number) => View): boolean {
+  const { words, base } = head;
+  if (words[base + WORD.liveGhosts]! > 0 || anyVisible(head, t)) return true;
+  const ghosts = words[base + WORD.ghosts]!;
+  if (ghosts > 0 && words[base + WORD.header + ghosts - 1]! > t) return true;
+  const stride = directoryStride(reader.group);
+  const unsure: number[] = [];
+  for (let row = head.rows - 1; row >= 0; row--) {
+    const at = head.directory + row * stride;
+    if (words[at + ROW.minFrom]! > t) continue;
+    if (words[at + ROW.minUntil]! > t) return true;
+    unsure.push(words[at + ROW.id]!);
+  }
+  return unsure.some((segment) => anyVisible(open(segment), t));
+}
+
+function anyVisible(view: View, t: Instant): boolean {
+  const from = view.columns + FROM * view.n;
+  const until = view.columns + UNTIL * view.n;
+  for (let i = view.n - 1; i >= 0; i--)
+    if (view.words[from + i]! <= t && view.words[until + i]! > t) return true;
+  return false;
+}
+
+interface Place {
+  readonly view: View;
+  readonly index: number;
+}
+
+/** The members of a lens in order, or only the newest `limit` of them (of which nulls count only when `nulls`), or the oldest. */
+function collect(
+  reader: OnlineReader,
+  head: View,
+  lens: Lens,
+  t: Instant,
+  open: (segment: number) => View,
+  want: {
+    readonly newest: number;
+    readonly nulls: boolean;
+    readonly oldest: boolean;
+    readonly field: number;
+  },
+): readonly Place[] {
+  const upper = upperEdge(t, lens.offset, lens.includeCurrent);
+  const lower = lens.window === null ? Number.NEGATIVE_INFINITY : t - lens.offset - lens.window;
+  const stride = directoryStride(reader.group);
+  const found: Place[] = [];
+  let enough = 0;
+  const limit = want.oldest ? 1 : want.newest;
+  /** False when enough were found. */
+  const visit = (view: View): boolean => {
+    const { words, bytes, n } = view;
+    const end = firstAtOrAfter(view, upper);
+    const start = firstAtOrAfter(view, lower);
+    const mask = lens.mask < 0 ? -1 : view.masks + lens.mask * view.maskStride;
+    for (let step = 0; step < end - start; step++) {
+      const index = want.oldest ? start + step : end - 1 - step;
+      if (words[view.columns + FROM * n + index]! > t || words[view.columns + UNTIL * n + index]! <= t)
+        continue;
+      if (mask >= 0 && bytes[mask + index] !== 1) continue;
+      if (!want.nulls && limit !== Number.POSITIVE_INFINITY && !want.oldest && want.field >= 0) {
+        if (Number.isNaN(words[view.columns + (CORE + want.field) * n + index]!)) continue;
+      }
+      found.push({ view, index });
+      if (++enough >= limit) return false;
+    }
+    return true;
+  };
+  const rows: number[] = [];
+  for (let row = 0; row < head.rows; row++) {
+    const at = head.directory + row * stride;
+    if (
+      head.words[at + ROW.maxEvent]! < lower ||
+      head.words[at + ROW.key]! >= upper ||
+      head.words[at + ROW.minFrom]! > t
+    )
+      continue;
+    rows.push(head.words[at + ROW.id]!);
+  }
+  if (want.oldest) {
+    if (rows.every((segment) => visit(open(segment)))) visit(head);
+    return found;
+  }
+  if (visit(head)) {
+    for (let row = rows.length - 1; row >= 0; row--) if (!visit(open(rows[row]!))) break;
+  }
+  return found.reverse();
+}
+
+type Finished = readonly [Value, 'ok' | 'empty' | 'error'];
+
+/** (high + low) / n, correctly rounded: a quotient whose residue shows it is nearest, or exact integers. */
+function exactMean(high: number, low: number, n: number): number | null {
+  if (low === 0) return high / n + 0;
+  const size = Math.abs(high);
+  if (size > 1e-200 && size < 1e200) {
+    const quotient = (high + low) / n;
+    const product = quotient * n;
+    const residue = high - product + (low - productError(quotient, n, product));
+    if (Math.abs(residue) < Math.abs(quotient) * n * 2 ** -54 * 0.999) return quotient;
+  }
+  const sum = exactSum();
+  addExact(sum, high);
+  addExact(sum, low);
+  const { m, exponent } = exactValue(sum);
+  return roundRatio(m, BigInt(n), exponent);
+}
+
+/** Reads one entity. A null `number` is a group that the store does not hold. */
+export function readEntity(
+  store: BytesReader,
+  reader: OnlineReader,
+  number: number,
+  keyValues: readonly Value[],
+  at: Instant,
+  floor: Floor,
+): OnlineRow {
+  if (floor !== null && (reader.span === null || at < floor + reader.span)) {
+    throw new MillraceError(
+      'REQUEST_INVALID',
+      `the online store keeps ${reader.group.id} from ${printInstant(floor)} on: too little for a read at ${printInstant(at)}`,
+    );
+  }
+  const { reads } = reader;
+  const values: Value[] = new Array(reads.length);
+  const statuses: Status[] = new Array(reads.length);
+  const key = entityKey(number, keyValues);
+  const stored = key === null ? undefined : store.get(key);
+  if (key === null || stored === undefined) {
+    reads.forEach((read, i) => {
+      values[i] = read.kind === 'lookup' ? null : read.generic.fold.finish(read.generic.fold.init(), at);
+      statuses[i] = 'never_seen';
+    });
+    return { values, statuses };
+  }
+  const { group } = reader;
+  const tupleBytes = key.subarray(5);
+  let tuple: Uint8Array | null = null;
+  const segmentKey = (segment: number): Uint8Array => {
+    if (tuple === null) tuple = tupleBytes[0] === 0xff ? readTail(group, head()).tuple : tupleBytes;
+    return storeKey(number, KIND.segment, tuple, segment);
+  };
+  const fetch = (segment: number): Uint8Array => {
+    const bytes = store.get(segmentKey(segment));
+    invariant(bytes, `segment ${segment} of an entity is missing`);
+    return bytes;
+  };
+  let held: View | null = null;
+  /** The head in memory of its own. */
+  const head = (): View => {
+    if (held === null) held = viewOf(group, owned(store.get(key)!));
+    return held;
+  };
+  const opened = new Map<number, View>();
+  const keep = (segment: number): View => {
+    let view = opened.get(segment);
+    if (!view) {
+      view = viewOf(group, owned(fetch(segment)));
+      opened.set(segment, view);
+    }
+    return view;
+  };
+  const view = viewOf(group, stored);
+  const quickly = anyVisible(view, at);
+  let known: boolean | null = quickly ? true : null;
+  if (slots.length < reader.slots * SLOT) slots = new Float64Array(reader.slots * SLOT);
+  if (reader.lanes.length > 0) readLanes(reader, view, at, (segment) => viewOf(group, fetch(segment)));
+  const finishEmpty = (): Status => {
+    known ??= isKnown(reader, head(), at, keep);
+    return known ? 'empty' : 'never_seen';
+  };
+  const tails = new Map<View, readonly (Value[] | null)[]>();
+  const valueAt = (place: Place, field: number): Value => {
+    const word = place.view.words[place.view.columns + (CORE + field) * place.view.n + place.index]!;
+    const type = group.fields[field]!.type.kind;
+    if (type === 'float64' || type === 'timestamp' || type === 'date')
+      return Number.isNaN(word) ? null : word;
+    let dictionaries = tails.get(place.view);
+    if (!dictionaries) {
+      dictionaries = readTail(group, place.view).dictionaries;
+      tails.set(place.view, dictionaries);
+    }
+    return fieldValue(group, dictionaries[field]!, field, word);
+  };
+  const eventTimeOf = ({ view: block, index }: Place): Instant =>
+    block.words[block.columns + EVENT * block.n + index]!;
+  const generic = (read: GenericRead): Finished => {
+    const { fold } = read;
+    const state = fold.init();
+    const places = collect(reader, head(), read.lens, at, keep, read);
+    for (const place of places) {
+      const flag =
+        read.ratioMask < 0
+          ? 0
+          : place.view.bytes[place.view.masks + read.ratioMask * place.view.maskStride + place.index];
+      const category = read.group < 0 ? null : valueAt(place, read.group);
+      fold.add(state, {
+        eventTime: eventTimeOf(place),
+        value: read.field < 0 ? null : valueAt(place, read.field),
+        by:
+          read.ratioMask >= 0
+            ? flag === 2
+              ? null
+              : flag === 1
+            : read.by < 0
+              ? null
+              : valueAt(place, read.by),
+        ...(read.group < 0
+          ? {}
+          : { group: category === null ? null : categoryText(group.fields[read.group]!.type, category) }),
+      });
+    }
+    const value = fold.finish(state, at);
+    return [value, statusOfValue(fold, state, value)];
+  };
+  for (let i = 0; i < reads.length; i++) {
+    const read = reads[i]!;
+    if (read.kind === 'lookup') {
+      const lens: Lens = { window: null, offset: 0, includeCurrent: true, mask: -1 };
+      const [place] = collect(reader, head(), lens, at, keep, {
+        newest: 1,
+        nulls: true,
+        oldest: false,
+        field: -1,
+      });
+      if (!place) {
+        values[i] = null;
+        statuses[i] = finishEmpty();
+      } else if (read.maxAge !== null && at - eventTimeOf(place) > read.maxAge) {
+        values[i] = null;
+        statuses[i] = 'expired';
+      } else {
+        values[i] =
+          read.output === 'age_seconds'
+            ? (at - eventTimeOf(place)) / MICROS_PER_SECOND
+            : valueAt(place, read.field);
+        statuses[i] = 'ok';
+      }
+      continue;
+    }
+    const slot = read.kind === 'summed' ? reader.lanes[read.lane]!.slot * SLOT + read.window * SLOT : 0;
+    const finished =
+      (read.kind === 'summed'
+        ? finishSummed(read.function, read.type.kind, scaleOf(read.type), slot)
+        : null) ?? null;
+    if (finished === null) {
+      const [value, status] = generic(read.generic);
+      values[i] = value;
+      statuses[i] = status === 'empty' ? finishEmpty() : status;
+    } else {
+      values[i] = finished.value;
+      statuses[i] = finished.empty ? finishEmpty() : 'ok';
+    }
+  }
+  return { values, statuses };
+}
+
+const scaleOf = (type: { readonly kind: string; readonly scale?: number }): number =>
+  type.kind === 'decimal' ? type.scale! : 0;
+
+interface SummedResult {
+  readonly value: Value;
+  readonly empty: boolean;
+}
+
+const NOTHING: SummedResult = { value: null, empty: true };
+const NO_ROWS: SummedResult = { value: 0, empty: true };
+
+/** What an accumulator says; null when it cannot say it exactly. */
+function finishSummed(name: string, kind: string, scale: number, at: number): SummedResult | null {
+  const n = slots[at]!;
+  if (name === 'count') return n === 0 ? NO_ROWS : { value: n, empty: false };
+  if (n === 0) return NOTHING;
+  if (name === 'min' || name === 'max') {
+    const least = slots[at + 3]!;
+    return Number.isNaN(least) ? null : { value: name === 'min' ? least : slots[at + 4]!, empty: false };
+  }
+  const low = slots[at + 2]!;
+  if (Number.isNaN(low)) return null;
+  const high = slots[at + 1]!;
+  if (kind === 'float64') {
+    const value = name === 'sum' ? high + low + 0 : exactMean(high, low, n);
+    return value === null || !Number.isFinite(value) ? null : { value, empty: false };
+  }
+  if (low !== 0 || !Number.isSafeInteger(high)) return null;
+  if (name === 'sum') return { value: high, empty: false };
+  const divisor = n * 10 ** scale;
+  return divisor <= Number.MAX_SAFE_INTEGER ? { value: high / divisor + 0, empty: false } : null;
+}
+
+/** One event as the canonical dump shows it. */
+export interface DumpedEvent {
+  readonly eventTime: number;
+  readonly from: number;
+  readonly until: number;
+  readonly order: number;
+  readonly seq: number;
+  readonly values: readonly Value[];
+  readonly masks: readonly number[];
+}
+
+export interface DumpedEntity {
+  readonly key: readonly Value[];
+  readonly liveGhosts: number;
+  readonly ghosts: readonly number[];
+  readonly events: readonly DumpedEvent[];
+}
+
+/** All that an entity holds, independent of how it is cut into segments. */
+export function dumpEntity(
+  store: BytesReader,
+  reader: Pick<OnlineReader, 'group'>,
+  number: number,
+  key: Uint8Array,
+): DumpedEntity {
+  const { group } = reader;
+  const head = viewOf(group, owned(store.get(key)!));
+  const { tuple } = readTail(group, head);
+  const stride = directoryStride(group);
+  const views: View[] = [];
+  for (let row = 0; row < head.rows; row++) {
+    const id = head.words[head.directory + row * stride + ROW.id]!;
+    views.push(viewOf(group, owned(store.get(storeKey(number, KIND.segment, tuple, id))!)));
+  }
+  views.push(head);
+  const events = views.flatMap((view) => {
+    const { dictionaries } = readTail(group, view);
+    const word = (column: number, i: number): number => view.words[view.columns + column * view.n + i]!;
+    return Array.from({ length: view.n }, (_, i) => ({
+      eventTime: word(EVENT, i),
+      from: word(FROM, i),
+      until: word(UNTIL, i),
+      order: word(3, i),
+      seq: word(4, i),
+      values: group.fields.map((_field, field) =>
+        fieldValue(group, dictionaries[field]!, field, word(CORE + field, i)),
+      ),
+      masks: group.predicates.map((_predicate, mask) => view.bytes[view.masks + mask * view.maskStride + i]!),
+    }));
+  });
+  const ghosts = head.words[head.base + WORD.ghosts]!;
+  const start = head.base + WORD.header;
+  return {
+    key: decodeTuple(tuple),
+    liveGhosts: head.words[head.base + WORD.liveGhosts]!,
+    ghosts: [...head.words.subarray(start, start + ghosts)],
+    events,
+  };
+}
