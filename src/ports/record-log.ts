@@ -134,6 +134,11 @@ export interface RecordLog {
   ingestRows(source: Source, rows: readonly Readonly<Record<string, unknown>>[], options: { readonly now: Instant }): Promise<IngestResult>;
   /** The files that the source's own patterns name now, absolute and sorted; none for pushed and computed sources. */
   expand(source: Source): readonly string[];
+  /**
+   * Calls back with the accepted records of each durable `ingestRows` of this log, in seq order, before its promise
+   * resolves. Gives the function that stops it.
+   */
+  onAppend(listener: (source: string, records: readonly LogRecord[]) => void): () => void;
   /** Committed records with seq in (after, through], in seq order, in chunks. */
   read(source: Source, after: number, through: number): AsyncIterable<readonly LogRecord[]>;
   quarantine(filter?: QuarantineFilter): Promise<readonly QuarantinedRow[]>;

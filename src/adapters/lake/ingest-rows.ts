@@ -23,7 +23,7 @@ import {
 import { coerceJson } from '../../core/schema/coerce.js';
 import { literalSql } from '../../core/schema/coerce-sql.js';
 import type { Value, ValueType } from '../../core/schema/types.js';
-import type { IngestResult } from '../../ports/record-log.js';
+import type { IngestResult, LogRecord } from '../../ports/record-log.js';
 import { type DuckDbConnection, quoteName, quoteText } from '../duckdb/connection.js';
 import { publishFile } from '../files/durable.js';
 import { addVersion, contentHash, isKnown, keyHash, type VersionIndex } from './dedupe.js';
@@ -43,6 +43,8 @@ export interface RowsOutcome {
   readonly fates: readonly RowFate[];
   /** Reasons of the quarantined rows, by index. */
   readonly reasons: ReadonlyMap<number, readonly Reason[]>;
+  /** What was appended. */
+  readonly records: readonly LogRecord[];
 }
 
 export interface RowContext {
@@ -58,6 +60,9 @@ export interface RowsOptions {
   /** False for rows that the ledger already holds (replay). */
   readonly record?: boolean;
 }
+
+/** Tuples that one query looks up. */
+const LOOKUP_TUPLES = 10_000;
 
 interface Typed {
   readonly fields: Record<string, Value>;
@@ -216,6 +221,13 @@ export class RowWriter {
     tuples: readonly (readonly Value[])[],
     also: readonly string[] = [],
   ): Promise<Value[][]> {
+    if (tuples.length > LOOKUP_TUPLES) {
+      const out: Value[][] = [];
+      for (let at = 0; at < tuples.length; at += LOOKUP_TUPLES) {
+        out.push(...(await this.#existing(relation, columns, tuples.slice(at, at + LOOKUP_TUPLES), also)));
+      }
+      return out;
+    }
     if (tuples.length === 0) return [];
     const values = tuples.map((tuple) => `(${tuple.map((value, i) => literalSql(columns[i]![1], value)).join(', ')})`);
     const wanted = `(SELECT DISTINCT * FROM (VALUES ${values.join(', ')}) AS t(${columns.map((_, i) => `w${i}`).join(', ')}))`;
@@ -326,7 +338,7 @@ export class RowWriter {
       result.rows === result.accepted + result.quarantined + result.duplicates + result.dropped,
       `rows of a push to ${source.name} are lost`,
     );
-    const outcome: RowsOutcome = { result, fates, reasons };
+    const outcome: RowsOutcome = { result, fates, reasons, records: accepted };
     const ledgerRows = options.record === false ? [] : this.#ledgerRows(rows, reasons);
     const entries = [...young].map(([name, value]) => [Buffer.from(name, 'latin1'), value] as const);
     this.index.plan(entries);

@@ -61,6 +61,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
   const temporaryFolder = join(options.stateFolder, 'tmp');
   const folder = (source: string): string => join(lake, encodeURIComponent(source));
   const writers = new Map<string, RowWriter>();
+  const listeners = new Set<(source: string, records: readonly LogRecord[]) => void>();
   const swept = new Set<string>();
   const retired: string[] = [];
   let connection: DuckDbConnection | undefined;
@@ -164,6 +165,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       return { ...(await writer.decide(rows, rowOptions)), writer };
     });
     await durable;
+    if (outcome.records.length > 0) for (const listener of listeners) listener(source.name, outcome.records);
     const { rows: held, bytes } = writer.tail.summary;
     if (held >= SEAL_ROWS || bytes >= SEAL_BYTES) {
       await exclusively(async () => {
@@ -197,6 +199,10 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
         return ingestFiles(context, source, files, { now, ...(signal ? { signal } : {}) });
       }),
     ingestRows: async (source, rows, { now }) => (await feed(source, rows, { now })).result,
+    onAppend: (listener) => {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     read: (source, after, through) => readLog(db, source, relation(stateOf(source.name)), after, through),
     quarantine: async (filter = {}) => ledger.quarantine(filter),
     quarantineCount: async (filter = {}) => ledger.quarantineCount(filter),
