@@ -26,7 +26,7 @@ const mostly = (text: string, ...others: string[]) =>
   fc.oneof({ weight: 8, arbitrary: fc.constant(text) }, { weight: 1, arbitrary: oneOf(...others) });
 
 const edge = mostly('', ' ', '\t', '\n', '\r\n', '\u00a0', '\u2003', '\v', '\f', '\u0000', '\ufeff', '\u0085');
-const sign = oneOf('', '', '', '-', '+', '--', '\u2212');
+const sign = oneOf('', '', '', '-', '+', '--', '+-', '-+', '\u2212');
 const exponent = fc.oneof(fc.constant(''), join(oneOf('e', 'E', 'e+', 'e-', 'x'), digits(4)));
 const number = join(edge, sign, digits(22), oneOf('', '', '.', ',', '_'), digits(20), exponent, edge);
 const smallNumber = join(sign, digits(4), oneOf('', '.'), digits(4), edge);

@@ -2,7 +2,7 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { quoteText } from '../../src/core/schema/coerce-sql.js';
-import { checkPattern, compilePattern } from '../../src/core/schema/pattern.js';
+import { checkPattern, compilePattern, patternSql } from '../../src/core/schema/pattern.js';
 import { connect, loadTexts, rowsOf } from './duck.js';
 
 const RUNS = Number(process.env['MILLRACE_COERCE_RUNS'] ?? 400);
@@ -47,7 +47,7 @@ describe('patterns of contracts', () => {
     const differences: string[] = [];
     for (let from = 0; from < patterns.length; from += 50) {
       const some = patterns.slice(from, from + 50);
-      const columns = some.map((text) => `regexp_matches(raw, ${quoteText(text)})`);
+      const columns = some.map((text) => `regexp_matches(raw, ${quoteText(patternSql(text))})`);
       const rows = await rowsOf(connection, `SELECT ${columns.join(', ')} FROM texts ORDER BY i`);
       some.forEach((text, index) => {
         const matches = compilePattern(text);

@@ -8,7 +8,7 @@ import { printValue } from '../schema/coerce-print.js';
 import { literalSql, quoteText } from '../schema/coerce-sql.js';
 import { type Coerced, show } from '../schema/coerce.js';
 import { STRING, type Value, type ValueType } from '../schema/types.js';
-import { compilePattern } from '../schema/pattern.js';
+import { compilePattern, patternSql } from '../schema/pattern.js';
 
 export type Row = Readonly<Record<string, Value>>;
 
@@ -276,7 +276,7 @@ export function rowRuleSql(
       return values.length === 0 ? `(${value} IS NOT NULL)` : broken([`${value} NOT IN (${values.join(', ')})`]);
     }
     case 'pattern':
-      return broken([`NOT regexp_matches(${value}, ${quoteText(check.pattern)})`]);
+      return broken([`NOT regexp_matches(${value}, ${quoteText(patternSql(check.pattern))})`]);
     case 'length':
       return broken([
         check.min === undefined ? undefined : `length(${value}) < ${check.min}`,

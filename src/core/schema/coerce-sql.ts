@@ -20,7 +20,8 @@ export interface CoerceSql {
 }
 
 const result = (value: string, blank: string): CoerceSql => {
-  const badOf = (valueSql: string): string => `(NOT ${blank} AND (${valueSql}) IS NULL)`;
+  // CASE, because only it leaves the test for blanks out where there is a value.
+  const badOf = (valueSql: string): string => `CASE WHEN (${valueSql}) IS NULL THEN NOT ${blank} ELSE false END`;
   return { value, blank, bad: badOf(value), badOf };
 };
 
@@ -124,14 +125,25 @@ const finiteSql = (doubleSql: string): string =>
 const instantSql = (microsSql: string): string =>
   `CASE WHEN ${microsSql} BETWEEN -${MAX_INSTANT} AND ${MAX_INSTANT} THEN make_timestamptz(${microsSql}) END`;
 
+const epochSql = (textSql: string): string => `epoch_us(TRY_CAST(${textSql} AS TIMESTAMP))`;
+
+const localSql = (microsSql: string, options: CoerceOptions): string =>
+  resolveLocalSql(microsSql, options.timezone, options.ambiguousTime);
+
+/** The usual forms in the years that are instants in every zone. */
+function commonTimestampSql(text: string, options: CoerceOptions): string {
+  const micros = epochSql(text);
+  const local = localSql(micros, options);
+  return `make_timestamptz(${local === micros ? micros : `CASE WHEN suffix(${text}, 'Z') THEN ${micros} ELSE ${local} END`})`;
+}
+
 function timestampSql(text: string, options: CoerceOptions): string {
-  const local = (localSql: string): string => resolveLocalSql(localSql, options.timezone, options.ambiguousTime);
-  const common = `epoch_us(TRY_CAST(${text} AS TIMESTAMP))`;
   const tail = `substr(${text}, 17)`;
-  const parts =
-    `epoch_us(TRY_CAST(substr(${text}, 1, 10) || ' ' || coalesce(nullif(substr(${text}, 12, 5), ''), '00:00')` +
-    ` || coalesce(nullif(regexp_extract(${tail}, '^:[0-9]{2}'), ''), ':00')` +
-    ` || replace(regexp_extract(${tail}, '^:[0-9]{2}([.,][0-9]+)', 1), ',', '.') AS TIMESTAMP))`;
+  const clockMicros = epochSql(
+    `substr(${text}, 1, 10) || ' ' || coalesce(nullif(substr(${text}, 12, 5), ''), '00:00')` +
+      ` || coalesce(nullif(regexp_extract(${tail}, '^:[0-9]{2}'), ''), ':00')` +
+      ` || replace(regexp_extract(${tail}, '^:[0-9]{2}([.,][0-9]+)', 1), ',', '.')`,
+  );
   const offset = `regexp_extract(${tail}, '(${OFFSET})$')`;
   const clock = `CAST(rpad(replace(substr(${offset}, 2), ':', ''), 4, '0') AS INTEGER)`;
   const sign = `CASE WHEN ${offset}[1] = '-' THEN -1 ELSE 1 END`;
@@ -140,8 +152,8 @@ function timestampSql(text: string, options: CoerceOptions): string {
     ` WHEN ${clock} <= 2359 AND ${clock} % 100 <= 59 THEN` +
     ` (${sign}) * ((${clock} // 100) * 60 + ${clock} % 100) * ${60 * MICROS_PER_SECOND}::BIGINT END`;
   const micros =
-    `CASE WHEN ${full(text, COMMON_TIME)} THEN ${local(common)}` +
-    ` WHEN ${full(text, ANY_TIME)} THEN CASE WHEN ${offset} = '' THEN ${local(parts)} ELSE ${parts} - (${east}) END END`;
+    `CASE WHEN ${full(text, ANY_TIME)} THEN CASE WHEN ${offset} = '' THEN ${localSql(clockMicros, options)}` +
+    ` ELSE ${clockMicros} - (${east}) END END`;
   return `list_transform([${micros}], lambda m: ${instantSql('m')})[1]`;
 }
 
@@ -175,41 +187,73 @@ const vectorSql = (listSql: string, dimension: number | undefined): string =>
 const dateSql = (dateExpression: string): string =>
   `CASE WHEN ${dateExpression} BETWEEN DATE '0000-01-01' AND DATE '9999-12-31' THEN ${dateExpression} END`;
 
-/** Text in a VARCHAR column (CSV). Value and refusal are those of `coerceText`. */
-export function coerceSql(type: ValueType, rawTextSql: string, options: CoerceOptions): CoerceSql {
-  const raw = `(${rawTextSql})`;
-  const blank = blankSql(type, raw, options);
-  const text = trimmed(raw);
-  // A declared null text must not be read as a value ("0", "-").
-  const guard = (valueSql: string): CoerceSql =>
-    result(options.nulls.length === 0 ? valueSql : `CASE WHEN NOT ${blank} THEN ${valueSql} END`, blank);
+/** The usual forms of a type: a cheap test of the text as it stands, and the value for those that pass. */
+function commonSql(type: ValueType, raw: string, options: CoerceOptions): readonly (readonly [test: string, value: string])[] {
   switch (type.kind) {
-    case 'string':
-      return guard(raw);
     case 'int64':
-      return guard(
+      return [[`TRY_CAST(${raw} AS BIGINT)::VARCHAR = ${raw}`, `TRY_CAST(${raw} AS BIGINT)`]];
+    case 'float64':
+      return [[full(raw, NUMBER), finiteSql(`TRY_CAST(${raw} AS DOUBLE)`)]];
+    case 'decimal': {
+      const fraction = type.scale === 0 ? '' : `(\\.[0-9]{1,${type.scale}})?`;
+      return [[full(raw, `[+-]?[0-9]{1,${18 - type.scale}}${fraction}`), `TRY_CAST(${raw} AS ${duckDbType(type)})`]];
+    }
+    case 'boolean':
+      return [
+        [`${raw} IN ('true', 't', '1')`, 'true'],
+        [`${raw} IN ('false', 'f', '0')`, 'false'],
+      ];
+    case 'timestamp':
+      return [[`${raw} >= '1685' AND ${raw} < '2255' AND ${full(raw, `${COMMON_TIME}Z?`)}`, commonTimestampSql(raw, options)]];
+    case 'date':
+      return [[full(raw, DAY), `TRY_CAST(${raw} AS DATE)`]];
+    default:
+      return [];
+  }
+}
+
+/** Every form of a type, in text without spaces around it. */
+function anySql(type: ValueType, text: string, options: CoerceOptions): string {
+  switch (type.kind) {
+    case 'int64':
+      return (
         `CASE WHEN ${full(text, '[+-]?[0-9]+(\\.0*)?')}` +
-          ` THEN TRY_CAST(regexp_replace(regexp_replace(${text}, '\\.0*$', ''), '^([+-]?)0+([0-9])', '\\1\\2') AS BIGINT) END`,
+        ` THEN TRY_CAST(regexp_replace(regexp_replace(${text}, '\\.0*$', ''), '^([+-]?)0+([0-9])', '\\1\\2') AS BIGINT) END`
       );
     case 'float64':
-      return guard(`CASE WHEN ${full(text, NUMBER)} THEN ${finiteSql(`TRY_CAST(${text} AS DOUBLE)`)} END`);
+      return `CASE WHEN ${full(text, NUMBER)} THEN ${finiteSql(`TRY_CAST(${text} AS DOUBLE)`)} END`;
     case 'decimal':
-      return guard(decimalSql(text, type.scale));
+      return decimalSql(text, type.scale);
     case 'boolean':
-      return guard(
+      return (
         `CASE lower(${text}) WHEN 'true' THEN true WHEN 't' THEN true WHEN 'yes' THEN true WHEN '1' THEN true` +
-          ` WHEN 'false' THEN false WHEN 'f' THEN false WHEN 'no' THEN false WHEN '0' THEN false END`,
+        ` WHEN 'false' THEN false WHEN 'f' THEN false WHEN 'no' THEN false WHEN '0' THEN false END`
       );
     case 'timestamp':
-      return guard(timestampSql(text, options));
+      return timestampSql(text, options);
     case 'date':
-      return guard(`CASE WHEN ${full(text, DAY)} THEN TRY_CAST(${text} AS DATE) END`);
+      return `CASE WHEN ${full(text, DAY)} THEN TRY_CAST(${text} AS DATE) END`;
     case 'float64_vector':
-      return guard(`CASE WHEN ${full(text, VECTOR)} THEN ${vectorSql(`TRY_CAST(${text} AS DOUBLE[])`, type.dimension)} END`);
+      return `CASE WHEN ${full(text, VECTOR)} THEN ${vectorSql(`TRY_CAST(${text} AS DOUBLE[])`, type.dimension)} END`;
+    case 'string':
     case 'list':
     case 'map':
-      throw new Error(`millrace invariant broken: ${printType(type)} is no source field type`);
+      throw new Error(`millrace invariant broken: ${printType(type)} has no text form`);
   }
+}
+
+/** Text in a VARCHAR column (CSV). Value and refusal are those of `coerceText`. */
+export function coerceSql(type: ValueType, rawTextSql: string, options: CoerceOptions): CoerceSql {
+  const raw = /^\w+$|^"[^"]+"$/.test(rawTextSql) ? rawTextSql : `(${rawTextSql})`;
+  const blank = blankSql(type, raw, options);
+  const hasNulls = options.nulls.length > 0;
+  if (type.kind === 'string') return result(hasNulls ? `CASE WHEN NOT ${blank} THEN ${raw} END` : raw, blank);
+  // Text that passes a cheap test has no spaces around it, so a declared null text is found as it stands.
+  const named = hasNulls ? `${raw} NOT IN (${options.nulls.map(quoteText).join(', ')}) AND ` : '';
+  const common = commonSql(type, raw, options).map(([test, value]) => ` WHEN ${named}${test} THEN ${value}`);
+  const rest = `list_transform([${trimmed(raw)}], lambda t: ${anySql(type, 't', options)})[1]`;
+  const otherwise = hasNulls ? ` WHEN NOT ${blank} THEN ${rest}` : ` WHEN ${raw} IS NOT NULL THEN ${rest}`;
+  return result(`CASE${common.join('')}${otherwise} END`, blank);
 }
 
 /**

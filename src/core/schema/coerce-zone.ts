@@ -95,21 +95,62 @@ export function resolveLocal(localMicros: number, zone: string, policy: Ambiguou
   return { ok: true, instant: localMicros - offset };
 }
 
-/** SQL BIGINT: the instant for the local microseconds that `localSql` gives; NULL where `resolveLocal` refuses. */
-export function resolveLocalSql(localSql: string, zone: string, policy: AmbiguousTime): string {
-  const leaves: { from: number; offset: number | undefined }[] = [];
+interface Leaf {
+  readonly from: number;
+  readonly offset: number | undefined;
+}
+
+/** The spans with the policy applied: each with another offset than the one before; undefined is refused. */
+function leavesOf(zone: string, policy: AmbiguousTime): readonly Leaf[] {
+  const leaves: Leaf[] = [];
   for (const span of zoneSpans(zone)) {
     const offset = chosenOffset(span, policy);
     if (leaves.length === 0 || leaves.at(-1)!.offset !== offset) leaves.push({ from: span.from, offset });
   }
-  const print = (low: number, high: number): string => {
-    if (high - low === 1) {
-      const { offset } = leaves[low]!;
-      return offset === undefined ? 'NULL' : `${offset}`;
-    }
-    const middle = (low + high) >> 1;
-    return `CASE WHEN l < ${leaves[middle]!.from} THEN ${print(low, middle)} ELSE ${print(middle, high)} END`;
-  };
+  return leaves;
+}
+
+const printOffset = (leaf: Leaf): string => (leaf.offset === undefined ? 'NULL' : `${leaf.offset}`);
+
+function printTree(leaves: readonly Leaf[]): string {
+  if (leaves.length === 1) return printOffset(leaves[0]!);
+  const middle = leaves.length >> 1;
+  return `CASE WHEN l < ${leaves[middle]!.from} THEN ${printTree(leaves.slice(0, middle))} ELSE ${printTree(leaves.slice(middle))} END`;
+}
+
+/** Quarters of a year, within which clocks are seldom changed twice. */
+const BUCKET_MICROS = 7_889_400_000_000;
+const BUCKETS = 4 * 130;
+
+/**
+ * Offsets of local times from 1970 to 2100, by constant lists with one element for each bucket: the first offset,
+ * and then where the next begins and what it is. A deep CASE costs far more for each batch of rows.
+ */
+function printTable(leaves: readonly Leaf[]): string {
+  const rows = Array.from({ length: BUCKETS }, (_, bucket) => {
+    const start = bucket * BUCKET_MICROS;
+    const first = leaves.findLastIndex((leaf) => leaf.from <= start);
+    let end = first + 1;
+    while (end < leaves.length && leaves[end]!.from < start + BUCKET_MICROS) end++;
+    return leaves.slice(first, end);
+  });
+  const width = Math.max(...rows.map((row) => row.length));
+  const at = 'l // ' + BUCKET_MICROS + ' + 1';
+  const pick = (cells: readonly string[]): string => `([${cells.join(', ')}]::BIGINT[])[${at}]`;
+  const offsets = (k: number): string => pick(rows.map((row) => printOffset(row[Math.min(k, row.length - 1)]!)));
+  const branches: string[] = [];
+  for (let k = width - 1; k > 0; k--) {
+    const starts = pick(rows.map((row) => `${row[k]?.from ?? Number.MAX_SAFE_INTEGER}`));
+    branches.push(` WHEN l >= ${starts} THEN ${offsets(k)}`);
+  }
+  return branches.length === 0 ? offsets(0) : `CASE${branches.join('')} ELSE ${offsets(0)} END`;
+}
+
+/** SQL BIGINT: the instant for the local microseconds that `localSql` gives; NULL where `resolveLocal` refuses. */
+export function resolveLocalSql(localSql: string, zone: string, policy: AmbiguousTime): string {
+  const leaves = leavesOf(zone, policy);
   if (leaves.length === 1) return leaves[0]!.offset === 0 ? localSql : `(${localSql} - (${leaves[0]!.offset}))`;
-  return `list_transform([${localSql}], lambda l: l - (${print(0, leaves.length)}))[1]`;
+  const inTable = `l BETWEEN 0 AND ${BUCKETS * BUCKET_MICROS - 1}`;
+  const tree = `list_transform([l], lambda l: ${printTree(leaves)})[1]`;
+  return `list_transform([${localSql}], lambda l: l - (CASE WHEN ${inTable} THEN ${printTable(leaves)} WHEN l IS NOT NULL THEN ${tree} END))[1]`;
 }

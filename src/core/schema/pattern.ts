@@ -158,3 +158,6 @@ export function compilePattern(pattern: string): (text: string) => boolean {
   const expression = new RegExp(translate(pattern), 'u');
   return (text) => expression.test(text);
 }
+
+/** The pattern for DuckDB. The group keeps it from rewriting the search as LIKE, which errs on anchors in the middle. */
+export const patternSql = (pattern: string): string => `(${pattern})`;
