@@ -10,6 +10,9 @@ export interface DensityBar {
   readonly atom: boolean;
 }
 
+/** Share of rows from which one value is drawn by itself. */
+const ATOM = 0.05;
+
 /**
  * The quantile bins of a profile between its 1 % and 99 % quantiles, each as wide as it is in the data: the shares of
  * the tails beyond are left out, so that one outlier does not flatten the rest. Null when there is nothing to draw.
@@ -21,13 +24,18 @@ export function quantileBars(profile: NumericProfile): readonly DensityBar[] | n
   if (kind !== 'quantiles' || profile.count === 0 || edges.length === 0) return null;
   if (low === null || low === undefined || high === null || high === undefined || high <= low) return null;
   const bars: DensityBar[] = [];
+  const kept = profile.kept.counts.reduce((sum, each) => sum + each, 0);
+  const repeats = new Map(profile.kept.values.map((value, i) => [value, profile.kept.counts[i] / kept]));
   for (const [i, each] of counts.entries()) {
     const from = Math.max(low, i === 0 ? low : edges[i - 1]);
     const to = Math.min(high, i === edges.length ? high : edges[i]);
     const share = each / profile.count;
     const whole = i === 0 ? (edges[0] > low ? Math.max(0, share - 0.01) : share) : i === edges.length ? Math.max(0, share - 0.01) : share;
-    if (to > from) bars.push({ from, to, share: whole, atom: false });
-    else if (to === from && i === 0 && whole > 0.02) bars.push({ from, to, share: whole, atom: true });
+    // Bins are closed above: a value that repeats much is the upper edge of its bin and stands by itself.
+    const single = repeats.get(to) ?? 0;
+    const apart = to === from || (single > ATOM && single > whole / 2) ? Math.min(single, whole) : 0;
+    if (to > from) bars.push({ from, to, share: whole - apart, atom: false });
+    if (apart > ATOM) bars.push({ from: to, to, share: apart, atom: true });
   }
   return bars.length > 0 ? bars : null;
 }
@@ -88,11 +96,10 @@ export function overlay(reference: ColumnProfile, current: ColumnSample): Overla
     const at = (q: number): number => sorted[Math.floor(q * (sorted.length - 1))];
     const low = Math.min(reference.quantiles['0.01'] ?? reference.min ?? at(0), at(0.01));
     const high = Math.max(reference.quantiles['0.99'] ?? reference.max ?? at(1), at(0.99));
-    const [from, to] = high > low ? [low, high] : [low - 0.5, low + 0.5];
-    const distinct = Math.min(reference.distinct, new Set(sorted).size);
-    const whole = reference.kept.values.every(Number.isInteger) && to - from < OVERLAY_BINS * 2;
+    const whole = reference.kept.values.every(Number.isInteger) && sorted.every(Number.isInteger) && high - low < OVERLAY_BINS * 2;
+    const [from, to] = whole ? [Math.floor(low), Math.ceil(high)] : high > low ? [low, high] : [low - 0.5, low + 0.5];
     const [left, right, bins] =
-      whole && distinct > 1 ? [from - 0.5, to + 0.5, Math.round(to - from) + 1] : ([from, to, OVERLAY_BINS] as const);
+      whole ? [from - 0.5, to + 0.5, Math.round(to - from) + 1] : ([from, to, OVERLAY_BINS] as const);
     const shares = equalShares(sorted, null, left, right, bins);
     return {
       kind: 'numeric',

@@ -49,10 +49,10 @@ article .scroll,details .scroll{border-radius:6px}
 table{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:tabular-nums}
 th,td{padding:6px 12px;text-align:left;vertical-align:middle;border-top:1px solid var(--faint)}
 thead th{border-top:0;font-size:12px;font-weight:600;color:var(--muted);white-space:nowrap;vertical-align:bottom}
-tbody th{font-weight:550}tbody th small{max-width:46ch}
+tbody th{font-weight:550;min-width:150px}tbody th small{max-width:46ch}table.quiet tbody th,table.matrix tbody th{min-width:0}
 th.n,td.n{text-align:right;white-space:nowrap}
 table.quiet{font-size:12.5px}table.quiet th,table.quiet td{padding:3px 10px}
-table.matrix td{text-align:center;background:color-mix(in srgb,var(--c1) calc(var(--share,0%)*.45),transparent)}table.matrix thead th{text-align:center}
+table.matrix td{text-align:center;background:color-mix(in srgb,var(--c1) calc(var(--share,0%)*.45),transparent)}table.matrix thead th{text-align:center;white-space:normal}table.matrix th,table.matrix td{padding:6px 8px}
 table.matrix td small{color:inherit;opacity:.8}
 figure{margin:0;min-width:0}
 figcaption{font-weight:600;font-size:14px}
@@ -61,7 +61,7 @@ figcaption{font-weight:600;font-size:14px}
 .columns>div{min-width:0}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 14px;margin:2px 0 4px;padding:0;font-size:12.5px;color:var(--muted)}
 .key{display:inline-block;width:14px;height:4px;border-radius:2px;margin-right:6px;vertical-align:middle}
-.key.c1{background:var(--c1)}.key.c2{background:var(--c2)}.key.c3{background:var(--c3)}.key.c4{background:var(--c4)}
+.key.c0{background:var(--soft);height:9px}.key.c1{background:var(--c1)}.key.c2{background:var(--c2)}.key.c3{background:var(--c3)}.key.c4{background:var(--c4)}
 details>summary{cursor:pointer;font-size:12.5px;color:var(--muted);padding:3px 0}
 details.group>summary{font-size:14px;color:var(--ink);padding:9px 2px 2px}
 svg{display:block}

@@ -52,7 +52,7 @@ export interface Frame {
   readonly bottom: number;
 }
 
-const FRAME: Frame = { width: 440, height: 300, left: 46, right: 12, top: 10, bottom: 40 };
+const FRAME: Frame = { width: 372, height: 272, left: 44, right: 10, top: 10, bottom: 40 };
 
 interface Scale {
   readonly x: (n: number) => number;
@@ -144,29 +144,31 @@ export function histogramPlot(title: string, x: Axis, series: readonly { readonl
 /** Bars by length with their names before and numbers after them. */
 export function barList(title: string, rows: readonly { readonly name: string; readonly value: number; readonly text: string }[]): Markup {
   const height = 21;
-  const frame = { width: 560, height: rows.length * height + 4 };
-  const start = 210;
-  const room = frame.width - start - 66;
+  const frame = { width: 372, height: rows.length * height + 4 };
+  const start = 168;
+  const room = frame.width - start - 48;
   const most = Math.max(1e-12, ...rows.map((row) => row.value));
   return svg(frame, title, rows.map((row, i) => {
     const y = i * height + 2;
     const width = at((Math.max(0, row.value) / most) * room);
-    return html`<g><title>${`${row.name}: ${row.text}`}</title><text x="${start - 8}" y="${y + 14}" text-anchor="end">${clip(row.name, 32)}</text><rect class="bar c1" x="${start}" y="${y + 3}" width="${Math.max(1, width)}" height="14" rx="2"/><text class="muted" x="${start + Math.max(1, width) + 6}" y="${y + 14}">${row.text}</text></g>`;
+    return html`<g><title>${`${row.name}: ${row.text}`}</title><text x="${start - 8}" y="${y + 14}" text-anchor="end">${clip(row.name, 25)}</text><rect class="bar c1" x="${start}" y="${y + 3}" width="${Math.max(1, width)}" height="14" rx="2"/><text class="muted" x="${start + Math.max(1, width) + 6}" y="${y + 14}">${row.text}</text></g>`;
   }));
 }
 
-/** A density of true widths in a table cell. Single values taller than all else are cut at the top of the cell. */
+/** A density of true widths in a table cell. Values that repeat much stand as narrow dark bars. */
 export function densitySpark(title: string, bars: readonly DensityBar[]): Markup {
   const [width, height] = [132, 32];
-  const from = bars[0].from;
-  const to = bars.at(-1)!.to;
+  const from = Math.min(...bars.map((bar) => bar.from));
+  const to = Math.max(...bars.map((bar) => bar.to));
   const range = to - from || 1;
-  const densities = bars.filter((bar) => !bar.atom).map((bar) => bar.share / (bar.to - bar.from));
-  const most = Math.max(1e-300, ...densities);
-  const x = (n: number): number => at(((n - from) / range) * width);
-  return html`<svg class="spark" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}"><title>${title}</title>${bars.map((bar) => {
-    const tall = bar.atom ? height - 1 : Math.max(0.6, at((bar.share / (bar.to - bar.from) / most) * (height - 2)));
-    return html`<rect class="bar c1${bar.atom ? '' : ' soft'}" x="${x(bar.from)}" y="${at(height - tall)}" width="${bar.atom ? 2.5 : Math.max(0.7, at(x(bar.to) - x(bar.from) - 0.4))}" height="${tall}"/>`;
+  const thick = 3;
+  const x = (n: number): number => at(((n - from) / range) * (width - thick));
+  // The share of one value is spread over the few pixels that its bar has, so that areas stay comparable.
+  const density = (bar: DensityBar): number => bar.share / (bar.atom ? (range * thick) / width : bar.to - bar.from);
+  const most = Math.max(1e-300, ...bars.map(density));
+  return html`<svg class="spark" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}"><title>${title}</title>${[...bars.filter((bar) => !bar.atom), ...bars.filter((bar) => bar.atom)].map((bar) => {
+    const tall = Math.max(0.8, at((density(bar) / most) * (height - 2)));
+    return html`<rect class="bar c1${bar.atom ? '' : ' soft'}" x="${x(bar.from)}" y="${at(height - tall)}" width="${bar.atom ? thick : Math.max(0.7, at(x(bar.to) - x(bar.from) - 0.4))}" height="${tall}"/>`;
   })}<line class="base" x1="0" x2="${width}" y1="${height}" y2="${height}"/></svg>`;
 }
 

@@ -1,11 +1,12 @@
 /**
  * The naive oracle: SEMANTICS.md read literally, one observation at a time, sharing no code with the folds and the
- * sweep. Numbers are BigInt rationals, members are sorted arrays. It is slow and is meant to be.
+ * sweep but the weight 2^x of the decayed sums, which is a definition. Numbers are BigInt rationals, members are sorted arrays. It is slow and is meant to be.
  */
+import { exp2 } from '../core/algebra/exp2.js';
 import type { Instant } from '../core/base/time.js';
 import type { Expression } from '../core/expression/index.js';
 import type { Status, SweepFeature, SweepLookup } from '../core/engine/types.js';
-import type { Value, ValueType } from '../core/schema/types.js';
+import { FLOAT64, type Value, type ValueType } from '../core/schema/types.js';
 
 /** One appended version, as it stands in the log. */
 export interface RawVersion {
@@ -391,9 +392,12 @@ function aggregate(
       if (n === 0) return nothing;
       const withValue = members.filter((member) => (member.fields[field!] ?? null) !== null);
       const origin = aggregation.function === 'ewma' ? withValue.at(-1)!.eventTime : t;
-      const weights = withValue.map((member) => 2 ** ((member.eventTime - origin) / halfLife));
-      const sum = weights.reduce((result, weight, i) => result + weight * round(exact(type, values[i]!))!, 0);
-      return ok(aggregation.function === 'ewma' ? sum / weights.reduce((a, b) => a + b, 0) : sum);
+      const weights = withValue.map((member) => exp2((member.eventTime - origin) / halfLife));
+      const products = weights.map((weight, i) => weight * round(exact(type, values[i]!))!);
+      if (products.some((product) => !Number.isFinite(product))) return fitting(null);
+      const sum = total(alike(products.map((product) => exact(FLOAT64, product))));
+      if (aggregation.function === 'decayed_sum') return fitting(round(sum));
+      return fitting(round(divided(sum, total(alike(weights.map((weight) => exact(FLOAT64, weight)))))));
     }
     case 'approx_quantile': {
       if (n === 0) return nothing;
@@ -407,10 +411,5 @@ function aggregate(
   }
 }
 
-/** Functions whose value the oracle gives only nearly: the stated error of the sketch, or rounded weights. */
-export const ORACLE_TOLERANCE: Readonly<Record<string, number>> = {
-  ewma: 1e-9,
-  decayed_sum: 1e-9,
-  approx_quantile: 0.01,
-  approx_count_distinct: 0.05,
-};
+/** Functions whose value the oracle gives only nearly: relative errors of the sketches on small sets. */
+export const ORACLE_TOLERANCE: Readonly<Record<string, number>> = { approx_quantile: 0.01, approx_count_distinct: 0.1 };

@@ -85,12 +85,14 @@ function cell(column: Column, index: number): Cell {
 }
 
 function connection(inner: DuckDBConnection): DuckDbConnection {
-  const attempt = async <T>(work: () => Promise<T>): Promise<T> => {
-    try {
-      return await work();
-    } catch (error) {
+  // One statement at a time: a second one would end the stream of the first without a word.
+  let last: Promise<unknown> = Promise.resolve();
+  const attempt = <T>(work: () => Promise<T>): Promise<T> => {
+    const next = last.then(work).catch((error: unknown) => {
       throw duckDbError(error);
-    }
+    });
+    last = next.catch(() => undefined);
+    return next;
   };
   const bind = (parameters: Parameters | undefined): DuckDBValue[] | undefined => parameters && [...parameters];
   const stream: DuckDbConnection['stream'] = (sql, onChunk, parameters) =>

@@ -2,6 +2,8 @@ import { MillraceError } from '../../core/base/error.js';
 import type { ErrorCode } from '../../core/base/catalogue.js';
 
 const PATTERNS: readonly (readonly [RegExp, ErrorCode, string])[] = [
+  [/not (valid )?utf-8|invalid unicode|File is not .* encoded/i, 'FILE_ENCODING', 'A file is not in the declared encoding'],
+  [/Maximum line size/i, 'FILE_UNREADABLE', 'A line of a file is too long'],
   [/No space left on device|failed to offload data block|max_temp_directory_size|Disk quota exceeded|File too large|ENOSPC/i, 'DISK_FULL', 'There is no space left on the disk'],
   [/INTERRUPT/, 'INTERRUPTED', 'The query was interrupted'],
   [/Permission denied/i, 'PERMISSION_DENIED', 'The system refuses access to a file'],

@@ -457,6 +457,8 @@ class FileBatch {
       for (const bad of input.unreadable) {
         out.push(entry(bad.line, { _text: bad.text, _columns: input.header }, [{ rule: bad.rule, field: null, value: bad.text, message: bad.message }]));
       }
+      const refused = await this.#one(`SELECT count(*) AS n FROM staged WHERE "_file" = ${index} AND "_reasons" IS NOT NULL`);
+      if (refused === 0) continue;
       const names = input.header;
       const raw =
         input.format === 'csv'

@@ -30,6 +30,9 @@ export class SchemaRefusal extends Error {
   }
 }
 
+/** The longest line of a Zstandard file that Node itself cannot decompress. */
+const MAX_LINE_BYTES = 1 << 21;
+
 const DELIMITERS: readonly (readonly [string, string])[] = [
   [',', 'a comma'],
   [';', 'a semicolon'],
@@ -70,30 +73,48 @@ function refuseColumns(path: string, difference: ColumnDifference): void {
   throw new SchemaRefusal(path, `${path}: ${said.message}${probably}`, said.hint, difference);
 }
 
-/** Zstandard on a Node without it: DuckDB decompresses, line by line. */
-async function* zstdLines(db: DuckDbConnection, file: InputFile): AsyncGenerator<Buffer> {
-  const pending: Buffer[] = [];
-  await db.stream(
-    `SELECT line FROM read_csv(${quoteText(file.path)}, auto_detect=false, header=false, compression='zstd', delim='\u0001',` +
-      ` quote='', escape='', max_line_size=67108864, columns={'line': 'VARCHAR'})`,
-    ({ rows, columns }) => {
-      const lines: string[] = new Array(rows);
-      for (let i = 0; i < rows; i++) lines[i] = (columns[0]!.data[i] as string | null) ?? '';
-      pending.push(Buffer.from(`${lines.join('\n')}\n`, 'utf8'));
-    },
-  );
-  yield* pending;
+/** Zstandard on a Node without it: DuckDB decompresses, line by line, no faster than the lines are taken. */
+async function* zstdLines(db: DuckDbConnection, file: InputFile, encoding: 'utf-8' | 'latin-1'): AsyncGenerator<Buffer> {
+  let ready: Buffer | undefined;
+  let ended = false;
+  let wake: () => void = () => undefined;
+  let taken: () => void = () => undefined;
+  const reading = db
+    .stream(
+      `SELECT line FROM read_csv(${quoteText(file.path)}, auto_detect=false, header=false, compression='zstd', delim='\u0001',` +
+        ` quote='', escape='', max_line_size=${MAX_LINE_BYTES}, encoding='${encoding}', columns={'line': 'VARCHAR'})`,
+      async ({ rows, columns }) => {
+        const lines: string[] = new Array(rows);
+        for (let i = 0; i < rows; i++) lines[i] = (columns[0]!.data[i] as string | null) ?? '';
+        ready = Buffer.from(`${lines.join('\n')}\n`, 'utf8');
+        await new Promise<void>((resolve) => {
+          taken = resolve;
+          wake();
+        });
+      },
+    )
+    .finally(() => {
+      ended = true;
+      wake();
+    });
+  reading.catch(() => undefined);
+  for (;;) {
+    if (ready === undefined && !ended) await new Promise<void>((resolve) => (wake = resolve));
+    if (ready === undefined) break;
+    const bytes = ready;
+    ready = undefined;
+    yield bytes;
+    taken();
+  }
+  await reading;
 }
 
-async function* bytesOf(db: DuckDbConnection, file: InputFile, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
-  if (file.compression === 'zstd') {
-    checkZstdFrames(file.path);
-    if (!hasZstd) {
-      yield* zstdLines(db, file);
-      return;
-    }
-  }
-  yield* readBytes(file, signal);
+/** The bytes of a file, decompressed and in UTF-8. */
+function textOf(db: DuckDbConnection, file: InputFile, encoding: 'utf-8' | 'latin-1', signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+  if (file.compression === 'zstd') checkZstdFrames(file.path);
+  return file.compression === 'zstd' && !hasZstd
+    ? toUtf8(zstdLines(db, file, encoding), 'utf-8', file.path)
+    : toUtf8(readBytes(file, signal), encoding, file.path);
 }
 
 export interface OpenOptions {
@@ -132,7 +153,7 @@ async function openDelimited(db: DuckDbConnection, source: Source, file: InputFi
   const writer = new StageWriter(options.stagePath);
   let difference: ColumnDifference | undefined;
   try {
-    const { header, unreadable } = await stageDelimited(toUtf8(bytesOf(db, file, options.signal), encoding, file.path), writer, {
+    const { header, unreadable } = await stageDelimited(textOf(db, file, encoding, options.signal), writer, {
       path: file.path,
       delimiter,
       onHeader: (names) => {
@@ -166,7 +187,7 @@ async function openJson(
 ): Promise<OpenedInput> {
   const { encoding = 'utf-8' } = readOptions(source);
   const writer = new StageWriter(options.stagePath);
-  const bytes = toUtf8(bytesOf(db, file, options.signal), encoding, file.path);
+  const bytes = textOf(db, file, encoding, options.signal);
   let unreadable: readonly UnreadableRow[];
   try {
     const stage = format === 'json' ? stageJsonDocument : stageJsonLines;

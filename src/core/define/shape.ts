@@ -162,7 +162,7 @@ export interface MappingEntry<O> {
 }
 
 type Keys = Readonly<Record<string, Key>>;
-interface TypedKey<O, I, R extends boolean> extends Key {
+export interface TypedKey<O, I, R extends boolean> extends Key {
   readonly required: R;
   readonly _out?: O;
   readonly _in?: I;

@@ -83,10 +83,11 @@ export function sweep(input: SweepInput): SweepColumn[] {
   const known = new Uint8Array(observations.rows);
   const recordRows = groupByEntity(records.entity, records.rows, entities);
   const observationRows = groupByEntity(observations.entity, observations.rows, entities);
-  const everything = new View();
+  const everything = views.find(({ mask }) => mask === null)?.view ?? new View();
+  const punctual = knowledge === 'as_of' && isPunctual(input);
   const run = (): void => {
     for (const group of views) {
-      fill(group.view, everything, group.mask);
+      if (group.mask !== null) fill(group.view, everything, group.mask);
       for (const { frame, planned: kernels } of group.frames.values()) {
         frame.load(group.view);
         for (const { kernel } of kernels) kernel(group.view, frame);
@@ -106,8 +107,9 @@ export function sweep(input: SweepInput): SweepColumn[] {
     if (count === 0) continue;
     const start = recordRows.offsets[entity]!;
     const end = recordRows.offsets[entity + 1]!;
-    sortRange(recordRows.rows, start, end, byMemberOrder);
-    sortRange(observationRows.rows, firstObservation, endObservation, byTime);
+    if (!ascending(recordRows.rows, start, end, eventTime)) sortRange(recordRows.rows, start, end, byMemberOrder);
+    if (!ascending(observationRows.rows, firstObservation, endObservation, observations.at))
+      sortRange(observationRows.rows, firstObservation, endObservation, byTime);
     const out = observationRows.rows.subarray(firstObservation, endObservation);
     if (knowable.length < count) knowable = new Float64Array(Math.max(2 * knowable.length, count));
     for (let o = 0; o < count; o++) knowable[o] = observations.at[out[o]!]!;
@@ -125,9 +127,10 @@ export function sweep(input: SweepInput): SweepColumn[] {
       if (everything.size > 0) for (let o = 0; o < count; o++) known[out[o]!] = 1;
       observe(everything, knowable.subarray(0, count), out);
     } else {
-      load(everything, input, recordRows, entity);
+      if (punctual) loadPunctual(everything, input, recordRows, entity);
+      else load(everything, input, recordRows, entity);
       observe(everything, knowable.subarray(0, count), out);
-      markKnown(everything, known);
+      if (everything.size > 0) markKnown(everything, known, punctual);
     }
     run();
   }
@@ -140,6 +143,42 @@ function observe(view: View, at: Float64Array, out: Int32Array): void {
   view.observations = at.length;
   view.at = at;
   view.out = out;
+}
+
+/** Are the times of these rows strictly ascending? Then there is nothing to sort and no tie to break. */
+function ascending(rows: Int32Array, start: number, end: number, times: Float64Array): boolean {
+  let previous = Number.NEGATIVE_INFINITY;
+  for (let i = start; i < end; i++) {
+    const time = times[rows[i]!]!;
+    if (time <= previous) return false;
+    previous = time;
+  }
+  return true;
+}
+
+/** Is every record known from its event on, for ever, and does no window reach beyond the observation? */
+function isPunctual({ records, features }: SweepInput): boolean {
+  if (features.some(({ aggregation }) => aggregation.offset < 0)) return false;
+  const { rows, eventTime, availableAt, until } = records;
+  if (until !== null) for (let i = 0; i < rows; i++) if (until[i] !== Number.POSITIVE_INFINITY) return false;
+  for (let i = 0; i < rows; i++) if (availableAt[i] !== eventTime[i]) return false;
+  return true;
+}
+
+/** The records of an entity when all are punctual: their knowledge intervals need not be read. */
+function loadPunctual(view: View, { records }: SweepInput, grouped: Grouped, entity: number): void {
+  const start = grouped.offsets[entity]!;
+  const size = grouped.offsets[entity + 1]! - start;
+  view.reserve(size);
+  view.size = size;
+  view.stamp++;
+  view.lateness = 0;
+  const { rows, eventTime } = view;
+  for (let i = 0; i < size; i++) {
+    const row = grouped.rows[start + i]!;
+    rows[i] = row;
+    eventTime[i] = records.eventTime[row]!;
+  }
 }
 
 /** All versions of an entity, each with its interval of knowledge. */
@@ -190,11 +229,11 @@ function loadKnownAt(view: View, { records }: SweepInput, grouped: Grouped, enti
 }
 
 /** Marks the observations at whose instant any version of the entity is known. */
-function markKnown(view: View, known: Uint8Array): void {
+function markKnown(view: View, known: Uint8Array, punctual: boolean): void {
   const { size, from, until, at, out } = view;
   if (view.lateness !== Number.POSITIVE_INFINITY) {
-    let earliest = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < size; i++) if (from[i]! < earliest) earliest = from[i]!;
+    let earliest = punctual ? view.eventTime[0]! : Number.POSITIVE_INFINITY;
+    for (let i = 0; i < size && !punctual; i++) if (from[i]! < earliest) earliest = from[i]!;
     for (let o = 0; o < view.observations; o++) if (at[o]! >= earliest) known[out[o]!] = 1;
     return;
   }

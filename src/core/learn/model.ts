@@ -2,18 +2,19 @@
 import { MillraceError } from '../base/error.js';
 import type { Task } from '../define/types.js';
 import { printType, type Value } from '../schema/types.js';
-import { type BoostingData, compileForest, constantScores, fitBoosting, type Forest, type Objective, type Round } from './boosting.js';
+import { type BoostingColumn, type BoostingData, compileForest, constantScores, fitBoosting, type Forest, type Objective, type Round } from './boosting.js';
 import { compileEncoder, encodedColumns, encodedNames, type Encoder, encodeTable, fitEncoder } from './encode.js';
-import { fitLinear, type LinearOutput, linearScore } from './linear.js';
+import { fitLinear, type LinearOutput, linearScore, type Matrix } from './linear.js';
 import { fitLogistic, sigmoid, softmax } from './logistic.js';
-import type { FeatureTable } from './matrix.js';
+import { type FeatureTable, featureKind } from './matrix.js';
 import { checkTrainer, trainerParameters, type TrainerKind } from './trainers.js';
 
 export interface TrainSpec {
   readonly kind: string;
   readonly task: Task;
-  readonly parameters: Readonly<Record<string, unknown>>;
-  readonly seed: number;
+  readonly parameters?: Readonly<Record<string, unknown>>;
+  /** A whole number of 32 bits; 0 when absent. */
+  readonly seed?: number;
   /** Multiclass: names by code. */
   readonly classes?: readonly string[] | undefined;
 }
@@ -42,7 +43,7 @@ export interface TrainedModel {
   readonly features: readonly { readonly name: string; readonly type: string }[];
   readonly encoder: Encoder;
   readonly predictor: Predictor;
-  /** Share of the total: split gains of trees; |coefficient| on the encoded scale of linear models. Falling. */
+  /** Share of the total, falling: split gains of trees; |coefficient| × deviation of the encoded column of linear models. */
   readonly importance: readonly { readonly feature: string; readonly gain: number }[];
   readonly log: {
     readonly rows: number;
@@ -50,6 +51,8 @@ export interface TrainedModel {
     readonly best_round: number | null;
     readonly iterations: number | null;
     readonly converged: boolean | null;
+    /** What a person should know about this fit. */
+    readonly warnings: readonly string[];
   };
 }
 
@@ -68,20 +71,85 @@ export interface CompiledModel {
 
 const objectiveOf = (task: Task): Objective => (task === 'binary' ? 'logistic' : task === 'multiclass' ? 'softmax' : 'squared');
 
-function checkPart(spec: TrainSpec, part: TrainPart, name: string): void {
-  const { table, target } = part;
-  if (table.rows === 0) throw new MillraceError('DATASET_EMPTY', `the ${name} part has no rows`, { hint: 'Look at the split of the dataset.' });
-  for (let i = 0; i < target.length; i++)
-    if (!Number.isFinite(target[i]!)) throw new MillraceError('TRAIN_FAILED', `row ${i + 1} of the ${name} part has no target`, { hint: 'Leave out rows without a label.' });
-  if (name !== 'train' || spec.task === 'regression' || spec.kind === 'baseline') return;
-  const seen = new Set(target);
-  if (seen.size < 2)
-    throw new MillraceError('TRAIN_FAILED', `every row of the train part has the label ${spec.classes?.[target[0]!] ?? target[0]}, so there is nothing to tell apart`, {
-      hint: 'Check the label expression, or choose a longer training period.',
-    });
+const failed = (message: string, hint?: string): MillraceError => new MillraceError('TRAIN_FAILED', message, hint === undefined ? {} : { hint });
+
+interface CheckedPart extends TrainPart {
+  readonly weights: Float64Array;
 }
 
-const ones = (rows: number): Float64Array => new Float64Array(rows).fill(1);
+/** What is wrong with one label, if anything. */
+function targetProblem(spec: TrainSpec, value: number): string | undefined {
+  if (!Number.isFinite(value)) return 'has no target';
+  if (spec.task === 'binary' && value !== 0 && value !== 1) return `has the label ${value}: a binary label is 0 or 1`;
+  const classes = spec.classes?.length ?? 0;
+  if (spec.task === 'multiclass' && !(Number.isInteger(value) && value >= 0 && value < classes)) return `has the label ${value}, not the code of one of ${classes} classes`;
+  return undefined;
+}
+
+function checkPart(spec: TrainSpec, part: TrainPart, name: string): CheckedPart {
+  const { table, target } = part;
+  const weights = part.weights ?? new Float64Array(table.rows).fill(1);
+  if (target.length !== table.rows || weights.length !== table.rows)
+    throw failed(`the ${name} part has ${table.rows} rows, ${target.length} labels and ${weights.length} weights`);
+  for (const column of table.columns) {
+    featureKind(column);
+    const rows = column.kind === 'numeric' ? column.values.length / column.width : column.codes.length;
+    if (rows !== table.rows) throw failed(`feature "${column.name}" has ${rows} rows, the ${name} part has ${table.rows}`);
+  }
+  for (let i = 0; i < table.rows; i++) {
+    const problem = targetProblem(spec, target[i]!);
+    if (problem) throw failed(`row ${i + 1} of the ${name} part ${problem}`, 'Look at the label; leave out rows without one.');
+    if (!(weights[i]! >= 0 && weights[i]! < Number.POSITIVE_INFINITY)) throw failed(`row ${i + 1} of the ${name} part has the weight ${weights[i]}`);
+  }
+  return { table, target, weights };
+}
+
+/** Rows to learn from: some of them, of some weight, of at least two classes; balanced when asked. */
+function checkTraining(spec: TrainSpec, given: TrainPart, balance: boolean): CheckedPart {
+  if (given.table.rows === 0) throw new MillraceError('DATASET_EMPTY', 'the train part has no rows', { hint: 'Look at the split of the dataset.' });
+  const part = checkPart(spec, given, 'train');
+  const { table, target, weights } = part;
+  const totals = new Map<number, number>();
+  let total = 0;
+  for (let i = 0; i < target.length; i++) {
+    if (weights[i] === 0) continue;
+    total += weights[i]!;
+    if (spec.task !== 'regression') totals.set(target[i]!, (totals.get(target[i]!) ?? 0) + weights[i]!);
+  }
+  if (total === 0) throw failed('every row of the train part has the weight 0');
+  if (spec.kind === 'baseline') return part;
+  if (table.columns.length === 0) throw failed('there are no features to learn from');
+  if (spec.task === 'regression') return part;
+  if (totals.size < 2) {
+    const [only] = totals.keys();
+    throw failed(
+      `every row of the train part has the label ${spec.classes?.[only!] ?? only}, so there is nothing to tell apart`,
+      'Check the label expression, or choose a longer training period.',
+    );
+  }
+  return balance ? { ...part, weights: weights.map((weight, i) => (weight * total) / (totals.size * (totals.get(target[i]!) ?? 1))) } : part;
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const each of Object.values(value)) freeze(each);
+  }
+  return value;
+}
+
+/** Dense numbers (2 GB) and variables (0.8 GB of second derivatives) that linear trainers take on. */
+const DENSE_LIMIT = 250_000_000;
+const VARIABLES_LIMIT = 10_000;
+
+/** Standard deviation of each encoded column. */
+function deviations({ rows, width, values }: Matrix): Float64Array {
+  const means = new Float64Array(width);
+  const squares = new Float64Array(width);
+  for (let at = 0; at < values.length; at++) means[at % width]! += values[at]! / rows;
+  for (let at = 0; at < values.length; at++) squares[at % width]! += (values[at]! - means[at % width]!) ** 2 / rows;
+  return squares.map(Math.sqrt);
+}
 
 /** Gains of encoded columns summed by feature, as shares of the whole. */
 function importanceOf(encoder: Encoder, gains: readonly number[]): TrainedModel['importance'] {
@@ -95,7 +163,7 @@ function importanceOf(encoder: Encoder, gains: readonly number[]): TrainedModel[
 }
 
 /**
- * Fits a model. Validation, when given, decides when boosting stops; the other trainers do not look at it.
+ * Fits a model; the record is frozen. Validation, when given, decides when boosting stops; the other trainers do not look at it.
  * @throws MillraceError TRAIN_FAILED for a wrong trainer, parameter or label; DATASET_EMPTY without rows.
  */
 export function train(
@@ -103,24 +171,27 @@ export function train(
   parts: { readonly train: TrainPart; readonly validation?: TrainPart | undefined },
   onRound?: (round: Round) => void,
 ): TrainedModel {
-  const [problem] = checkTrainer(spec.kind, spec.task, spec.parameters);
+  const [problem] = checkTrainer(spec.kind, spec.task, spec.parameters ?? {});
   if (problem)
     throw new MillraceError('TRAIN_FAILED', `${problem.message}${problem.nearest ? `; did you mean "${problem.nearest}"?` : ''}`, problem.hint === undefined ? {} : { hint: problem.hint });
-  checkPart(spec, parts.train, 'train');
   const kind = spec.kind as TrainerKind;
-  const parameters = trainerParameters(kind, spec.parameters);
+  const parameters = trainerParameters(kind, spec.parameters ?? {});
   const number = (name: string): number => parameters[name] as number;
-  const { table, target } = parts.train;
-  const weights = parts.train.weights ?? ones(table.rows);
-  const outputs = spec.task === 'multiclass' ? (spec.classes?.length ?? new Set(target).size) : 1;
+  const seed = spec.seed ?? 0;
+  if (seed !== (seed | 0)) throw failed(`the seed is ${seed}, expected a whole number of 32 bits`);
+  const training = checkTraining(spec, parts.train, parameters['class_weight'] === 'balanced');
+  const validation = parts.validation && parts.validation.table.rows > 0 ? checkPart(spec, parts.validation, 'validation') : undefined;
+  const { table, target, weights } = training;
+  const outputs = spec.task === 'multiclass' ? spec.classes!.length : 1;
   const features = table.columns.map((column) => ({ name: column.name, type: printType(column.type) }));
-  const base = { format: 1 as const, kind, task: spec.task, seed: spec.seed, parameters, classes: spec.classes ?? null, features };
-  const still = { rounds: [], best_round: null, iterations: null, converged: null };
+  const classes = spec.task === 'multiclass' ? [...spec.classes!] : null;
+  const base = { format: 1 as const, kind, task: spec.task, seed, parameters, classes, features };
+  const still = { rounds: [], best_round: null, iterations: null, converged: null, warnings: [] };
 
   if (kind === 'baseline') {
     const scores = constantScores(objectiveOf(spec.task), target, weights, outputs);
     const encoder: Encoder = { version: 1, form: 'tree', width: 0, features: [] };
-    return { ...base, features: [], encoder, predictor: { kind: 'constant', scores }, importance: [], log: { rows: table.rows, ...still } };
+    return freeze({ ...base, features: [], encoder, predictor: { kind: 'constant', scores }, importance: [], log: { rows: table.rows, ...still } });
   }
   const tree = kind === 'gradient_boosted_trees';
   const encoder = fitEncoder(table, {
@@ -133,17 +204,19 @@ export function train(
     const codes = encoder.features.flatMap((feature) =>
       feature.kind === 'category' ? [feature.categories.length + 2] : new Array<number>(feature.kind === 'number' ? feature.width : 1).fill(0),
     );
-    const data = (part: TrainPart): BoostingData => ({
+    const data = (part: CheckedPart): BoostingData => ({
       rows: part.table.rows,
-      columns: [...encodedColumns(encoder, part.table)].map((values, i) => ({ values, codes: codes[i]! })),
+      columns: (function* (): Generator<BoostingColumn> {
+        let j = 0;
+        for (const values of encodedColumns(encoder, part.table)) yield { values, codes: codes[j++]! };
+      })(),
       target: part.target,
-      weights: part.weights ?? ones(part.table.rows),
+      weights: part.weights,
     });
-    const validation = parts.validation && parts.validation.table.rows > 0 ? parts.validation : undefined;
     const fit = fitBoosting(
       objectiveOf(spec.task),
       outputs,
-      data(parts.train),
+      data(training),
       validation && data(validation),
       {
         trees: number('trees'),
@@ -158,19 +231,27 @@ export function train(
         maxBins: number('max_bins'),
         categorySmoothing: number('category_smoothing'),
         earlyStoppingRounds: number('early_stopping_rounds'),
-        seed: spec.seed,
+        seed,
       },
       onRound,
     );
-    return {
+    const smallest = number('min_child_rows');
+    const warnings = [
+      ...(table.rows < 2 * smallest ? [`no tree can split ${table.rows} rows with min_child_rows ${smallest}: the model is a constant`] : []),
+      ...(validation && fit.bestRound === 0 ? ['no round lowered the validation loss: the model is a constant'] : []),
+    ];
+    return freeze({
       ...base,
       encoder,
       predictor: { kind: 'forest', forest: fit.forest },
       importance: importanceOf(encoder, fit.gains),
-      log: { rows: table.rows, rounds: fit.rounds, best_round: fit.bestRound, iterations: null, converged: null },
-    };
+      log: { rows: table.rows, rounds: fit.rounds, best_round: fit.bestRound, iterations: null, converged: null, warnings },
+    });
   }
-  const matrix = { rows: table.rows, width: encoder.width, values: encodeTable(encoder, table) };
+  const { width } = encoder;
+  if (table.rows * width > DENSE_LIMIT || ((width + 1) * outputs > VARIABLES_LIMIT && parameters['solver'] !== 'lbfgs'))
+    throw failed(`${table.rows} rows of ${width} encoded columns are too many for ${kind}`, 'Lower max_categories, leave features out, or take gradient_boosted_trees.');
+  const matrix: Matrix = { rows: table.rows, width, values: encodeTable(encoder, table) };
   const penalty = { l1: number('l1'), l2: number('l2') };
   let solved: { outputs: readonly LinearOutput[]; iterations: number | null; converged: boolean | null };
   if (kind === 'linear_regression') solved = { outputs: [fitLinear(matrix, target, weights, penalty)], iterations: null, converged: null };
@@ -181,14 +262,17 @@ export function train(
       tolerance: number('tolerance'),
       solver: parameters['solver'] as 'auto' | 'newton' | 'lbfgs',
     });
-  const size = Array.from({ length: encoder.width }, (_, j) => solved.outputs.reduce((sum, output) => sum + Math.abs(output.coefficients[j]!), 0));
-  return {
+  if (!solved.outputs.every(({ intercept, coefficients }) => [intercept, ...coefficients].every(Number.isFinite)))
+    throw failed('the fitted coefficients overflow', 'Look for enormous numbers among the features or labels.');
+  const sizes = Array.from(deviations(matrix), (deviation, j) => solved.outputs.reduce((sum, output) => sum + Math.abs(output.coefficients[j]!) * deviation, 0));
+  const warnings = solved.converged === false ? [`stopped after ${solved.iterations} iterations without converging: raise max_iterations or l2`] : [];
+  return freeze({
     ...base,
     encoder,
     predictor: { kind: 'linear', outputs: solved.outputs },
-    importance: importanceOf(encoder, size),
-    log: { rows: table.rows, rounds: [], best_round: null, iterations: solved.iterations, converged: solved.converged },
-  };
+    importance: importanceOf(encoder, sizes),
+    log: { rows: table.rows, rounds: [], best_round: null, iterations: solved.iterations, converged: solved.converged, warnings },
+  });
 }
 
 type Scorer = (encoded: Float64Array, scores: Float64Array) => void;

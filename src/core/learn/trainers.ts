@@ -8,6 +8,8 @@ export interface ParameterShape {
   readonly max?: number;
   readonly integer?: boolean;
   readonly choices?: readonly string[];
+  /** Absent: all tasks of the trainer. */
+  readonly tasks?: readonly Task[];
   readonly description: string;
 }
 
@@ -20,6 +22,15 @@ export interface TrainerShape {
 const encoding = {
   min_category_rows: { default: 20, min: 1, integer: true, description: 'Categories seen in fewer training rows are pooled into one.' },
   max_categories: { default: 200, min: 1, max: 250, integer: true, description: 'The most frequent categories that are kept.' },
+} as const;
+
+const classWeight = {
+  class_weight: {
+    default: 'none',
+    choices: ['none', 'balanced'],
+    tasks: ['binary', 'multiclass'],
+    description: '`balanced` gives every class the same total weight; probabilities are then those of balanced classes.',
+  },
 } as const;
 
 const penalty = {
@@ -45,8 +56,9 @@ export const TRAINERS = {
       colsample: { default: 1, min: 0.01, max: 1, description: 'Share of columns drawn for each tree.' },
       max_bins: { default: 255, min: 2, max: 255, integer: true, description: 'Histogram bins of a number.' },
       category_smoothing: { default: 10, min: 0, description: 'Rows of prior in the order of categories.' },
-      early_stopping_rounds: { default: 20, min: 0, integer: true, description: 'Stop when the validation loss has not improved for so many rounds; 0 is never.' },
+      early_stopping_rounds: { default: 20, min: 0, integer: true, description: 'Stop when the validation loss has not improved for so many rounds, and keep the best; 0 is never.' },
       ...encoding,
+      ...classWeight,
     },
   },
   logistic_regression: {
@@ -54,9 +66,10 @@ export const TRAINERS = {
     description: 'Penalised logistic regression, solved to tight convergence.',
     parameters: {
       ...penalty,
-      max_iterations: { default: 200, min: 1, integer: true, description: 'Steps at the most.' },
-      tolerance: { default: 1e-10, min: 1e-16, max: 1, description: 'Largest gradient component at the end.' },
-      solver: { default: 'auto', choices: ['auto', 'newton', 'lbfgs'], description: 'Newton’s method, or L-BFGS for wide data.' },
+      max_iterations: { default: 200, min: 1, integer: true, description: 'Newton steps at the most; L-BFGS takes up to 20 times as many.' },
+      tolerance: { default: 1e-10, min: 1e-16, max: 1, description: 'Newton stops after a step that promised less than this share of the loss, L-BFGS at a mean gradient below it.' },
+      solver: { default: 'auto', choices: ['auto', 'newton', 'lbfgs'], description: 'Newton’s method, or L-BFGS for wide data; `l1` needs Newton.' },
+      ...classWeight,
     },
   },
   linear_regression: {
@@ -110,8 +123,15 @@ export function checkTrainer(kind: string, task: Task, parameters: Readonly<Reco
       continue;
     }
     const message = parameterProblem(name, shape, value);
-    if (message) problems.push({ parameter: name, message });
+    if (message) {
+      const near = shape.choices && typeof value === 'string' ? nearest(value, shape.choices) : undefined;
+      problems.push({ parameter: name, message, ...(near ? { nearest: near } : {}), hint: `The default is ${String(shape.default)}.` });
+    } else if (shape.tasks && !shape.tasks.includes(task) && value !== shape.default) {
+      problems.push({ parameter: name, message: `${name} of trainer ${kind} has no meaning for ${task}`, hint: `It is for ${shape.tasks.join(' and ')}.` });
+    }
   }
+  if (parameters.solver === 'lbfgs' && Number(parameters.l1) > 0)
+    problems.push({ parameter: 'solver', message: 'solver is "lbfgs", which cannot do l1', hint: 'Leave solver out.' });
   return problems;
 }
 
@@ -119,4 +139,40 @@ export function checkTrainer(kind: string, task: Task, parameters: Readonly<Reco
 export function trainerParameters(kind: TrainerKind, given: Readonly<Record<string, unknown>>): Readonly<Record<string, number | boolean | string>> {
   const shapes: Readonly<Record<string, ParameterShape>> = TRAINERS[kind].parameters;
   return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, (given[name] ?? shape.default) as number | boolean | string]));
+}
+
+function allowed({ min, max, choices, default: standard }: ParameterShape): string {
+  if (choices) return choices.join(', ');
+  if (typeof standard === 'boolean') return 'true, false';
+  return [min === undefined ? '' : `≥ ${min}`, max === undefined ? '' : `≤ ${max}`].filter(Boolean).join(', ');
+}
+
+const typeName = (shape: ParameterShape): string =>
+  typeof shape.default === 'number' ? (shape.integer ? 'whole number' : 'number') : typeof shape.default === 'string' ? 'choice' : 'boolean';
+
+/** The reference page of the built-in trainers, in Markdown. */
+export function trainersReference(): string {
+  const lines = [
+    '# Built-in trainers',
+    '',
+    'Chosen by `trainer: { kind: KIND, seed: N, PARAMETER: VALUE, ... }` in a model. All of them are deterministic: the same',
+    'rows in the same order, the same parameters and the same seed give the same model file, byte for byte. The validation',
+    'part only decides when boosting stops; the test part is never learnt from.',
+    '',
+    'Linear models replace a missing number by the mean of the training part and get a 0/1 column that says so, and one',
+    'column for each category. Trees learn on which side missing values and each category go. A category that training did',
+    'not see counts as "other".',
+  ];
+  for (const [kind, trainer] of Object.entries<TrainerShape>(TRAINERS)) {
+    lines.push('', `## ${kind}`, '', trainer.description, '', `Tasks: ${trainer.tasks.join(', ')}.`);
+    const parameters = Object.entries(trainer.parameters);
+    if (parameters.length === 0) continue;
+    lines.push('', '| parameter | type | default | allowed | meaning |', '|---|---|---|---|---|');
+    for (const [name, shape] of parameters) {
+      const only = shape.tasks && shape.tasks.length < trainer.tasks.length ? ` Only for ${shape.tasks.join(' and ')}.` : '';
+      const meaning = shape.description.replaceAll('|', '\\|');
+      lines.push(`| \`${name}\` | ${typeName(shape)} | ${String(shape.default)} | ${allowed(shape)} | ${meaning}${only} |`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
 }

@@ -149,7 +149,7 @@ function scores(manifest: ModelVersionManifest, judgedOn: string | null): Conten
       profiles.map(([part, profile], i) => ({ name: part, shares: equalShares(profile.kept.values, profile.kept.counts, from, to, SCORE_BINS), tone: i + 1 })),
     ),
     {
-      legend: profiles.map(([part], i) => ({ name: part, tone: i + 1 })),
+      legend: profiles.map(([part], i) => ({ name: part, tone: i === 0 ? 0 : i + 1 })),
       table: dataTable(
         'Quantiles of the scores',
         ['Part', ...['0.05', '0.25', '0.5', '0.75', '0.95'].map((q) => ({ text: percent(Number(q), 0), numeric: true })), { text: 'Mean', numeric: true }],
@@ -181,14 +181,14 @@ function importance(manifest: ModelVersionManifest): Content {
 function versions(model: ModelReport): Content {
   const newest = [...model.versions].reverse().slice(0, VERSION_LIMIT);
   const name = model.shown ? PRIMARY_METRIC[model.shown.manifest.task] : 'auc';
-  const names = [...new Set([name, 'average_precision', 'log_loss', 'mae', 'accuracy'])].filter((each) => newest.some((version) => version.metrics[each] !== undefined)).slice(0, 4);
+  const names = [...new Set([name, 'average_precision', 'log_loss', 'mae', 'accuracy'])].filter((each) => newest.some((version) => version.metrics[each] !== undefined)).slice(0, 3);
   return [
     html`<h4>Versions</h4>`,
     dataTable(
       `Versions of ${model.name}`,
       ['Version', 'Trained', 'Dataset', 'Trainer', ...names.map((each) => ({ text: `${metricName(each)} (${model.judgedOn ?? 'none'})`, numeric: true })), 'Model'],
       newest.map((version) => [
-        html`v${version.version} ${version.version === model.champion ? badge('good', 'champion') : null}`,
+        html`<span class="nowrap">v${version.version} ${version.version === model.champion ? badge('good', 'champion') : null}</span>`,
         html`<span class="nowrap">${instant(version.at)}</span>`,
         version.dataset,
         version.trainer,

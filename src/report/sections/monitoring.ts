@@ -7,7 +7,7 @@ import { badge, dataTable, empty, figure, more, section, verdict } from '../part
 import { histogramPlot, overlaySpark } from '../svg.js';
 
 const COLUMN_LIMIT = 150;
-const LARGE_LIMIT = 6;
+const LARGE_LIMIT = 5;
 
 const MEASURES: Readonly<Record<string, string>> = { ks: 'KS D', total_variation: 'TV', null_rate: 'null rate' };
 const REASONS: Readonly<Record<string, string>> = {
@@ -21,8 +21,8 @@ const REASONS: Readonly<Record<string, string>> = {
 
 function testText(column: ColumnComparison): string {
   const { ks, chi_squared_merged: merged, chi_squared: plain } = column.tests;
-  if (ks) return `KS ${ks.statistic.toFixed(3)}`;
-  if (merged) return `χ² ${number(merged.statistic, 3)} (${merged.degrees_of_freedom} df)`;
+  if (ks) return `KS\u00a0${ks.statistic.toFixed(3)}`;
+  if (merged) return `χ²\u00a0${number(merged.statistic, 3)}, df\u00a0${merged.degrees_of_freedom}`;
   return plain ? `χ² ${number(plain.statistic, 3)}` : NONE;
 }
 
@@ -64,20 +64,20 @@ function columnRow(name: string, column: ColumnComparison, drawing: Overlay | nu
   ];
 }
 
-function large(name: string, drawing: Overlay): Markup {
+function large(name: string, drawing: Overlay, reference = 'training'): Markup {
   const legend = [
-    { name: 'training', tone: 1 },
+    { name: reference, tone: 0 },
     { name: 'window', tone: 2 },
   ];
   if (drawing.kind === 'categorical')
     return figure(
       name,
-      overlaySpark(`${name}: training and window by category`, drawing),
+      overlaySpark(`${name}: ${reference} and window by category`, drawing),
       {
         legend,
         table: dataTable(
           `${name} by category`,
-          ['Value', { text: 'Training', numeric: true }, { text: 'Window', numeric: true }],
+          ['Value', { text: reference, numeric: true }, { text: 'Window', numeric: true }],
           drawing.names.map((value, i) => [clip(value, 60), percent(drawing.reference[i]), percent(drawing.current[i])]),
           { quiet: true },
         ),
@@ -87,15 +87,15 @@ function large(name: string, drawing: Overlay): Markup {
   const edge = (i: number): string => number(drawing.from + ((drawing.to - drawing.from) * i) / bins, 4);
   return figure(
     name,
-    histogramPlot(`${name}: training (filled) and window (line)`, { label: name.length > 50 ? clip(name, 50) : name, from: drawing.from, to: drawing.to, format: (n) => number(n, 3) }, [
-      { name: 'training', shares: drawing.reference, tone: 1 },
+    histogramPlot(`${name}: ${reference} (filled) and window (line)`, { label: name.length > 50 ? clip(name, 50) : name, from: drawing.from, to: drawing.to, format: (n) => number(n, 3) }, [
+      { name: reference, shares: drawing.reference, tone: 1 },
       { name: 'window', shares: drawing.current, tone: 2 },
     ]),
     {
       legend,
       table: dataTable(
         `${name} by bin`,
-        ['Bin', { text: 'Training', numeric: true }, { text: 'Window', numeric: true }],
+        ['Bin', { text: reference, numeric: true }, { text: 'Window', numeric: true }],
         drawing.reference.map((share, i) => [`${edge(i)} to ${edge(i + 1)}`, percent(share), percent(drawing.current[i])]),
         { quiet: true },
       ),
@@ -141,7 +141,7 @@ function one(monitor: MonitorReport): Markup {
     result.alerts.length > 0 ? html`<ul class="alerts">${result.alerts.slice(0, 20).map((alert) => html`<li>${alert}</li>`)}</ul>${more(20, result.alerts.length, 'alerts')}` : html`<p>${badge('good', 'no alert')}</p>`
   }${
     largest.length > 0 || monitor.scoreOverlay
-      ? html`<div class="plots">${monitor.scoreOverlay ? large('score', monitor.scoreOverlay) : null}${largest.map(([name]) => large(name, monitor.overlays[name]))}</div>`
+      ? html`<div class="plots">${monitor.scoreOverlay ? large('score', monitor.scoreOverlay, 'when trained') : null}${largest.map(([name]) => large(name, monitor.overlays[name]))}</div>`
       : null
   }<h4>Drift by feature</h4><p class="note">A feature has drifted when its test rejects at a false discovery rate of ${percent(policy.fdr, 0)} over all features and the effect, less what sampling alone shows, reaches ${number(policy.minimumEffect, 3)}. Filled: training; line: window. PSI stands beside the value it exceeds in one of twenty cases when nothing has changed.</p>${dataTable(
     `Drift seen by ${monitor.name}`,

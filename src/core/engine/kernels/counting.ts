@@ -154,6 +154,7 @@ export const sums =
     }
     const least = LEAST[name];
     const simple = name === 'sum' && type.kind === 'float64';
+    if (simple && frame.inOrder && field.nulls === 0 && limbs.count <= 2) return sumInOrder(view, frame, limbs, output, status);
     sumParts(view, frame, limbs, squares, (o, parts, squareParts) => {
       const row = view.out[o]!;
       const n = field.nulls === 0 ? frame.entered[o]! - frame.left[o]! : counts[o]!;
@@ -169,6 +170,29 @@ export const sums =
       if (value === null) status[row] = STATUS.error;
     });
   };
+
+/** The case of most records, in one plain loop: doubles without nulls, in order, one or two limbs. */
+function sumInOrder(view: View, frame: Frame, limbs: Limbs, output: NumberOutput, status: Uint8Array): void {
+  const prefix = limbs.prefixSums();
+  const { entered, left } = frame;
+  const { out, observations } = view;
+  const { values, valid } = output;
+  const two = limbs.count === 2;
+  for (let o = 0; o < observations; o++) {
+    const high = entered[o]!;
+    const low = left[o]!;
+    const row = out[o]!;
+    if (high === low) {
+      status[row] = STATUS.empty;
+      continue;
+    }
+    values[row] = two
+      ? prefix[2 * high]! - prefix[2 * low]! + (prefix[2 * high + 1]! - prefix[2 * low + 1]!) + 0
+      : prefix[high]! - prefix[low]! + 0;
+    valid[row] = 1;
+    status[row] = STATUS.ok;
+  }
+}
 
 export const countDistinct =
   (field: Field, output: NumberOutput, status: Uint8Array): Kernel =>

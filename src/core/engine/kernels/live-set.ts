@@ -15,7 +15,7 @@ export class LiveSet {
       } while (words > 1);
       return;
     }
-    let words = size;
+    let words = Math.max(size, 1);
     for (const level of this.levels) {
       words = (words + 31) >>> 5;
       level.fill(0, 0, words);

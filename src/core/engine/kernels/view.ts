@@ -170,15 +170,15 @@ export class Field {
     if (this.values.length < size) {
       const length = grown(this.values.length, size);
       this.values = new Float64Array(length);
-      this.valid = new Uint8Array(length);
+      this.valid = new Uint8Array(length).fill(1);
     }
     const { values, valid } = this;
     let nulls = 0;
     if (column.kind === 'numbers') {
       const source = column.values;
       for (let i = 0; i < size; i++) values[i] = source[rows[i]!]!;
-      if (column.valid === null) valid.fill(1, 0, size);
-      else {
+      // Without nulls `valid` stays as it was made.
+      if (column.valid !== null) {
         for (let i = 0; i < size; i++) {
           const bit = column.valid[rows[i]!]!;
           valid[i] = bit;

@@ -131,6 +131,12 @@ const text = (bytes: Uint8Array): string =>
 const tupleOf = (record: AppliedRecord, names: readonly string[]): Value[] =>
   names.map((name) => record.fields[name] ?? null);
 
+function versionOf(group: OnlineGroup, record: AppliedRecord): Version {
+  const entity = tupleOf(record, group.keyFields);
+  const { availableAt: from, order, seq, eventTime, deleted } = record;
+  return { from, order, seq, eventTime, deleted, entity: entity.includes(null) ? null : encodeTuple(entity) };
+}
+
 interface Touched {
   readonly tuple: Uint8Array;
   readonly changes: Change[];
@@ -165,6 +171,23 @@ function linkVersions(
     const stored = bytes.get(key);
     const versions = stored ? decodeChain(stored) : [];
     if (stored) counts.bytes -= stored.length;
+    if (!stored && added.length === 1) {
+      const [record] = added as [AppliedRecord];
+      const version = versionOf(group, record);
+      if (version.entity !== null && !version.deleted) {
+        const { eventTime, from, order, seq } = version;
+        change(version.entity, {
+          key: [eventTime, from, order, seq],
+          before: null,
+          after: Number.POSITIVE_INFINITY,
+          record,
+        });
+      }
+      const chain = encodeChain([version], tuple);
+      counts.bytes += chain.length;
+      bytes.put(key, chain);
+      continue;
+    }
     const before = new Map<number, number>();
     versions.forEach((version, i) => {
       before.set(version.seq, untilOf(versions, i));
@@ -173,15 +196,7 @@ function linkVersions(
     for (const record of added) {
       if (before.has(record.seq) || recordOf.has(record.seq)) continue;
       recordOf.set(record.seq, record);
-      const entity = tupleOf(record, group.keyFields);
-      versions.push({
-        from: record.availableAt,
-        order: record.order,
-        seq: record.seq,
-        eventTime: record.eventTime,
-        deleted: record.deleted,
-        entity: entity.includes(null) ? null : encodeTuple(entity),
-      });
+      versions.push(versionOf(group, record));
     }
     versions.sort(beforeVersion);
     versions.forEach((version, i) => {

@@ -73,11 +73,17 @@ function writeItem(value: Value): void {
   }
 }
 
+function taken(): Buffer {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let i = 0; i < length; i++) bytes[i] = scratch[i]!;
+  return bytes;
+}
+
 /** The bytes of a tuple; fresh memory. */
 export function encodeTuple(values: readonly Value[]): Buffer {
   length = 0;
   for (const value of values) writeItem(value);
-  return Buffer.from(scratch.subarray(0, length));
+  return taken();
 }
 
 export function decodeTuple(bytes: Uint8Array): readonly Value[] {
@@ -103,6 +109,8 @@ export function decodeTuple(bytes: Uint8Array): readonly Value[] {
   return values;
 }
 
+export const isHashed = (key: Uint8Array): boolean => key[5] === HASHED;
+
 /** What a store may hold of one group. */
 export const KIND = { entity: 1, segment: 2, record: 3 } as const;
 
@@ -125,7 +133,6 @@ export function storeKey(group: number, kind: number, tuple: Uint8Array, segment
 /** The store key of an entity of a group from the caller's values; null when a value is null (it matches nothing). */
 export function entityKey(group: number, values: readonly Value[]): Buffer | null {
   length = 5;
-  reserve(0);
   scratch.writeUInt32BE(group, 0);
   scratch[4] = KIND.entity;
   for (const value of values) {
@@ -133,5 +140,5 @@ export function entityKey(group: number, values: readonly Value[]): Buffer | nul
     writeItem(value);
   }
   if (length - 5 > LONGEST_PLAIN_KEY) return storeKey(group, KIND.entity, scratch.subarray(5, length));
-  return Buffer.from(scratch.subarray(0, length));
+  return taken();
 }

@@ -204,6 +204,8 @@ export interface OnlineReader {
   /** Windows of all lanes. */
   readonly slots: number;
   readonly reads: readonly OnlineRead[];
+  /** Some reads need events, not summaries only. */
+  readonly deep: boolean;
   /** Longest window + offset of these features; null: all. */
   readonly span: Duration | null;
 }
@@ -331,6 +333,7 @@ export function planReader(group: OnlineGroup, features: readonly Feature[], sou
     types,
     lanes,
     slots,
+    deep: reads.some((read) => read.kind !== 'summed'),
     span,
     reads: reads.map((read) => {
       if (read.kind !== 'summed') return read;

@@ -7,7 +7,7 @@ import { categoryText } from '../../algebra/compare.js';
 import { addExact, exactSum, exactValue, productError, roundRatio } from '../../algebra/exact.js';
 import { invariant, MillraceError } from '../../base/error.js';
 import { type Instant, MICROS_PER_SECOND, printInstant } from '../../base/time.js';
-import type { Value } from '../../schema/types.js';
+import type { Value, ValueType } from '../../schema/types.js';
 import type { Status } from '../types.js';
 import type { Floor } from './apply.js';
 import {
@@ -23,8 +23,16 @@ import {
   viewOf,
   WORD,
 } from './block.js';
-import { decodeTuple, entityKey, KIND, storeKey } from './key.js';
-import { directoryStride, type GenericRead, type Lane, type Lens, type OnlineReader } from './plan.js';
+import { decodeTuple, entityKey, isHashed, KIND, storeKey } from './key.js';
+import {
+  directoryStride,
+  type GenericRead,
+  type Lane,
+  type Lens,
+  type OnlineRead,
+  type OnlineReader,
+  type Summed,
+} from './plan.js';
 
 export interface OnlineRow {
   /** One for each feature of the reader: before the feature's default and widening. */
@@ -42,6 +50,10 @@ const SLOT = 5;
 
 let slots = new Float64Array(SLOT * 64);
 const running = new Float64Array(SLOT);
+
+function snapshot(at: number): void {
+  for (let i = 0; i < SLOT; i++) slots[at + i] = running[i]!;
+}
 
 function clear(target: Float64Array, at: number): void {
   target[at] = 0;
@@ -190,7 +202,7 @@ function readLanes(reader: OnlineReader, head: View, t: Instant, open: (segment:
   const { words, base } = head;
   const stride = directoryStride(reader.group);
   const regularHead = words[base + WORD.maxFrom]! <= t && words[base + WORD.minUntil]! > t;
-  const pending: Pending[] = [];
+  let pending: Pending[] | null = null;
   for (let laneIndex = 0; laneIndex < lanes.length; laneIndex++) {
     const lane = lanes[laneIndex]!;
     const { windows } = lane;
@@ -206,7 +218,7 @@ function readLanes(reader: OnlineReader, head: View, t: Instant, open: (segment:
       scan(head, lane, running, 0, start, end, t, regularHead);
       end = start;
       if (start === 0 && head.rows > 0) break;
-      slots.set(running, slot + j * SLOT);
+      snapshot(slot + j * SLOT);
     }
     for (let row = head.rows - 1; row >= 0 && j < last; ) {
       const at = head.directory + row * stride;
@@ -214,7 +226,7 @@ function readLanes(reader: OnlineReader, head: View, t: Instant, open: (segment:
       const newest = words[at + ROW.maxEvent]!;
       const lower = bottom - windows[j]!;
       if (newest < lower) {
-        slots.set(running, slot + j * SLOT);
+        snapshot(slot + j * SLOT);
         j++;
       } else if (first >= upper || words[at + ROW.minFrom]! > t) row--;
       else if (newest < upper && words[at + ROW.maxFrom]! <= t && words[at + ROW.minUntil]! > t) {
@@ -222,19 +234,21 @@ function readLanes(reader: OnlineReader, head: View, t: Instant, open: (segment:
           mergeSummary(words, at + lane.atom, lane, running);
           row--;
         } else {
+          pending ??= [];
           pending.push({ segment: words[at + ROW.id]!, lane: laneIndex, window: j });
-          slots.set(running, slot + j * SLOT);
+          snapshot(slot + j * SLOT);
           j++;
         }
       } else {
-        for (let k = j; k < last; k++)
-          pending.push({ segment: words[at + ROW.id]!, lane: laneIndex, window: k });
+        pending ??= [];
+        for (let k = j; k < last; k++) pending ??= [];
+        pending.push({ segment: words[at + ROW.id]!, lane: laneIndex, window: k });
         row--;
       }
     }
-    for (; j < last; j++) slots.set(running, slot + j * SLOT);
+    for (; j < last; j++) snapshot(slot + j * SLOT);
   }
-  if (pending.length === 0) return;
+  if (pending === null) return;
   pending.sort((a, b) => a.segment - b.segment);
   let opened = -1;
   let view = head;
@@ -362,51 +376,25 @@ function exactMean(high: number, low: number, n: number): number | null {
   return roundRatio(m, BigInt(n), exponent);
 }
 
-/** Reads one entity. A null `number` is a group that the store does not hold. */
-export function readEntity(
-  store: BytesReader,
+/** What reads need beyond the head and its summaries: segments, dictionaries, members. Made when first needed. */
+interface Depth {
+  generic(read: GenericRead): Finished;
+  lookup(read: LookupRead): readonly [Value, Status] | null;
+  isKnown(): boolean;
+}
+
+type LookupRead = Extract<OnlineRead, { kind: 'lookup' }>;
+const CURRENT: Lens = { window: null, offset: 0, includeCurrent: true, mask: -1 };
+const NEWEST = { newest: 1, nulls: true, oldest: false, field: -1 };
+
+function depth(
   reader: OnlineReader,
-  number: number,
-  keyValues: readonly Value[],
+  stored: Uint8Array,
   at: Instant,
-  floor: Floor,
-): OnlineRow {
-  if (floor !== null && (reader.span === null || at < floor + reader.span)) {
-    throw new MillraceError(
-      'REQUEST_INVALID',
-      `the online store keeps ${reader.group.id} from ${printInstant(floor)} on: too little for a read at ${printInstant(at)}`,
-    );
-  }
-  const { reads } = reader;
-  const values: Value[] = new Array(reads.length);
-  const statuses: Status[] = new Array(reads.length);
-  const key = entityKey(number, keyValues);
-  const stored = key === null ? undefined : store.get(key);
-  if (key === null || stored === undefined) {
-    reads.forEach((read, i) => {
-      values[i] = read.kind === 'lookup' ? null : read.generic.fold.finish(read.generic.fold.init(), at);
-      statuses[i] = 'never_seen';
-    });
-    return { values, statuses };
-  }
+  fetch: (segment: number) => Uint8Array,
+): Depth {
   const { group } = reader;
-  const tupleBytes = key.subarray(5);
-  let tuple: Uint8Array | null = null;
-  const segmentKey = (segment: number): Uint8Array => {
-    if (tuple === null) tuple = tupleBytes[0] === 0xff ? readTail(group, head()).tuple : tupleBytes;
-    return storeKey(number, KIND.segment, tuple, segment);
-  };
-  const fetch = (segment: number): Uint8Array => {
-    const bytes = store.get(segmentKey(segment));
-    invariant(bytes, `segment ${segment} of an entity is missing`);
-    return bytes;
-  };
-  let held: View | null = null;
-  /** The head in memory of its own. */
-  const head = (): View => {
-    if (held === null) held = viewOf(group, owned(store.get(key)!));
-    return held;
-  };
+  const head = viewOf(group, stored);
   const opened = new Map<number, View>();
   const keep = (segment: number): View => {
     let view = opened.get(segment);
@@ -415,15 +403,6 @@ export function readEntity(
       opened.set(segment, view);
     }
     return view;
-  };
-  const view = viewOf(group, stored);
-  const quickly = anyVisible(view, at);
-  let known: boolean | null = quickly ? true : null;
-  if (slots.length < reader.slots * SLOT) slots = new Float64Array(reader.slots * SLOT);
-  if (reader.lanes.length > 0) readLanes(reader, view, at, (segment) => viewOf(group, fetch(segment)));
-  const finishEmpty = (): Status => {
-    known ??= isKnown(reader, head(), at, keep);
-    return known ? 'empty' : 'never_seen';
   };
   const tails = new Map<View, readonly (Value[] | null)[]>();
   const valueAt = (place: Place, field: number): Value => {
@@ -438,110 +417,141 @@ export function readEntity(
     }
     return fieldValue(group, dictionaries[field]!, field, word);
   };
-  const eventTimeOf = ({ view: block, index }: Place): Instant =>
-    block.words[block.columns + EVENT * block.n + index]!;
-  const generic = (read: GenericRead): Finished => {
-    const { fold } = read;
-    const state = fold.init();
-    const places = collect(reader, head(), read.lens, at, keep, read);
-    for (const place of places) {
-      const flag =
-        read.ratioMask < 0
-          ? 0
-          : place.view.bytes[place.view.masks + read.ratioMask * place.view.maskStride + place.index];
-      const category = read.group < 0 ? null : valueAt(place, read.group);
-      fold.add(state, {
-        eventTime: eventTimeOf(place),
-        value: read.field < 0 ? null : valueAt(place, read.field),
-        by:
-          read.ratioMask >= 0
-            ? flag === 2
-              ? null
-              : flag === 1
-            : read.by < 0
-              ? null
-              : valueAt(place, read.by),
-        ...(read.group < 0
-          ? {}
-          : { group: category === null ? null : categoryText(group.fields[read.group]!.type, category) }),
-      });
-    }
-    const value = fold.finish(state, at);
-    return [value, statusOfValue(fold, state, value)];
+  const eventTimeOf = ({ view, index }: Place): Instant => view.words[view.columns + EVENT * view.n + index]!;
+  const predicateAt = ({ view, index }: Place, mask: number): boolean | null => {
+    const flag = view.bytes[view.masks + mask * view.maskStride + index];
+    return flag === 2 ? null : flag === 1;
   };
+  return {
+    isKnown: () => isKnown(reader, head, at, keep),
+    lookup: (read) => {
+      const [place] = collect(reader, head, CURRENT, at, keep, NEWEST);
+      if (!place) return null;
+      const age = at - eventTimeOf(place);
+      if (read.maxAge !== null && age > read.maxAge) return [null, 'expired'];
+      return [read.output === 'age_seconds' ? age / MICROS_PER_SECOND : valueAt(place, read.field), 'ok'];
+    },
+    generic: (read) => {
+      const { fold, field, by, ratioMask, group: category } = read;
+      const state = fold.init();
+      for (const place of collect(reader, head, read.lens, at, keep, read)) {
+        const value = field < 0 ? null : valueAt(place, field);
+        const order = ratioMask >= 0 ? predicateAt(place, ratioMask) : by < 0 ? null : valueAt(place, by);
+        const member = { eventTime: eventTimeOf(place), value, by: order };
+        if (category < 0) fold.add(state, member);
+        else {
+          const name = valueAt(place, category);
+          fold.add(state, {
+            ...member,
+            group: name === null ? null : categoryText(group.fields[category]!.type, name),
+          });
+        }
+      }
+      const value = fold.finish(state, at);
+      return [value, statusOfValue(fold, state, value)];
+    },
+  };
+}
+
+function neverSeen(reader: OnlineReader, at: Instant): OnlineRow {
+  return {
+    values: reader.reads.map((read) =>
+      read.kind === 'lookup' ? null : read.generic.fold.finish(read.generic.fold.init(), at),
+    ),
+    statuses: reader.reads.map(() => 'never_seen'),
+  };
+}
+
+/** Reads one entity of the group stored under `number`. REQUEST_INVALID before what retention keeps. */
+export function readEntity(
+  store: BytesReader,
+  reader: OnlineReader,
+  number: number,
+  keyValues: readonly Value[],
+  at: Instant,
+  floor: Floor,
+): OnlineRow {
+  const { group, reads } = reader;
+  if (floor !== null && (reader.span === null || at < floor + reader.span)) {
+    throw new MillraceError(
+      'REQUEST_INVALID',
+      `the online store keeps ${group.id} from ${printInstant(floor)} on: too little for a read at ${printInstant(at)}`,
+    );
+  }
+  const key = entityKey(number, keyValues);
+  let stored = key === null ? undefined : store.get(key);
+  if (key === null || stored === undefined) return neverSeen(reader, at);
+  if (reader.deep) stored = owned(stored);
+  const view = viewOf(group, stored);
+  let tuple: Uint8Array | null = null;
+  const fetch = (segment: number): Uint8Array => {
+    if (tuple === null) {
+      tuple = isHashed(key) ? readTail(group, viewOf(group, owned(store.get(key)!))).tuple : key.subarray(5);
+    }
+    const bytes = store.get(storeKey(number, KIND.segment, tuple, segment));
+    invariant(bytes, `segment ${segment} of an entity is missing`);
+    return bytes;
+  };
+  let deeper: Depth | null = null;
+  let known = anyVisible(view, at) ? true : null;
+  if (reader.lanes.length > 0) {
+    if (slots.length < reader.slots * SLOT) slots = new Float64Array(reader.slots * SLOT);
+    readLanes(reader, view, at, (segment) => viewOf(group, fetch(segment)));
+  }
+  const values: Value[] = [];
+  const statuses: Status[] = [];
   for (let i = 0; i < reads.length; i++) {
     const read = reads[i]!;
-    if (read.kind === 'lookup') {
-      const lens: Lens = { window: null, offset: 0, includeCurrent: true, mask: -1 };
-      const [place] = collect(reader, head(), lens, at, keep, {
-        newest: 1,
-        nulls: true,
-        oldest: false,
-        field: -1,
-      });
-      if (!place) {
-        values[i] = null;
-        statuses[i] = finishEmpty();
-      } else if (read.maxAge !== null && at - eventTimeOf(place) > read.maxAge) {
-        values[i] = null;
-        statuses[i] = 'expired';
+    let value: Value = null;
+    let status: Status | null = null;
+    if (read.kind === 'summed') {
+      const slot = (reader.lanes[read.lane]!.slot + read.window) * SLOT;
+      if (slots[slot] === 0) {
+        value = read.function === 'count' ? 0 : null;
+        status = 'empty';
       } else {
-        values[i] =
-          read.output === 'age_seconds'
-            ? (at - eventTimeOf(place)) / MICROS_PER_SECOND
-            : valueAt(place, read.field);
-        statuses[i] = 'ok';
+        value = finishSummed(read.function, read.type, slot);
+        if (value !== null) status = 'ok';
       }
-      continue;
     }
-    const slot = read.kind === 'summed' ? reader.lanes[read.lane]!.slot * SLOT + read.window * SLOT : 0;
-    const finished =
-      (read.kind === 'summed'
-        ? finishSummed(read.function, read.type.kind, scaleOf(read.type), slot)
-        : null) ?? null;
-    if (finished === null) {
-      const [value, status] = generic(read.generic);
-      values[i] = value;
-      statuses[i] = status === 'empty' ? finishEmpty() : status;
-    } else {
-      values[i] = finished.value;
-      statuses[i] = finished.empty ? finishEmpty() : 'ok';
+    if (status === null) {
+      deeper ??= depth(reader, reader.deep ? stored : owned(store.get(key)!), at, fetch);
+      [value, status] = (read.kind === 'lookup' ? deeper.lookup(read) : deeper.generic(read.generic)) ?? [
+        null,
+        'empty',
+      ];
     }
+    if (status === 'empty') {
+      if (known === null) {
+        deeper ??= depth(reader, reader.deep ? stored : owned(store.get(key)!), at, fetch);
+        known = deeper.isKnown();
+      }
+      if (!known) status = 'never_seen';
+    }
+    values.push(value);
+    statuses.push(status);
   }
   return { values, statuses };
 }
 
-const scaleOf = (type: { readonly kind: string; readonly scale?: number }): number =>
-  type.kind === 'decimal' ? type.scale! : 0;
-
-interface SummedResult {
-  readonly value: Value;
-  readonly empty: boolean;
-}
-
-const NOTHING: SummedResult = { value: null, empty: true };
-const NO_ROWS: SummedResult = { value: 0, empty: true };
-
-/** What an accumulator says; null when it cannot say it exactly. */
-function finishSummed(name: string, kind: string, scale: number, at: number): SummedResult | null {
-  const n = slots[at]!;
-  if (name === 'count') return n === 0 ? NO_ROWS : { value: n, empty: false };
-  if (n === 0) return NOTHING;
+/** What an accumulator of at least one value says; null when it cannot say it exactly. */
+function finishSummed(name: Summed, type: ValueType, at: number): number | null {
+  if (name === 'count') return slots[at]!;
   if (name === 'min' || name === 'max') {
     const least = slots[at + 3]!;
-    return Number.isNaN(least) ? null : { value: name === 'min' ? least : slots[at + 4]!, empty: false };
+    return Number.isNaN(least) ? null : name === 'min' ? least : slots[at + 4]!;
   }
+  const high = slots[at + 1]!;
   const low = slots[at + 2]!;
   if (Number.isNaN(low)) return null;
-  const high = slots[at + 1]!;
-  if (kind === 'float64') {
-    const value = name === 'sum' ? high + low + 0 : exactMean(high, low, n);
-    return value === null || !Number.isFinite(value) ? null : { value, empty: false };
+  if (type.kind === 'float64') {
+    const value = name === 'sum' ? high + low + 0 : exactMean(high, low, slots[at]!);
+    return value !== null && Number.isFinite(value) ? value : null;
   }
   if (low !== 0 || !Number.isSafeInteger(high)) return null;
-  if (name === 'sum') return { value: high, empty: false };
-  const divisor = n * 10 ** scale;
-  return divisor <= Number.MAX_SAFE_INTEGER ? { value: high / divisor + 0, empty: false } : null;
+  if (name === 'sum') return high;
+  const divisor = slots[at]! * 10 ** (type.kind === 'decimal' ? type.scale : 0);
+  return divisor <= Number.MAX_SAFE_INTEGER ? high / divisor + 0 : null;
 }
 
 /** One event as the canonical dump shows it. */

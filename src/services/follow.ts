@@ -1,0 +1,164 @@
+/** Pushed records on their way to the log, and from there into the online store as soon as they are durable. */
+import { MillraceError } from '../core/base/error.js';
+import { nearest } from '../core/base/nearest.js';
+import type { Instant } from '../core/base/time.js';
+import type { Source } from '../core/define/types.js';
+import type { IngestResult, LogRecord, RecordLog } from '../ports/record-log.js';
+import type { OnlineStore } from '../ports/online-store.js';
+import { type BoundGroup, projectGroups } from './materialize.js';
+import type { Project } from './project.js';
+
+/** Records kept in hand for the groups; beyond this they are read from the log. */
+const MAX_QUEUED = 250_000;
+
+export interface Follower {
+  /** Resolves when what was durable at the call is visible to reads. Calls while one runs share the next. */
+  apply(source: Source): Promise<void>;
+  /** The same for every source that features read. */
+  applyAll(): Promise<void>;
+  /** The last failure of an application by source, while it lasts. The log is complete: the next one catches up. */
+  failures(): ReadonlyMap<string, Error>;
+  close(): Promise<void>;
+}
+
+const latest = (before: Instant | null, records: readonly LogRecord[]): Instant | null =>
+  records.reduce<Instant | null>((found, record) => (found === null || record.availableAt > found ? record.availableAt : found), before);
+
+/** One source's records in hand: durable, in seq order, not yet applied to all of its groups. */
+class Queue {
+  private records: LogRecord[] = [];
+
+  add(records: readonly LogRecord[]): void {
+    const after = this.records.at(-1)?.seq;
+    if ((after !== undefined && records[0]!.seq !== after + 1) || this.records.length + records.length > MAX_QUEUED) this.records = [];
+    for (const record of records) this.records.push(record);
+  }
+  get lastSeq(): number {
+    return this.records.at(-1)?.seq ?? 0;
+  }
+  /** What follows `seq` without a gap, or undefined when the log has to be read. */
+  after(seq: number): readonly LogRecord[] | undefined {
+    const first = this.records[0]?.seq;
+    return first === undefined || first > seq + 1 ? undefined : this.records.slice(seq + 1 - first);
+  }
+  forget(throughSeq: number): void {
+    const first = this.records[0]?.seq;
+    if (first !== undefined && first <= throughSeq) this.records = this.records.slice(throughSeq + 1 - first);
+  }
+}
+
+async function catchUp(log: RecordLog, store: OnlineStore, groups: readonly BoundGroup[], source: Source, queue: Queue, signal: AbortSignal): Promise<void> {
+  let lowest = Number.POSITIVE_INFINITY;
+  for (const { online } of groups) {
+    let position = store.applied(online);
+    // A group that is not there yet is built by `materialize`.
+    if (position === null) continue;
+    const inHand = queue.after(position.seq);
+    if (inHand === undefined) {
+      const { lastSeq } = await log.state(source);
+      for await (const chunk of lastSeq > position.seq ? log.read(source, position.seq, lastSeq) : []) {
+        position = await store.apply(online, chunk, { seq: chunk.at(-1)!.seq, availableAt: latest(position.availableAt, chunk) });
+        if (signal.aborted) break;
+      }
+    } else if (inHand.length > 0) {
+      position = await store.apply(online, inHand, { seq: inHand.at(-1)!.seq, availableAt: latest(position.availableAt, inHand) });
+    }
+    lowest = Math.min(lowest, position.seq);
+  }
+  queue.forget(lowest);
+}
+
+export async function createFollower(project: Project): Promise<Follower> {
+  const log = await project.log();
+  const store = await project.online();
+  const bySource = new Map<string, { source: Source; groups: BoundGroup[]; queue: Queue }>();
+  for (const bound of projectGroups(project)) {
+    const { source } = bound.group;
+    const entry = bySource.get(source.name) ?? { source, groups: [], queue: new Queue() };
+    entry.groups.push(bound);
+    bySource.set(source.name, entry);
+  }
+  const running = new Map<string, Promise<void>>();
+  const next = new Map<string, Promise<void>>();
+  const failures = new Map<string, Error>();
+  let closed = false;
+  const stop = log.onAppend((source, records) => bySource.get(source)?.queue.add(records));
+
+  const run = async (name: string): Promise<void> => {
+    const { source, groups, queue } = bySource.get(name)!;
+    try {
+      await catchUp(log, store, groups, source, queue, project.signal);
+      failures.delete(name);
+    } catch (error) {
+      failures.set(name, error as Error);
+      throw error;
+    }
+  };
+
+  const apply = (source: Source): Promise<void> => {
+    const { name } = source;
+    if (closed || !bySource.has(name)) return Promise.resolve();
+    const waiting = next.get(name);
+    if (waiting) return waiting;
+    const before = running.get(name);
+    const started = (before ?? Promise.resolve())
+      .catch(() => undefined)
+      .then(() => {
+        next.delete(name);
+        running.set(name, started);
+        return run(name);
+      })
+      .finally(() => {
+        if (running.get(name) === started) running.delete(name);
+      });
+    next.set(name, started);
+    return started;
+  };
+
+  return {
+    apply,
+    applyAll: async () => {
+      for (const { source } of bySource.values()) await apply(source);
+    },
+    failures: () => failures,
+    close: async () => {
+      stop();
+      closed = true;
+      await Promise.allSettled([...running.values(), ...next.values()]);
+    },
+  };
+}
+
+export function findSource(project: Project, name: string): Source {
+  const source = project.definitions.sources.get(name);
+  if (source) return source;
+  const near = nearest(name, project.definitions.sources.keys());
+  throw new MillraceError('UNKNOWN_NAME', `there is no source named "${name}"`, { hint: near ? `Did you mean "${near}"?` : 'Define it under `sources:`.' });
+}
+
+/** How long an answer to a push waits to be visible: durable it is already. */
+const VISIBLE_WITHIN_MS = 250;
+
+/**
+ * Appends rows durably, then applies them. The answer comes when features show them, at the latest a quarter of a
+ * second after they are durable. BATCH_REFUSED when they break a batch rule; UNKNOWN_NAME; USAGE for a transform.
+ */
+export async function pushRecords(
+  project: Project,
+  follower: Follower,
+  name: string,
+  rows: readonly Readonly<Record<string, unknown>>[],
+): Promise<IngestResult> {
+  const source = findSource(project, name);
+  if (source.read.kind === 'transform')
+    throw new MillraceError('USAGE', `source ${name} is computed from ${source.read.parents.join(', ')}; nothing can be sent to it`, { hint: 'Send records to its parents.' });
+  const result = await (await project.log()).ingestRows(source, rows, { now: project.now() });
+  if (result.accepted === 0) return result;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, VISIBLE_WITHIN_MS);
+  });
+  await Promise.race([follower.apply(source).catch(() => undefined), late]);
+  clearTimeout(timer);
+  return result;
+}

@@ -1,0 +1,105 @@
+/** Where everything stands: sources, groups, models, monitors. Reads only what is already known. */
+import { MICROS_PER_SECOND, printInstant } from '../core/base/time.js';
+import type { Champions } from './champions.js';
+import { type BoundGroup, projectGroups } from './materialize.js';
+import type { Project } from './project.js';
+import { CHAMPION } from './promote.js';
+
+export interface SourceStatus {
+  readonly source: string;
+  readonly seq: number;
+  readonly rows: number;
+  /** Greatest available_at in the log, and its distance from now. */
+  readonly available_at: string | null;
+  readonly age_seconds: number | null;
+}
+
+export interface GroupStatus {
+  readonly group: string;
+  readonly source: string;
+  /** Null while the group is not materialised. */
+  readonly seq: number | null;
+  /** Records of the log that it has yet to apply; sequence numbers have no gaps. */
+  readonly behind: number | null;
+  readonly available_at: string | null;
+}
+
+export interface ProjectStatus {
+  readonly project: string;
+  readonly as_of: string;
+  readonly sources: readonly SourceStatus[];
+  readonly groups: readonly GroupStatus[];
+  readonly models: readonly { readonly model: string; readonly champion: number | null; readonly latest: number | null }[];
+  readonly services: readonly { readonly service: string; readonly model: string | null; readonly problem: string | null }[];
+  readonly monitors: readonly { readonly monitor: string; readonly verdict: string | null; readonly at: string | null }[];
+}
+
+const printed = (instant: number | null): string | null => (instant === null ? null : printInstant(instant));
+
+export async function projectStatus(project: Project, champions: Champions): Promise<ProjectStatus> {
+  const [log, store, registry] = [await project.log(), await project.online(), await project.registry()];
+  const now = project.now();
+  const sources: SourceStatus[] = [];
+  const last = new Map<string, number>();
+  for (const source of project.definitions.sources.values()) {
+    const state = await log.state(source);
+    last.set(source.name, state.lastSeq);
+    sources.push({
+      source: source.name,
+      seq: state.lastSeq,
+      rows: state.rows,
+      available_at: printed(state.maxAvailableAt),
+      age_seconds: state.maxAvailableAt === null ? null : Math.max(0, (now - state.maxAvailableAt) / MICROS_PER_SECOND),
+    });
+  }
+  const groups = projectGroups(project).map(({ group, online }): GroupStatus => {
+    const applied = store.applied(online);
+    return {
+      group: group.id,
+      source: group.source.name,
+      seq: applied?.seq ?? null,
+      behind: applied === null ? null : Math.max(0, last.get(group.source.name)! - applied.seq),
+      available_at: printed(applied?.availableAt ?? null),
+    };
+  });
+  const failures = champions.failures();
+  return {
+    project: project.definitions.settings.project,
+    as_of: printInstant(now),
+    sources,
+    groups,
+    models: [...project.definitions.models.keys()].map((model) => ({
+      model,
+      champion: registry.alias(model, CHAMPION) ?? null,
+      latest: registry.version('model', model)?.version ?? null,
+    })),
+    services: [...project.definitions.services.keys()].map((service) => {
+      const predictor = champions.current(service);
+      return { service, model: predictor ? `${predictor.model.name}@${predictor.version}` : null, problem: failures.get(service)?.message ?? null };
+    }),
+    monitors: [...project.definitions.monitors.keys()].map((monitor) => {
+      const fact = registry.getFact(`monitor:${monitor}`) as { readonly verdict?: string; readonly at?: number } | undefined;
+      return { monitor, verdict: fact?.verdict ?? null, at: printed(fact?.at ?? null) };
+    }),
+  };
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** What is missing, in words; empty when ready. */
+  readonly missing: readonly string[];
+}
+
+/** Ready: every group is in the online store and every service has its champion loaded. */
+export function readinessOf(project: Project, champions: Champions): () => Promise<Readiness> {
+  let groups: readonly BoundGroup[] | undefined;
+  return async () => {
+    const store = await project.online();
+    groups ??= projectGroups(project);
+    const missing = groups.filter(({ online }) => store.applied(online) === null).map(({ group }) => `group ${group.id} is not materialised`);
+    const failures = champions.failures();
+    for (const service of project.definitions.services.keys())
+      if (!champions.current(service)) missing.push(`service ${service}: ${failures.get(service)?.message ?? 'its champion is not loaded yet'}`);
+    return { ready: missing.length === 0, missing };
+  };
+}
