@@ -187,6 +187,18 @@ describe('a file that cannot be meant', () => {
     expect(await opened.log.ingestFiles(visits, [file])).toMatchObject({ accepted: 20_000 });
   });
 
+  it('keeps blank lines inside quotes and reads Latin-1 when its zstd is whole', async () => {
+    const at = place();
+    const latin = source('visits', { id: 'string', at: 'timestamp', note: 'string' }, { read: { kind: 'files', patterns: [], encoding: 'latin-1' } });
+    const opened = await at.open([latin]);
+    const file = join(at.folder, 'q.csv.zst');
+    await opened.query(
+      `COPY (SELECT l FROM (VALUES (1, 'id,at,note'), (2, 'a,2024-01-01,"x'), (3, ''), (4, 'y"'), (5, 'b,2024-01-01,z')) t(n, l) ORDER BY n) TO '${file}' (FORMAT csv, HEADER false, QUOTE '', DELIMITER '|', COMPRESSION zstd)`,
+    );
+    await opened.log.ingestFiles(latin, [file]);
+    expect((await contents(opened, latin)).map((row) => row.note)).toEqual(['x\n\ny', 'z']);
+  });
+
   it('has a header and no rows: accepted with a warning', async () => {
     const at = place();
     const opened = await at.open([visits]);

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as lmdb from 'lmdb';
@@ -13,7 +13,7 @@ import { makeFolder } from '../files/durable.js';
 const VERSION_BYTES = 32;
 const HASH_BYTES = 16;
 
-const hash16 = (text: string): Buffer => createHash('sha256').update(text).digest().subarray(0, HASH_BYTES);
+const hash16 = (text: string): Buffer => hash('sha256', text, 'buffer').subarray(0, HASH_BYTES);
 
 /** 128 bits of the record key, a typed tuple with lengths. */
 export const keyHash = (source: Source, fields: LogRecord['fields']): Buffer =>

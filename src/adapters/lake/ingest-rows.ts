@@ -6,6 +6,7 @@ import { MAX_INSTANT, MICROS_PER_DAY, type Instant } from '../../core/base/time.
 import type { Source } from '../../core/define/types.js';
 import {
   compileRowChecks,
+  type Disposition,
   dispose,
   effectiveContract,
   isReference,
@@ -61,6 +62,7 @@ export interface RowsOptions {
   readonly record?: boolean;
 }
 
+const NOTHING_BROKEN: Disposition = { outcome: 'accept', flags: [], warnings: [] };
 /** Tuples that one query looks up. */
 const LOOKUP_TUPLES = 10_000;
 
@@ -74,6 +76,7 @@ export class RowWriter {
   readonly #wide: Source;
   readonly #fields: ReturnType<typeof inputFields>;
   readonly #declared: ReadonlySet<string>;
+  readonly #options: ReturnType<typeof coerceOptions>;
   readonly #checks: (row: Row) => readonly Reason[];
   readonly #references: readonly ReferenceRule[];
   readonly #uniques: readonly UniqueRule[];
@@ -88,6 +91,7 @@ export class RowWriter {
     this.#wide = wideSource(source);
     this.#fields = inputFields(source);
     this.#declared = new Set(this.#fields.flatMap((field) => [field.name, field.from ?? field.name]));
+    this.#options = coerceOptions(source);
     this.#checks = compileRowChecks(this.#wide, READINGS);
     const rules = effectiveContract(this.#wide).rows;
     this.#references = rules.filter(isReference);
@@ -132,7 +136,7 @@ export class RowWriter {
   }
 
   #type(raw: Readonly<Record<string, unknown>>): Typed {
-    const options = coerceOptions(this.source);
+    const options = this.#options;
     const fields: Record<string, Value> = {};
     const reasons: Reason[] = [];
     for (const field of this.#fields) {
@@ -142,8 +146,10 @@ export class RowWriter {
       const reason = typeReason(field.name, given, coerced);
       if (reason) reasons.push(reason);
     }
+    const broken = this.#checks(fields);
+    if (broken.length === 0) return { fields, reasons };
     const unread = new Set(reasons.map((reason) => reason.field));
-    for (const reason of this.#checks(fields)) {
+    for (const reason of broken) {
       // A value that could not be read is null here; its type reason already says why.
       if (!(reason.rule.endsWith('.not_null') && unread.has(reason.field))) reasons.push(reason);
     }
@@ -154,6 +160,14 @@ export class RowWriter {
     const value = (fields[name] ?? null) as number | null;
     const type = this.#fields.find((field) => field.name === name)!.type;
     return value !== null && type.kind === 'date' ? value * MICROS_PER_DAY : value;
+  }
+
+  /** The declared fields alone. */
+  #stored(fields: Record<string, Value>): Record<string, Value> {
+    if (this.#fields.length === this.source.fields.length) return fields;
+    const out: Record<string, Value> = {};
+    for (const { name } of this.source.fields) out[name] = fields[name]!;
+    return out;
   }
 
   #available(fields: Readonly<Record<string, Value>>, eventTime: number, now: Instant): number {
@@ -279,9 +293,10 @@ export class RowWriter {
     const failures: Reason[] = [];
     let seq = this.tail.nextSeq;
     for (const [index, { fields, reasons: own }] of typed.entries()) {
-      const all = [...own, ...(related.get(index) ?? [])];
-      const disposition = dispose(all);
-      const refused = all.filter((reason) => reason.action === 'quarantine');
+      const relatedReasons = related.get(index);
+      const all = relatedReasons ? [...own, ...relatedReasons] : own;
+      const disposition = all.length === 0 ? NOTHING_BROKEN : dispose(all);
+      const refused = all.length === 0 ? [] : all.filter((reason) => reason.action === 'quarantine');
       if (disposition.outcome === 'fail') failures.push(...all.filter((reason) => reason.action === 'fail'));
       let fate: RowFate = 'accepted';
       if (refused.length > 0) fate = 'quarantined';
@@ -293,7 +308,7 @@ export class RowWriter {
           fate = 'quarantined';
           refused.push(rangeReason());
         } else {
-          const stored = Object.fromEntries(source.fields.map((field) => [field.name, fields[field.name]!]));
+          const stored = this.#stored(fields);
           const deleted = isTombstone(this.#wide, fields);
           const declared = source.sequence === undefined ? null : (fields[source.sequence] as number | bigint | null);
           const record = { fields: stored, eventTime, availableAt, order: declared === null ? seq : Number(declared), deleted };

@@ -30,6 +30,14 @@ function printField(type: ValueType, value: Value): string {
   }
 }
 
+const jsonNames = new Map<string, string>();
+
+function jsonName(name: string): string {
+  let text = jsonNames.get(name);
+  if (text === undefined) jsonNames.set(name, (text = JSON.stringify(name)));
+  return text;
+}
+
 export interface TailRow extends LogRecord {
   readonly flags: readonly string[];
   /** A later version of a known key, or a tombstone. */
@@ -43,7 +51,7 @@ export function printTailRow(source: Source, row: TailRow, end: boolean): string
   if (row.version) line += ',"_version":1';
   for (const field of source.fields) {
     const value = row.fields[field.name] ?? null;
-    if (value !== null) line += `,${JSON.stringify(field.name)}:${printField(field.type, value)}`;
+    if (value !== null) line += `,${jsonName(field.name)}:${printField(field.type, value)}`;
   }
   return end ? `${line},"_end":1}` : `${line}}`;
 }
@@ -81,7 +89,7 @@ function summarize(file: string, committed: number): TailSummary {
   const bytes = readFileSync(file);
   const last = bytes.lastIndexOf(END);
   const length = last < 0 ? 0 : last + END.length;
-  let summary = nothing(file, committed);
+  const entries: TailEntry[] = [];
   for (let at = 0; at < length; ) {
     const end = bytes.indexOf(10, at);
     let line: Record<string, string>;
@@ -92,10 +100,11 @@ function summarize(file: string, committed: number): TailSummary {
     }
     const seq = Number(line['_seq']);
     if (seq > committed) {
-      if (seq !== summary.lastSeq + 1) {
-        throw new MillraceError('STORE_CORRUPT', `${file} jumps from record ${summary.lastSeq} to ${seq}`, { place: { file } });
+      const before = entries.at(-1)?.seq ?? committed;
+      if (seq !== before + 1) {
+        throw new MillraceError('STORE_CORRUPT', `${file} jumps from record ${before} to ${seq}`, { place: { file } });
       }
-      summary = extend(summary, {
+      entries.push({
         seq,
         eventTime: Number(line['_event_time']),
         availableAt: Number(line['_available_at']),
@@ -104,22 +113,27 @@ function summarize(file: string, committed: number): TailSummary {
     }
     at = end + 1;
   }
-  return { ...summary, bytes: length };
+  return { ...extend(nothing(file, committed), entries), bytes: length };
 }
 
-function extend(
-  summary: TailSummary,
-  row: { readonly seq: number; readonly eventTime: number; readonly availableAt: number; readonly version: boolean },
-): TailSummary {
-  return {
-    ...summary,
-    rows: summary.rows + 1,
-    lastSeq: row.seq,
-    maxAvailableAt: Math.max(summary.maxAvailableAt ?? row.availableAt, row.availableAt),
-    minEventTime: Math.min(summary.minEventTime ?? row.eventTime, row.eventTime),
-    maxEventTime: Math.max(summary.maxEventTime ?? row.eventTime, row.eventTime),
-    hasVersions: summary.hasVersions || row.version,
-  };
+interface TailEntry {
+  readonly seq: number;
+  readonly eventTime: number;
+  readonly availableAt: number;
+  readonly version: boolean;
+}
+
+function extend(summary: TailSummary, rows: readonly TailEntry[]): TailSummary {
+  if (rows.length === 0) return summary;
+  let { maxAvailableAt, minEventTime, maxEventTime, hasVersions } = summary;
+  for (const { eventTime, availableAt, version } of rows) {
+    if (maxAvailableAt === null || availableAt > maxAvailableAt) maxAvailableAt = availableAt;
+    if (minEventTime === null || eventTime < minEventTime) minEventTime = eventTime;
+    if (maxEventTime === null || eventTime > maxEventTime) maxEventTime = eventTime;
+    hasVersions ||= version;
+  }
+  const lastSeq = rows.at(-1)!.seq;
+  return { ...summary, rows: summary.rows + rows.length, lastSeq, maxAvailableAt, minEventTime, maxEventTime, hasVersions };
 }
 
 /** Tail files of a source's folder, oldest first. */
@@ -217,12 +231,9 @@ export class Tail {
   /** Rows with seq from `nextSeq` on. Resolves when they, and all that was planned before, are durable. */
   append(source: Source, rows: readonly TailRow[]): Promise<void> {
     if (rows.length === 0 && !this.#flushing) return Promise.resolve();
-    let planned = this.#planned;
     let text = '';
-    for (const [index, row] of rows.entries()) {
-      text += `${printTailRow(source, row, index === rows.length - 1)}\n`;
-      planned = extend(planned, row);
-    }
+    for (let i = 0; i < rows.length; i++) text += `${printTailRow(source, rows[i]!, i === rows.length - 1)}\n`;
+    const planned = extend(this.#planned, rows);
     this.#planned = planned;
     return new Promise((resolve, reject) => {
       this.#pending.push({ text, planned, resolve, reject });
