@@ -11,7 +11,7 @@ export interface DensityBar {
 }
 
 /** Share of rows from which one value is drawn by itself. */
-const ATOM = 0.05;
+const ATOM = 0.15;
 
 /**
  * The quantile bins of a profile between its 1 % and 99 % quantiles, each as wide as it is in the data: the shares of
@@ -33,9 +33,9 @@ export function quantileBars(profile: NumericProfile): readonly DensityBar[] | n
     const whole = i === 0 ? (edges[0] > low ? Math.max(0, share - 0.01) : share) : i === edges.length ? Math.max(0, share - 0.01) : share;
     // Bins are closed above: a value that repeats much is the upper edge of its bin and stands by itself.
     const single = repeats.get(to) ?? 0;
-    const apart = to === from || (single > ATOM && single > whole / 2) ? Math.min(single, whole) : 0;
+    const apart = to === from ? whole : single > ATOM && single > whole / 2 ? Math.min(single, whole) : 0;
     if (to > from) bars.push({ from, to, share: whole - apart, atom: false });
-    if (apart > ATOM) bars.push({ from: to, to, share: apart, atom: true });
+    if (apart > 0) bars.push({ from: to, to, share: apart, atom: true });
   }
   return bars.length > 0 ? bars : null;
 }

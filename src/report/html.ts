@@ -20,7 +20,7 @@ const allowed = (code: number): boolean =>
   !(code >= 0x2066 && code <= 0x2069);
 
 /** Safe in text and in quoted attributes. Characters that may not stand in a document become U+FFFD. */
-export function escape(text: string): string {
+export function escapeText(text: string): string {
   let out = '';
   for (const character of text) out += allowed(character.codePointAt(0)!) ? (ENTITIES[character] ?? character) : '\u{fffd}';
   return out;
@@ -28,7 +28,7 @@ export function escape(text: string): string {
 
 const print = (content: Content): string => {
   if (content === null || content === undefined || content === false) return '';
-  if (typeof content === 'string') return escape(content);
+  if (typeof content === 'string') return escapeText(content);
   if (typeof content === 'number') return String(content);
   if ('markup' in content) return content.markup;
   return content.map(print).join('');

@@ -39,7 +39,7 @@ async function ingestPlanes(project: OpenedProject): Promise<void> {
 type Draw = ReturnType<typeof drawing>;
 
 /** A believable value of a feature of the example, by its name. */
-function valueOf(name: string, draw: Draw, shifted: boolean): number | string | boolean | null {
+function drawValue(name: string, draw: Draw, shifted: boolean): number | string | boolean | null {
   const { uniform, normal } = draw;
   if (name === 'origin_code') return uniform() < 0.7 ? 'SEA' : 'PDX';
   if (name === 'carrier_code') return ['AS', 'WN', 'DL', 'UA', 'OO', 'AA', 'B6', 'HA'][Math.floor(uniform() ** 2 * 8)]!;
@@ -75,7 +75,7 @@ export async function filledProject({ train = 3_000, test = 1_500, served = 700 
   const draw = drawing(7);
   const profile: Record<string, ColumnProfile> = {};
   for (const feature of features) {
-    const values = Array.from({ length: train }, () => valueOf(feature.name, draw, false));
+    const values = Array.from({ length: train }, () => drawValue(feature.name, draw, false));
     profile[feature.name] = profileColumn(valueSample(feature.valueType, isNumericSample(feature.valueType) ? values.map((value) => (typeof value === 'number' ? value : null)) : values));
   }
   const listed = features.map((feature) => ({ name: feature.name, type: printType(feature.valueType), fingerprint: feature.fingerprint }));
@@ -144,7 +144,7 @@ export async function filledProject({ train = 3_000, test = 1_500, served = 700 
     origin: 'online',
     entity: {},
     request: {},
-    features: Object.fromEntries(features.map((feature) => [feature.name, valueOf(feature.name, draw, true)])),
+    features: Object.fromEntries(features.map((feature) => [feature.name, drawValue(feature.name, draw, true)])),
     statuses: {},
     applied: {},
     score: 1 / (1 + Math.exp(1.4 - 1.2 * draw.normal())),

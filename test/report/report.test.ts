@@ -7,7 +7,7 @@ import { profileColumn } from '../../src/core/drift/profile.js';
 import type { ReportData } from '../../src/report/data.js';
 import { percent, pValue } from '../../src/report/format.js';
 import { equalShares, overlay, quantileBars } from '../../src/report/histogram.js';
-import { anchor, escape, html } from '../../src/report/html.js';
+import { anchor, escapeText, html } from '../../src/report/html.js';
 import { renderReport } from '../../src/report/render.js';
 import { ticks } from '../../src/report/svg.js';
 import { collectReport, verifyReport, writeReport } from '../../src/services/report.js';
@@ -191,7 +191,7 @@ describe('a project in which nothing has happened', () => {
 describe('pieces', () => {
   it('escapes what is interpolated and leaves markup alone', () => {
     expect(html`<b title="${'"<&>\''}">${[html`<i/>`, 'a<b', 3, null, false]}</b>`.markup).toBe('<b title="&quot;&lt;&amp;&gt;&#39;"><i/>a&lt;b3</b>');
-    expect(escape('a\u0007\ud800b😀')).toBe('a\u{fffd}\u{fffd}b😀');
+    expect(escapeText('a\u0007\ud800b😀')).toBe('a\u{fffd}\u{fffd}b😀');
     expect(anchor('x', 'a b"<')).toBe('x-a-20b-22-3c');
     expect(anchor('a', 'b-c')).not.toBe(anchor('a', 'b', 'c'));
   });
