@@ -1,5 +1,6 @@
 /** What the kernels see: the records of one entity in member order, its observations in time order, and windows. */
 import type { Column } from '../types.js';
+import { sortRange } from './sort.js';
 
 const grown = (size: number, least: number): number => Math.max(1024, least, 2 * size);
 
@@ -103,8 +104,9 @@ export class Frame {
       this.leaving[members] = i;
       members++;
     }
-    this.entering.subarray(0, members).sort((a, b) => enter[a]! - enter[b]! || a - b);
-    this.leaving.subarray(0, members).sort((a, b) => (leave[a]! === leave[b]! ? a - b : leave[a]! < leave[b]! ? -1 : 1));
+    // Nearly sorted already: positions are in the order of event times.
+    sortRange(this.entering, 0, members, (a, b) => enter[a]! - enter[b]!);
+    sortRange(this.leaving, 0, members, (a, b) => (leave[a]! === leave[b]! ? 0 : leave[a]! - leave[b]!));
     let entered = 0;
     let left = 0;
     for (let o = 0; o < view.observations; o++) {
@@ -254,7 +256,7 @@ export class Field {
       const { values, valid, positions, ranks } = this;
       let n = 0;
       for (let i = 0; i < view.size; i++) if (valid[i] === 1) positions[n++] = i;
-      positions.subarray(0, n).sort((a, b) => values[a]! - values[b]! || a - b);
+      sortRange(positions, 0, n, (a, b) => values[a]! - values[b]!);
       for (let rank = 0; rank < n; rank++) ranks[positions[rank]!] = rank;
     }
     return { positions: this.positions, ranks: this.ranks, count };
