@@ -10,7 +10,13 @@ const visits = source('visits', { id: 'string', at: 'timestamp', pages: 'int64',
 const HEADER = 'id,at,pages,note\n';
 const T = '2024-01-01T00:00:00Z';
 
-async function failure(work: Promise<unknown>): Promise<{ code: string; message: string; exit: number; hint?: string; place?: { file?: string; line?: number } }> {
+async function failure(work: Promise<unknown>): Promise<{
+  code: string;
+  message: string;
+  exit: number;
+  hint?: string;
+  place?: { file?: string; line?: number };
+}> {
   try {
     await work;
   } catch (error) {
@@ -22,7 +28,10 @@ async function failure(work: Promise<unknown>): Promise<{ code: string; message:
 describe('a delimited file', () => {
   it('is read as RFC 4180 says: quoted delimiters, quotes and line breaks, CRLF, a byte-order mark, no last newline', async () => {
     const at = place();
-    const file = at.write('a.csv', `\ufeffid,at,pages,note\r\n007,${T},1,"a, ""b""\r\nc"\r\n8,${T},2,\r\n9,${T},,""\r\n10,${T},3,5" pipe`);
+    const file = at.write(
+      'a.csv',
+      `\ufeffid,at,pages,note\r\n007,${T},1,"a, ""b""\r\nc"\r\n8,${T},2,\r\n9,${T},,""\r\n10,${T},3,5" pipe`,
+    );
     const opened = await at.open([visits]);
     const result = await opened.log.ingestFiles(visits, [file]);
     expect(result).toMatchObject({ rows: 4, accepted: 4, quarantined: 0, seq: 4 });
@@ -49,7 +58,15 @@ describe('a delimited file', () => {
   it('sends rows that do not split to quarantine with file, line and text, and reads on after each', async () => {
     const at = place();
     const text = `${HEADER}a,${T},1,ok\nb,${T},2\nc,${T},3,"open\nd,${T},4,"x"y\n\ne,${T},5,"two\nlines"\nf,${T},6,x,extra\n`;
-    const file = at.write('bad.csv', Buffer.concat([Buffer.from(text), Buffer.from(`g,${T},7,caf`), Buffer.from([0xe9, 10]), Buffer.from(`h,${T},8,\n`)]));
+    const file = at.write(
+      'bad.csv',
+      Buffer.concat([
+        Buffer.from(text),
+        Buffer.from(`g,${T},7,caf`),
+        Buffer.from([0xe9, 10]),
+        Buffer.from(`h,${T},8,\n`),
+      ]),
+    );
     const opened = await at.open([visits]);
     const result = await opened.log.ingestFiles(visits, [file]);
     expect((await contents(opened, visits)).map((row) => row.id)).toEqual(['a', 'e', 'h']);
@@ -67,12 +84,17 @@ describe('a delimited file', () => {
 
   it('names line, field, value and reason of each value that is none, counting lines inside quotes', async () => {
     const at = place();
-    const file = at.write('v.csv', `${HEADER}a,${T},1,"x\ny"\nb,2024-02-30T00:00:00Z,2,\nc,${T},99999999999999999999,\n,${T},1,\nd,,1,\n`);
+    const file = at.write(
+      'v.csv',
+      `${HEADER}a,${T},1,"x\ny"\nb,2024-02-30T00:00:00Z,2,\nc,${T},99999999999999999999,\n,${T},1,\nd,,1,\n`,
+    );
     const opened = await at.open([visits]);
     const result = await opened.log.ingestFiles(visits, [file]);
     expect(result.reasons).toEqual({ 'at.type': 1, 'pages.type': 1, 'id.not_null': 1, 'at.not_null': 1 });
     const held = await opened.log.quarantine();
-    expect(held.map((row) => [row.line, row.reasons[0]!.rule, row.reasons[0]!.field, row.reasons[0]!.value])).toEqual([
+    expect(
+      held.map((row) => [row.line, row.reasons[0]!.rule, row.reasons[0]!.field, row.reasons[0]!.value]),
+    ).toEqual([
       [4, 'at.type', 'at', '2024-02-30T00:00:00Z'],
       [5, 'pages.type', 'pages', '99999999999999999999'],
       [6, 'id.not_null', 'id', null],
@@ -89,7 +111,11 @@ describe('a delimited file', () => {
     const error = await failure(opened.log.ingestFiles(visits, [file]));
     expect(error).toMatchObject({ code: 'FILE_DELIMITER', exit: 1, place: { file, line: 1 } });
     expect(error.message).toContain('a semicolon');
-    const semicolons = source('visits', { id: 'string', at: 'timestamp', pages: 'int64', note: 'string' }, { read: { kind: 'files', patterns: [], delimiter: ';' } });
+    const semicolons = source(
+      'visits',
+      { id: 'string', at: 'timestamp', pages: 'int64', note: 'string' },
+      { read: { kind: 'files', patterns: [], delimiter: ';' } },
+    );
     expect(await opened.log.ingestFiles(semicolons, [file])).toMatchObject({ accepted: 1 });
   });
 
@@ -116,7 +142,11 @@ describe('a delimited file', () => {
 
   it('in Latin-1 is read when that is declared', async () => {
     const at = place();
-    const latin = source('visits', { id: 'string', at: 'timestamp', note: 'string' }, { read: { kind: 'files', patterns: [], encoding: 'latin-1', nulls: ['-'] } });
+    const latin = source(
+      'visits',
+      { id: 'string', at: 'timestamp', note: 'string' },
+      { read: { kind: 'files', patterns: [], encoding: 'latin-1', nulls: ['-'] } },
+    );
     const file = at.write('l.csv', Buffer.from(`id,at,note\na,${T},caf\u00e9\nb,${T},-\n`, 'latin1'));
     const opened = await at.open([latin]);
     await opened.log.ingestFiles(latin, [file]);
@@ -130,12 +160,20 @@ describe('a file that cannot be meant', () => {
     ['is matched by no pattern', (at) => join(at.folder, 'none*.csv'), 'FILE_NOT_FOUND'],
     ['is empty', (at) => at.write('e.csv', ''), 'FILE_EMPTY'],
     ['is empty inside its gzip', (at) => at.write('e.csv.gz', gzipSync('')), 'FILE_EMPTY'],
-    ['is a directory', (at) => (mkdirSync(join(at.folder, 'd.csv')), join(at.folder, 'd.csv')), 'FILE_UNREADABLE'],
+    [
+      'is a directory',
+      (at) => (mkdirSync(join(at.folder, 'd.csv')), join(at.folder, 'd.csv')),
+      'FILE_UNREADABLE',
+    ],
     ['has an unknown format', (at) => at.write('x.bin', 'x'), 'FORMAT_UNKNOWN'],
     ['is no gzip although it says so', (at) => at.write('x.csv.gz', HEADER), 'FILE_UNREADABLE'],
     ['is no Parquet although it says so', (at) => at.write('x.parquet', 'PAR1 nothing'), 'FILE_UNREADABLE'],
     ['is UTF-16', (at) => at.write('x.csv', Buffer.from(`\ufeff${HEADER}`, 'utf16le')), 'FILE_ENCODING'],
-    ['is JSON that ends too early', (at) => at.write('x.json', `[{"id":"a","at":"${T}"}, {"id":`), 'FILE_TORN'],
+    [
+      'is JSON that ends too early',
+      (at) => at.write('x.json', `[{"id":"a","at":"${T}"}, {"id":`),
+      'FILE_TORN',
+    ],
     ['is broken JSON', (at) => at.write('x.json', `[{"id":"a" "at":1}]`), 'FILE_UNREADABLE'],
   ];
   for (const [what, make, code] of cases) {
@@ -155,20 +193,29 @@ describe('a file that cannot be meant', () => {
     const file = at.write('secret.csv', HEADER);
     chmodSync(file, 0o000);
     const opened = await at.open([visits]);
-    expect(await failure(opened.log.ingestFiles(visits, [file]))).toMatchObject({ code: 'PERMISSION_DENIED' });
+    expect(await failure(opened.log.ingestFiles(visits, [file]))).toMatchObject({
+      code: 'PERMISSION_DENIED',
+    });
   });
 
   it('is torn when its gzip ends too early or has a wrong checksum, at any place', async () => {
     const at = place();
     const opened = await at.open([visits]);
-    const whole = gzipSync(HEADER + Array.from({ length: 5000 }, (_, i) => `k${i},${T},${i},n${i * 7919}\n`).join(''));
+    const whole = gzipSync(
+      HEADER + Array.from({ length: 5000 }, (_, i) => `k${i},${T},${i},n${i * 7919}\n`).join(''),
+    );
     for (const cut of [30, whole.length >> 1, whole.length - 9, whole.length - 1]) {
       const file = at.write(`torn${cut}.csv.gz`, whole.subarray(0, cut));
-      expect(await failure(opened.log.ingestFiles(visits, [file])), `cut at ${cut}`).toMatchObject({ code: 'FILE_TORN', exit: 1 });
+      expect(await failure(opened.log.ingestFiles(visits, [file])), `cut at ${cut}`).toMatchObject({
+        code: 'FILE_TORN',
+        exit: 1,
+      });
     }
     const flipped = Buffer.from(whole);
     flipped[whole.length - 6]! ^= 1;
-    expect(await failure(opened.log.ingestFiles(visits, [at.write('crc.csv.gz', flipped)]))).toMatchObject({ code: 'FILE_TORN' });
+    expect(await failure(opened.log.ingestFiles(visits, [at.write('crc.csv.gz', flipped)]))).toMatchObject({
+      code: 'FILE_TORN',
+    });
     expect(await opened.log.state(visits)).toMatchObject({ rows: 0 });
     expect(readdirSync(join(at.folder, '.millrace/lake/visits'))).toEqual([]);
   });
@@ -177,19 +224,27 @@ describe('a file that cannot be meant', () => {
     const at = place();
     const opened = await at.open([visits]);
     const file = join(at.folder, 'z.csv.zst');
-    await opened.query(`COPY (SELECT 'k' || range AS id, TIMESTAMPTZ '2024-01-01 00:00:00+00' AS "at", range AS pages, 'n' || hash(range) AS note FROM range(20000)) TO '${file}' (FORMAT csv, COMPRESSION zstd)`);
+    await opened.query(
+      `COPY (SELECT 'k' || range AS id, TIMESTAMPTZ '2024-01-01 00:00:00+00' AS "at", range AS pages, 'n' || hash(range) AS note FROM range(20000)) TO '${file}' (FORMAT csv, COMPRESSION zstd)`,
+    );
     const { readFileSync } = await import('node:fs');
     const whole = readFileSync(file);
     for (const cut of [3, whole.length >> 1, whole.length - 1]) {
       const torn = at.write(`torn${cut}.csv.zst`, whole.subarray(0, cut));
-      expect(await failure(opened.log.ingestFiles(visits, [torn])), `cut at ${cut}`).toMatchObject({ code: 'FILE_TORN' });
+      expect(await failure(opened.log.ingestFiles(visits, [torn])), `cut at ${cut}`).toMatchObject({
+        code: 'FILE_TORN',
+      });
     }
     expect(await opened.log.ingestFiles(visits, [file])).toMatchObject({ accepted: 20_000 });
   });
 
   it('keeps blank lines inside quotes and reads Latin-1 when its zstd is whole', async () => {
     const at = place();
-    const latin = source('visits', { id: 'string', at: 'timestamp', note: 'string' }, { read: { kind: 'files', patterns: [], encoding: 'latin-1' } });
+    const latin = source(
+      'visits',
+      { id: 'string', at: 'timestamp', note: 'string' },
+      { read: { kind: 'files', patterns: [], encoding: 'latin-1' } },
+    );
     const opened = await at.open([latin]);
     const file = join(at.folder, 'q.csv.zst');
     await opened.query(
@@ -215,8 +270,12 @@ describe('other formats', () => {
       { id: '007', at: '2024-01-01T01:00:00+01:00', pages: null, note: '' },
       { id: 'c', at: '2024-01-01 00:00:00', pages: 9007199254740993n, note: 'ключ' },
     ];
-    const text = (record: object): string => JSON.stringify(record, (_k, v) => (typeof v === 'bigint' ? `#${v}#` : v)).replace(/"#(\d+)#"/, '$1');
-    const csv = at.write('r.csv', `${HEADER}a,${T},1,"x, ""y""\n"\n007,2024-01-01T01:00:00+01:00,,""\nc,2024-01-01 00:00:00,9007199254740993,ключ\n`);
+    const text = (record: object): string =>
+      JSON.stringify(record, (_k, v) => (typeof v === 'bigint' ? `#${v}#` : v)).replace(/"#(\d+)#"/, '$1');
+    const csv = at.write(
+      'r.csv',
+      `${HEADER}a,${T},1,"x, ""y""\n"\n007,2024-01-01T01:00:00+01:00,,""\nc,2024-01-01 00:00:00,9007199254740993,ключ\n`,
+    );
     const files = [
       csv,
       at.write('r.ndjson', `${records.map(text).join('\n')}\n\n`),
@@ -231,7 +290,12 @@ describe('other formats', () => {
     );
     for (const [index, file] of [...files, parquet].entries()) {
       const result = await opened.log.ingestFiles(visits, [file]);
-      expect([file, result.accepted, result.duplicates, result.quarantined]).toEqual([file, index === 0 ? 3 : 0, index === 0 ? 0 : 3, 0]);
+      expect([file, result.accepted, result.duplicates, result.quarantined]).toEqual([
+        file,
+        index === 0 ? 3 : 0,
+        index === 0 ? 0 : 3,
+        0,
+      ]);
     }
     expect((await contents(opened, visits)).map((row) => row.pages)).toEqual([1, null, 9007199254740993n]);
   });
@@ -256,10 +320,21 @@ describe('the same rows again', () => {
     const opened = await at.open([visits]);
     const first = await opened.log.ingestFiles(visits, [at.write('one.csv', text)]);
     expect(first).toMatchObject({ rows: 4, accepted: 2, duplicates: 1, quarantined: 1, corrections: 0 });
-    expect(await opened.log.ingestFiles(visits, [join(at.folder, 'one.csv')])).toMatchObject({ rows: 4, duplicates: 4, accepted: 0 });
+    expect(await opened.log.ingestFiles(visits, [join(at.folder, 'one.csv')])).toMatchObject({
+      rows: 4,
+      duplicates: 4,
+      accepted: 0,
+    });
     const changed = { ...visits, fingerprint: 'other' };
-    expect(await opened.log.ingestFiles(changed, [join(at.folder, 'one.csv')])).toMatchObject({ duplicates: 3, quarantined: 1, accepted: 0 });
-    expect(await opened.log.ingestFiles(visits, [at.write('two.csv', `${text}d,${T},4,z\n`)])).toMatchObject({ accepted: 1, duplicates: 3 });
+    expect(await opened.log.ingestFiles(changed, [join(at.folder, 'one.csv')])).toMatchObject({
+      duplicates: 3,
+      quarantined: 1,
+      accepted: 0,
+    });
+    expect(await opened.log.ingestFiles(visits, [at.write('two.csv', `${text}d,${T},4,z\n`)])).toMatchObject({
+      accepted: 1,
+      duplicates: 3,
+    });
     expect(await opened.log.state(visits)).toMatchObject({ rows: 3, lastSeq: 3, hasVersions: false });
     // The refused row of one.csv stands in the ledger once, the one of two.csv is another.
     expect((await opened.log.quarantine()).map((row) => [row.file, row.line])).toEqual([
@@ -271,8 +346,12 @@ describe('the same rows again', () => {
   it('with another content are new versions in file order', async () => {
     const at = place();
     const opened = await at.open([visits]);
-    await opened.log.ingestFiles(visits, [at.write('one.csv', `${HEADER}a,${T},1,x\na,${T},2,x\nb,${T},1,\n`)]);
-    const result = await opened.log.ingestFiles(visits, [at.write('two.csv', `${HEADER}b,${T},5,\na,${T},1,x\nn,${T},1,\n`)]);
+    await opened.log.ingestFiles(visits, [
+      at.write('one.csv', `${HEADER}a,${T},1,x\na,${T},2,x\nb,${T},1,\n`),
+    ]);
+    const result = await opened.log.ingestFiles(visits, [
+      at.write('two.csv', `${HEADER}b,${T},5,\na,${T},1,x\nn,${T},1,\n`),
+    ]);
     expect(result).toMatchObject({ accepted: 2, duplicates: 1, corrections: 1 });
     expect((await contents(opened, visits)).map((row) => [row._seq, row.id, row.pages])).toEqual([
       [1, 'a', 1],
@@ -295,12 +374,26 @@ describe('what is known', () => {
     );
     const day = (n: number): string => `2024-01-0${n}T00:00:00Z`;
     const opened = await at.open([states]);
-    const rows = [['a', 1, 1, 10, ''], ['a', 1, 3, 11, ''], ['a', 1, 3, 12, ''], ['a', 1, 5, 12, '1'], ['b', 1, 2, 7, ''], ['a', 1, 7, 13, 'false']] as const;
-    const file = at.write('p.csv', `id,at,seen,price,gone\n${rows.map(([id, t, seen, price, gone]) => `${id},${day(t)},${day(seen)},${price},${gone}`).join('\n')}`);
+    const rows = [
+      ['a', 1, 1, 10, ''],
+      ['a', 1, 3, 11, ''],
+      ['a', 1, 3, 12, ''],
+      ['a', 1, 5, 12, '1'],
+      ['b', 1, 2, 7, ''],
+      ['a', 1, 7, 13, 'false'],
+    ] as const;
+    const file = at.write(
+      'p.csv',
+      `id,at,seen,price,gone\n${rows.map(([id, t, seen, price, gone]) => `${id},${day(t)},${day(seen)},${price},${gone}`).join('\n')}`,
+    );
     await opened.log.ingestFiles(states, [file]);
     const state = await opened.log.state(states);
     const known = async (options: { horizonSeq: number; hindsight: boolean }): Promise<unknown[]> =>
-      (await opened.query<Record<string, unknown>>(`SELECT * FROM (${opened.log.knownSql(states, state, options)}) ORDER BY "_seq"`)).map((row) => [row['id'], row['price'], row['_available_at'], row['_until']]);
+      (
+        await opened.query<Record<string, unknown>>(
+          `SELECT * FROM (${opened.log.knownSql(states, state, options)}) ORDER BY "_seq"`,
+        )
+      ).map((row) => [row['id'], row['price'], row['_available_at'], row['_until']]);
     const t = (n: number): number => parseInstant(day(n))!;
     expect(await known({ horizonSeq: 99, hindsight: false })).toEqual([
       ['a', 10, t(1), t(3)],
@@ -308,9 +401,15 @@ describe('what is known', () => {
       ['b', 7, t(2), null],
       ['a', 13, t(7), null],
     ]);
-    expect(await known({ horizonSeq: 99, hindsight: true })).toEqual([['b', 7, t(2), null], ['a', 13, t(7), null]]);
+    expect(await known({ horizonSeq: 99, hindsight: true })).toEqual([
+      ['b', 7, t(2), null],
+      ['a', 13, t(7), null],
+    ]);
     expect(await known({ horizonSeq: 4, hindsight: true })).toEqual([]);
-    expect(await known({ horizonSeq: 2, hindsight: false })).toEqual([['a', 10, t(1), t(3)], ['a', 11, t(3), null]]);
+    expect(await known({ horizonSeq: 2, hindsight: false })).toEqual([
+      ['a', 10, t(1), t(3)],
+      ['a', 11, t(3), null],
+    ]);
   });
 });
 
@@ -319,34 +418,111 @@ describe('contracts', () => {
 
   it('references and uniqueness are judged against the log and within the batch', async () => {
     const at = place();
-    const users = source('users', { id: 'string', at: 'timestamp', mail: 'string' }, { rows: [{ id: 'mail.unique', field: null, check: { kind: 'unique', fields: ['mail'] }, ...rule }] });
-    const buys = source('buys', { id: 'string', at: 'timestamp', user: 'string' }, { rows: [{ id: 'user.known', field: 'user', check: { kind: 'reference', source: 'users', field: 'id' }, ...rule }] });
+    const users = source(
+      'users',
+      { id: 'string', at: 'timestamp', mail: 'string' },
+      { rows: [{ id: 'mail.unique', field: null, check: { kind: 'unique', fields: ['mail'] }, ...rule }] },
+    );
+    const buys = source(
+      'buys',
+      { id: 'string', at: 'timestamp', user: 'string' },
+      {
+        rows: [
+          {
+            id: 'user.known',
+            field: 'user',
+            check: { kind: 'reference', source: 'users', field: 'id' },
+            ...rule,
+          },
+        ],
+      },
+    );
     const opened = await at.open([users, buys]);
-    const first = await opened.log.ingestFiles(users, [at.write('u.csv', `id,at,mail\n1,${T},a\n2,${T},b\n3,${T},a\n4,${T},\n5,${T},\n`)]);
+    const first = await opened.log.ingestFiles(users, [
+      at.write('u.csv', `id,at,mail\n1,${T},a\n2,${T},b\n3,${T},a\n4,${T},\n5,${T},\n`),
+    ]);
     expect(first).toMatchObject({ accepted: 4, quarantined: 1, reasons: { 'mail.unique': 1 } });
-    expect(await opened.log.ingestRows(users, [{ id: '6', at: T, mail: 'b' }, { id: '2', at: '2024-01-02', mail: 'b' }, { id: '7', at: T, mail: 'c' }, { id: '8', at: T, mail: 'c' }], { now: 0 })).toMatchObject({ accepted: 2, quarantined: 2, corrections: 1 });
-    expect(await opened.log.ingestFiles(buys, [at.write('b.csv', `id,at,user\n1,${T},2\n2,${T},99\n3,${T},\n`)])).toMatchObject({ accepted: 2, quarantined: 1 });
-    expect(await opened.log.ingestRows(buys, [{ id: '4', at: T, user: '7' }, { id: '5', at: T, user: '8' }], { now: 0 })).toMatchObject({ accepted: 1, quarantined: 1 });
-    expect((await opened.log.quarantine({ source: 'buys' })).map((row) => row.reasons[0]!.rule)).toEqual(['user.known', 'user.known']);
+    expect(
+      await opened.log.ingestRows(
+        users,
+        [
+          { id: '6', at: T, mail: 'b' },
+          { id: '2', at: '2024-01-02', mail: 'b' },
+          { id: '7', at: T, mail: 'c' },
+          { id: '8', at: T, mail: 'c' },
+        ],
+        { now: 0 },
+      ),
+    ).toMatchObject({ accepted: 2, quarantined: 2, corrections: 1 });
+    expect(
+      await opened.log.ingestFiles(buys, [at.write('b.csv', `id,at,user\n1,${T},2\n2,${T},99\n3,${T},\n`)]),
+    ).toMatchObject({ accepted: 2, quarantined: 1 });
+    expect(
+      await opened.log.ingestRows(
+        buys,
+        [
+          { id: '4', at: T, user: '7' },
+          { id: '5', at: T, user: '8' },
+        ],
+        { now: 0 },
+      ),
+    ).toMatchObject({ accepted: 1, quarantined: 1 });
+    expect((await opened.log.quarantine({ source: 'buys' })).map((row) => row.reasons[0]!.rule)).toEqual([
+      'user.known',
+      'user.known',
+    ]);
   });
 
   it('flags stay with the record, drops and warnings are counted, and every row is accounted for', async () => {
     const at = place();
-    const range = (id: string, min: number, action: 'flag' | 'drop' | 'warn') => ({ id, field: 'pages', check: { kind: 'range', min, minExclusive: false, maxExclusive: false }, severity: 'warning', action }) as const;
-    const checked = source('visits', { id: 'string', at: 'timestamp', pages: 'int64' }, { rows: [range('odd', 10, 'flag'), range('out', 0, 'drop'), range('low', 5, 'warn')] });
+    const range = (id: string, min: number, action: 'flag' | 'drop' | 'warn') =>
+      ({
+        id,
+        field: 'pages',
+        check: { kind: 'range', min, minExclusive: false, maxExclusive: false },
+        severity: 'warning',
+        action,
+      }) as const;
+    const checked = source(
+      'visits',
+      { id: 'string', at: 'timestamp', pages: 'int64' },
+      { rows: [range('odd', 10, 'flag'), range('out', 0, 'drop'), range('low', 5, 'warn')] },
+    );
     const opened = await at.open([checked]);
     const file = at.write('f.csv', `id,at,pages\na,${T},20\nb,${T},7\nc,${T},-1\nd,${T},3\ne,${T},x\n`);
-    expect(await opened.log.ingestFiles(checked, [file])).toMatchObject({ rows: 5, accepted: 3, dropped: 1, quarantined: 1, warnings: [{ rule: 'low', rows: 2 }] });
-    const flags = await opened.query(`SELECT id, "_flags" AS flags FROM (${opened.log.relation(await opened.log.state(checked))}) ORDER BY "_seq"`);
-    expect(flags).toEqual([{ id: 'a', flags: null }, { id: 'b', flags: ['odd'] }, { id: 'd', flags: ['odd'] }]);
+    expect(await opened.log.ingestFiles(checked, [file])).toMatchObject({
+      rows: 5,
+      accepted: 3,
+      dropped: 1,
+      quarantined: 1,
+      warnings: [{ rule: 'low', rows: 2 }],
+    });
+    const flags = await opened.query(
+      `SELECT id, "_flags" AS flags FROM (${opened.log.relation(await opened.log.state(checked))}) ORDER BY "_seq"`,
+    );
+    expect(flags).toEqual([
+      { id: 'a', flags: null },
+      { id: 'b', flags: ['odd'] },
+      { id: 'd', flags: ['odd'] },
+    ]);
   });
 
   it('a batch that breaks its batch rules is refused whole with exit 3, the log unchanged and the refusal kept', async () => {
     const at = place();
-    const batch = [{ id: 'rows', check: { kind: 'row_count', min: 3 }, severity: 'error', action: 'fail' }, { id: 'nulls', check: { kind: 'null_rate', field: 'pages', max: 0.5 }, severity: 'error', action: 'fail' }] as const;
+    const batch = [
+      { id: 'rows', check: { kind: 'row_count', min: 3 }, severity: 'error', action: 'fail' },
+      {
+        id: 'nulls',
+        check: { kind: 'null_rate', field: 'pages', max: 0.5 },
+        severity: 'error',
+        action: 'fail',
+      },
+    ] as const;
     const judged = source('visits', { id: 'string', at: 'timestamp', pages: 'int64' }, { batch });
     const opened = await at.open([judged]);
-    const error = await failure(opened.log.ingestFiles(judged, [at.write('s.csv', `id,at,pages\na,${T},\nb,${T},\n`)]));
+    const error = await failure(
+      opened.log.ingestFiles(judged, [at.write('s.csv', `id,at,pages\na,${T},\nb,${T},\n`)]),
+    );
     expect(error).toMatchObject({ code: 'BATCH_REFUSED', exit: 3 });
     expect(error.message).toContain('the number of rows is 2');
     expect(error.message).toContain('nulls of pages are 100 %');
@@ -362,9 +538,15 @@ describe('local times', () => {
     const strict = source('visits', { id: 'string', at: 'timestamp' }, zone);
     const late = source('late', { id: 'string', at: 'timestamp' }, { ...zone, ambiguousTime: 'later' });
     const opened = await at.open([strict, late]);
-    const file = at.write('z.csv', 'id,at\na,2024-07-01 12:00:00\nb,2024-03-31 02:30:00\nc,2024-10-27 02:30:00\nd,2024-10-27T02:30:00+02:00\n');
+    const file = at.write(
+      'z.csv',
+      'id,at\na,2024-07-01 12:00:00\nb,2024-03-31 02:30:00\nc,2024-10-27 02:30:00\nd,2024-10-27T02:30:00+02:00\n',
+    );
     expect(await opened.log.ingestFiles(strict, [file])).toMatchObject({ accepted: 2, quarantined: 2 });
-    expect((await contents(opened, strict)).map((row) => row._event)).toEqual([parseInstant('2024-07-01T10:00:00Z'), parseInstant('2024-10-27T00:30:00Z')]);
+    expect((await contents(opened, strict)).map((row) => row._event)).toEqual([
+      parseInstant('2024-07-01T10:00:00Z'),
+      parseInstant('2024-10-27T00:30:00Z'),
+    ]);
     expect(await opened.log.ingestFiles(late, [file])).toMatchObject({ accepted: 4 });
     expect((await contents(opened, late))[2]!._event).toBe(parseInstant('2024-10-27T01:30:00Z'));
   });
@@ -378,6 +560,9 @@ describe('patterns', () => {
     const opened = await at.open([visits]);
     expect(await opened.log.ingestFiles(visits, ['in/*.csv'])).toMatchObject({ accepted: 3, seq: 3 });
     expect((await contents(opened, visits)).map((row) => row.id)).toEqual(['a', 'b', 'c']);
-    expect(await opened.log.ingestFiles(visits, ['in/**/*.csv'])).toMatchObject({ accepted: 1, duplicates: 3 });
+    expect(await opened.log.ingestFiles(visits, ['in/**/*.csv'])).toMatchObject({
+      accepted: 1,
+      duplicates: 3,
+    });
   });
 });

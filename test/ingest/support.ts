@@ -57,7 +57,11 @@ export interface Opened {
 
 export async function openAt(folder: string, sources: readonly Source[], command = 'test'): Promise<Opened> {
   const state = join(folder, '.millrace');
-  const db = await openDuckDb({ temporaryDirectory: join(state, 'tmp'), threads: 2, memoryLimitBytes: 2 ** 31 });
+  const db = await openDuckDb({
+    temporaryDirectory: join(state, 'tmp'),
+    threads: 2,
+    memoryLimitBytes: 2 ** 31,
+  });
   const registry = openDatabase(join(state, 'registry.db'), LOG_MIGRATIONS);
   const log = await openRecordLog({
     db,
@@ -109,7 +113,14 @@ export function temporaryPlaces(onEnd: (work: () => Promise<void>) => void): () 
 export async function contents(opened: Opened, from: Source): Promise<readonly Record<string, unknown>[]> {
   const out: Record<string, unknown>[] = [];
   for await (const chunk of opened.log.read(from, 0, Number.MAX_SAFE_INTEGER)) {
-    for (const record of chunk) out.push({ ...record.fields, _seq: record.seq, _event: record.eventTime, _available: record.availableAt, _deleted: record.deleted });
+    for (const record of chunk)
+      out.push({
+        ...record.fields,
+        _seq: record.seq,
+        _event: record.eventTime,
+        _available: record.availableAt,
+        _deleted: record.deleted,
+      });
   }
   return out;
 }

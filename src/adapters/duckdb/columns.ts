@@ -1,5 +1,5 @@
+import { type DuckDBType, DuckDBTypeId } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
-import { DuckDBTypeId, type DuckDBType } from '@duckdb/node-api';
 import { invariant } from '../../core/base/error.js';
 
 /**
@@ -67,7 +67,11 @@ export function storageOf(type: DuckDBType): TypedConstructor | undefined {
   return width <= 4 ? Int16Array : width <= 9 ? Int32Array : width <= 18 ? BigInt64Array : undefined;
 }
 
-function view(vector: duckdb.Vector, storage: TypedConstructor, rows: number): Exclude<ColumnData, readonly unknown[]> {
+function view(
+  vector: duckdb.Vector,
+  storage: TypedConstructor,
+  rows: number,
+): Exclude<ColumnData, readonly unknown[]> {
   const bytes = duckdb.vector_get_data(vector, rows * storage.BYTES_PER_ELEMENT);
   return new storage(bytes.buffer, bytes.byteOffset, rows);
 }
@@ -100,14 +104,23 @@ function texts(vector: duckdb.Vector, rows: number, valid: Uint8Array | null): (
     if (length <= 12) {
       out[i] = buffer.toString('utf8', at + 4, at + 4 + length);
     } else {
-      const far = duckdb.get_data_from_pointer(bytes.buffer as ArrayBuffer, bytes.byteOffset + at + 8, length);
+      const far = duckdb.get_data_from_pointer(
+        bytes.buffer as ArrayBuffer,
+        bytes.byteOffset + at + 8,
+        length,
+      );
       out[i] = Buffer.from(far.buffer, far.byteOffset, far.byteLength).toString('utf8');
     }
   }
   return out;
 }
 
-function lists(vector: duckdb.Vector, type: DuckDBType, rows: number, valid: Uint8Array | null): (readonly unknown[] | null)[] {
+function lists(
+  vector: duckdb.Vector,
+  type: DuckDBType,
+  rows: number,
+  valid: Uint8Array | null,
+): (readonly unknown[] | null)[] {
   const bytes = duckdb.vector_get_data(vector, rows * 16);
   const entries = new BigUint64Array(bytes.buffer, bytes.byteOffset, rows * 2);
   const child = readVector(
@@ -131,17 +144,27 @@ function lists(vector: duckdb.Vector, type: DuckDBType, rows: number, valid: Uin
   return out;
 }
 
-function readVector(vector: duckdb.Vector, type: DuckDBType, rows: number): { data: ColumnData; valid: Uint8Array | null } {
+function readVector(
+  vector: duckdb.Vector,
+  type: DuckDBType,
+  rows: number,
+): { data: ColumnData; valid: Uint8Array | null } {
   const valid = validity(vector, rows);
   const storage = storageOf(type);
   if (storage) return { data: view(vector, storage, rows), valid };
   if (type.typeId === DuckDBTypeId.VARCHAR) return { data: texts(vector, rows, valid), valid };
   if (type.typeId === DuckDBTypeId.LIST) return { data: lists(vector, type, rows, valid), valid };
-  throw new Error(`millrace invariant broken: a result column has the type ${type.toString()}, cast it in the query`);
+  throw new Error(
+    `millrace invariant broken: a result column has the type ${type.toString()}, cast it in the query`,
+  );
 }
 
 /** The columns of one chunk. Typed arrays are views into DuckDB's memory, good until the next chunk is fetched. */
-export function readChunk(chunk: duckdb.DataChunk, names: readonly string[], types: readonly DuckDBType[]): ColumnChunk {
+export function readChunk(
+  chunk: duckdb.DataChunk,
+  names: readonly string[],
+  types: readonly DuckDBType[],
+): ColumnChunk {
   const rows = duckdb.data_chunk_get_size(chunk);
   return {
     rows,
@@ -196,7 +219,12 @@ export class ColumnBuffer {
 
   finish(): Column {
     const data = this.#storage ? (this.#data as Uint8Array).subarray(0, this.#rows) : this.#data;
-    return { name: this.name, type: this.type.toString(), data, valid: this.#valid?.subarray(0, this.#rows) ?? null };
+    return {
+      name: this.name,
+      type: this.type.toString(),
+      data,
+      valid: this.#valid?.subarray(0, this.#rows) ?? null,
+    };
   }
 }
 

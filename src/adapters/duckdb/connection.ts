@@ -1,15 +1,15 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import {
-  DuckDBConnection,
-  DuckDBDataChunk,
-  DuckDBInstance,
-  type DuckDBType,
-  type DuckDBValue,
   BIGINT,
   BOOLEAN,
   DATE,
   DOUBLE,
+  type DuckDBConnection,
+  DuckDBDataChunk,
+  DuckDBInstance,
+  type DuckDBType,
+  type DuckDBValue,
   INTEGER,
   TIMESTAMPTZ,
   VARCHAR,
@@ -32,11 +32,36 @@ export type Parameters = readonly DuckDBValue[];
 export type Cell = null | number | bigint | string | boolean | readonly unknown[];
 
 export type WriteColumn =
-  | { readonly name: string; readonly type: 'BIGINT' | 'TIMESTAMPTZ'; readonly data: BigInt64Array | Float64Array; readonly valid?: Uint8Array | null }
-  | { readonly name: string; readonly type: 'DOUBLE'; readonly data: Float64Array; readonly valid?: Uint8Array | null }
-  | { readonly name: string; readonly type: 'INTEGER' | 'DATE'; readonly data: Int32Array; readonly valid?: Uint8Array | null }
-  | { readonly name: string; readonly type: 'BOOLEAN'; readonly data: Uint8Array; readonly valid?: Uint8Array | null }
-  | { readonly name: string; readonly type: 'VARCHAR'; readonly data: readonly (string | null)[]; readonly valid?: Uint8Array | null };
+  | {
+      readonly name: string;
+      readonly type: 'BIGINT' | 'TIMESTAMPTZ';
+      readonly data: BigInt64Array | Float64Array;
+      readonly valid?: Uint8Array | null;
+    }
+  | {
+      readonly name: string;
+      readonly type: 'DOUBLE';
+      readonly data: Float64Array;
+      readonly valid?: Uint8Array | null;
+    }
+  | {
+      readonly name: string;
+      readonly type: 'INTEGER' | 'DATE';
+      readonly data: Int32Array;
+      readonly valid?: Uint8Array | null;
+    }
+  | {
+      readonly name: string;
+      readonly type: 'BOOLEAN';
+      readonly data: Uint8Array;
+      readonly valid?: Uint8Array | null;
+    }
+  | {
+      readonly name: string;
+      readonly type: 'VARCHAR';
+      readonly data: readonly (string | null)[];
+      readonly valid?: Uint8Array | null;
+    };
 
 /** One connection with its own temporary tables. Statements on one connection run one after another. */
 export interface DuckDbConnection {
@@ -45,7 +70,11 @@ export interface DuckDbConnection {
   /** All rows as plain objects. For small results. */
   rows<Row = Record<string, Cell>>(sql: string, parameters?: Parameters): Promise<Row[]>;
   /** Typed columns chunk by chunk (2048 rows). The arrays are valid until the next chunk: copy what you keep. */
-  stream(sql: string, onChunk: (chunk: ColumnChunk) => void | Promise<void>, parameters?: Parameters): Promise<void>;
+  stream(
+    sql: string,
+    onChunk: (chunk: ColumnChunk) => void | Promise<void>,
+    parameters?: Parameters,
+  ): Promise<void>;
   /** The whole result as one typed array a column. */
   columns(sql: string, parameters?: Parameters): Promise<readonly Column[]>;
   /** Create (or replace) a temporary table from typed arrays. */
@@ -94,7 +123,8 @@ function connection(inner: DuckDBConnection): DuckDbConnection {
     last = next.catch(() => undefined);
     return next;
   };
-  const bind = (parameters: Parameters | undefined): DuckDBValue[] | undefined => parameters && [...parameters];
+  const bind = (parameters: Parameters | undefined): DuckDBValue[] | undefined =>
+    parameters && [...parameters];
   const stream: DuckDbConnection['stream'] = (sql, onChunk, parameters) =>
     attempt(async () => {
       const result = await inner.stream(sql, bind(parameters));
@@ -143,7 +173,11 @@ function connection(inner: DuckDBConnection): DuckDbConnection {
   };
 }
 
-async function writeTable(inner: DuckDBConnection, table: string, columns: readonly WriteColumn[]): Promise<void> {
+async function writeTable(
+  inner: DuckDBConnection,
+  table: string,
+  columns: readonly WriteColumn[],
+): Promise<void> {
   const list = columns.map((column) => `${quoteName(column.name)} ${column.type}`).join(', ');
   await inner.run(`CREATE OR REPLACE TEMP TABLE ${quoteName(table)} (${list})`);
   const appender = await inner.createAppender(table, 'main', 'temp');
@@ -158,7 +192,13 @@ async function writeTable(inner: DuckDBConnection, table: string, columns: reado
   appender.closeSync();
 }
 
-function writeVector(chunk: DuckDBDataChunk, index: number, column: WriteColumn, from: number, rows: number): void {
+function writeVector(
+  chunk: DuckDBDataChunk,
+  index: number,
+  column: WriteColumn,
+  from: number,
+  rows: number,
+): void {
   const vector = duckdb.data_chunk_get_vector(chunk.chunk, index);
   const { valid } = column;
   let nulls: Uint8Array | null = null;
@@ -173,15 +213,25 @@ function writeVector(chunk: DuckDBDataChunk, index: number, column: WriteColumn,
       else duckdb.vector_assign_string_element(vector, i, text);
     }
   } else {
-    let data: BigInt64Array | Float64Array | Int32Array | Uint8Array = column.data.subarray(from, from + rows);
-    if ((column.type === 'BIGINT' || column.type === 'TIMESTAMPTZ') && data instanceof Float64Array) data = toBigInts(data);
+    let data: BigInt64Array | Float64Array | Int32Array | Uint8Array = column.data.subarray(
+      from,
+      from + rows,
+    );
+    if ((column.type === 'BIGINT' || column.type === 'TIMESTAMPTZ') && data instanceof Float64Array)
+      data = toBigInts(data);
     duckdb.copy_data_to_vector(vector, 0, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     if (valid) for (let i = 0; i < rows; i++) if (valid[from + i] === 0) setNull(i);
   }
   if (nulls) {
     const bits: Uint8Array = nulls;
     duckdb.vector_ensure_validity_writable(vector);
-    duckdb.copy_data_to_vector_validity(vector, 0, bits.buffer as ArrayBuffer, bits.byteOffset, bits.byteLength);
+    duckdb.copy_data_to_vector_validity(
+      vector,
+      0,
+      bits.buffer as ArrayBuffer,
+      bits.byteOffset,
+      bits.byteLength,
+    );
   }
 }
 
@@ -208,7 +258,9 @@ export async function openDuckDb(options: DuckDbOptions): Promise<DuckDb> {
   try {
     instance = await DuckDBInstance.create(':memory:', {
       temp_directory: spill,
-      ...(options.memoryLimitBytes === undefined ? {} : { memory_limit: `${Math.floor(options.memoryLimitBytes / 1024)}KiB` }),
+      ...(options.memoryLimitBytes === undefined
+        ? {}
+        : { memory_limit: `${Math.floor(options.memoryLimitBytes / 1024)}KiB` }),
       ...(options.threads === undefined ? {} : { threads: String(options.threads) }),
       autoinstall_known_extensions: 'false',
       autoload_known_extensions: 'false',

@@ -1,14 +1,30 @@
-import { MillraceError } from '../../core/base/error.js';
 import type { ErrorCode } from '../../core/base/catalogue.js';
+import { MillraceError } from '../../core/base/error.js';
 
 const PATTERNS: readonly (readonly [RegExp, ErrorCode, string])[] = [
-  [/not (valid )?utf-8|invalid unicode|File is not .* encoded/i, 'FILE_ENCODING', 'A file is not in the declared encoding'],
+  [
+    /not (valid )?utf-8|invalid unicode|File is not .* encoded/i,
+    'FILE_ENCODING',
+    'A file is not in the declared encoding',
+  ],
   [/Maximum line size/i, 'FILE_UNREADABLE', 'A line of a file is too long'],
-  [/No space left on device|failed to offload data block|max_temp_directory_size|Disk quota exceeded|File too large|ENOSPC/i, 'DISK_FULL', 'There is no space left on the disk'],
+  [
+    /No space left on device|failed to offload data block|max_temp_directory_size|Disk quota exceeded|File too large|ENOSPC/i,
+    'DISK_FULL',
+    'There is no space left on the disk',
+  ],
   [/INTERRUPT/, 'INTERRUPTED', 'The query was interrupted'],
   [/Permission denied/i, 'PERMISSION_DENIED', 'The system refuses access to a file'],
-  [/No files found that match|No such file or directory|Cannot open file .*No such/i, 'FILE_NOT_FOUND', 'A file is not there'],
-  [/No magic bytes found|too small to be a Parquet|Invalid Input Error: File .* parquet|TProtocolException|Failed to read .*[Pp]arquet|Could not read enough bytes|corrupt/i, 'FILE_UNREADABLE', 'A file cannot be read as Parquet'],
+  [
+    /No files found that match|No such file or directory|Cannot open file .*No such/i,
+    'FILE_NOT_FOUND',
+    'A file is not there',
+  ],
+  [
+    /No magic bytes found|too small to be a Parquet|Invalid Input Error: File .* parquet|TProtocolException|Failed to read .*[Pp]arquet|Could not read enough bytes|corrupt/i,
+    'FILE_UNREADABLE',
+    'A file cannot be read as Parquet',
+  ],
 ];
 
 /** Gives a failure of DuckDB its place in the catalogue; errors of millrace pass through unchanged. */
@@ -18,7 +34,8 @@ export function duckDbError(error: unknown, doing?: string): Error {
   const text = error instanceof Error ? error.message : String(error);
   const prefix = doing === undefined ? '' : `${doing}: `;
   for (const [pattern, code, message] of PATTERNS) {
-    if (pattern.test(text)) return new MillraceError(code, `${prefix}${message} (${firstLine(text)})`, { cause: error });
+    if (pattern.test(text))
+      return new MillraceError(code, `${prefix}${message} (${firstLine(text)})`, { cause: error });
   }
   return new MillraceError('INTERNAL', `${prefix}DuckDB says: ${text}`, { cause: error });
 }

@@ -1,5 +1,4 @@
-import { createReadStream } from 'node:fs';
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import zlib from 'node:zlib';
 import { MillraceError } from '../../core/base/error.js';
 import { systemError } from './errors.js';
@@ -8,7 +7,10 @@ import type { InputFile } from './inputs.js';
 const CHUNK_BYTES = 1 << 20;
 
 const torn = (path: string, why: string, cause?: unknown): MillraceError =>
-  new MillraceError('FILE_TORN', `${path} is damaged or ends too early: ${why}`, { place: { file: path }, cause });
+  new MillraceError('FILE_TORN', `${path} is damaged or ends too early: ${why}`, {
+    place: { file: path },
+    cause,
+  });
 
 type ZstdZlib = { readonly createZstdDecompress?: (options?: object) => zlib.Gunzip };
 
@@ -43,12 +45,18 @@ function readError(error: unknown, file: InputFile, signal: AbortSignal | undefi
   if (signal?.aborted) return new MillraceError('INTERRUPTED', 'The work was interrupted', { cause: error });
   const code = String((error as NodeJS.ErrnoException | null)?.code ?? '');
   const message = error instanceof Error ? error.message : String(error);
-  if (/incorrect header check|unknown compression method|ZSTD_error_prefix_unknown/i.test(`${code} ${message}`)) {
-    return new MillraceError('FILE_UNREADABLE', `${file.path} is not a ${file.compression} file although its name says so`, {
-      place: { file: file.path },
-      hint: 'Rename the file if it is not compressed, or fetch it again.',
-      cause: error,
-    });
+  if (
+    /incorrect header check|unknown compression method|ZSTD_error_prefix_unknown/i.test(`${code} ${message}`)
+  ) {
+    return new MillraceError(
+      'FILE_UNREADABLE',
+      `${file.path} is not a ${file.compression} file although its name says so`,
+      {
+        place: { file: file.path },
+        hint: 'Rename the file if it is not compressed, or fetch it again.',
+        cause: error,
+      },
+    );
   }
   if (code.startsWith('Z_') || /^ZSTD|ERR_ZSTD/.test(code)) return torn(file.path, message, error);
   return systemError(error, file.path);
@@ -65,7 +73,8 @@ export function checkZstdFrames(path: string): void {
     const header = Buffer.alloc(18);
     let at = 0;
     const need = (count: number): void => {
-      if (at + count > size || readSync(descriptor, header, 0, count, at) < count) throw torn(path, 'a frame is cut off');
+      if (at + count > size || readSync(descriptor, header, 0, count, at) < count)
+        throw torn(path, 'a frame is cut off');
     };
     while (at < size) {
       need(4);
@@ -78,7 +87,9 @@ export function checkZstdFrames(path: string): void {
       }
       if (magic !== 0xfd2fb528) {
         if (at > 0) throw torn(path, 'bytes follow the last frame');
-        throw new MillraceError('FILE_UNREADABLE', `${path} is not a zstd file although its name says so`, { place: { file: path } });
+        throw new MillraceError('FILE_UNREADABLE', `${path} is not a zstd file although its name says so`, {
+          place: { file: path },
+        });
       }
       need(5);
       const descriptorByte = header[4]!;

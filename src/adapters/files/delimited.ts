@@ -38,7 +38,14 @@ interface Scan {
   breaks: number;
 }
 
-function scanRecord(bytes: Buffer, start: number, limit: number, final: boolean, delimiter: number, out: Scan): void {
+function scanRecord(
+  bytes: Buffer,
+  start: number,
+  limit: number,
+  final: boolean,
+  delimiter: number,
+  out: Scan,
+): void {
   let shape: Shape = 'plain';
   let fields = 1;
   let breaks = 0;
@@ -50,11 +57,15 @@ function scanRecord(bytes: Buffer, start: number, limit: number, final: boolean,
       fields++;
       fieldStart = i + 1;
     } else if (c === LF) {
-      return finish(out, shape, fields, i, i + 1, breaks);
+      finish(out, shape, fields, i, i + 1, breaks);
+      return;
     } else if (c === CR) {
       if (i + 1 >= limit && !final) break;
-      if (i + 1 < limit && bytes[i + 1] === LF) return finish(out, shape, fields, i, i + 2, breaks);
-      if (i + 1 >= limit) return finish(out, shape, fields, i, i + 1, breaks);
+      const pair = i + 1 < limit && bytes[i + 1] === LF;
+      if (pair || i + 1 >= limit) {
+        finish(out, shape, fields, i, pair ? i + 2 : i + 1, breaks);
+        return;
+      }
       shape = 'rewrite';
     } else if (c === QUOTE) {
       if (i !== fieldStart) {
@@ -67,7 +78,8 @@ function scanRecord(bytes: Buffer, start: number, limit: number, final: boolean,
         close = bytes.indexOf(QUOTE, from);
         if (close < 0 || close >= limit) close = -1;
         const until = close < 0 ? limit : close;
-        for (let at = bytes.indexOf(LF, from); at >= 0 && at < until; at = bytes.indexOf(LF, at + 1)) breaks++;
+        for (let at = bytes.indexOf(LF, from); at >= 0 && at < until; at = bytes.indexOf(LF, at + 1))
+          breaks++;
         if (close < 0 || (close + 1 >= limit && !final)) {
           out.shape = final || limit - start > MAX_RECORD_BYTES ? 'malformed' : 'incomplete';
           return;
@@ -78,7 +90,11 @@ function scanRecord(bytes: Buffer, start: number, limit: number, final: boolean,
       i = close;
       const after = close + 1 < limit ? bytes[close + 1]! : LF;
       if (after === CR && close + 2 >= limit && !final) break;
-      if (after !== delimiter && after !== LF && !(after === CR && (close + 2 >= limit || bytes[close + 2] === LF))) {
+      if (
+        after !== delimiter &&
+        after !== LF &&
+        !(after === CR && (close + 2 >= limit || bytes[close + 2] === LF))
+      ) {
         out.shape = 'malformed';
         return;
       }
@@ -148,7 +164,13 @@ export async function stageDelimited(
   let sawBytes = false;
 
   /** Rejects the first physical line of the record at `at`; the position after it. */
-  const reject = (bytes: Buffer, at: number, limit: number, rule: UnreadableRow['rule'], message: string): number => {
+  const reject = (
+    bytes: Buffer,
+    at: number,
+    limit: number,
+    rule: UnreadableRow['rule'],
+    message: string,
+  ): number => {
     const lf = bytes.indexOf(LF, at);
     const end = lf < 0 || lf >= limit ? limit : lf;
     const text = bytes.toString('utf8', at, end > at && bytes[end - 1] === CR ? end - 1 : end);
@@ -167,7 +189,13 @@ export async function stageDelimited(
       scanRecord(bytes, at, limit, final, delimiter, scan);
       if (scan.shape === 'incomplete') return at;
       if (scan.shape === 'malformed') {
-        at = reject(bytes, at, limit, 'parse.quotes', 'a quoted field is not closed, or text follows its closing quote');
+        at = reject(
+          bytes,
+          at,
+          limit,
+          'parse.quotes',
+          'a quoted field is not closed, or text follows its closing quote',
+        );
         continue;
       }
       if (scan.end === at) {
@@ -177,11 +205,19 @@ export async function stageDelimited(
       }
       valid ??= isText(bytes, 0, bytes.lastIndexOf(LF) + 1 || limit);
       if (!valid && !isText(bytes, at, scan.end)) {
-        at = reject(bytes, at, limit, 'parse.encoding', 'the bytes are not UTF-8; declare `encoding: latin-1` if the file is');
+        at = reject(
+          bytes,
+          at,
+          limit,
+          'parse.encoding',
+          'the bytes are not UTF-8; declare `encoding: latin-1` if the file is',
+        );
         continue;
       }
       if (header === undefined) {
-        header = splitRecord(bytes.toString('utf8', at, scan.end), options.delimiter).map((name) => (name ?? '').trim());
+        header = splitRecord(bytes.toString('utf8', at, scan.end), options.delimiter).map((name) =>
+          (name ?? '').trim(),
+        );
         options.onHeader(header);
       } else if (scan.fields !== header.length) {
         const message = `the row has ${count(scan.fields, 'field')}, the header has ${header.length}`;
@@ -191,7 +227,9 @@ export async function stageDelimited(
         if (scan.shape === 'plain') {
           writer.row(line, delimiter, bytes, at, scan.end);
         } else {
-          const clean = splitRecord(bytes.toString('utf8', at, scan.end), options.delimiter).map(quoted).join(options.delimiter);
+          const clean = splitRecord(bytes.toString('utf8', at, scan.end), options.delimiter)
+            .map(quoted)
+            .join(options.delimiter);
           const copy = Buffer.from(clean, 'utf8');
           writer.row(line, delimiter, copy, 0, copy.length);
         }

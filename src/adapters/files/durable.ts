@@ -14,7 +14,8 @@ export function syncFolder(folder: string): void {
     fsyncSync(descriptor);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    if (code !== 'EINVAL' && code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EISDIR') throw systemError(error, folder);
+    if (code !== 'EINVAL' && code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EISDIR')
+      throw systemError(error, folder);
   } finally {
     closeSync(descriptor);
   }

@@ -18,5 +18,7 @@ export function systemError(error: unknown, path: string): unknown {
   if (error instanceof MillraceError) return error;
   const code = (error as NodeJS.ErrnoException | null)?.code;
   const known = code === undefined ? undefined : SYSTEM[code];
-  return known ? new MillraceError(known[0], `${known[1]} ${path}`, { place: { file: path }, cause: error }) : error;
+  return known
+    ? new MillraceError(known[0], `${known[1]} ${path}`, { place: { file: path }, cause: error })
+    : error;
 }

@@ -47,7 +47,10 @@ export function patternToRegExp(pattern: string): RegExp {
       const end = pattern.indexOf(']', i + 1);
       if (end < 0) out += '\\[';
       else {
-        out += `[${pattern.slice(i + 1, end).replace(/^!/, '^').replaceAll('\\', '\\\\')}]`;
+        out += `[${pattern
+          .slice(i + 1, end)
+          .replace(/^!/, '^')
+          .replaceAll('\\', '\\\\')}]`;
         i = end;
       }
     } else out += c.replace(/[.+^$()|\\\]]/g, '\\$&');
@@ -113,7 +116,8 @@ export function inspectFile(path: string, format: FileFormat | undefined): Input
   }
   const parts = basename(path).toLowerCase().split('.');
   const tail = parts.at(-1)!;
-  const compression: Compression = tail === 'gz' || tail === 'gzip' ? 'gzip' : tail === 'zst' || tail === 'zstd' ? 'zstd' : 'none';
+  const compression: Compression =
+    tail === 'gz' || tail === 'gzip' ? 'gzip' : tail === 'zst' || tail === 'zstd' ? 'zstd' : 'none';
   const extension = (compression === 'none' ? tail : parts.at(-2)) ?? '';
   const told = format ?? FORMATS[extension];
   if (told === undefined) {

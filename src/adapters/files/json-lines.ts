@@ -12,20 +12,33 @@ const OPEN = [91, 123];
 const CLOSE = [93, 125];
 const isSpace = (c: number): boolean => c === 32 || c === LF || c === CR || c === 9;
 
-function refusal(bytes: Buffer, from: number, to: number): Pick<UnreadableRow, 'rule' | 'message'> | undefined {
-  if (!isText(bytes, from, to)) return { rule: 'parse.encoding', message: 'the bytes are not UTF-8; declare `encoding: latin-1` if the file is' };
+function refusal(
+  bytes: Buffer,
+  from: number,
+  to: number,
+): Pick<UnreadableRow, 'rule' | 'message'> | undefined {
+  if (!isText(bytes, from, to))
+    return {
+      rule: 'parse.encoding',
+      message: 'the bytes are not UTF-8; declare `encoding: latin-1` if the file is',
+    };
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8', from, to));
   } catch (error) {
     return { rule: 'parse.json', message: error instanceof Error ? error.message : 'this is not JSON' };
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { rule: 'parse.json', message: 'a record must be a JSON object' };
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return { rule: 'parse.json', message: 'a record must be a JSON object' };
   return undefined;
 }
 
 /** One JSON object a line. Blank lines are skipped. */
-export async function stageJsonLines(chunks: AsyncIterable<Buffer>, writer: StageWriter, path: string): Promise<StagedFile> {
+export async function stageJsonLines(
+  chunks: AsyncIterable<Buffer>,
+  writer: StageWriter,
+  path: string,
+): Promise<StagedFile> {
   const unreadable: UnreadableRow[] = [];
   let rows = 0;
   let line = 1;
@@ -68,7 +81,11 @@ export async function stageJsonLines(chunks: AsyncIterable<Buffer>, writer: Stag
  * so a file of any size streams. A broken document throws FILE_UNREADABLE with its line: where the next record
  * would begin cannot be known.
  */
-export async function stageJsonDocument(chunks: AsyncIterable<Buffer>, writer: StageWriter, path: string): Promise<StagedFile> {
+export async function stageJsonDocument(
+  chunks: AsyncIterable<Buffer>,
+  writer: StageWriter,
+  path: string,
+): Promise<StagedFile> {
   const unreadable: UnreadableRow[] = [];
   let rows = 0;
   let line = 1;
@@ -82,7 +99,9 @@ export async function stageJsonDocument(chunks: AsyncIterable<Buffer>, writer: S
   let startLine = 1;
   let sawBytes = false;
   const broken = (what: string): MillraceError =>
-    new MillraceError('FILE_UNREADABLE', `${path} is not JSON: ${what} at line ${line}`, { place: { file: path, line } });
+    new MillraceError('FILE_UNREADABLE', `${path} is not JSON: ${what} at line ${line}`, {
+      place: { file: path, line },
+    });
   const record = (bytes: Buffer, from: number, to: number): void => {
     const bad = refusal(bytes, from, to);
     if (bad?.rule === 'parse.json' && bytes[from] === 123) throw broken(bad.message);
@@ -155,7 +174,9 @@ export async function stageJsonDocument(chunks: AsyncIterable<Buffer>, writer: S
   writer.flush();
   if (!sawBytes || !started) throw emptyFile(path);
   if (start >= 0 || depth !== 0) {
-    throw new MillraceError('FILE_TORN', `${path} ends in the middle of its JSON (line ${line})`, { place: { file: path, line } });
+    throw new MillraceError('FILE_TORN', `${path} ends in the middle of its JSON (line ${line})`, {
+      place: { file: path, line },
+    });
   }
   return { rows, unreadable };
 }

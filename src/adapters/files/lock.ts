@@ -1,4 +1,13 @@
-import { closeSync, linkSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import { systemError } from './errors.js';
@@ -40,7 +49,8 @@ function isAlive(holder: LockHolder): boolean {
 function readHolder(file: string): LockHolder | undefined {
   try {
     const value = JSON.parse(readFileSync(file, 'utf8')) as Partial<LockHolder>;
-    if (typeof value.pid === 'number') return { pid: value.pid, started: value.started ?? '', command: value.command ?? '' };
+    if (typeof value.pid === 'number')
+      return { pid: value.pid, started: value.started ?? '', command: value.command ?? '' };
   } catch {
     // gone, or not written by a lock holder
   }
@@ -131,6 +141,8 @@ const locked = (file: string, holder: LockHolder | undefined): MillraceError =>
       : 'Another process is working on this project',
     {
       place: { file },
-      ...(holder ? { hint: `Wait for it, or stop it (kill ${holder.pid}), and try again.`, data: { ...holder } } : {}),
+      ...(holder
+        ? { hint: `Wait for it, or stop it (kill ${holder.pid}), and try again.`, data: { ...holder } }
+        : {}),
     },
   );

@@ -48,7 +48,12 @@ export interface VersionIndex {
 }
 
 /** The versions of a key with one more, in the order of (available_at, order). */
-export function addVersion(versions: Buffer | undefined, availableAt: number, order: number, content: Buffer): Buffer {
+export function addVersion(
+  versions: Buffer | undefined,
+  availableAt: number,
+  order: number,
+  content: Buffer,
+): Buffer {
   const entry = Buffer.allocUnsafe(VERSION_BYTES);
   entry.writeDoubleLE(availableAt, 0);
   entry.writeDoubleLE(order, 8);
@@ -57,7 +62,11 @@ export function addVersion(versions: Buffer | undefined, availableAt: number, or
   let at = versions.length;
   while (at > 0) {
     const other = versions.readDoubleLE(at - VERSION_BYTES);
-    if (other < availableAt || (other === availableAt && versions.readDoubleLE(at - VERSION_BYTES + 8) <= order)) break;
+    if (
+      other < availableAt ||
+      (other === availableAt && versions.readDoubleLE(at - VERSION_BYTES + 8) <= order)
+    )
+      break;
     at -= VERSION_BYTES;
   }
   return Buffer.concat([versions.subarray(0, at), entry, versions.subarray(at)]);
@@ -98,7 +107,14 @@ export function openDedupeStore(folder: string): DedupeStore {
   if (!existsSync(clean) && !sameBoot) rmSync(join(folder, 'data'), { recursive: true, force: true });
   rmSync(clean, { force: true });
   writeFileSync(boot, bootId());
-  const root = lmdb.open<Buffer, Buffer>({ path: join(folder, 'data'), noSync: true, overlappingSync: false, maxDbs: 1024, encoding: 'binary', keyEncoding: 'binary' });
+  const root = lmdb.open<Buffer, Buffer>({
+    path: join(folder, 'data'),
+    noSync: true,
+    overlappingSync: false,
+    maxDbs: 1024,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+  });
   return {
     open: (source) => openIndex(root, source),
     close: async () => {

@@ -34,14 +34,21 @@ function plainReading(type: ValueType, raw: string, utc: boolean): readonly [str
  * The same value and the same refusals as `general`, with a short way for texts in their plain form: one match and
  * one cast. Everything else goes the general way. TIMESTAMPTZ casts need the session's time zone to be UTC.
  */
-export function fastCoerce(type: ValueType, rawSql: string, general: CoerceSql, options: CoerceOptions): CoerceSql {
+export function fastCoerce(
+  type: ValueType,
+  rawSql: string,
+  general: CoerceSql,
+  options: CoerceOptions,
+): CoerceSql {
   const raw = `(${rawSql})`;
   const spans = zoneSpans(options.timezone);
   const plain = plainReading(type, raw, spans.length === 1 && spans[0]!.large === 0);
-  const badOf = (value: string): string => `(CASE WHEN (${value}) IS NULL THEN NOT ${general.blank} ELSE false END)`;
+  const badOf = (value: string): string =>
+    `(CASE WHEN (${value}) IS NULL THEN NOT ${general.blank} ELSE false END)`;
   if (!plain) return { value: general.value, blank: general.blank, bad: badOf(general.value), badOf };
   const [pattern, cast] = plain;
-  const given = options.nulls.length === 0 ? '' : ` AND ${raw} NOT IN (${options.nulls.map(quoteText).join(', ')})`;
+  const given =
+    options.nulls.length === 0 ? '' : ` AND ${raw} NOT IN (${options.nulls.map(quoteText).join(', ')})`;
   const value = `CASE WHEN regexp_full_match(${raw}, ${quoteText(pattern)})${given} THEN ${cast} ELSE ${general.value} END`;
   return { value, blank: general.blank, bad: badOf(value), badOf };
 }

@@ -28,7 +28,15 @@ import type { BatchCommit, Ledger, NewQuarantinedRow } from './ledger.js';
 import { type OpenedInput, openInput, SchemaRefusal } from './open-input.js';
 import { readRecords } from './records.js';
 import { contentColumns, inputFields, logColumns } from './shape.js';
-import { coerceOptions, createStagedSql, insertStagedSql, RANGE_RULE, READINGS, scriptRules, wideSource } from './stage.js';
+import {
+  coerceOptions,
+  createStagedSql,
+  insertStagedSql,
+  RANGE_RULE,
+  READINGS,
+  scriptRules,
+  wideSource,
+} from './stage.js';
 
 export interface IngestContext {
   readonly db: DuckDbConnection;
@@ -49,7 +57,9 @@ export interface IngestOptions {
   readonly signal?: AbortSignal;
 }
 
-type Counts = { -readonly [K in 'rows' | 'accepted' | 'quarantined' | 'duplicates' | 'dropped' | 'corrections']: number };
+type Counts = {
+  -readonly [K in 'rows' | 'accepted' | 'quarantined' | 'duplicates' | 'dropped' | 'corrections']: number;
+};
 
 /** What a segment holds. */
 interface Written {
@@ -82,7 +92,10 @@ export async function ingestFiles(
   const counts: Counts = { rows: 0, accepted: 0, quarantined: 0, duplicates: 0, dropped: 0, corrections: 0 };
   const fresh: { file: InputFile; sha256: string }[] = [];
   for (const item of hashed) {
-    const known = source.availableAt.kind === 'append' ? undefined : ledger.knownFile(source.name, item.sha256, source.fingerprint);
+    const known =
+      source.availableAt.kind === 'append'
+        ? undefined
+        : ledger.knownFile(source.name, item.sha256, source.fingerprint);
     if (known !== undefined) {
       counts.rows += known;
       counts.duplicates += known;
@@ -98,7 +111,10 @@ export async function ingestFiles(
   try {
     return await work.run(fresh);
   } catch (error) {
-    if (options.signal?.aborted) throw new MillraceError('INTERRUPTED', 'The ingest was interrupted; the log is as it was before', { cause: error });
+    if (options.signal?.aborted)
+      throw new MillraceError('INTERRUPTED', 'The ingest was interrupted; the log is as it was before', {
+        cause: error,
+      });
     throw error;
   } finally {
     stop();
@@ -129,9 +145,16 @@ class FileBatch {
       this.#stages.push(stagePath);
       let input: OpenedInput;
       try {
-        input = await openInput(db, this.source, file, { stagePath, ...(this.options.signal ? { signal: this.options.signal } : {}) });
+        input = await openInput(db, this.source, file, {
+          stagePath,
+          ...(this.options.signal ? { signal: this.options.signal } : {}),
+        });
       } catch (error) {
-        if (error instanceof SchemaRefusal) throw this.#refuse([{ rule: 'schema', message: error.message }], error.hint, { file: error.file, line: 1 });
+        if (error instanceof SchemaRefusal)
+          throw this.#refuse([{ rule: 'schema', message: error.message }], error.hint, {
+            file: error.file,
+            line: 1,
+          });
         throw error;
       }
       this.#inputs.push(input);
@@ -171,10 +194,14 @@ class FileBatch {
     const script = new Set(scriptRules(this.source).map((rule) => rule.id));
     for (const rule of rules) {
       let ids: string | undefined;
-      const candidates = 'SELECT rowid AS "_position", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"';
+      const candidates =
+        'SELECT rowid AS "_position", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"';
       if (isReference(rule)) {
         const known = this.context.known(rule.check.source);
-        const own = rule.check.source === this.source.name ? ` UNION ALL SELECT ${quoteName(rule.check.field)} FROM staged WHERE "_reasons" IS NULL` : '';
+        const own =
+          rule.check.source === this.source.name
+            ? ` UNION ALL SELECT ${quoteName(rule.check.field)} FROM staged WHERE "_reasons" IS NULL`
+            : '';
         const relation = `(SELECT ${quoteName(rule.check.field)} FROM (${known})${own})`;
         ids = `SELECT "_position" AS "_row" FROM (${candidates}) AS batch WHERE ${referenceSql(rule, `batch.${quoteName(rule.field!)}`, relation)}`;
       } else if (isUnique(rule)) {
@@ -196,10 +223,19 @@ class FileBatch {
     invariant(rule.check.kind === 'expression', 'only expressions are judged by script');
     const { db } = this.context;
     const broken: bigint[] = [];
-    const check = compileRowChecks({ ...wideSource(this.source), contract: { rows: [rule], batch: [] } }, READINGS);
-    await readRecords(db, inputFields(this.source), 'SELECT rowid AS "_seq", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"', (rows) => {
-      for (const row of rows) if (check(row.fields).some((reason) => reason.rule === rule.id)) broken.push(BigInt(row.seq));
-    });
+    const check = compileRowChecks(
+      { ...wideSource(this.source), contract: { rows: [rule], batch: [] } },
+      READINGS,
+    );
+    await readRecords(
+      db,
+      inputFields(this.source),
+      'SELECT rowid AS "_seq", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"',
+      (rows) => {
+        for (const row of rows)
+          if (check(row.fields).some((reason) => reason.rule === rule.id)) broken.push(BigInt(row.seq));
+      },
+    );
     await db.writeTable('late', [{ name: '_row', type: 'BIGINT', data: BigInt64Array.from(broken) }]);
   }
 
@@ -214,7 +250,9 @@ class FileBatch {
       this.counts.quarantined += input.unreadable.length;
       for (const row of input.unreadable) this.#reasons[row.rule] = (this.#reasons[row.rule] ?? 0) + 1;
     }
-    this.counts.quarantined += await this.#one('SELECT count(*) AS n FROM staged WHERE "_reasons" IS NOT NULL');
+    this.counts.quarantined += await this.#one(
+      'SELECT count(*) AS n FROM staged WHERE "_reasons" IS NOT NULL',
+    );
     const perRule = async (list: string): Promise<Map<string, number>> => {
       const rows = await db.rows<{ rule: string; n: number }>(
         `SELECT rule, count(*) AS n FROM (SELECT unnest(list_distinct(${list})) AS rule FROM staged WHERE ${list} IS NOT NULL) GROUP BY rule ORDER BY rule`,
@@ -226,7 +264,11 @@ class FileBatch {
     const failures: FailedReason[] = [];
     for (const rule of this.#rulesWith('fail')) {
       const n = marks.get(rule.id);
-      if (n !== undefined) failures.push({ rule: rule.id, message: `${n} row${n === 1 ? '' : 's'}: ${await this.#example(rule)}` });
+      if (n !== undefined)
+        failures.push({
+          rule: rule.id,
+          message: `${n} row${n === 1 ? '' : 's'}: ${await this.#example(rule)}`,
+        });
     }
     for (const rule of this.#rulesWith('warn')) {
       const n = marks.get(rule.id);
@@ -247,13 +289,26 @@ class FileBatch {
     const values =
       measures.length === 0
         ? {}
-        : (await db.rows<Record<string, number | null>>(`SELECT ${measures.join(', ')} FROM staged WHERE ${ACCEPTABLE}`))[0]!;
+        : (
+            await db.rows<Record<string, number | null>>(
+              `SELECT ${measures.join(', ')} FROM staged WHERE ${ACCEPTABLE}`,
+            )
+          )[0]!;
     const extraColumns = [...new Set(this.#inputs.flatMap((input) => input.extraColumns))];
-    const verdict = judgeBatch(contract, { rows: this.counts.rows, quarantined: this.counts.quarantined, extraColumns, values });
+    const verdict = judgeBatch(contract, {
+      rows: this.counts.rows,
+      quarantined: this.counts.quarantined,
+      extraColumns,
+      values,
+    });
     failures.push(...verdict.failures);
     for (const { rule, message } of verdict.warnings) this.#warn(rule, message, 0);
     if (extraColumns.length > 0 && !contract.batch.some((rule) => rule.check.kind === 'extra_columns')) {
-      this.#warn('extra_columns', `columns that the source does not declare are left out: ${extraColumns.join(', ')}`, 0);
+      this.#warn(
+        'extra_columns',
+        `columns that the source does not declare are left out: ${extraColumns.join(', ')}`,
+        0,
+      );
     }
     this.#profile = { rows: this.counts.rows, quarantined: this.counts.quarantined, ...values };
     if (failures.length > 0) {
@@ -279,9 +334,14 @@ class FileBatch {
       `SELECT "_file" AS file, "_line" AS line, ${value} AS value FROM staged` +
         ` WHERE list_contains("_marks", ${quoteText(rule.id)}) ORDER BY rowid LIMIT ${FAIL_SAMPLE}`,
     );
-    const places = rows.map((row) => `line ${row.line}${rule.field === null ? '' : ` (${row.value ?? 'null'})`}`).join(', ');
+    const places = rows
+      .map((row) => `line ${row.line}${rule.field === null ? '' : ` (${row.value ?? 'null'})`}`)
+      .join(', ');
     const type = typeOfField(this.source.fields, rule.field);
-    const what = messageFor(rule, null, type).replace(`${rule.field} is null, expected`, `${rule.field}: expected`);
+    const what = messageFor(rule, null, type).replace(
+      `${rule.field} is null, expected`,
+      `${rule.field}: expected`,
+    );
     return `${what}; for example ${places}`;
   }
 
@@ -291,15 +351,35 @@ class FileBatch {
       rows === accepted + quarantined + duplicates + dropped,
       `rows of a batch are lost: ${rows} in, ${accepted} accepted + ${quarantined} quarantined + ${duplicates} duplicates + ${dropped} dropped`,
     );
-    return { source: this.source.name, batch: this.batch, ...this.counts, seq, warnings: this.#warnings, reasons: this.#reasons };
+    return {
+      source: this.source.name,
+      batch: this.batch,
+      ...this.counts,
+      seq,
+      warnings: this.#warnings,
+      reasons: this.#reasons,
+    };
   }
 
-  #refuse(failures: readonly FailedReason[], hint: string | undefined, place: { file: string; line?: number }): MillraceError {
+  #refuse(
+    failures: readonly FailedReason[],
+    hint: string | undefined,
+    place: { file: string; line?: number },
+  ): MillraceError {
     const message = failures.map((failure) => failure.message).join('; ');
     const { counts } = this;
     this.context.ledger.refuse(
       {
-        result: { source: this.source.name, batch: this.batch, ...counts, accepted: 0, corrections: 0, seq: this.context.lastSeq, warnings: this.#warnings, reasons: this.#reasons },
+        result: {
+          source: this.source.name,
+          batch: this.batch,
+          ...counts,
+          accepted: 0,
+          corrections: 0,
+          seq: this.context.lastSeq,
+          warnings: this.#warnings,
+          reasons: this.#reasons,
+        },
         kind: 'files',
         at: this.options.now,
         fingerprint: this.source.fingerprint,
@@ -330,7 +410,9 @@ class FileBatch {
     const batch = `(SELECT rowid AS "_row", *, "_declared_order" AS "_order" FROM staged WHERE ${ACCEPTABLE})`;
     await db.run(
       `CREATE OR REPLACE TEMP TABLE seen AS SELECT s."_row" FROM ${batch} s` +
-        (lastSeq === 0 ? ' WHERE false' : ` WHERE EXISTS (SELECT 1 FROM (${relation}) l WHERE ${same('l', 's', keys, '=')})`),
+        (lastSeq === 0
+          ? ' WHERE false'
+          : ` WHERE EXISTS (SELECT 1 FROM (${relation}) l WHERE ${same('l', 's', keys, '=')})`),
     );
     const seen = await this.#one('SELECT count(*) AS n FROM seen');
     const repeated = `SELECT ${keys.join(', ')} FROM ${batch} GROUP BY ALL HAVING count(*) > 1`;
@@ -362,7 +444,11 @@ class FileBatch {
   }
 
   /** Availability of the append: a row is a repetition when it equals the version before it, the log's last one first. */
-  async #excludeRepetitions(batch: string, keys: readonly string[], content: readonly string[]): Promise<void> {
+  async #excludeRepetitions(
+    batch: string,
+    keys: readonly string[],
+    content: readonly string[],
+  ): Promise<void> {
     const order = this.source.sequence === undefined ? '' : '"_order", ';
     const same = content.map((name) => `${name} IS NOT DISTINCT FROM lag(${name}) OVER w`).join(' AND ');
     const select = [...new Set([...keys, ...content])].join(', ');
@@ -379,12 +465,28 @@ class FileBatch {
   async #append(): Promise<IngestResult> {
     const { ledger, lastSeq, folder } = this.context;
     const { source } = this;
-    this.counts.accepted = this.counts.rows - this.counts.quarantined - this.counts.duplicates - this.counts.dropped;
+    this.counts.accepted =
+      this.counts.rows - this.counts.quarantined - this.counts.duplicates - this.counts.dropped;
     const quarantined = await this.#quarantinedRows();
-    const common = { kind: 'files', at: this.options.now, fingerprint: source.fingerprint, files: this.#files, quarantined, profile: this.#profile } as const;
+    const common = {
+      kind: 'files',
+      at: this.options.now,
+      fingerprint: source.fingerprint,
+      files: this.#files,
+      quarantined,
+      profile: this.#profile,
+    } as const;
     if (this.counts.accepted === 0) {
       const result = this.#result(lastSeq);
-      ledger.commit({ ...common, result, segment: null, maxAvailableAt: null, minEventTime: null, maxEventTime: null, hasVersions: false });
+      ledger.commit({
+        ...common,
+        result,
+        segment: null,
+        maxAvailableAt: null,
+        minEventTime: null,
+        maxEventTime: null,
+        hasVersions: false,
+      });
       return result;
     }
     const firstSeq = lastSeq + 1;
@@ -397,12 +499,23 @@ class FileBatch {
       const bytes = statSync(final).size;
       const columns = Object.fromEntries(logColumns(source));
       const seq = lastSeq + summary.rows;
-      invariant(summary.rows === this.counts.accepted, `${summary.rows} rows were written for ${this.counts.accepted} accepted`);
+      invariant(
+        summary.rows === this.counts.accepted,
+        `${summary.rows} rows were written for ${this.counts.accepted} accepted`,
+      );
       const result = this.#result(seq);
       const commit: BatchCommit = {
         ...common,
         result,
-        segment: { file: final, format: 'parquet', rows: summary.rows, firstSeq, lastSeq: seq, columns, bytes },
+        segment: {
+          file: final,
+          format: 'parquet',
+          rows: summary.rows,
+          firstSeq,
+          lastSeq: seq,
+          columns,
+          bytes,
+        },
         maxAvailableAt: summary.maxAvailableAt,
         minEventTime: summary.minEventTime,
         maxEventTime: summary.maxEventTime,
@@ -420,14 +533,23 @@ class FileBatch {
   async #write(file: string, firstSeq: number): Promise<Written> {
     const { db } = this.context;
     const { source } = this;
-    const everything = this.counts.accepted === this.counts.rows && this.#inputs.every((input) => input.unreadable.length === 0);
+    const everything =
+      this.counts.accepted === this.counts.rows &&
+      this.#inputs.every((input) => input.unreadable.length === 0);
     const seq = everything ? `${firstSeq} + rowid` : `${firstSeq - 1} + row_number() OVER (ORDER BY rowid)`;
     const flags = this.#rulesWith('flag').map((rule) => quoteText(rule.id));
-    const flagged = flags.length === 0 ? 'CAST(NULL AS VARCHAR[])' : `nullif(list_filter("_marks", lambda id: id IN (${flags.join(', ')})), [])`;
+    const flagged =
+      flags.length === 0
+        ? 'CAST(NULL AS VARCHAR[])'
+        : `nullif(list_filter("_marks", lambda id: id IN (${flags.join(', ')})), [])`;
     const fields = source.fields.map((field) => quoteName(field.name));
     const numbered = `SELECT ${fields.map((name) => `${name}, `).join('')}${seq} AS "_seq", "_declared_order", "_event_time", "_available_at", "_deleted", ${flagged} AS "_flags" FROM staged${everything ? '' : ` WHERE ${ACCEPTABLE}`}`;
     const select = logColumns(source).map(([name, type]) =>
-      name === '_order' ? `CAST(coalesce("_declared_order", "_seq") AS BIGINT) AS "_order"` : name === '_seq' ? 'CAST("_seq" AS BIGINT) AS "_seq"' : `CAST(${quoteName(name)} AS ${type}) AS ${quoteName(name)}`,
+      name === '_order'
+        ? `CAST(coalesce("_declared_order", "_seq") AS BIGINT) AS "_order"`
+        : name === '_seq'
+          ? 'CAST("_seq" AS BIGINT) AS "_seq"'
+          : `CAST(${quoteName(name)} AS ${type}) AS ${quoteName(name)}`,
     );
     await db.run(
       `COPY (SELECT ${select.join(', ')} FROM (${numbered})${everything ? '' : ' ORDER BY "_seq"'}) TO ${quoteText(file)} (FORMAT parquet, COMPRESSION zstd)`,
@@ -447,7 +569,11 @@ class FileBatch {
     const explain = explainer(this.source);
     for (const [index, input] of this.#inputs.entries()) {
       const { path, sha256 } = this.#files[index]!;
-      const entry = (line: number, row: Readonly<Record<string, unknown>>, reasons: QuarantinedRow['reasons']): NewQuarantinedRow => ({
+      const entry = (
+        line: number,
+        row: Readonly<Record<string, unknown>>,
+        reasons: QuarantinedRow['reasons'],
+      ): NewQuarantinedRow => ({
         file: path,
         line,
         row,
@@ -455,9 +581,15 @@ class FileBatch {
         digest: createHash('sha256').update(`${sha256}:${line}`).digest('hex'),
       });
       for (const bad of input.unreadable) {
-        out.push(entry(bad.line, { _text: bad.text, _columns: input.header }, [{ rule: bad.rule, field: null, value: bad.text, message: bad.message }]));
+        out.push(
+          entry(bad.line, { _text: bad.text, _columns: input.header }, [
+            { rule: bad.rule, field: null, value: bad.text, message: bad.message },
+          ]),
+        );
       }
-      const refused = await this.#one(`SELECT count(*) AS n FROM staged WHERE "_file" = ${index} AND "_reasons" IS NOT NULL`);
+      const refused = await this.#one(
+        `SELECT count(*) AS n FROM staged WHERE "_file" = ${index} AND "_reasons" IS NOT NULL`,
+      );
       if (refused === 0) continue;
       const names = input.header;
       const raw =
@@ -478,12 +610,17 @@ class FileBatch {
                 ? Object.fromEntries(names.map((name, c) => [name, cells[c]!.data[i] as string | null]))
                 : (JSON.parse(cells[0]!.data[i] as string) as Record<string, unknown>);
             const rules = (columns[1]!.data[i] as string).split('\u0001');
-            out.push(entry(line, row, explain(row, rules, input.format === 'json' || input.format === 'ndjson')));
+            out.push(
+              entry(line, row, explain(row, rules, input.format === 'json' || input.format === 'ndjson')),
+            );
           }
         },
       );
     }
-    invariant(out.length === this.counts.quarantined, `${out.length} rows reach the ledger for ${this.counts.quarantined} quarantined in ${wide.name}`);
+    invariant(
+      out.length === this.counts.quarantined,
+      `${out.length} rows reach the ledger for ${this.counts.quarantined} quarantined in ${wide.name}`,
+    );
     return out;
   }
 }
@@ -491,7 +628,13 @@ class FileBatch {
 const ACCEPTABLE = '"_reasons" IS NULL AND rowid NOT IN (SELECT "_row" FROM excluded)';
 
 /** Messages for the rule ids that SQL found, from the row as it came. */
-function explainer(source: Source): (row: Readonly<Record<string, unknown>>, rules: readonly string[], json: boolean) => QuarantinedRow['reasons'] {
+function explainer(
+  source: Source,
+): (
+  row: Readonly<Record<string, unknown>>,
+  rules: readonly string[],
+  json: boolean,
+) => QuarantinedRow['reasons'] {
   const wide = wideSource(source);
   const fields = inputFields(source);
   const options = coerceOptions(source);
@@ -501,7 +644,12 @@ function explainer(source: Source): (row: Readonly<Record<string, unknown>>, rul
     const typeReasons = new Map<string, Reason>();
     for (const field of fields) {
       const raw = row[field.from ?? field.name] ?? null;
-      const coerced = raw === null ? null : json ? coerceJson(field.type, raw, options) : coerceText(field.type, raw as string, options);
+      const coerced =
+        raw === null
+          ? null
+          : json
+            ? coerceJson(field.type, raw, options)
+            : coerceText(field.type, raw as string, options);
       typed[field.name] = coerced?.ok ? coerced.value : null;
       const reason = coerced && typeReason(field.name, raw, coerced);
       if (reason) typeReasons.set(reason.rule, reason);
@@ -513,12 +661,23 @@ function explainer(source: Source): (row: Readonly<Record<string, unknown>>, rul
       if (!rule) {
         const field = fields.find((candidate) => id === `${candidate.name}.type`);
         const value = field ? (row[field.from ?? field.name] ?? null) : null;
-        const message = id === RANGE_RULE ? 'available_at is outside of the years 1684 to 2255' : `${field?.name ?? id} cannot be read`;
+        const message =
+          id === RANGE_RULE
+            ? 'available_at is outside of the years 1684 to 2255'
+            : `${field?.name ?? id} cannot be read`;
         return { rule: id, field: field?.name ?? null, value, message };
       }
       const value = rule.field === null ? null : (typed[rule.field] ?? null);
-      const shown = rule.field === null ? null : (row[fields.find((field) => field.name === rule.field)?.from ?? rule.field] ?? null);
-      return { rule: id, field: rule.field, value: shown, message: messageFor(rule, value, typeOfField(wide.fields, rule.field)) };
+      const shown =
+        rule.field === null
+          ? null
+          : (row[fields.find((field) => field.name === rule.field)?.from ?? rule.field] ?? null);
+      return {
+        rule: id,
+        field: rule.field,
+        value: shown,
+        message: messageFor(rule, value, typeOfField(wide.fields, rule.field)),
+      };
     });
   };
 }

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { invariant, MillraceError } from '../../core/base/error.js';
-import { MAX_INSTANT, MICROS_PER_DAY, type Instant } from '../../core/base/time.js';
+import { type Instant, MAX_INSTANT, MICROS_PER_DAY } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import {
   compileRowChecks,
@@ -13,13 +13,13 @@ import {
   isTombstone,
   isUnique,
   type Reason,
-  reasonFor,
   type ReferenceRule,
   type Row,
-  typeReason,
-  uniqueCheck,
+  reasonFor,
   tupleKey,
+  typeReason,
   type UniqueRule,
+  uniqueCheck,
 } from '../../core/quality/index.js';
 import { coerceJson } from '../../core/schema/coerce.js';
 import { literalSql } from '../../core/schema/coerce-sql.js';
@@ -107,7 +107,9 @@ export class RowWriter {
   segments(): readonly LakeSegment[] {
     const { segments } = this.context.ledger.state(this.source.name);
     const { rows, file, firstSeq, lastSeq } = this.tail.summary;
-    return rows === 0 ? segments : [...segments, { file, format: 'ndjson', rows, firstSeq, lastSeq, columns: {} }];
+    return rows === 0
+      ? segments
+      : [...segments, { file, format: 'ndjson', rows, firstSeq, lastSeq, columns: {} }];
   }
 
   /** Brings the index of known versions up to the log. */
@@ -126,9 +128,20 @@ export class RowWriter {
         for (const row of rows) {
           const key = keyHash(source, row.fields);
           const name = key.toString('latin1');
-          changed.set(name, addVersion(changed.get(name) ?? index.get(key), row.availableAt, row.order, contentHash(source, row)));
+          changed.set(
+            name,
+            addVersion(
+              changed.get(name) ?? index.get(key),
+              row.availableAt,
+              row.order,
+              contentHash(source, row),
+            ),
+          );
         }
-        index.put([...changed].map(([name, value]) => [Buffer.from(name, 'latin1'), value] as const), rows.at(-1)!.seq);
+        index.put(
+          [...changed].map(([name, value]) => [Buffer.from(name, 'latin1'), value] as const),
+          rows.at(-1)!.seq,
+        );
         await index.flush();
       },
       '"_order"',
@@ -185,13 +198,20 @@ export class RowWriter {
   }
 
   /** Rows that break a rule over other records; `alive` are those that passed so far. */
-  async #judgeRelations(typed: readonly Typed[], alive: (index: number) => boolean): Promise<Map<number, Reason[]>> {
+  async #judgeRelations(
+    typed: readonly Typed[],
+    alive: (index: number) => boolean,
+  ): Promise<Map<number, Reason[]>> {
     const out = new Map<number, Reason[]>();
-    const add = (index: number, reason: Reason): void => void out.set(index, [...(out.get(index) ?? []), reason]);
-    const judged = (index: number): boolean => alive(index) && !out.get(index)?.some((reason) => reason.action === 'quarantine');
+    const add = (index: number, reason: Reason): void =>
+      void out.set(index, [...(out.get(index) ?? []), reason]);
+    const judged = (index: number): boolean =>
+      alive(index) && !out.get(index)?.some((reason) => reason.action === 'quarantine');
     for (const rule of this.#references) {
       const field = rule.field!;
-      const wanted = typed.flatMap((row, index) => (judged(index) && row.fields[field] !== null ? [row.fields[field]!] : []));
+      const wanted = typed.flatMap((row, index) =>
+        judged(index) && row.fields[field] !== null ? [row.fields[field]!] : [],
+      );
       const found = await this.#existing(
         this.context.known(rule.check.source),
         [[rule.check.field, this.#typeOf(field)]],
@@ -199,16 +219,20 @@ export class RowWriter {
       );
       const known = new Set(found.map((values) => tupleKey(values)));
       if (rule.check.source === this.source.name) {
-        for (const [index, row] of typed.entries()) if (judged(index)) known.add(tupleKey([row.fields[rule.check.field] ?? null]));
+        for (const [index, row] of typed.entries())
+          if (judged(index)) known.add(tupleKey([row.fields[rule.check.field] ?? null]));
       }
       for (const [index, row] of typed.entries()) {
         const value = row.fields[field] ?? null;
-        if (judged(index) && value !== null && !known.has(tupleKey([value]))) add(index, reasonFor(rule, row.fields, this.#wide.fields));
+        if (judged(index) && value !== null && !known.has(tupleKey([value])))
+          add(index, reasonFor(rule, row.fields, this.#wide.fields));
       }
     }
     for (const rule of this.#uniques) {
       const { fields } = rule.check;
-      const wanted = typed.flatMap((row, index) => (judged(index) ? [fields.map((name) => row.fields[name] ?? null)] : []));
+      const wanted = typed.flatMap((row, index) =>
+        judged(index) ? [fields.map((name) => row.fields[name] ?? null)] : [],
+      );
       const found = await this.#existing(
         this.context.known(this.source.name),
         fields.map((name) => [name, this.#typeOf(name)] as const),
@@ -220,7 +244,11 @@ export class RowWriter {
         const tuple = tupleKey(values.slice(0, fields.length));
         holders.set(tuple, [...(holders.get(tuple) ?? []), values.slice(fields.length)]);
       }
-      const broken = uniqueCheck(rule, this.source.recordKey, (values) => holders.get(tupleKey(values)) ?? []);
+      const broken = uniqueCheck(
+        rule,
+        this.source.recordKey,
+        (values) => holders.get(tupleKey(values)) ?? [],
+      );
       for (const [index, row] of typed.entries()) {
         if (judged(index) && broken(row.fields)) add(index, reasonFor(rule, row.fields, this.#wide.fields));
       }
@@ -243,7 +271,9 @@ export class RowWriter {
       return out;
     }
     if (tuples.length === 0) return [];
-    const values = tuples.map((tuple) => `(${tuple.map((value, i) => literalSql(columns[i]![1], value)).join(', ')})`);
+    const values = tuples.map(
+      (tuple) => `(${tuple.map((value, i) => literalSql(columns[i]![1], value)).join(', ')})`,
+    );
     const wanted = `(SELECT DISTINCT * FROM (VALUES ${values.join(', ')}) AS t(${columns.map((_, i) => `w${i}`).join(', ')}))`;
     const on = columns.map(([name], i) => `k.${quoteName(name)} = w.w${i}`).join(' AND ');
     const fields = [
@@ -279,9 +309,12 @@ export class RowWriter {
     const warnings = options.record === false ? [] : this.#extraColumns(rows);
     const typed = rows.map((row) => this.#type(row));
     const passed = (index: number): boolean =>
-      !typed[index]!.reasons.some((reason) => reason.action === 'quarantine') && !isTombstone(this.#wide, typed[index]!.fields);
+      !typed[index]!.reasons.some((reason) => reason.action === 'quarantine') &&
+      !isTombstone(this.#wide, typed[index]!.fields);
     const related =
-      this.#references.length + this.#uniques.length > 0 ? await this.#judgeRelations(typed, passed) : new Map<number, Reason[]>();
+      this.#references.length + this.#uniques.length > 0
+        ? await this.#judgeRelations(typed, passed)
+        : new Map<number, Reason[]>();
 
     const fates: RowFate[] = [];
     const reasons = new Map<number, readonly Reason[]>();
@@ -310,8 +343,15 @@ export class RowWriter {
         } else {
           const stored = this.#stored(fields);
           const deleted = isTombstone(this.#wide, fields);
-          const declared = source.sequence === undefined ? null : (fields[source.sequence] as number | bigint | null);
-          const record = { fields: stored, eventTime, availableAt, order: declared === null ? seq : Number(declared), deleted };
+          const declared =
+            source.sequence === undefined ? null : (fields[source.sequence] as number | bigint | null);
+          const record = {
+            fields: stored,
+            eventTime,
+            availableAt,
+            order: declared === null ? seq : Number(declared),
+            deleted,
+          };
           const key = keyHash(source, fields);
           const name = key.toString('latin1');
           const versions = young.get(name) ?? this.index.get(key);
@@ -321,10 +361,18 @@ export class RowWriter {
           } else {
             if (versions) counts.corrections++;
             young.set(name, addVersion(versions, availableAt, record.order, content));
-            accepted.push({ ...record, seq: seq++, flags: disposition.flags, version: versions !== undefined || deleted });
+            accepted.push({
+              ...record,
+              seq: seq++,
+              flags: disposition.flags,
+              version: versions !== undefined || deleted,
+            });
             for (const reason of disposition.warnings) {
               const before = warned.get(reason.rule);
-              warned.set(reason.rule, { message: before?.message ?? reason.message, rows: (before?.rows ?? 0) + 1 });
+              warned.set(reason.rule, {
+                message: before?.message ?? reason.message,
+                rows: (before?.rows ?? 0) + 1,
+              });
             }
           }
         }
@@ -336,7 +384,8 @@ export class RowWriter {
       else {
         counts.quarantined++;
         reasons.set(index, refused);
-        for (const rule of new Set(refused.map((reason) => reason.rule))) counted[rule] = (counted[rule] ?? 0) + 1;
+        for (const rule of new Set(refused.map((reason) => reason.rule)))
+          counted[rule] = (counted[rule] ?? 0) + 1;
       }
     }
     if (failures.length > 0) throw this.#refusal(batch, rows.length, failures, options);
@@ -346,7 +395,10 @@ export class RowWriter {
       rows: rows.length,
       ...counts,
       seq: accepted.at(-1)?.seq ?? this.tail.nextSeq - 1,
-      warnings: [...warnings, ...[...warned].map(([rule, { message, rows: n }]) => ({ rule, message, rows: n }))],
+      warnings: [
+        ...warnings,
+        ...[...warned].map(([rule, { message, rows: n }]) => ({ rule, message, rows: n })),
+      ],
       reasons: counted,
     };
     invariant(
@@ -366,23 +418,41 @@ export class RowWriter {
 
   #extraColumns(rows: readonly Readonly<Record<string, unknown>>[]): IngestResult['warnings'] {
     const extra = new Map<string, number>();
-    for (const row of rows) for (const name of Object.keys(row)) if (!this.#declared.has(name)) extra.set(name, (extra.get(name) ?? 0) + 1);
+    for (const row of rows)
+      for (const name of Object.keys(row))
+        if (!this.#declared.has(name)) extra.set(name, (extra.get(name) ?? 0) + 1);
     if (extra.size === 0) return [];
     const rule = this.source.contract.batch.find(({ check }) => check.kind === 'extra_columns');
     const policy = rule?.check.kind === 'extra_columns' ? rule.check.policy : 'warn';
     const message = `fields that the source does not declare: ${[...extra.keys()].join(', ')}`;
     if (policy === 'refuse') {
-      throw new MillraceError('BATCH_REFUSED', `The records for ${this.source.name} are refused: ${message}`, { data: { rules: [rule!.id] } });
+      throw new MillraceError(
+        'BATCH_REFUSED',
+        `The records for ${this.source.name} are refused: ${message}`,
+        { data: { rules: [rule!.id] } },
+      );
     }
-    return policy === 'ignore' ? [] : [{ rule: rule?.id ?? 'extra_columns', message, rows: Math.max(...extra.values()) }];
+    return policy === 'ignore'
+      ? []
+      : [{ rule: rule?.id ?? 'extra_columns', message, rows: Math.max(...extra.values()) }];
   }
 
   #refusal(batch: string, rows: number, failures: readonly Reason[], options: RowsOptions): MillraceError {
-    const message = [...new Set(failures.map((reason) => `${reason.rule}: ${reason.message}`))].slice(0, 3).join('; ');
+    const message = [...new Set(failures.map((reason) => `${reason.rule}: ${reason.message}`))]
+      .slice(0, 3)
+      .join('; ');
     const none = { accepted: 0, quarantined: 0, duplicates: 0, dropped: 0, corrections: 0 };
     this.context.ledger.refuse(
       {
-        result: { source: this.source.name, batch, rows, ...none, seq: this.tail.summary.lastSeq, warnings: [], reasons: {} },
+        result: {
+          source: this.source.name,
+          batch,
+          rows,
+          ...none,
+          seq: this.tail.summary.lastSeq,
+          warnings: [],
+          reasons: {},
+        },
         kind: 'rows',
         at: options.now,
         fingerprint: this.source.fingerprint,
@@ -400,13 +470,18 @@ export class RowWriter {
     });
   }
 
-  #ledgerRows(rows: readonly Readonly<Record<string, unknown>>[], reasons: ReadonlyMap<number, readonly Reason[]>): NewQuarantinedRow[] {
+  #ledgerRows(
+    rows: readonly Readonly<Record<string, unknown>>[],
+    reasons: ReadonlyMap<number, readonly Reason[]>,
+  ): NewQuarantinedRow[] {
     return [...reasons].map(([index, why]) => ({
       file: null,
       line: index + 1,
       row: rows[index]!,
       reasons: why.map(({ rule, field, value, message }) => ({ rule, field, value, message })),
-      digest: createHash('sha256').update(`pushed:${toJsonText(rows[index])}`).digest('hex'),
+      digest: createHash('sha256')
+        .update(`pushed:${toJsonText(rows[index])}`)
+        .digest('hex'),
     }));
   }
 
@@ -452,13 +527,27 @@ export class RowWriter {
       await context.db.run(
         `COPY (SELECT * FROM (${relationSql(source, tailOnly)}) ORDER BY "_seq") TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION zstd)`,
       );
-      const written = await context.db.rows<{ n: number }>(`SELECT count(*) AS n FROM read_parquet(${quoteText(temporary)})`);
+      const written = await context.db.rows<{ n: number }>(
+        `SELECT count(*) AS n FROM read_parquet(${quoteText(temporary)})`,
+      );
       if (Number(written[0]!.n) !== summary.rows) {
-        throw new MillraceError('STORE_CORRUPT', `${summary.file} gives ${written[0]!.n} of its ${summary.rows} records`, { place: { file: summary.file } });
+        throw new MillraceError(
+          'STORE_CORRUPT',
+          `${summary.file} gives ${written[0]!.n} of its ${summary.rows} records`,
+          { place: { file: summary.file } },
+        );
       }
       publishFile(temporary, final);
       context.ledger.commit({
-        result: { source: source.name, batch, quarantined: 0, ...this.#sinceSeal, seq: summary.lastSeq, warnings: [], reasons: {} },
+        result: {
+          source: source.name,
+          batch,
+          quarantined: 0,
+          ...this.#sinceSeal,
+          seq: summary.lastSeq,
+          warnings: [],
+          reasons: {},
+        },
         kind: 'rows',
         at: now,
         fingerprint: source.fingerprint,

@@ -1,6 +1,13 @@
 import { isAbsolute, join, relative } from 'node:path';
 import type { Instant } from '../../core/base/time.js';
-import type { BatchFile, BatchRecord, IngestResult, LogState, QuarantineFilter, QuarantinedRow } from '../../ports/record-log.js';
+import type {
+  BatchFile,
+  BatchRecord,
+  IngestResult,
+  LogState,
+  QuarantinedRow,
+  QuarantineFilter,
+} from '../../ports/record-log.js';
 import { type Database, transaction } from '../sqlite/database.js';
 import type { LakeSegment } from './relation.js';
 
@@ -19,7 +26,7 @@ export interface BatchCommit {
   readonly kind: 'files' | 'rows';
   readonly at: Instant;
   readonly fingerprint: string;
-  readonly segment: LakeSegment & { readonly bytes: number } | null;
+  readonly segment: (LakeSegment & { readonly bytes: number }) | null;
   readonly maxAvailableAt: Instant | null;
   readonly minEventTime: Instant | null;
   readonly maxEventTime: Instant | null;
@@ -49,29 +56,35 @@ export interface Ledger {
 
 type Row = Record<string, unknown>;
 const optional = (value: unknown): number | null => (value === null ? null : Number(value));
-const larger = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.max(a, b));
-const smaller = (a: number | null, b: number | null): number | null => (a === null ? b : b === null ? a : Math.min(a, b));
+const larger = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.max(a, b);
+const smaller = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.min(a, b);
 
 /** JSON that also takes bigints, as texts. */
-export const toJsonText = (value: unknown): string => JSON.stringify(value, (_key, item) => (typeof item === 'bigint' ? item.toString() : item));
+export const toJsonText = (value: unknown): string =>
+  JSON.stringify(value, (_key, item) => (typeof item === 'bigint' ? item.toString() : item));
 
 /** The record log's tables in registry.db. Files of segments are kept relative to the lake, so a project can move. */
 export function createLedger(db: Database, lake: string): Ledger {
-  const all = (sql: string, ...args: (string | number | null)[]): Row[] => db.prepare(sql).all(...args) as Row[];
+  const all = (sql: string, ...args: (string | number | null)[]): Row[] =>
+    db.prepare(sql).all(...args) as Row[];
 
   const state = (source: string): CommittedState => {
     const row = all('SELECT * FROM log_source WHERE source = ?', source)[0];
-    const segments = all('SELECT * FROM log_segment WHERE source = ? ORDER BY first_seq', source).map((segment): LakeSegment => {
-      const file = segment['file'] as string;
-      return {
-        file: isAbsolute(file) ? file : join(lake, file),
-        format: 'parquet',
-        rows: Number(segment['rows']),
-        firstSeq: Number(segment['first_seq']),
-        lastSeq: Number(segment['last_seq']),
-        columns: JSON.parse(segment['columns'] as string) as Record<string, string>,
-      };
-    });
+    const segments = all('SELECT * FROM log_segment WHERE source = ? ORDER BY first_seq', source).map(
+      (segment): LakeSegment => {
+        const file = segment['file'] as string;
+        return {
+          file: isAbsolute(file) ? file : join(lake, file),
+          format: 'parquet',
+          rows: Number(segment['rows']),
+          firstSeq: Number(segment['first_seq']),
+          lastSeq: Number(segment['last_seq']),
+          columns: JSON.parse(segment['columns'] as string) as Record<string, string>,
+        };
+      },
+    );
     return {
       source,
       rows: Number(row?.['rows'] ?? 0),
@@ -84,7 +97,11 @@ export function createLedger(db: Database, lake: string): Ledger {
     };
   };
 
-  const insertBatch = (commit: Omit<BatchCommit, 'segment' | 'quarantined'>, status: string, reason: string | null): void => {
+  const insertBatch = (
+    commit: Omit<BatchCommit, 'segment' | 'quarantined'>,
+    status: string,
+    reason: string | null,
+  ): void => {
     const { result } = commit;
     db.prepare('INSERT INTO log_batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)').run(
       result.batch,
@@ -178,7 +195,12 @@ export function createLedger(db: Database, lake: string): Ledger {
       }),
     refuse: (batch, reason) => transaction(db, () => insertBatch(batch, 'refused', reason)),
     knownFile: (source, sha256, fingerprint) => {
-      const row = all('SELECT rows FROM log_file WHERE source = ? AND sha256 = ? AND fingerprint = ?', source, sha256, fingerprint)[0];
+      const row = all(
+        'SELECT rows FROM log_file WHERE source = ? AND sha256 = ? AND fingerprint = ?',
+        source,
+        sha256,
+        fingerprint,
+      )[0];
       return row && Number(row['rows']);
     },
     batches: (source) =>
@@ -206,17 +228,19 @@ export function createLedger(db: Database, lake: string): Ledger {
       })),
     quarantine: (filter) => {
       const { sql, args } = where(filter);
-      return all(`SELECT * FROM quarantine${sql} ORDER BY id LIMIT ?`, ...args, filter.limit ?? -1).map((row) => ({
-        id: Number(row['id']),
-        source: row['source'] as string,
-        batch: row['batch'] as string,
-        file: row['file'] as string | null,
-        line: Number(row['line']),
-        row: JSON.parse(row['row'] as string),
-        reasons: JSON.parse(row['reasons'] as string),
-        status: row['status'] as QuarantinedRow['status'],
-        at: Number(row['at']),
-      }));
+      return all(`SELECT * FROM quarantine${sql} ORDER BY id LIMIT ?`, ...args, filter.limit ?? -1).map(
+        (row) => ({
+          id: Number(row['id']),
+          source: row['source'] as string,
+          batch: row['batch'] as string,
+          file: row['file'] as string | null,
+          line: Number(row['line']),
+          row: JSON.parse(row['row'] as string),
+          reasons: JSON.parse(row['reasons'] as string),
+          status: row['status'] as QuarantinedRow['status'],
+          at: Number(row['at']),
+        }),
+      );
     },
     quarantineCount: (filter) => {
       const { sql, args } = where(filter);
@@ -229,7 +253,10 @@ export function createLedger(db: Database, lake: string): Ledger {
       }),
     mark: (ids, status) =>
       transaction(db, () => {
-        db.prepare('UPDATE quarantine SET status = ? WHERE id IN (SELECT value FROM json_each(?))').run(status, JSON.stringify(ids));
+        db.prepare('UPDATE quarantine SET status = ? WHERE id IN (SELECT value FROM json_each(?))').run(
+          status,
+          JSON.stringify(ids),
+        );
       }),
   };
 }

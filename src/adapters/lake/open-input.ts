@@ -1,6 +1,6 @@
 import { MillraceError } from '../../core/base/error.js';
 import type { FileFormat, Source } from '../../core/define/types.js';
-import { columnsMessage, diffColumns, type ColumnDifference } from '../../core/quality/index.js';
+import { type ColumnDifference, columnsMessage, diffColumns } from '../../core/quality/index.js';
 import { type DuckDbConnection, quoteName, quoteText } from '../duckdb/connection.js';
 import { checkZstdFrames, hasZstd, readBytes } from '../files/decompress.js';
 import { splitRecord, stageDelimited } from '../files/delimited.js';
@@ -40,9 +40,15 @@ const DELIMITERS: readonly (readonly [string, string])[] = [
   ['|', 'a vertical bar'],
   [':', 'a colon'],
 ];
-const delimiterName = (delimiter: string): string => DELIMITERS.find(([text]) => text === delimiter)?.[1] ?? `"${delimiter}"`;
+const delimiterName = (delimiter: string): string =>
+  DELIMITERS.find(([text]) => text === delimiter)?.[1] ?? `"${delimiter}"`;
 
-function checkHeader(source: Source, file: InputFile, delimiter: string, names: readonly string[]): ColumnDifference {
+function checkHeader(
+  source: Source,
+  file: InputFile,
+  delimiter: string,
+  names: readonly string[],
+): ColumnDifference {
   const fields = inputFields(source);
   const difference = diffColumns(fields, names);
   const wanted = new Set(fields.map((field) => field.from ?? field.name));
@@ -57,7 +63,10 @@ function checkHeader(source: Source, file: InputFile, delimiter: string, names: 
       throw new MillraceError(
         'FILE_DELIMITER',
         `${file.path} does not split into the expected columns by ${delimiterName(delimiter)}; it looks delimited by ${delimiterName(likely.other)}`,
-        { place: { file: file.path, line: 1 }, hint: `Declare under read: { delimiter: ${JSON.stringify(likely.other)} }` },
+        {
+          place: { file: file.path, line: 1 },
+          hint: `Declare under read: { delimiter: ${JSON.stringify(likely.other)} }`,
+        },
       );
     }
   }
@@ -69,12 +78,18 @@ function refuseColumns(path: string, difference: ColumnDifference): void {
   const said = columnsMessage(difference);
   if (!said) return;
   const renamed = difference.missing.filter((missing) => missing.nearest !== undefined);
-  const probably = renamed.map(({ column, nearest: near }) => `; ${near} is probably ${column} renamed`).join('');
+  const probably = renamed
+    .map(({ column, nearest: near }) => `; ${near} is probably ${column} renamed`)
+    .join('');
   throw new SchemaRefusal(path, `${path}: ${said.message}${probably}`, said.hint, difference);
 }
 
 /** Zstandard on a Node without it: DuckDB decompresses, line by line, no faster than the lines are taken. */
-async function* zstdLines(db: DuckDbConnection, file: InputFile, encoding: 'utf-8' | 'latin-1'): AsyncGenerator<Buffer> {
+async function* zstdLines(
+  db: DuckDbConnection,
+  file: InputFile,
+  encoding: 'utf-8' | 'latin-1',
+): AsyncGenerator<Buffer> {
   let ready: Buffer | undefined;
   let ended = false;
   let wake: () => void = () => undefined;
@@ -110,7 +125,12 @@ async function* zstdLines(db: DuckDbConnection, file: InputFile, encoding: 'utf-
 }
 
 /** The bytes of a file, decompressed and in UTF-8. */
-function textOf(db: DuckDbConnection, file: InputFile, encoding: 'utf-8' | 'latin-1', signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
+function textOf(
+  db: DuckDbConnection,
+  file: InputFile,
+  encoding: 'utf-8' | 'latin-1',
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
   if (file.compression === 'zstd') checkZstdFrames(file.path);
   return file.compression === 'zstd' && !hasZstd
     ? toUtf8(zstdLines(db, file, encoding), 'utf-8', file.path)
@@ -127,7 +147,12 @@ export interface OpenOptions {
  * Opens a file, verifies it to its last byte and makes its rows ready for SQL. Throws FILE_TORN, FILE_DELIMITER,
  * FILE_UNREADABLE, FILE_EMPTY, FILE_ENCODING, or SchemaRefusal for missing columns.
  */
-export async function openInput(db: DuckDbConnection, source: Source, file: InputFile, options: OpenOptions): Promise<OpenedInput> {
+export async function openInput(
+  db: DuckDbConnection,
+  source: Source,
+  file: InputFile,
+  options: OpenOptions,
+): Promise<OpenedInput> {
   switch (file.format) {
     case 'csv':
       return openDelimited(db, source, file, options);
@@ -148,7 +173,12 @@ function lineSize(writer: StageWriter): string {
 const readOptions = (source: Source): Extract<Source['read'], { kind: 'files' }> =>
   source.read.kind === 'files' ? source.read : { kind: 'files', patterns: [] };
 
-async function openDelimited(db: DuckDbConnection, source: Source, file: InputFile, options: OpenOptions): Promise<OpenedInput> {
+async function openDelimited(
+  db: DuckDbConnection,
+  source: Source,
+  file: InputFile,
+  options: OpenOptions,
+): Promise<OpenedInput> {
   const { delimiter = file.impliedDelimiter, encoding = 'utf-8' } = readOptions(source);
   const writer = new StageWriter(options.stagePath);
   let difference: ColumnDifference | undefined;
@@ -171,7 +201,10 @@ async function openDelimited(db: DuckDbConnection, source: Source, file: InputFi
         `SELECT * FROM read_csv(${quoteText(options.stagePath)}, auto_detect=false, header=false, delim=${quoteText(delimiter)},` +
         ` quote='"', escape='"', new_line='\\n', nullstr='', allow_quoted_nulls=false, strict_mode=true,` +
         ` ${lineSize(writer)}, columns={'_line': 'BIGINT', ${columns}})`,
-      column: (name) => ({ sql: header.includes(name) ? `"_c${header.indexOf(name)}"` : '', type: 'VARCHAR' }),
+      column: (name) => ({
+        sql: header.includes(name) ? `"_c${header.indexOf(name)}"` : '',
+        type: 'VARCHAR',
+      }),
     };
   } finally {
     writer.close();
@@ -199,7 +232,9 @@ async function openJson(
     `SELECT "_line", CAST("_j" AS JSON) AS "_j" FROM read_csv(${quoteText(options.stagePath)}, auto_detect=false, header=false,` +
     ` delim=${quoteText(String.fromCharCode(JSON_SEPARATOR))}, quote='', escape='', new_line='\\n', ${lineSize(writer)},` +
     ` columns={'_line': 'BIGINT', '_j': 'VARCHAR'})`;
-  const keys = await db.rows<{ name: string }>(`SELECT DISTINCT unnest(json_keys("_j")) AS name FROM (${rawSql}) ORDER BY name`);
+  const keys = await db.rows<{ name: string }>(
+    `SELECT DISTINCT unnest(json_keys("_j")) AS name FROM (${rawSql}) ORDER BY name`,
+  );
   const header = keys.map((key) => key.name);
   const difference = jsonDifference(source, header);
   if (header.length > 0) refuseColumns(file.path, difference);
@@ -210,7 +245,10 @@ async function openJson(
     unreadable,
     extraColumns: difference.extra,
     rawSql,
-    column: (name) => ({ sql: `json_extract("_j", ${quoteText(`/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`)})`, type: 'JSON' }),
+    column: (name) => ({
+      sql: `json_extract("_j", ${quoteText(`/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`)})`,
+      type: 'JSON',
+    }),
   };
 }
 
@@ -218,14 +256,19 @@ async function openJson(
 function jsonDifference(source: Source, header: readonly string[]): ColumnDifference {
   const difference = diffColumns(inputFields(source), header);
   const needed = new Set([...source.recordKey, source.eventTime]);
-  return { ...difference, missing: difference.missing.filter(({ field, nearest: near }) => needed.has(field) || near !== undefined) };
+  return {
+    ...difference,
+    missing: difference.missing.filter(({ field, nearest: near }) => needed.has(field) || near !== undefined),
+  };
 }
 
 async function openParquet(db: DuckDbConnection, source: Source, file: InputFile): Promise<OpenedInput> {
   const from = `read_parquet(${quoteText(file.path)}, file_row_number=true)`;
   let described: { column_name: string; column_type: string }[];
   try {
-    described = await db.rows(`SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet(${quoteText(file.path)}))`);
+    described = await db.rows(
+      `SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet(${quoteText(file.path)}))`,
+    );
   } catch (error) {
     throw new MillraceError('FILE_UNREADABLE', `${file.path} is not a whole Parquet file`, {
       place: { file: file.path },
@@ -245,7 +288,9 @@ async function openParquet(db: DuckDbConnection, source: Source, file: InputFile
     unreadable: [],
     extraColumns: difference.extra,
     rawSql: `SELECT file_row_number + 1 AS "_line", ${header.map((name, index) => `${quoteName(name)} AS "_c${index}"`).join(', ')} FROM ${from}`,
-    column: (name) => ({ sql: header.includes(name) ? `"_c${header.indexOf(name)}"` : '', type: types.get(name) ?? 'VARCHAR' }),
+    column: (name) => ({
+      sql: header.includes(name) ? `"_c${header.indexOf(name)}"` : '',
+      type: types.get(name) ?? 'VARCHAR',
+    }),
   };
 }
-

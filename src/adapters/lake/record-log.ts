@@ -3,13 +3,20 @@ import { join } from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import type { Instant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
-import type { BatchRecord, LogRecord, LogState, QuarantineFilter, QuarantinedRow, RecordLog } from '../../ports/record-log.js';
+import type {
+  BatchRecord,
+  LogRecord,
+  LogState,
+  QuarantinedRow,
+  QuarantineFilter,
+  RecordLog,
+} from '../../ports/record-log.js';
 import type { DuckDb, DuckDbConnection } from '../duckdb/connection.js';
+import { splitRecord } from '../files/delimited.js';
 import { makeFolder } from '../files/durable.js';
 import { expandFiles } from '../files/inputs.js';
 import { acquireLock, type Lock } from '../files/lock.js';
 import type { Database } from '../sqlite/database.js';
-import { splitRecord } from '../files/delimited.js';
 import { type DedupeStore, openDedupeStore } from './dedupe.js';
 import { ingestFiles } from './ingest-files.js';
 import { type RowFate, type RowsOptions, type RowsOutcome, RowWriter } from './ingest-rows.js';
@@ -92,11 +99,15 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       minEventTime: Math.min(committed.minEventTime ?? tail.minEventTime!, tail.minEventTime!),
       maxEventTime: Math.max(committed.maxEventTime ?? tail.maxEventTime!, tail.maxEventTime!),
       hasVersions: committed.hasVersions || tail.hasVersions,
-      segments: [...committed.segments, { file, format: 'ndjson', rows, firstSeq, lastSeq, columns: {} } as LakeSegment],
+      segments: [
+        ...committed.segments,
+        { file, format: 'ndjson', rows, firstSeq, lastSeq, columns: {} } as LakeSegment,
+      ],
     };
   };
 
-  const relation = (state: LogState): string => relationSql(sourceOf(state.source), state.segments as readonly LakeSegment[]);
+  const relation = (state: LogState): string =>
+    relationSql(sourceOf(state.source), state.segments as readonly LakeSegment[]);
   const known = (name: string): string => {
     const state = stateOf(name);
     return knownSql(sourceOf(name), state, relation(state), { horizonSeq: state.lastSeq, hindsight: true });
@@ -112,7 +123,8 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       const committed = new Set(ledger.state(source.name).segments.map((segment) => segment.file));
       for (const name of readdirSync(folder(source.name))) {
         const file = join(folder(source.name), name);
-        if ((name.endsWith('.parquet') || name.endsWith('.tmp')) && !committed.has(file)) rmSync(file, { force: true });
+        if ((name.endsWith('.parquet') || name.endsWith('.tmp')) && !committed.has(file))
+          rmSync(file, { force: true });
       }
       if (swept.size === 0) {
         for (const name of readdirSync(temporaryFolder)) {
@@ -158,7 +170,11 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     return next;
   };
 
-  const feed = async (source: Source, rows: readonly Readonly<Record<string, unknown>>[], rowOptions: RowsOptions): Promise<RowsOutcome> => {
+  const feed = async (
+    source: Source,
+    rows: readonly Readonly<Record<string, unknown>>[],
+    rowOptions: RowsOptions,
+  ): Promise<RowsOutcome> => {
     const { outcome, durable, writer } = await exclusively(async () => {
       const writer = await rowWriter(source);
       await writer.warm();
@@ -170,7 +186,8 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     if (held >= SEAL_ROWS || bytes >= SEAL_BYTES) {
       await exclusively(async () => {
         const { summary } = writer.tail;
-        if (writers.get(source.name) === writer && (summary.rows >= SEAL_ROWS || summary.bytes >= SEAL_BYTES)) await seal(writer);
+        if (writers.get(source.name) === writer && (summary.rows >= SEAL_ROWS || summary.bytes >= SEAL_BYTES))
+          await seal(writer);
       });
     }
     return outcome;
@@ -179,7 +196,8 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
   return {
     state: async (source) => stateOf(source.name),
     relation,
-    expand: (source) => (source.read.kind === 'files' ? expandFiles(source.read.patterns, options.projectFolder) : []),
+    expand: (source) =>
+      source.read.kind === 'files' ? expandFiles(source.read.patterns, options.projectFolder) : [],
     knownSql: (source, state, known) => knownSql(source, state, relation(state), known),
     ingestFiles: (source, files, { now = Date.now() * 1000, signal } = {}) =>
       exclusively(async () => {
@@ -209,8 +227,13 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     markQuarantined: async (ids, status) => ledger.mark(ids, status),
     replay: async (source, rows, { now }) => {
       const open = rows.filter((row) => row.source === source.name && row.status === 'open');
-      const { result, fates, reasons } = await feed(source, open.map((row) => replayable(source, row)), { now, record: false });
-      const settled = (wanted: readonly RowFate[]): number[] => open.flatMap((row, index) => (wanted.includes(fates[index]!) ? [row.id] : []));
+      const { result, fates, reasons } = await feed(
+        source,
+        open.map((row) => replayable(source, row)),
+        { now, record: false },
+      );
+      const settled = (wanted: readonly RowFate[]): number[] =>
+        open.flatMap((row, index) => (wanted.includes(fates[index]!) ? [row.id] : []));
       ledger.mark(settled(['accepted', 'duplicate']), 'replayed');
       ledger.mark(settled(['dropped']), 'dropped');
       ledger.explain(
@@ -254,13 +277,22 @@ function replayable(source: Source, { row }: QuarantinedRow): Readonly<Record<st
   }
   const delimiter = source.read.kind === 'files' ? (source.read.delimiter ?? ',') : ',';
   const cells = splitRecord(text, delimiter);
-  return cells.length === columns.length ? Object.fromEntries(columns.map((name, index) => [name, cells[index]])) : row;
+  return cells.length === columns.length
+    ? Object.fromEntries(columns.map((name, index) => [name, cells[index]]))
+    : row;
 }
 
-async function* readLog(db: DuckDb, source: Source, relation: string, after: number, through: number): AsyncGenerator<readonly LogRecord[]> {
+async function* readLog(
+  db: DuckDb,
+  source: Source,
+  relation: string,
+  after: number,
+  through: number,
+): AsyncGenerator<readonly LogRecord[]> {
   const step = 65_536;
   const from = Math.max(0, after);
-  const last = (await db.rows<{ last: number | null }>(`SELECT max("_seq") AS last FROM (${relation})`))[0]!.last ?? 0;
+  const last =
+    (await db.rows<{ last: number | null }>(`SELECT max("_seq") AS last FROM (${relation})`))[0]!.last ?? 0;
   for (let start = from; start < Math.min(through, last); start += step) {
     const end = Math.min(start + step, through, last);
     const out: LogRecord[] = [];

@@ -51,7 +51,8 @@ export async function readRecords(
       const values = columns.slice(5);
       for (let i = 0; i < rows; i++) {
         const record: Record<string, Value> = {};
-        for (let f = 0; f < fields.length; f++) record[fields[f]!.name] = valueAt(fields[f]!.type, values[f]!, i);
+        for (let f = 0; f < fields.length; f++)
+          record[fields[f]!.name] = valueAt(fields[f]!.type, values[f]!, i);
         out[i] = {
           fields: record,
           seq: Number(columns[0]!.data[i]),

@@ -37,11 +37,14 @@ function parquetSql(source: Source, segments: readonly LakeSegment[]): string {
 /** The tail's lines hold every value as text, times as microseconds and dates as days. */
 function tailSql(source: Source, segment: LakeSegment): string {
   const columns = logColumns(source);
-  const spec = columns.map(([name]) => `${quoteText(name)}: ${quoteText(name === '_flags' ? 'VARCHAR[]' : 'VARCHAR')}`);
+  const spec = columns.map(
+    ([name]) => `${quoteText(name)}: ${quoteText(name === '_flags' ? 'VARCHAR[]' : 'VARCHAR')}`,
+  );
   const select = columns.map(([name, type]) => {
     const column = quoteName(name);
     if (type === 'VARCHAR' || name === '_flags') return column;
-    if (type === 'TIMESTAMP WITH TIME ZONE') return `make_timestamptz(CAST(${column} AS BIGINT)) AS ${column}`;
+    if (type === 'TIMESTAMP WITH TIME ZONE')
+      return `make_timestamptz(CAST(${column} AS BIGINT)) AS ${column}`;
     if (type === 'DATE') return `DATE '1970-01-01' + CAST(${column} AS INTEGER) AS ${column}`;
     return `CAST(${column} AS ${type}) AS ${column}`;
   });
@@ -60,7 +63,9 @@ export function relationSql(source: Source, segments: readonly LakeSegment[]): s
     ...segments.filter((segment) => segment.format === 'ndjson').map((segment) => tailSql(source, segment)),
   ];
   if (parts.length > 0) return parts.join(' UNION ALL ');
-  return `SELECT ${logColumns(source).map(([name, type]) => `CAST(NULL AS ${type}) AS ${quoteName(name)}`).join(', ')} WHERE false`;
+  return `SELECT ${logColumns(source)
+    .map(([name, type]) => `CAST(NULL AS ${type}) AS ${quoteName(name)}`)
+    .join(', ')} WHERE false`;
 }
 
 export interface KnownOptions {
@@ -77,10 +82,20 @@ export interface KnownOptions {
  * unless it is a tombstone.
  */
 export function knownSql(source: Source, state: LogState, relation: string, options: KnownOptions): string {
-  const columns = [...source.fields.map((field) => field.name), '_seq', '_order', '_event_time', '_available_at'];
+  const columns = [
+    ...source.fields.map((field) => field.name),
+    '_seq',
+    '_order',
+    '_event_time',
+    '_available_at',
+  ];
   const select = columns.map(quoteName).join(', ');
-  const bound = options.horizonSeq < state.lastSeq ? ` WHERE "_seq" <= ${Math.max(0, Math.floor(options.horizonSeq))}` : '';
-  if (!state.hasVersions) return `SELECT ${select}, CAST(NULL AS BIGINT) AS "_until" FROM (${relation})${bound}`;
+  const bound =
+    options.horizonSeq < state.lastSeq
+      ? ` WHERE "_seq" <= ${Math.max(0, Math.floor(options.horizonSeq))}`
+      : '';
+  if (!state.hasVersions)
+    return `SELECT ${select}, CAST(NULL AS BIGINT) AS "_until" FROM (${relation})${bound}`;
   const partition = source.recordKey.map(quoteName).join(', ');
   const versions =
     `SELECT ${select}, "_deleted", lead("_available_at") OVER` +

@@ -12,7 +12,8 @@ export interface InputField extends FieldDefinition {
 export function inputFields(source: Source): readonly InputField[] {
   const out: InputField[] = source.fields.map((field) => ({ ...field, stored: true }));
   const add = (name: string | undefined, type: ValueType): void => {
-    if (name !== undefined && !out.some((field) => field.name === name)) out.push({ name, type, stored: false });
+    if (name !== undefined && !out.some((field) => field.name === name))
+      out.push({ name, type, stored: false });
   };
   add(source.eventTime, TIMESTAMP);
   add(source.availableAt.kind === 'field' ? source.availableAt.field : undefined, TIMESTAMP);

@@ -1,8 +1,7 @@
-import type { FileFormat, RowRule, Source } from '../../core/define/types.js';
-import { isSqlExpressible, printSql } from '../../core/expression/index.js';
-import { type ExpressionReadings, rowChecksSql, tombstoneSql } from '../../core/quality/index.js';
-import { compileJsRow } from '../../core/expression/index.js';
 import { MAX_INSTANT, MICROS_PER_DAY } from '../../core/base/time.js';
+import type { FileFormat, RowRule, Source } from '../../core/define/types.js';
+import { compileJsRow, isSqlExpressible, printSql } from '../../core/expression/index.js';
+import { type ExpressionReadings, rowChecksSql, tombstoneSql } from '../../core/quality/index.js';
 import type { CoerceOptions } from '../../core/schema/coerce.js';
 import { type CoerceSql, coerceNativeSql, coerceSql, duckDbType } from '../../core/schema/coerce-sql.js';
 import { quoteName, quoteText } from '../duckdb/connection.js';
@@ -20,7 +19,8 @@ export interface StagedInput {
 
 export const READINGS: ExpressionReadings = {
   compile: (expression) => compileJsRow(expression),
-  print: (expression, column) => (isSqlExpressible(expression) ? printSql(expression, { dialect: 'duckdb', column }) : undefined),
+  print: (expression, column) =>
+    isSqlExpressible(expression) ? printSql(expression, { dialect: 'duckdb', column }) : undefined,
 };
 
 export const coerceOptions = (source: Source): CoerceOptions => ({
@@ -33,10 +33,15 @@ export const coerceOptions = (source: Source): CoerceOptions => ({
 export const wideSource = (source: Source): Source => ({ ...source, fields: inputFields(source) });
 
 const microsSql = (field: InputField, column: string): string =>
-  field.type.kind === 'date' ? `(CAST(${column} - DATE '1970-01-01' AS BIGINT) * ${MICROS_PER_DAY})` : `epoch_us(${column})`;
+  field.type.kind === 'date'
+    ? `(CAST(${column} - DATE '1970-01-01' AS BIGINT) * ${MICROS_PER_DAY})`
+    : `epoch_us(${column})`;
 
 /** SQL of event time, available_at, tombstone and declared order, over typed columns. */
-export function clocksSql(source: Source, column: (field: string) => string): Readonly<Record<'event' | 'available' | 'deleted' | 'order', string>> {
+export function clocksSql(
+  source: Source,
+  column: (field: string) => string,
+): Readonly<Record<'event' | 'available' | 'deleted' | 'order', string>> {
   const fields = inputFields(source);
   const field = (name: string): InputField => fields.find((candidate) => candidate.name === name)!;
   const event = microsSql(field(source.eventTime), column(source.eventTime));
@@ -63,7 +68,9 @@ export function clocksSql(source: Source, column: (field: string) => string): Re
 
 /** Rules that SQL cannot judge: they are judged in TypeScript over the staged rows. */
 export const scriptRules = (source: Source): readonly RowRule[] =>
-  source.contract.rows.filter((rule) => rule.check.kind === 'expression' && !isSqlExpressible(rule.check.expression));
+  source.contract.rows.filter(
+    (rule) => rule.check.kind === 'expression' && !isSqlExpressible(rule.check.expression),
+  );
 
 /**
  * The staged table: one row for each row that could be split.
@@ -125,14 +132,20 @@ export function insertStagedSql(source: Source, input: StagedInput, file: number
     if (violated === undefined) continue;
     // A value that could not be read is null here; its type reason already says why.
     const index = rule.field === null ? undefined : indexOf.get(rule.field);
-    const unread = rule.check.kind === 'not_null' && index !== undefined && readings[index] ? ` AND NOT "_b${index}"` : '';
+    const unread =
+      rule.check.kind === 'not_null' && index !== undefined && readings[index] ? ` AND NOT "_b${index}"` : '';
     (rule.action === 'quarantine' ? bad : marks).push([`(${violated}${unread})`, rule.id]);
   }
   if (source.availableAt.kind === 'delay') {
     bad.push([`coalesce(${available} NOT BETWEEN -${MAX_INSTANT} AND ${MAX_INSTANT}, false)`, RANGE_RULE]);
   }
-  const values = readings.map((reading, index) => `${reading?.value ?? `CAST(NULL AS ${duckDbType(fields[index]!.type)})`} AS ${typed(index)}`);
-  const bads = readings.flatMap((reading, index) => (reading ? [`${reading.badOf(typed(index))} AS "_b${index}"`] : []));
+  const values = readings.map(
+    (reading, index) =>
+      `${reading?.value ?? `CAST(NULL AS ${duckDbType(fields[index]!.type)})`} AS ${typed(index)}`,
+  );
+  const bads = readings.flatMap((reading, index) =>
+    reading ? [`${reading.badOf(typed(index))} AS "_b${index}"`] : [],
+  );
   return (
     `INSERT INTO staged SELECT ${file}, "_line", ${fields.map((_, index) => typed(index)).join(', ')},` +
     ` ${clocks.event}, ${available}, ${clocks.deleted}, ${clocks.order}, ${listSql(bad)}, ${listSql(marks)}` +

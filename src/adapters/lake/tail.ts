@@ -33,8 +33,10 @@ function printField(type: ValueType, value: Value): string {
 const jsonNames = new Map<string, string>();
 
 function jsonName(name: string): string {
-  let text = jsonNames.get(name);
-  if (text === undefined) jsonNames.set(name, (text = JSON.stringify(name)));
+  const known = jsonNames.get(name);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(name);
+  jsonNames.set(name, text);
   return text;
 }
 
@@ -96,13 +98,18 @@ function summarize(file: string, committed: number): TailSummary {
     try {
       line = JSON.parse(bytes.toString('utf8', at, end)) as Record<string, string>;
     } catch (cause) {
-      throw new MillraceError('STORE_CORRUPT', `${file} is damaged at byte ${at}`, { place: { file }, cause });
+      throw new MillraceError('STORE_CORRUPT', `${file} is damaged at byte ${at}`, {
+        place: { file },
+        cause,
+      });
     }
     const seq = Number(line['_seq']);
     if (seq > committed) {
       const before = entries.at(-1)?.seq ?? committed;
       if (seq !== before + 1) {
-        throw new MillraceError('STORE_CORRUPT', `${file} jumps from record ${before} to ${seq}`, { place: { file } });
+        throw new MillraceError('STORE_CORRUPT', `${file} jumps from record ${before} to ${seq}`, {
+          place: { file },
+        });
       }
       entries.push({
         seq,
@@ -133,7 +140,15 @@ function extend(summary: TailSummary, rows: readonly TailEntry[]): TailSummary {
     hasVersions ||= version;
   }
   const lastSeq = rows.at(-1)!.seq;
-  return { ...summary, rows: summary.rows + rows.length, lastSeq, maxAvailableAt, minEventTime, maxEventTime, hasVersions };
+  return {
+    ...summary,
+    rows: summary.rows + rows.length,
+    lastSeq,
+    maxAvailableAt,
+    minEventTime,
+    maxEventTime,
+    hasVersions,
+  };
 }
 
 /** Tail files of a source's folder, oldest first. */
@@ -157,7 +172,8 @@ export function readTail(folder: string, committed: number): TailSummary | undef
     try {
       const { size } = statSync(file);
       const before = seen.get(file);
-      const summary = before?.size === size && before.committed === committed ? before.summary : summarize(file, committed);
+      const summary =
+        before?.size === size && before.committed === committed ? before.summary : summarize(file, committed);
       seen.set(file, { size, committed, summary });
       if (summary.rows > 0) return summary;
     } catch (error) {
@@ -173,7 +189,12 @@ export class Tail {
   /** With the pushes that are written but not yet durable. */
   #planned: TailSummary;
   #handle: FileHandle;
-  #pending: { readonly text: string; readonly planned: TailSummary; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
+  #pending: {
+    readonly text: string;
+    readonly planned: TailSummary;
+    readonly resolve: () => void;
+    readonly reject: (error: unknown) => void;
+  }[] = [];
   #flushing: Promise<void> | undefined;
 
   /** Called at once when planned rows turn out not to be durable: whoever counted on them must forget them. */
@@ -232,7 +253,8 @@ export class Tail {
   append(source: Source, rows: readonly TailRow[]): Promise<void> {
     if (rows.length === 0 && !this.#flushing) return Promise.resolve();
     let text = '';
-    for (let i = 0; i < rows.length; i++) text += `${printTailRow(source, rows[i]!, i === rows.length - 1)}\n`;
+    for (let i = 0; i < rows.length; i++)
+      text += `${printTailRow(source, rows[i]!, i === rows.length - 1)}\n`;
     const planned = extend(this.#planned, rows);
     this.#planned = planned;
     return new Promise((resolve, reject) => {

@@ -16,10 +16,14 @@ export function sqliteError(error: unknown, file: string): unknown {
   if (error instanceof MillraceError) return error;
   const text = error instanceof Error ? error.message : String(error);
   const place = { place: { file }, cause: error };
-  if (/database or disk is full|disk I\/O error/i.test(text)) return new MillraceError('DISK_FULL', `Cannot write ${file}: ${text}`, place);
-  if (/database is locked|database table is locked/i.test(text)) return new MillraceError('STORE_LOCKED', `${file} is busy: ${text}`, place);
-  if (/malformed|not a database|corrupt/i.test(text)) return new MillraceError('STORE_CORRUPT', `${file} is damaged: ${text}`, place);
-  if (/readonly|unable to open|permission/i.test(text)) return new MillraceError('PERMISSION_DENIED', `Cannot open ${file}: ${text}`, place);
+  if (/database or disk is full|disk I\/O error/i.test(text))
+    return new MillraceError('DISK_FULL', `Cannot write ${file}: ${text}`, place);
+  if (/database is locked|database table is locked/i.test(text))
+    return new MillraceError('STORE_LOCKED', `${file} is busy: ${text}`, place);
+  if (/malformed|not a database|corrupt/i.test(text))
+    return new MillraceError('STORE_CORRUPT', `${file} is damaged: ${text}`, place);
+  if (/readonly|unable to open|permission/i.test(text))
+    return new MillraceError('PERMISSION_DENIED', `Cannot open ${file}: ${text}`, place);
   return error;
 }
 
@@ -28,7 +32,9 @@ export function openDatabase(file: string, migrations: readonly Migration[]): Da
   try {
     mkdirSync(dirname(file), { recursive: true });
     const db = new DatabaseSync(file);
-    db.exec('PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON');
+    db.exec(
+      'PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON',
+    );
     migrate(db, migrations);
     return db;
   } catch (error) {
@@ -38,7 +44,12 @@ export function openDatabase(file: string, migrations: readonly Migration[]): Da
 
 export function migrate(db: Database, migrations: readonly Migration[]): void {
   db.exec('CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY) STRICT');
-  const known = new Set(db.prepare('SELECT name FROM migration').all().map((row) => (row as { name: string }).name));
+  const known = new Set(
+    db
+      .prepare('SELECT name FROM migration')
+      .all()
+      .map((row) => (row as { name: string }).name),
+  );
   for (const { name, sql } of migrations) {
     if (known.has(name)) continue;
     transaction(db, () => {
