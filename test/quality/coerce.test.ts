@@ -1,16 +1,29 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CoerceOptions, coerceJson, coerceText } from '../../src/core/schema/coerce.js';
 import { printValue, toCsv, toJson } from '../../src/core/schema/coerce-print.js';
 import { coerceNativeSql, duckDbType, literalSql, typeOfDuckDb } from '../../src/core/schema/coerce-sql.js';
-import { type CoerceOptions, coerceJson, coerceText } from '../../src/core/schema/coerce.js';
 import { parseType, printType, type Value } from '../../src/core/schema/types.js';
 import { canonical, connect, loadTexts, readingOf, rowsOf, sqlReadings } from './duck.js';
 
 const RUNS = Number(process.env['MILLRACE_COERCE_RUNS'] ?? 1000);
 const SEED = Number(process.env['MILLRACE_COERCE_SEED'] ?? 11);
 const UTC: CoerceOptions = { timezone: 'UTC', ambiguousTime: 'refuse', nulls: [] };
-const TYPES = ['int64', 'float64', 'decimal(0)', 'decimal(2)', 'decimal(9)', 'decimal(15)', 'string', 'boolean', 'timestamp', 'date', 'float64_vector', 'float64_vector(2)'];
+const TYPES = [
+  'int64',
+  'float64',
+  'decimal(0)',
+  'decimal(2)',
+  'decimal(9)',
+  'decimal(15)',
+  'string',
+  'boolean',
+  'timestamp',
+  'date',
+  'float64_vector',
+  'float64_vector(2)',
+];
 
 let connection: DuckDBConnection;
 beforeAll(async () => {
@@ -23,15 +36,62 @@ const doubles = fc.oneof(
   fc.integer({ min: -100000, max: 100000 }).map((value) => value / 100),
   fc.integer().map((value) => value / 1000),
   fc.integer(),
-  fc.constantFrom(0, -0, 1, 0.1 + 0.2, 1e-6, 1e-7, 1.005, 2.675, 1e15, 1e16, 1e21, 1e22, 2 ** 53 - 1, 2 ** 53, -(2 ** 53), 2 ** 63, 0.5, 90071992547409.91, 90071992547409.92, 9007199.254740991, 1e300, 5e-324, NaN, Infinity, -Infinity),
+  fc.constantFrom(
+    0,
+    -0,
+    1,
+    0.1 + 0.2,
+    1e-6,
+    1e-7,
+    1.005,
+    2.675,
+    1e15,
+    1e16,
+    1e21,
+    1e22,
+    2 ** 53 - 1,
+    2 ** 53,
+    -(2 ** 53),
+    2 ** 63,
+    0.5,
+    90071992547409.91,
+    90071992547409.92,
+    9007199.254740991,
+    1e300,
+    5e-324,
+    NaN,
+    Infinity,
+    -Infinity,
+  ),
 );
 const scalar = fc.oneof(
   doubles.filter(Number.isFinite),
   fc.string({ maxLength: 6 }).filter((text) => !text.includes('\u0000')),
   fc.boolean(),
-  fc.constantFrom(null, '', ' ', '12', '1e3', '0x1', 'true', 'no', '2024-02-29', '2024-02-30', '2024-03-01T10:00:00+02:00', '[1, 2]', 'null', 'é"\\\n', '😀'),
+  fc.constantFrom(
+    null,
+    '',
+    ' ',
+    '12',
+    '1e3',
+    '0x1',
+    'true',
+    'no',
+    '2024-02-29',
+    '2024-02-30',
+    '2024-03-01T10:00:00+02:00',
+    '[1, 2]',
+    'null',
+    'é"\\\n',
+    '😀',
+  ),
 );
-const json = fc.oneof(scalar, fc.array(scalar, { maxLength: 3 }), fc.array(doubles.filter(Number.isFinite), { maxLength: 3 }), fc.constantFrom({}, { a: 1 }, [[1]], [null], [], [1, null]));
+const json = fc.oneof(
+  scalar,
+  fc.array(scalar, { maxLength: 3 }),
+  fc.array(doubles.filter(Number.isFinite), { maxLength: 3 }),
+  fc.constantFrom({}, { a: 1 }, [[1]], [null], [], [1, null]),
+);
 
 describe('JSON values', () => {
   it.each(TYPES)('become the same %s in TypeScript and in SQL', async (name) => {
@@ -44,15 +104,29 @@ describe('JSON values', () => {
       const value: unknown = JSON.parse(text);
       const byJs = readingOf(type, coerceJson(type, value, UTC));
       // Whole numbers beyond 2^53 are digits in a file, but already rounded in a parsed request: refused there.
-      const rounded = typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER / 10 ** 15 && byJs === 'refused' && /^-?\d+$/.test(text);
-      return byJs === bySql[index] || rounded ? [] : [`${printType(type)} ${text}: TypeScript ${byJs}, SQL ${bySql[index]}`];
+      const rounded =
+        typeof value === 'number' &&
+        Math.abs(value) > Number.MAX_SAFE_INTEGER / 10 ** 15 &&
+        byJs === 'refused' &&
+        /^-?\d+$/.test(text);
+      return byJs === bySql[index] || rounded
+        ? []
+        : [`${printType(type)} ${text}: TypeScript ${byJs}, SQL ${bySql[index]}`];
     });
     expect(differences.slice(0, 20)).toEqual([]);
   });
 
   it.each([
-    ['string', 7, '7 is not a valid string: numbers are not read as texts; quote it, or declare a number type'],
-    ['timestamp', 1704067200, '1704067200 is not a valid timestamp: a number does not say its unit; send the text 2024-03-01T12:00:00Z'],
+    [
+      'string',
+      7,
+      '7 is not a valid string: numbers are not read as texts; quote it, or declare a number type',
+    ],
+    [
+      'timestamp',
+      1704067200,
+      '1704067200 is not a valid timestamp: a number does not say its unit; send the text 2024-03-01T12:00:00Z',
+    ],
     ['int64', 2 ** 60, '1152921504606847000 is not a valid int64: send whole numbers beyond 2^53 as text'],
     ['int64', 1.5, '1.5 is not a valid int64: it is not a whole number'],
     ['decimal(2)', 12.345, '12.345 has more than 2 decimals, decimal(2) holds 2'],
@@ -76,31 +150,40 @@ describe('JSON values', () => {
 });
 
 describe('native columns', () => {
-  it.each(['int64', 'float64', 'decimal(0)', 'decimal(2)', 'decimal(9)', 'decimal(15)', 'string', 'boolean', 'timestamp', 'date', 'float64_vector'])(
-    'DOUBLE becomes the %s that a JSON number becomes',
-    async (name) => {
-      const type = parseType(name)!;
-      const samples = fc.sample(doubles, { numRuns: RUNS, seed: SEED });
-      await connection.run('CREATE OR REPLACE TABLE doubles (i INTEGER, raw DOUBLE)');
-      const appender = await connection.createAppender('doubles');
-      samples.forEach((value, index) => {
-        appender.appendInteger(index);
-        appender.appendDouble(value);
-        appender.endRow();
-      });
-      appender.closeSync();
-      const bySql = await sqlReadings(connection, 'doubles', type, coerceNativeSql(type, 'raw', 'DOUBLE', UTC));
-      const differences = samples.flatMap((value, index) => {
-        // 0 and 1 are booleans in JSON, whose numbers have one type; a column of doubles holds no booleans.
-        const byJs = name === 'boolean' ? 'refused' : readingOf(type, coerceJson(type, value, UTC));
-        return byJs === bySql[index] ? [] : [`${value}: TypeScript ${byJs}, SQL ${bySql[index]}`];
-      });
-      expect(differences.slice(0, 20)).toEqual([]);
-    },
-  );
+  it.each([
+    'int64',
+    'float64',
+    'decimal(0)',
+    'decimal(2)',
+    'decimal(9)',
+    'decimal(15)',
+    'string',
+    'boolean',
+    'timestamp',
+    'date',
+    'float64_vector',
+  ])('DOUBLE becomes the %s that a JSON number becomes', async (name) => {
+    const type = parseType(name)!;
+    const samples = fc.sample(doubles, { numRuns: RUNS, seed: SEED });
+    await connection.run('CREATE OR REPLACE TABLE doubles (i INTEGER, raw DOUBLE)');
+    const appender = await connection.createAppender('doubles');
+    samples.forEach((value, index) => {
+      appender.appendInteger(index);
+      appender.appendDouble(value);
+      appender.endRow();
+    });
+    appender.closeSync();
+    const bySql = await sqlReadings(connection, 'doubles', type, coerceNativeSql(type, 'raw', 'DOUBLE', UTC));
+    const differences = samples.flatMap((value, index) => {
+      // 0 and 1 are booleans in JSON, whose numbers have one type; a column of doubles holds no booleans.
+      const byJs = name === 'boolean' ? 'refused' : readingOf(type, coerceJson(type, value, UTC));
+      return byJs === bySql[index] ? [] : [`${value}: TypeScript ${byJs}, SQL ${bySql[index]}`];
+    });
+    expect(differences.slice(0, 20)).toEqual([]);
+  });
 
   it.each([
-    ['int64', "9223372036854775807::UBIGINT", 'UBIGINT', '9223372036854775807'],
+    ['int64', '9223372036854775807::UBIGINT', 'UBIGINT', '9223372036854775807'],
     ['int64', '9223372036854775808::UBIGINT', 'UBIGINT', 'refused'],
     ['int64', '12.00::DECIMAL(9,2)', 'DECIMAL(9,2)', '12'],
     ['int64', '12.50::DECIMAL(9,2)', 'DECIMAL(9,2)', 'refused'],
@@ -139,7 +222,9 @@ describe('native columns', () => {
   ])('%s of %s', async (name, raw, duckName, expected) => {
     await connection.run(`CREATE OR REPLACE TABLE native AS SELECT 0 AS i, ${raw} AS raw`);
     const type = parseType(name)!;
-    expect(await sqlReadings(connection, 'native', type, coerceNativeSql(type, 'raw', duckName, UTC))).toEqual([expected]);
+    expect(
+      await sqlReadings(connection, 'native', type, coerceNativeSql(type, 'raw', duckName, UTC)),
+    ).toEqual([expected]);
   });
 
   it('reads a TIMESTAMP without zone on the clocks of the source', async () => {
@@ -148,11 +233,9 @@ describe('native columns', () => {
       "CREATE OR REPLACE TABLE native AS SELECT * FROM (VALUES (0, TIMESTAMP '2024-03-10 01:59:00'), (1, TIMESTAMP '2024-03-10 02:30:00'), (2, TIMESTAMP '2024-03-10 03:00:00')) AS t(i, raw)",
     );
     const type = parseType('timestamp')!;
-    expect(await sqlReadings(connection, 'native', type, coerceNativeSql(type, 'raw', 'TIMESTAMP', zoned))).toEqual([
-      '1710064740000000',
-      'refused',
-      '1710064800000000',
-    ]);
+    expect(
+      await sqlReadings(connection, 'native', type, coerceNativeSql(type, 'raw', 'TIMESTAMP', zoned)),
+    ).toEqual(['1710064740000000', 'refused', '1710064800000000']);
   });
 });
 
@@ -160,13 +243,25 @@ describe('messages of refused texts', () => {
   it.each([
     ['int64', 'abc', '"abc" is not a valid int64'],
     ['int64', '1.5', '"1.5" is not a valid int64: it is not written as a whole number'],
-    ['int64', '9223372036854775808', '"9223372036854775808" is not a valid int64: it needs more than 64 bits'],
+    [
+      'int64',
+      '9223372036854775808',
+      '"9223372036854775808" is not a valid int64: it needs more than 64 bits',
+    ],
     ['float64', '1e400', '"1e400" is not a valid float64: it is beyond the range of a double'],
     ['decimal(2)', '12.345', '"12.345" has 3 decimals, decimal(2) holds 2'],
-    ['decimal(2)', '99999999999999999', '"99999999999999999" is not a valid decimal(2): it has more than 18 digits'],
+    [
+      'decimal(2)',
+      '99999999999999999',
+      '"99999999999999999" is not a valid decimal(2): it has more than 18 digits',
+    ],
     ['date', '2023-02-29', '"2023-02-29" is not a valid date: this day does not exist'],
     ['timestamp', '2023-02-29 10:00', '"2023-02-29 10:00" is not a valid timestamp: this day does not exist'],
-    ['timestamp', '1500-01-01', '"1500-01-01" is not a valid timestamp: it is outside of the years 1684 to 2255'],
+    [
+      'timestamp',
+      '1500-01-01',
+      '"1500-01-01" is not a valid timestamp: it is outside of the years 1684 to 2255',
+    ],
     ['float64_vector(2)', '[1, x]', '"[1, x]" is not a valid float64_vector(2): "x" is no number'],
   ])('%s of %s', (name, text, message) => {
     expect(coerceText(parseType(name)!, text, UTC)).toMatchObject({ ok: false, message });
@@ -175,14 +270,27 @@ describe('messages of refused texts', () => {
   it('name the zone when the clocks were changed', () => {
     const options: CoerceOptions = { timezone: 'Europe/Berlin', ambiguousTime: 'refuse', nulls: [] };
     const read = (text: string) => coerceText(parseType('timestamp')!, text, options);
-    expect(read('2024-03-31 02:30')).toMatchObject({ message: expect.stringContaining('does not exist in Europe/Berlin') });
-    expect(read('2024-10-27 02:30')).toMatchObject({ message: expect.stringContaining('exists twice in Europe/Berlin') });
+    expect(read('2024-03-31 02:30')).toMatchObject({
+      message: expect.stringContaining('does not exist in Europe/Berlin'),
+    });
+    expect(read('2024-10-27 02:30')).toMatchObject({
+      message: expect.stringContaining('exists twice in Europe/Berlin'),
+    });
     expect(read('2024-10-27 02:30+01:00')).toMatchObject({ ok: true });
   });
 
   it('take the earlier or the later instant where the source says so', () => {
     const read = (text: string, ambiguousTime: 'earlier' | 'later') =>
-      printValue(parseType('timestamp')!, (coerceText(parseType('timestamp')!, text, { timezone: 'Europe/Berlin', ambiguousTime, nulls: [] }) as { value: Value }).value);
+      printValue(
+        parseType('timestamp')!,
+        (
+          coerceText(parseType('timestamp')!, text, {
+            timezone: 'Europe/Berlin',
+            ambiguousTime,
+            nulls: [],
+          }) as { value: Value }
+        ).value,
+      );
     expect(read('2024-10-27 02:30', 'earlier')).toBe('2024-10-27T00:30:00Z');
     expect(read('2024-10-27 02:30', 'later')).toBe('2024-10-27T01:30:00Z');
     expect(read('2024-03-31 02:30', 'earlier')).toBe('2024-03-31T00:30:00Z');
@@ -226,27 +334,77 @@ describe('printed values', () => {
     check('decimal(15)', safe);
     check('timestamp', fc.integer({ min: Number.MIN_SAFE_INTEGER, max: Number.MAX_SAFE_INTEGER }));
     check('date', fc.integer({ min: -719528, max: 2932896 }));
-    check('float64', fc.double({ noNaN: true, noDefaultInfinity: true }).filter((value) => !Object.is(value, -0)));
+    check(
+      'float64',
+      fc.double({ noNaN: true, noDefaultInfinity: true }).filter((value) => !Object.is(value, -0)),
+    );
   });
 
   it('stand in SQL as the same value', async () => {
     const values: readonly [string, Value][] = [
-      ['int64', -(2n ** 63n)], ['float64', 1e-7], ['decimal(2)', -5], ['decimal(2)', 999999999999999999n], ['string', "it's \u0000 é"],
-      ['boolean', true], ['timestamp', -9007199254740991], ['date', -719528], ['float64_vector', [0.1, -2]], ['string', null],
+      ['int64', -(2n ** 63n)],
+      ['float64', 1e-7],
+      ['decimal(2)', -5],
+      ['decimal(2)', 999999999999999999n],
+      ['string', "it's \u0000 é"],
+      ['boolean', true],
+      ['timestamp', -9007199254740991],
+      ['date', -719528],
+      ['float64_vector', [0.1, -2]],
+      ['string', null],
     ];
     for (const [name, value] of values) {
       const type = parseType(name)!;
-      await connection.run(`CREATE OR REPLACE TABLE literal AS SELECT 0 AS i, ${literalSql(type, value)} AS raw`);
+      await connection.run(
+        `CREATE OR REPLACE TABLE literal AS SELECT 0 AS i, ${literalSql(type, value)} AS raw`,
+      );
       expect(await rowsOf(connection, 'SELECT typeof(raw) FROM literal')).toEqual([[duckDbType(type)]]);
-      const reading = await sqlReadings(connection, 'literal', type, { value: 'raw', bad: 'false', blank: 'false', badOf: () => 'false' });
+      const reading = await sqlReadings(connection, 'literal', type, {
+        value: 'raw',
+        bad: 'false',
+        blank: 'false',
+        badOf: () => 'false',
+      });
       expect(reading).toEqual([canonical(type, value)]);
     }
   });
 });
 
 it('knows the value type of a DuckDB column', () => {
-  const names = ['TINYINT', 'HUGEINT', 'FLOAT', 'DECIMAL(18,2)', 'DECIMAL(38,20)', 'VARCHAR', "ENUM('a')", 'BOOLEAN', 'TIMESTAMP_NS', 'TIMESTAMP WITH TIME ZONE', 'DATE', 'DOUBLE[]', 'FLOAT[3]', 'STRUCT(a INTEGER)', 'VARCHAR[]', 'BLOB'];
+  const names = [
+    'TINYINT',
+    'HUGEINT',
+    'FLOAT',
+    'DECIMAL(18,2)',
+    'DECIMAL(38,20)',
+    'VARCHAR',
+    "ENUM('a')",
+    'BOOLEAN',
+    'TIMESTAMP_NS',
+    'TIMESTAMP WITH TIME ZONE',
+    'DATE',
+    'DOUBLE[]',
+    'FLOAT[3]',
+    'STRUCT(a INTEGER)',
+    'VARCHAR[]',
+    'BLOB',
+  ];
   expect(names.map((name) => typeOfDuckDb(name)).map((type) => type && printType(type))).toEqual([
-    'int64', 'int64', 'float64', 'decimal(2)', 'float64', 'string', 'string', 'boolean', 'timestamp', 'timestamp', 'date', 'float64_vector', 'float64_vector(3)', undefined, undefined, undefined,
+    'int64',
+    'int64',
+    'float64',
+    'decimal(2)',
+    'float64',
+    'string',
+    'string',
+    'boolean',
+    'timestamp',
+    'timestamp',
+    'date',
+    'float64_vector',
+    'float64_vector(3)',
+    undefined,
+    undefined,
+    undefined,
   ]);
 });

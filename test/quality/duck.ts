@@ -1,7 +1,7 @@
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
-import type { CoerceSql } from '../../src/core/schema/coerce-sql.js';
-import { printDecimal } from '../../src/core/schema/coerce-print.js';
 import type { Coerced } from '../../src/core/schema/coerce.js';
+import { printDecimal } from '../../src/core/schema/coerce-print.js';
+import type { CoerceSql } from '../../src/core/schema/coerce-sql.js';
 import type { Value, ValueType } from '../../src/core/schema/types.js';
 
 export async function connect(): Promise<DuckDBConnection> {
@@ -45,7 +45,11 @@ function canonicalSql(type: ValueType, valueSql: string): string {
 const fromDuck = (type: ValueType, value: unknown): string =>
   value === null || typeof value === 'string' ? String(value) : canonical(type, value as Value);
 
-export async function loadTexts(connection: DuckDBConnection, table: string, texts: readonly (string | null)[]): Promise<void> {
+export async function loadTexts(
+  connection: DuckDBConnection,
+  table: string,
+  texts: readonly (string | null)[],
+): Promise<void> {
   await connection.run(`CREATE OR REPLACE TABLE ${table} (i INTEGER, raw VARCHAR)`);
   const appender = await connection.createAppender(table);
   texts.forEach((text, index) => {

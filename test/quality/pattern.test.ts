@@ -9,16 +9,145 @@ const RUNS = Number(process.env['MILLRACE_COERCE_RUNS'] ?? 400);
 const SEED = Number(process.env['MILLRACE_COERCE_SEED'] ?? 5);
 
 const TEXTS = [
-  '', 'a', 'ab', 'aab', 'abc', 'A', '1', '12', 'a1', 'a-b', 'a_b', 'a b', ' ', '\n', 'a\n', '\na', 'a\nb', '\r', '\r\n', '\t', '\v', '\f', '\u00a0', '\u2028',
-  '\u2029', '\ufeff', 'é', 'e\u0301', '\u017f', '\u212a', 'K', '😀', '😀😀', '\ufb00', '\u0130', '.', '*', '\\', '/', '[', ']', '^', '$', '{2}', '(', ')', '|', '+', '?', '-', '_',
-  'aaaaaaaa', 'abababab', 'b😀a', '\u0661', 'ß', '\u0000', '\u0085', 'a\u0000b', '~', "it's", '"', '#', '&&', '@x.y', '2024-01-02',
+  '',
+  'a',
+  'ab',
+  'aab',
+  'abc',
+  'A',
+  '1',
+  '12',
+  'a1',
+  'a-b',
+  'a_b',
+  'a b',
+  ' ',
+  '\n',
+  'a\n',
+  '\na',
+  'a\nb',
+  '\r',
+  '\r\n',
+  '\t',
+  '\v',
+  '\f',
+  '\u00a0',
+  '\u2028',
+  '\u2029',
+  '\ufeff',
+  'é',
+  'e\u0301',
+  '\u017f',
+  '\u212a',
+  'K',
+  '😀',
+  '😀😀',
+  '\ufb00',
+  '\u0130',
+  '.',
+  '*',
+  '\\',
+  '/',
+  '[',
+  ']',
+  '^',
+  '$',
+  '{2}',
+  '(',
+  ')',
+  '|',
+  '+',
+  '?',
+  '-',
+  '_',
+  'aaaaaaaa',
+  'abababab',
+  'b😀a',
+  '\u0661',
+  'ß',
+  '\u0000',
+  '\u0085',
+  'a\u0000b',
+  '~',
+  "it's",
+  '"',
+  '#',
+  '&&',
+  '@x.y',
+  '2024-01-02',
 ];
 
 const atom = fc.constantFrom(
-  'a', 'b', 'é', '😀', ' ', '1', '-', '_', '"', "'", '.', '\\.', '\\d', '\\D', '\\w', '\\W', '\\s', '\\S', '\\n', '\\t', '\\v', '\\\\', '\\-', '\\/', '/', '\\$', '~', '&', '#',
-  '[ab]', '[^ab]', '[a-z]', '[^a-c\\d]', '[\\w-]', '[-a]', '[\\s1]', '[^\\s]', '[.]', '[\\]]', '[\\^a]', '[a\\-z]', '[$|()]', '[😀-😂]', '[\\x]', '[\\W]', '[^\\D]', '[a&]', '[~!]',
+  'a',
+  'b',
+  'é',
+  '😀',
+  ' ',
+  '1',
+  '-',
+  '_',
+  '"',
+  "'",
+  '.',
+  '\\.',
+  '\\d',
+  '\\D',
+  '\\w',
+  '\\W',
+  '\\s',
+  '\\S',
+  '\\n',
+  '\\t',
+  '\\v',
+  '\\\\',
+  '\\-',
+  '\\/',
+  '/',
+  '\\$',
+  '~',
+  '&',
+  '#',
+  '[ab]',
+  '[^ab]',
+  '[a-z]',
+  '[^a-c\\d]',
+  '[\\w-]',
+  '[-a]',
+  '[\\s1]',
+  '[^\\s]',
+  '[.]',
+  '[\\]]',
+  '[\\^a]',
+  '[a\\-z]',
+  '[$|()]',
+  '[😀-😂]',
+  '[\\x]',
+  '[\\W]',
+  '[^\\D]',
+  '[a&]',
+  '[~!]',
 );
-const quantifier = fc.constantFrom('', '', '', '*', '+', '?', '*?', '+?', '??', '{2}', '{1,2}', '{0,1}?', '{2,}', '{0}', '{3,2}', '{,2}', '{1001}', '**', '{2}{3}');
+const quantifier = fc.constantFrom(
+  '',
+  '',
+  '',
+  '*',
+  '+',
+  '?',
+  '*?',
+  '+?',
+  '??',
+  '{2}',
+  '{1,2}',
+  '{0,1}?',
+  '{2,}',
+  '{0}',
+  '{3,2}',
+  '{,2}',
+  '{1001}',
+  '**',
+  '{2}{3}',
+);
 const pattern: fc.Arbitrary<string> = fc.letrec<{ all: string; piece: string }>((tie) => ({
   all: fc.oneof(
     { weight: 4, arbitrary: fc.array(tie('piece'), { maxLength: 4 }).map((parts) => parts.join('')) },
@@ -28,7 +157,12 @@ const pattern: fc.Arbitrary<string> = fc.letrec<{ all: string; piece: string }>(
     { maxDepth: 3 },
     { weight: 5, arbitrary: fc.tuple(atom, quantifier).map(([a, q]) => a + q) },
     { weight: 1, arbitrary: fc.constantFrom('^', '$', '\\b', '\\B') },
-    { weight: 1, arbitrary: fc.tuple(fc.constantFrom('(', '(?:'), tie('all'), quantifier).map(([open, a, q]) => `${open}${a})${q}`) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(fc.constantFrom('(', '(?:'), tie('all'), quantifier)
+        .map(([open, a, q]) => `${open}${a})${q}`),
+    },
   ),
 })).all;
 const wild = fc.string({ unit: fc.constantFrom(...'ab1.\\[]^$()|*+?{}-,:&=!dwsSbpQEx0 zAP'), maxLength: 9 });
@@ -42,7 +176,9 @@ afterAll(() => connection.closeSync());
 
 describe('patterns of contracts', () => {
   it('match the same texts in TypeScript and in DuckDB', async () => {
-    const patterns = [...new Set(fc.sample(fc.oneof(pattern, wild), { numRuns: RUNS, seed: SEED }))].filter((text) => checkPattern(text) === undefined);
+    const patterns = [...new Set(fc.sample(fc.oneof(pattern, wild), { numRuns: RUNS, seed: SEED }))].filter(
+      (text) => checkPattern(text) === undefined,
+    );
     expect(patterns.length).toBeGreaterThan(RUNS / 8);
     const differences: string[] = [];
     for (let from = 0; from < patterns.length; from += 50) {
@@ -52,7 +188,8 @@ describe('patterns of contracts', () => {
       some.forEach((text, index) => {
         const matches = compilePattern(text);
         TEXTS.forEach((raw, i) => {
-          if (rows[i]![index] !== matches(raw)) differences.push(`${text} on ${JSON.stringify(raw)}: SQL ${rows[i]![index]}`);
+          if (rows[i]![index] !== matches(raw))
+            differences.push(`${text} on ${JSON.stringify(raw)}: SQL ${rows[i]![index]}`);
         });
       });
     }

@@ -14,8 +14,8 @@ import {
   type Lookups,
   measureBatch,
   type ReferenceRule,
-  referenceSql,
   type Row,
+  referenceSql,
   rowChecksSql,
   typeReason,
   uniqueCheck,
@@ -36,27 +36,58 @@ beforeAll(async () => {
 afterAll(() => connection.closeSync());
 
 const TYPES = {
-  id: 'string', at: 'timestamp', n: 'int64', x: 'float64', price: 'decimal(2)', code: 'string', ok: 'boolean', day: 'date', v: 'float64_vector', gone: 'boolean',
+  id: 'string',
+  at: 'timestamp',
+  n: 'int64',
+  x: 'float64',
+  price: 'decimal(2)',
+  code: 'string',
+  ok: 'boolean',
+  day: 'date',
+  v: 'float64_vector',
+  gone: 'boolean',
 };
 const FIELDS = fieldsOf(TYPES);
 
-async function load(table: string, rows: readonly Row[], types: Readonly<Record<string, string>> = TYPES): Promise<void> {
+async function load(
+  table: string,
+  rows: readonly Row[],
+  types: Readonly<Record<string, string>> = TYPES,
+): Promise<void> {
   const fields = fieldsOf(types);
-  await connection.run(`CREATE OR REPLACE TABLE ${table} (_position INTEGER, ${fields.map((field) => `${quoteName(field.name)} ${duckDbType(field.type)}`).join(', ')})`);
+  await connection.run(
+    `CREATE OR REPLACE TABLE ${table} (_position INTEGER, ${fields.map((field) => `${quoteName(field.name)} ${duckDbType(field.type)}`).join(', ')})`,
+  );
   if (rows.length === 0) return;
-  const tuples = rows.map((row, index) => `(${[index, ...fields.map((field) => literalSql(field.type, row[field.name] ?? null))].join(', ')})`);
+  const tuples = rows.map(
+    (row, index) =>
+      `(${[index, ...fields.map((field) => literalSql(field.type, row[field.name] ?? null))].join(', ')})`,
+  );
   await connection.run(`INSERT INTO ${table} VALUES ${tuples.join(', ')}`);
 }
 
-const text = fc.oneof(fc.string({ maxLength: 4 }), fc.constantFrom('', 'A1', 'a', '😀', '\ufb00', '\uffff', 'e\u0301', 'AB12', "it's", 'a\u0000b'));
+const text = fc.oneof(
+  fc.string({ maxLength: 4 }),
+  fc.constantFrom('', 'A1', 'a', '😀', '\ufb00', '\uffff', 'e\u0301', 'AB12', "it's", 'a\u0000b'),
+);
 const maybe = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | null> => fc.option(arbitrary, { freq: 6 });
-const integer: fc.Arbitrary<Value> = fc.oneof(fc.integer({ min: -5, max: 5 }), fc.constantFrom<Value>(2n ** 53n, 2n ** 62n, -(2n ** 63n), 9007199254740991));
+const integer: fc.Arbitrary<Value> = fc.oneof(
+  fc.integer({ min: -5, max: 5 }),
+  fc.constantFrom<Value>(2n ** 53n, 2n ** 62n, -(2n ** 63n), 9007199254740991),
+);
 const row: fc.Arbitrary<Row> = fc.record<Record<string, Value>>({
   id: maybe(text),
   at: maybe(fc.integer({ min: -3, max: 3 })),
   n: maybe(integer),
-  x: maybe(fc.oneof(fc.integer({ min: -2, max: 2 }), fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0))),
-  price: maybe(fc.oneof(fc.integer({ min: -300, max: 300 }), fc.constantFrom<Value>(10n ** 17n, -(10n ** 17n)))),
+  x: maybe(
+    fc.oneof(
+      fc.integer({ min: -2, max: 2 }),
+      fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0),
+    ),
+  ),
+  price: maybe(
+    fc.oneof(fc.integer({ min: -300, max: 300 }), fc.constantFrom<Value>(10n ** 17n, -(10n ** 17n))),
+  ),
   code: maybe(text),
   ok: maybe(fc.boolean()),
   day: maybe(fc.integer({ min: -2, max: 2 })),
@@ -64,7 +95,12 @@ const row: fc.Arbitrary<Row> = fc.record<Record<string, Value>>({
   gone: maybe(fc.boolean()),
 });
 
-const range = (min: Value | undefined, max: Value | undefined, minExclusive = false, maxExclusive = false): RowRule['check'] => ({
+const range = (
+  min: Value | undefined,
+  max: Value | undefined,
+  minExclusive = false,
+  maxExclusive = false,
+): RowRule['check'] => ({
   kind: 'range',
   ...(min === undefined ? {} : { min }),
   ...(max === undefined ? {} : { max }),
@@ -105,7 +141,10 @@ describe('row rules', () => {
       await load('rows', rows);
       const checks = rowChecksSql(source, quoteName, readings.print);
       const ids = checks.map((check) => check.rule.id);
-      const judged = await rowsOf(connection, `SELECT ${checks.map((check) => check.violated).join(', ')} FROM rows ORDER BY _position`);
+      const judged = await rowsOf(
+        connection,
+        `SELECT ${checks.map((check) => check.violated).join(', ')} FROM rows ORDER BY _position`,
+      );
       const judge = compileRowChecks(source, readings);
       const broken = new Set<string>();
       rows.forEach((values, index) => {
@@ -120,22 +159,55 @@ describe('row rules', () => {
   }
 
   it.each<[RowRule, Row, string]>([
-    [rule('price.range', 'price', range(0, undefined)), { price: -500 }, 'price is -5.00, expected at least 0.00'],
+    [
+      rule('price.range', 'price', range(0, undefined)),
+      { price: -500 },
+      'price is -5.00, expected at least 0.00',
+    ],
     [rule('x.range', 'x', range(0, 1, true, true)), { x: 1 }, 'x is 1, expected more than 0 and less than 1'],
-    [rule('code.set', 'code', { kind: 'set', values: ['a', 'b'] }), { code: 'c' }, 'code is "c", expected one of "a", "b"'],
-    [rule('code.pattern', 'code', { kind: 'pattern', pattern: '^a' }), { code: 'b\n' }, 'code is "b\\n", expected a text that matches ^a'],
-    [rule('code.length', 'code', { kind: 'length', min: 1, max: 2 }), { code: 'abc' }, 'code is "abc", expected a length of at least 1 and at most 2'],
-    [rule('code.max', 'code', { kind: 'length', max: 2 }), { code: 'abc' }, 'code is "abc", expected a length of at most 2'],
+    [
+      rule('code.set', 'code', { kind: 'set', values: ['a', 'b'] }),
+      { code: 'c' },
+      'code is "c", expected one of "a", "b"',
+    ],
+    [
+      rule('code.pattern', 'code', { kind: 'pattern', pattern: '^a' }),
+      { code: 'b\n' },
+      'code is "b\\n", expected a text that matches ^a',
+    ],
+    [
+      rule('code.length', 'code', { kind: 'length', min: 1, max: 2 }),
+      { code: 'abc' },
+      'code is "abc", expected a length of at least 1 and at most 2',
+    ],
+    [
+      rule('code.max', 'code', { kind: 'length', max: 2 }),
+      { code: 'abc' },
+      'code is "abc", expected a length of at most 2',
+    ],
     [rule('n.not_null', 'n', { kind: 'not_null' }), {}, 'n is null, expected a value'],
-    [rule('at.range', 'at', range(0, undefined)), { at: -1_000_000 }, 'at is 1969-12-31T23:59:59Z, expected at least 1970-01-01T00:00:00Z'],
-    [rule('sane', null, { kind: 'expression', expression: expression('n > 0', TYPES) }), { n: 0 }, 'the rule n > 0 does not hold'],
+    [
+      rule('at.range', 'at', range(0, undefined)),
+      { at: -1_000_000 },
+      'at is 1969-12-31T23:59:59Z, expected at least 1970-01-01T00:00:00Z',
+    ],
+    [
+      rule('sane', null, { kind: 'expression', expression: expression('n > 0', TYPES) }),
+      { n: 0 },
+      'the rule n > 0 does not hold',
+    ],
   ])('%j says what is wrong', (one, values, message) => {
     const reasons = compileRowChecks(sourceOf(TYPES, [one]), readings)({ id: 'a', at: 0, ...values });
     expect(reasons.map((reason) => reason.message)).toEqual([message]);
   });
 
   it('count as broken when judging them fails', () => {
-    const failing = { ...readings, compile: () => () => { throw new Error('no luck'); } };
+    const failing = {
+      ...readings,
+      compile: () => () => {
+        throw new Error('no luck');
+      },
+    };
     const check = rule('sane', null, { kind: 'expression', expression: expression('n > 0', TYPES) });
     const reasons = compileRowChecks(sourceOf(TYPES, [check]), failing)({ id: 'a', at: 0 });
     expect(reasons).toMatchObject([{ rule: 'sane', message: 'sane could not be judged: no luck' }]);
@@ -155,9 +227,20 @@ describe('row rules', () => {
   });
 
   it('act by their strongest action', () => {
-    const reason = (id: string, action: RowRule['action']) => ({ rule: id, field: null, value: null, message: '', severity: 'error' as const, action });
+    const reason = (id: string, action: RowRule['action']) => ({
+      rule: id,
+      field: null,
+      value: null,
+      message: '',
+      severity: 'error' as const,
+      action,
+    });
     expect(dispose([])).toEqual({ outcome: 'accept', flags: [], warnings: [] });
-    expect(dispose([reason('a', 'flag'), reason('b', 'warn')])).toMatchObject({ outcome: 'accept', flags: ['a'], warnings: [{ rule: 'b' }] });
+    expect(dispose([reason('a', 'flag'), reason('b', 'warn')])).toMatchObject({
+      outcome: 'accept',
+      flags: ['a'],
+      warnings: [{ rule: 'b' }],
+    });
     expect(dispose([reason('a', 'drop'), reason('b', 'quarantine')]).outcome).toBe('quarantine');
     expect(dispose([reason('a', 'quarantine'), reason('b', 'fail')]).outcome).toBe('fail');
     expect(dispose([reason('a', 'drop')]).outcome).toBe('drop');
@@ -169,7 +252,8 @@ describe('row rules', () => {
       rule: 'day.type',
       value: '2023-02-30',
       action: 'quarantine',
-      message: 'day: "2023-02-30" is not a valid date: this day does not exist; expected a date such as 2024-03-01',
+      message:
+        'day: "2023-02-30" is not a valid date: this day does not exist; expected a date such as 2024-03-01',
     });
   });
 });
@@ -186,13 +270,20 @@ describe('rules against other records', () => {
 
   it('give values to the record key that has them first, alike in TypeScript and in SQL', async () => {
     if (!isUnique(unique)) throw new Error('unreachable');
-    const samples = fc.sample(fc.tuple(fc.array(small, { maxLength: 6 }), fc.array(small, { maxLength: 3 })), { numRuns: 60, seed: 9 });
+    const samples = fc.sample(
+      fc.tuple(fc.array(small, { maxLength: 6 }), fc.array(small, { maxLength: 3 })),
+      { numRuns: 60, seed: 9 },
+    );
     let violations = 0;
     for (const [batch, known] of samples) {
       await load('batch', batch, types);
       await load('known', known, types);
-      const bySql = (await rowsOf(connection, uniqueSql(unique, ['id'], 'batch', 'known', '_position'))).map(([position]) => Number(position));
-      const broken = uniqueCheck(unique, ['id'], ([a, b]) => known.filter((one) => one['a'] === a && one['b'] === b).map((one) => [one['id']!]));
+      const bySql = (await rowsOf(connection, uniqueSql(unique, ['id'], 'batch', 'known', '_position'))).map(
+        ([position]) => Number(position),
+      );
+      const broken = uniqueCheck(unique, ['id'], ([a, b]) =>
+        known.filter((one) => one['a'] === a && one['b'] === b).map((one) => [one['id']!]),
+      );
       const byJs = batch.flatMap((values, index) => (broken(values) ? [index] : []));
       expect(bySql.sort()).toEqual(byJs);
       violations += byJs.length;
@@ -201,15 +292,37 @@ describe('rules against other records', () => {
   });
 
   it('find values that the other source does not have', async () => {
-    const reference = rule('a.reference', 'a', { kind: 'reference', source: 'letters', field: 'a' }) as ReferenceRule;
-    const batch: Row[] = [{ id: 0, a: 'x' }, { id: 1, a: 'z' }, { id: 2, a: null }];
+    const reference = rule('a.reference', 'a', {
+      kind: 'reference',
+      source: 'letters',
+      field: 'a',
+    }) as ReferenceRule;
+    const batch: Row[] = [
+      { id: 0, a: 'x' },
+      { id: 1, a: 'z' },
+      { id: 2, a: null },
+    ];
     await load('batch', batch, types);
-    await load('letters', [{ id: 0, a: 'x' }, { id: 1, a: null }], types);
-    const found = await rowsOf(connection, `SELECT ${referenceSql(reference, 'batch.a', 'letters')} FROM batch ORDER BY _position`);
+    await load(
+      'letters',
+      [
+        { id: 0, a: 'x' },
+        { id: 1, a: null },
+      ],
+      types,
+    );
+    const found = await rowsOf(
+      connection,
+      `SELECT ${referenceSql(reference, 'batch.a', 'letters')} FROM batch ORDER BY _position`,
+    );
     expect(found).toEqual([[false], [true], [false]]);
     const lookups: Lookups = { exists: (_source, _field, value) => value === 'x', taken: () => false };
     const judge = compileRowChecks(sourceOf(types, [reference]), readings, lookups);
-    expect(batch.map((values) => judge({ ...values, at: 0 }).map((reason) => reason.message))).toEqual([[], ['a is "z", expected a value of letters.a'], []]);
+    expect(batch.map((values) => judge({ ...values, at: 0 }).map((reason) => reason.message))).toEqual([
+      [],
+      ['a is "z", expected a value of letters.a'],
+      [],
+    ]);
   });
 });
 
@@ -218,17 +331,45 @@ describe('batch rules', () => {
     rows: [],
     batch: [
       { id: 'row_count', check: { kind: 'row_count', min: 3 }, severity: 'error', action: 'fail' },
-      { id: 'code.null_rate', check: { kind: 'null_rate', field: 'code', max: 0.25 }, severity: 'error', action: 'fail' },
-      { id: 'n.distinct_count', check: { kind: 'distinct_count', field: 'n', min: 2, max: 3 }, severity: 'warning', action: 'warn' },
-      { id: 'price.mean', check: { kind: 'mean', field: 'price', min: 1, max: 2 }, severity: 'error', action: 'fail' },
+      {
+        id: 'code.null_rate',
+        check: { kind: 'null_rate', field: 'code', max: 0.25 },
+        severity: 'error',
+        action: 'fail',
+      },
+      {
+        id: 'n.distinct_count',
+        check: { kind: 'distinct_count', field: 'n', min: 2, max: 3 },
+        severity: 'warning',
+        action: 'warn',
+      },
+      {
+        id: 'price.mean',
+        check: { kind: 'mean', field: 'price', min: 1, max: 2 },
+        severity: 'error',
+        action: 'fail',
+      },
       { id: 'x.mean', check: { kind: 'mean', field: 'x', max: 10 }, severity: 'error', action: 'fail' },
-      { id: 'quarantine_rate', check: { kind: 'quarantine_rate', max: 0.1 }, severity: 'critical', action: 'fail' },
-      { id: 'extra_columns', check: { kind: 'extra_columns', policy: 'refuse' }, severity: 'error', action: 'fail' },
+      {
+        id: 'quarantine_rate',
+        check: { kind: 'quarantine_rate', max: 0.1 },
+        severity: 'critical',
+        action: 'fail',
+      },
+      {
+        id: 'extra_columns',
+        check: { kind: 'extra_columns', policy: 'refuse' },
+        severity: 'error',
+        action: 'fail',
+      },
     ],
   };
 
   it('measure the same in TypeScript and in SQL', async () => {
-    const plain = row.map((values) => ({ ...values, x: typeof values['x'] === 'number' && Math.abs(values['x']) > 1e9 ? null : values['x']! }));
+    const plain = row.map((values) => ({
+      ...values,
+      x: typeof values['x'] === 'number' && Math.abs(values['x']) > 1e9 ? null : values['x']!,
+    }));
     for (const rows of [[], ...fc.sample(fc.array(plain, { maxLength: 30 }), { numRuns: 25, seed: 4 })]) {
       await load('rows', rows);
       const [values] = await rowsOf(connection, `SELECT ${batchMeasuresSql(contract).join(', ')} FROM rows`);
@@ -256,7 +397,11 @@ describe('batch rules', () => {
       'columns that the source does not declare: colour',
     ]);
     expect(verdict.warnings).toEqual([
-      { rule: 'n.distinct_count', message: 'the number of distinct values of n is 1, expected at least 2', severity: 'warning' },
+      {
+        rule: 'n.distinct_count',
+        message: 'the number of distinct values of n is 1, expected at least 2',
+        severity: 'warning',
+      },
     ]);
   });
 
@@ -291,6 +436,8 @@ describe('columns of a file', () => {
   });
 
   it('refuse a name that stands twice', () => {
-    expect(columnsMessage(diffColumns(fields, ['amount', 'amount', 'user_id']))?.message).toBe('the column amount stands in the file more than once');
+    expect(columnsMessage(diffColumns(fields, ['amount', 'amount', 'user_id']))?.message).toBe(
+      'the column amount stands in the file more than once',
+    );
   });
 });

@@ -1,3 +1,4 @@
+import type { FieldDefinition, RowRule, Source } from '../../src/core/define/types.js';
 import {
   checkExpression,
   compileJsRow,
@@ -6,9 +7,8 @@ import {
   parseExpression,
   printSql,
 } from '../../src/core/expression/index.js';
-import type { FieldDefinition, RowRule, Source } from '../../src/core/define/types.js';
-import { parseType } from '../../src/core/schema/types.js';
 import type { ExpressionReadings } from '../../src/core/quality/index.js';
+import { parseType } from '../../src/core/schema/types.js';
 
 export const readings: ExpressionReadings = {
   compile: compileJsRow,
@@ -19,7 +19,11 @@ export const readings: ExpressionReadings = {
 export const fieldsOf = (types: Readonly<Record<string, string>>): FieldDefinition[] =>
   Object.entries(types).map(([name, type]) => ({ name, type: parseType(type)! }));
 
-export function sourceOf(types: Readonly<Record<string, string>>, rows: readonly RowRule[], more: Partial<Source> = {}): Source {
+export function sourceOf(
+  types: Readonly<Record<string, string>>,
+  rows: readonly RowRule[],
+  more: Partial<Source> = {},
+): Source {
   return {
     name: 'orders',
     fingerprint: '0'.repeat(64) as Source['fingerprint'],
@@ -38,7 +42,12 @@ export function sourceOf(types: Readonly<Record<string, string>>, rows: readonly
   };
 }
 
-export const rule = (id: string, field: string | null, check: RowRule['check'], action: RowRule['action'] = 'quarantine'): RowRule => ({
+export const rule = (
+  id: string,
+  field: string | null,
+  check: RowRule['check'],
+  action: RowRule['action'] = 'quarantine',
+): RowRule => ({
   id,
   field,
   check,
@@ -50,7 +59,8 @@ export function expression(text: string, types: Readonly<Record<string, string>>
   const parsed = parseExpression(text);
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problem));
   const checked = checkExpression(parsed.ast, {
-    resolve: ([name]) => (types[name!] === undefined ? undefined : { type: parseType(types[name!]!), slot: name! }),
+    resolve: ([name]) =>
+      types[name!] === undefined ? undefined : { type: parseType(types[name!]!), slot: name! },
     names: () => Object.keys(types),
   });
   if (!checked.ok) throw new Error(JSON.stringify(checked.problems));

@@ -1,7 +1,7 @@
 /** Rules that judge a whole batch before any of it is appended. */
 import type { BatchRule, Contract, FieldDefinition } from '../define/types.js';
-import { quoteName } from '../schema/coerce-sql.js';
 import { printDecimal } from '../schema/coerce-print.js';
+import { quoteName } from '../schema/coerce-sql.js';
 import type { Value } from '../schema/types.js';
 import { tupleKey } from './relations.js';
 import { type Row, typeOfField } from './rules.js';
@@ -27,12 +27,17 @@ const round = (value: number): string => String(Number(value.toPrecision(6)));
 const percent = (rate: number): string => `${round(rate * 100)} %`;
 
 /** Columns to select from a relation of typed rows: one DOUBLE for each measured rule, named by its id. */
-export function batchMeasuresSql(contract: Contract, column: (field: string) => string = quoteName): readonly string[] {
+export function batchMeasuresSql(
+  contract: Contract,
+  column: (field: string) => string = quoteName,
+): readonly string[] {
   return contract.batch.flatMap(({ id, check }) => {
     const name = ` AS ${quoteName(id)}`;
     switch (check.kind) {
       case 'null_rate':
-        return [`CASE WHEN count(*) > 0 THEN (count(*) - count(${column(check.field)}))::DOUBLE / count(*) END${name}`];
+        return [
+          `CASE WHEN count(*) > 0 THEN (count(*) - count(${column(check.field)}))::DOUBLE / count(*) END${name}`,
+        ];
       case 'distinct_count':
         return [`count(DISTINCT ${column(check.field)})::DOUBLE${name}`];
       case 'mean':
@@ -44,14 +49,22 @@ export function batchMeasuresSql(contract: Contract, column: (field: string) => 
 }
 
 /** The `values` of `BatchMeasures` from rows in hand. */
-export function measureBatch(contract: Contract, fields: readonly FieldDefinition[], rows: readonly Row[]): Readonly<Record<string, number | null>> {
+export function measureBatch(
+  contract: Contract,
+  fields: readonly FieldDefinition[],
+  rows: readonly Row[],
+): Readonly<Record<string, number | null>> {
   const values: Record<string, number | null> = {};
   for (const { id, check } of contract.batch) {
     if (check.kind !== 'null_rate' && check.kind !== 'distinct_count' && check.kind !== 'mean') continue;
     const present = rows.map((row) => row[check.field] ?? null).filter((value) => value !== null);
-    if (check.kind === 'null_rate') values[id] = rows.length === 0 ? null : (rows.length - present.length) / rows.length;
-    else if (check.kind === 'distinct_count') values[id] = new Set(present.map((value) => tupleKey([value]))).size;
-    else values[id] = present.length === 0 ? null : compensatedSum(present, fields, check.field) / present.length;
+    if (check.kind === 'null_rate')
+      values[id] = rows.length === 0 ? null : (rows.length - present.length) / rows.length;
+    else if (check.kind === 'distinct_count')
+      values[id] = new Set(present.map((value) => tupleKey([value]))).size;
+    else
+      values[id] =
+        present.length === 0 ? null : compensatedSum(present, fields, check.field) / present.length;
   }
   return values;
 }
@@ -62,7 +75,8 @@ function compensatedSum(values: readonly Value[], fields: readonly FieldDefiniti
   let sum = 0;
   let lost = 0;
   for (const value of values) {
-    const number = type.kind === 'decimal' ? Number(printDecimal(value as number | bigint, type.scale)) : Number(value);
+    const number =
+      type.kind === 'decimal' ? Number(printDecimal(value as number | bigint, type.scale)) : Number(value);
     const next = number - lost;
     const total = sum + next;
     lost = total - sum - next;
@@ -71,7 +85,12 @@ function compensatedSum(values: readonly Value[], fields: readonly FieldDefiniti
   return sum;
 }
 
-function outside(what: string, value: number, min: number | undefined, max: number | undefined): string | undefined {
+function outside(
+  what: string,
+  value: number,
+  min: number | undefined,
+  max: number | undefined,
+): string | undefined {
   if (min !== undefined && value < min) return `${what} is ${round(value)}, expected at least ${round(min)}`;
   if (max !== undefined && value > max) return `${what} is ${round(value)}, expected at most ${round(max)}`;
   return undefined;
@@ -87,13 +106,19 @@ function judge({ id, check }: BatchRule, measures: BatchMeasures): string | unde
     case 'row_count':
       return outside('the number of rows', measures.rows, check.min, check.max);
     case 'quarantine_rate':
-      return measures.rows === 0 ? undefined : share('rows in quarantine are', measures.quarantined / measures.rows, check.max);
+      return measures.rows === 0
+        ? undefined
+        : share('rows in quarantine are', measures.quarantined / measures.rows, check.max);
     case 'null_rate':
       return measured === null ? undefined : share(`nulls of ${check.field} are`, measured, check.max);
     case 'distinct_count':
-      return measured === null ? undefined : outside(`the number of distinct values of ${check.field}`, measured, check.min, check.max);
+      return measured === null
+        ? undefined
+        : outside(`the number of distinct values of ${check.field}`, measured, check.min, check.max);
     case 'mean':
-      return measured === null ? undefined : outside(`the mean of ${check.field}`, measured, check.min, check.max);
+      return measured === null
+        ? undefined
+        : outside(`the mean of ${check.field}`, measured, check.min, check.max);
     case 'extra_columns':
       return check.policy === 'ignore' || measures.extraColumns.length === 0
         ? undefined
@@ -111,7 +136,8 @@ export function judgeBatch(
   for (const rule of contract.batch) {
     const message = judge(rule, measures);
     if (message === undefined) continue;
-    const fails = rule.check.kind === 'extra_columns' ? rule.check.policy === 'refuse' : rule.action === 'fail';
+    const fails =
+      rule.check.kind === 'extra_columns' ? rule.check.policy === 'refuse' : rule.action === 'fail';
     (fails ? failures : warnings).push({ rule: rule.id, message, severity: rule.severity });
   }
   return { failures, warnings };

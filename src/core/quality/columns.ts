@@ -19,27 +19,41 @@ export interface ColumnDifference {
 }
 
 /** Names are compared exactly. */
-export function diffColumns(fields: readonly FieldDefinition[], present: readonly string[]): ColumnDifference {
+export function diffColumns(
+  fields: readonly FieldDefinition[],
+  present: readonly string[],
+): ColumnDifference {
   const names = new Set(present);
   const expected = new Set(fields.map((field) => field.from ?? field.name));
   const extra = [...names].filter((name) => !expected.has(name));
   return {
     missing: fields
       .filter((field) => !names.has(field.from ?? field.name))
-      .map((field) => ({ field: field.name, column: field.from ?? field.name, nearest: nearest(field.from ?? field.name, extra) })),
+      .map((field) => ({
+        field: field.name,
+        column: field.from ?? field.name,
+        nearest: nearest(field.from ?? field.name, extra),
+      })),
     extra,
     repeated: [...names].filter((name) => present.indexOf(name) !== present.lastIndexOf(name)),
   };
 }
 
 /** One line for missing or repeated columns and what to do; undefined when all fields can be read. */
-export function columnsMessage(difference: ColumnDifference): { readonly message: string; readonly hint: string } | undefined {
+export function columnsMessage(
+  difference: ColumnDifference,
+): { readonly message: string; readonly hint: string } | undefined {
   const { missing, extra, repeated } = difference;
   if (repeated.length > 0) {
-    return { message: `the column ${repeated.join(', ')} stands in the file more than once`, hint: 'Rename or remove one of them.' };
+    return {
+      message: `the column ${repeated.join(', ')} stands in the file more than once`,
+      hint: 'Rename or remove one of them.',
+    };
   }
   if (missing.length === 0) return undefined;
-  const names = missing.map(({ column, nearest: near }) => (near === undefined ? column : `${column} (did you mean ${near}?)`));
+  const names = missing.map(({ column, nearest: near }) =>
+    near === undefined ? column : `${column} (did you mean ${near}?)`,
+  );
   const renamed = missing.find(({ nearest: near }) => near !== undefined);
   return {
     message: `the file lacks the column${missing.length > 1 ? 's' : ''} ${names.join(', ')}`,

@@ -1,5 +1,5 @@
+export * from '../schema/pattern.js';
 export * from './batch.js';
 export * from './columns.js';
-export * from '../schema/pattern.js';
 export * from './relations.js';
 export * from './rules.js';

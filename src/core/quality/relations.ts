@@ -32,7 +32,8 @@ export function uniqueSql(
   knownRelation: string,
   positionColumn: string,
 ): string {
-  const names = (prefix: string, fields: readonly string[]): string[] => fields.map((field) => `${prefix}${quoteName(field)}`);
+  const names = (prefix: string, fields: readonly string[]): string[] =>
+    fields.map((field) => `${prefix}${quoteName(field)}`);
   const same = (fields: readonly string[]): string =>
     fields.map((field) => `known.${quoteName(field)} = batch.${quoteName(field)}`).join(' AND ');
   const { fields } = rule.check;
@@ -43,7 +44,9 @@ export function uniqueSql(
   return (
     `SELECT batch.position FROM (SELECT ${columns}, ${position} AS position, ${key} AS record_key,` +
     ` first_value(${key}) OVER (PARTITION BY ${names('', fields).join(', ')} ORDER BY ${position}) AS holder` +
-    ` FROM ${batchRelation} WHERE ${names('', fields).map((name) => `${name} IS NOT NULL`).join(' AND ')}) AS batch` +
+    ` FROM ${batchRelation} WHERE ${names('', fields)
+      .map((name) => `${name} IS NOT NULL`)
+      .join(' AND ')}) AS batch` +
     ` WHERE CASE WHEN EXISTS (${known}) THEN NOT EXISTS (${known} AND ${same(recordKey)})` +
     ` ELSE batch.record_key IS DISTINCT FROM batch.holder END`
   );

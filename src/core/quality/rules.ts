@@ -4,11 +4,11 @@
  */
 import type { Contract, FieldDefinition, RowAction, RowRule, Severity, Source } from '../define/types.js';
 import type { Expression } from '../expression/index.js';
+import { type Coerced, show } from '../schema/coerce.js';
 import { printValue } from '../schema/coerce-print.js';
 import { literalSql, quoteText } from '../schema/coerce-sql.js';
-import { type Coerced, show } from '../schema/coerce.js';
-import { STRING, type Value, type ValueType } from '../schema/types.js';
 import { compilePattern, patternSql } from '../schema/pattern.js';
+import { STRING, type Value, type ValueType } from '../schema/types.js';
 
 export type Row = Readonly<Record<string, Value>>;
 
@@ -41,7 +41,11 @@ export interface Lookups {
 
 /** Rules without which a record cannot be placed in the log. They hold for tombstones too. */
 function impliedRules(source: Source): readonly RowRule[] {
-  const fields = new Set([...source.recordKey, source.eventTime, ...(source.sequence === undefined ? [] : [source.sequence])]);
+  const fields = new Set([
+    ...source.recordKey,
+    source.eventTime,
+    ...(source.sequence === undefined ? [] : [source.sequence]),
+  ]);
   return [...fields].map((field) => ({
     id: `${field}.not_null`,
     field,
@@ -51,22 +55,31 @@ function impliedRules(source: Source): readonly RowRule[] {
   }));
 }
 
-const refuses = (action: RowAction): boolean => action === 'quarantine' || action === 'fail' || action === 'drop';
+const refuses = (action: RowAction): boolean =>
+  action === 'quarantine' || action === 'fail' || action === 'drop';
 
 /** The contract with the implied rules first. A declared `not_null` that refuses the row stands for the implied one. */
 export function effectiveContract(source: Source): Contract {
   const declared = source.contract.rows;
   const implied = impliedRules(source).filter(
-    (rule) => !declared.some((other) => other.field === rule.field && other.check.kind === 'not_null' && refuses(other.action)),
+    (rule) =>
+      !declared.some(
+        (other) => other.field === rule.field && other.check.kind === 'not_null' && refuses(other.action),
+      ),
   );
   const replaced = new Set(implied.map((rule) => rule.id));
-  return { rows: [...implied, ...declared.filter((rule) => !replaced.has(rule.id))], batch: source.contract.batch };
+  return {
+    rows: [...implied, ...declared.filter((rule) => !replaced.has(rule.id))],
+    batch: source.contract.batch,
+  };
 }
 
 /** True for rules that also judge tombstones: those of the record key, the event time and the sequence. */
 export function judgesTombstones(source: Source, rule: RowRule): boolean {
   if (rule.check.kind !== 'not_null' || rule.field === null) return false;
-  return source.recordKey.includes(rule.field) || rule.field === source.eventTime || rule.field === source.sequence;
+  return (
+    source.recordKey.includes(rule.field) || rule.field === source.eventTime || rule.field === source.sequence
+  );
 }
 
 /** True when the record's declared delete marker is true or 1. */
@@ -97,8 +110,12 @@ export function expectation(rule: RowRule, type: ValueType): string {
       return 'a value';
     case 'range':
       return between(
-        check.min === undefined ? undefined : `${check.minExclusive ? 'more than' : 'at least'} ${print(check.min)}`,
-        check.max === undefined ? undefined : `${check.maxExclusive ? 'less than' : 'at most'} ${print(check.max)}`,
+        check.min === undefined
+          ? undefined
+          : `${check.minExclusive ? 'more than' : 'at least'} ${print(check.min)}`,
+        check.max === undefined
+          ? undefined
+          : `${check.maxExclusive ? 'less than' : 'at most'} ${print(check.max)}`,
       );
     case 'set': {
       const shown = check.values.slice(0, 8).map(print).join(', ');
@@ -109,7 +126,9 @@ export function expectation(rule: RowRule, type: ValueType): string {
     case 'length':
       return between(
         check.min === undefined ? undefined : `a length of at least ${check.min}`,
-        check.max === undefined ? undefined : `${check.min === undefined ? 'a length of ' : ''}at most ${check.max}`,
+        check.max === undefined
+          ? undefined
+          : `${check.min === undefined ? 'a length of ' : ''}at most ${check.max}`,
       );
     case 'expression':
       return check.expression.text;
@@ -168,7 +187,11 @@ function lengthOf(value: Value): number {
 }
 
 /** True when the row breaks the rule. */
-function compileRule(rule: RowRule, readings: ExpressionReadings, lookups: Lookups | undefined): (row: Row) => boolean {
+function compileRule(
+  rule: RowRule,
+  readings: ExpressionReadings,
+  lookups: Lookups | undefined,
+): (row: Row) => boolean {
   const { check } = rule;
   const onValue = (broken: (value: Value) => boolean) => {
     const field = rule.field!;
@@ -239,7 +262,10 @@ export function compileRowChecks(
         if (broken(row)) reasons.push(reasonFor(rule, row, source.fields));
       } catch (error) {
         const reason = reasonFor(rule, row, source.fields);
-        reasons.push({ ...reason, message: `${rule.id} could not be judged: ${error instanceof Error ? error.message : error}` });
+        reasons.push({
+          ...reason,
+          message: `${rule.id} could not be judged: ${error instanceof Error ? error.message : error}`,
+        });
       }
     }
     return reasons;
@@ -268,12 +294,18 @@ export function rowRuleSql(
       return `(${value} IS NULL)`;
     case 'range':
       return broken([
-        check.min === undefined ? undefined : `${value} ${check.minExclusive ? '<=' : '<'} ${literalSql(type, check.min)}`,
-        check.max === undefined ? undefined : `${value} ${check.maxExclusive ? '>=' : '>'} ${literalSql(type, check.max)}`,
+        check.min === undefined
+          ? undefined
+          : `${value} ${check.minExclusive ? '<=' : '<'} ${literalSql(type, check.min)}`,
+        check.max === undefined
+          ? undefined
+          : `${value} ${check.maxExclusive ? '>=' : '>'} ${literalSql(type, check.max)}`,
       ]);
     case 'set': {
       const values = check.values.filter((item) => item !== null).map((item) => literalSql(type, item));
-      return values.length === 0 ? `(${value} IS NOT NULL)` : broken([`${value} NOT IN (${values.join(', ')})`]);
+      return values.length === 0
+        ? `(${value} IS NOT NULL)`
+        : broken([`${value} NOT IN (${values.join(', ')})`]);
     }
     case 'pattern':
       return broken([`NOT regexp_matches(${value}, ${quoteText(patternSql(check.pattern))})`]);
@@ -299,7 +331,11 @@ export interface RowCheckSql {
 }
 
 /** `compileRowChecks` in SQL: one BOOLEAN for each rule of the effective contract, in order. */
-export function rowChecksSql(source: Source, column: (field: string) => string, print: ExpressionReadings['print']): readonly RowCheckSql[] {
+export function rowChecksSql(
+  source: Source,
+  column: (field: string) => string,
+  print: ExpressionReadings['print'],
+): readonly RowCheckSql[] {
   const dead = tombstoneSql(source, column);
   return effectiveContract(source).rows.map((rule) => {
     const violated = rowRuleSql(rule, source.fields, column, print);

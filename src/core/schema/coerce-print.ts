@@ -54,7 +54,9 @@ export function toJson(type: ValueType, value: Value): unknown {
     case 'list':
       return (value as readonly Value[]).map((item) => toJson(type.of, item));
     case 'map':
-      return Object.fromEntries([...(value as ReadonlyMap<string, Value>)].map(([key, item]) => [key, toJson(type.of, item)]));
+      return Object.fromEntries(
+        [...(value as ReadonlyMap<string, Value>)].map(([key, item]) => [key, toJson(type.of, item)]),
+      );
     default:
       return value;
   }

@@ -4,8 +4,8 @@
  */
 import { MAX_INSTANT, MICROS_PER_SECOND, printDate } from '../base/time.js';
 import type { CoerceOptions } from './coerce.js';
-import { resolveLocalSql } from './coerce-zone.js';
 import { printDecimal } from './coerce-print.js';
+import { resolveLocalSql } from './coerce-zone.js';
 import { printType, type Value, type ValueType } from './types.js';
 
 export interface CoerceSql {
@@ -21,7 +21,8 @@ export interface CoerceSql {
 
 const result = (value: string, blank: string): CoerceSql => {
   // CASE, because only it leaves the test for blanks out where there is a value.
-  const badOf = (valueSql: string): string => `CASE WHEN (${valueSql}) IS NULL THEN NOT ${blank} ELSE false END`;
+  const badOf = (valueSql: string): string =>
+    `CASE WHEN (${valueSql}) IS NULL THEN NOT ${blank} ELSE false END`;
   return { value, blank, bad: badOf(value), badOf };
 };
 
@@ -84,7 +85,8 @@ export function typeOfDuckDb(name: string): ValueType | undefined {
   if (INTEGERS.test(upper)) return { kind: 'int64' };
   if (upper === 'DOUBLE' || upper === 'FLOAT') return { kind: 'float64' };
   const scale = /^DECIMAL\(\d+,\s*(\d+)\)$/.exec(upper);
-  if (scale) return Number(scale[1]) <= 15 ? { kind: 'decimal', scale: Number(scale[1]) } : { kind: 'float64' };
+  if (scale)
+    return Number(scale[1]) <= 15 ? { kind: 'decimal', scale: Number(scale[1]) } : { kind: 'float64' };
   if (upper === 'VARCHAR' || upper === 'UUID' || upper.startsWith('ENUM(')) return { kind: 'string' };
   if (upper === 'BOOLEAN') return { kind: 'boolean' };
   if (LOCAL_TIMES.test(upper) || ZONED_TIMES.test(upper)) return { kind: 'timestamp' };
@@ -97,21 +99,28 @@ export function typeOfDuckDb(name: string): ValueType | undefined {
 }
 
 const NUMBER = '[+-]?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)([eE][+-]?[0-9]+)?';
+/** Of these none is -0, and of up to 300 characters none is infinite. */
+const PLAIN_NUMBER = '[0-9]+(\\.[0-9]+)?|-[1-9][0-9]*(\\.[0-9]+)?|-0\\.[1-9][0-9]*';
 const SPACE = '[ \\t\\n\\r\\f\\v]*';
 const VECTOR = `\\[${SPACE}(${NUMBER}${SPACE}(,${SPACE}${NUMBER}${SPACE})*)?\\]`;
 const OFFSET = '[Zz]|UTC|[+-][0-9]{2}(:?[0-9]{2})?';
 const DAY = '[0-9]{4}-[0-9]{2}-[0-9]{2}';
 const HOUR = '([01][0-9]|2[0-3])';
-const COMMON_TIME = `${DAY}[T ]${HOUR}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?`;
+const COMMON_TIME = `${DAY}[T ]${HOUR}:[0-9]{2}(:[0-9]{2}(\\.[0-9]{1,9})?)?`;
+const UTC_TIME = `${DAY}[T ]${HOUR}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,9})?Z`;
 const ANY_TIME = `${DAY}([Tt ]${HOUR}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)? ?(${OFFSET})?)?`;
 
-const full = (textSql: string, pattern: string): string => `regexp_full_match(${textSql}, ${quoteText(pattern)})`;
-const trimmed = (rawSql: string): string => `trim(${rawSql}, chr(32) || chr(9) || chr(10) || chr(11) || chr(12) || chr(13))`;
+const full = (textSql: string, pattern: string): string =>
+  `regexp_full_match(${textSql}, ${quoteText(pattern)})`;
+const trimmed = (rawSql: string): string =>
+  `trim(${rawSql}, chr(32) || chr(9) || chr(10) || chr(11) || chr(12) || chr(13))`;
 
 function blankSql(type: ValueType, rawSql: string, options: CoerceOptions): string {
   if (type.kind === 'string') {
     const nulls = options.nulls.map(quoteText);
-    return nulls.length === 0 ? `(${rawSql} IS NULL)` : `(${rawSql} IS NULL OR ${rawSql} IN (${nulls.join(', ')}))`;
+    return nulls.length === 0
+      ? `(${rawSql} IS NULL)`
+      : `(${rawSql} IS NULL OR ${rawSql} IN (${nulls.join(', ')}))`;
   }
   const text = trimmed(rawSql);
   return `(${rawSql} IS NULL OR ${text} IN (${['', ...options.nulls].map(quoteText).join(', ')}))`;
@@ -130,11 +139,32 @@ const epochSql = (textSql: string): string => `epoch_us(TRY_CAST(${textSql} AS T
 const localSql = (microsSql: string, options: CoerceOptions): string =>
   resolveLocalSql(microsSql, options.timezone, options.ambiguousTime);
 
+/** A text that ends in `+hh`, `+hhmm` or `+hh:mm`: the microseconds to take from the local time; NULL when refused. */
+function offsetMicrosSql(offset: string): string {
+  const clock = `CAST(rpad(replace(substr(${offset}, 2), ':', ''), 4, '0') AS INTEGER)`;
+  return (
+    `CASE WHEN ${clock} <= 2359 AND ${clock} % 100 <= 59 THEN (CASE WHEN ${offset}[1] = '-' THEN -1 ELSE 1 END)` +
+    ` * ((${clock} // 100) * 60 + ${clock} % 100) * ${60 * MICROS_PER_SECOND}::BIGINT END`
+  );
+}
+
 /** The usual forms in the years that are instants in every zone. */
-function commonTimestampSql(text: string, options: CoerceOptions): string {
+function commonTimestampSql(
+  text: string,
+  options: CoerceOptions,
+): readonly (readonly [test: string, value: string])[] {
+  const years = `${text} >= '1685' AND ${text} < '2255' AND `;
   const micros = epochSql(text);
-  const local = localSql(micros, options);
-  return `make_timestamptz(${local === micros ? micros : `CASE WHEN suffix(${text}, 'Z') THEN ${micros} ELSE ${local} END`})`;
+  const offset = `regexp_extract(substr(${text}, 17), '[+-].*$')`;
+  const local = epochSql(`left(${text}, length(${text}) - length(${offset}))`);
+  return [
+    [`suffix(${text}, 'Z') AND ${years}${full(text, UTC_TIME)}`, `make_timestamptz(${micros})`],
+    [years + full(text, `${COMMON_TIME}|${DAY}`), `make_timestamptz(${localSql(micros, options)})`],
+    [
+      years + full(text, `${COMMON_TIME}[+-][0-9]{2}(:?[0-9]{2})?`),
+      `make_timestamptz(${local} - (${offsetMicrosSql(offset)}))`,
+    ],
+  ];
 }
 
 function timestampSql(text: string, options: CoerceOptions): string {
@@ -145,12 +175,7 @@ function timestampSql(text: string, options: CoerceOptions): string {
       ` || replace(regexp_extract(${tail}, '^:[0-9]{2}([.,][0-9]+)', 1), ',', '.')`,
   );
   const offset = `regexp_extract(${tail}, '(${OFFSET})$')`;
-  const clock = `CAST(rpad(replace(substr(${offset}, 2), ':', ''), 4, '0') AS INTEGER)`;
-  const sign = `CASE WHEN ${offset}[1] = '-' THEN -1 ELSE 1 END`;
-  const east =
-    `CASE WHEN upper(${offset}) IN ('Z', 'UTC') THEN 0` +
-    ` WHEN ${clock} <= 2359 AND ${clock} % 100 <= 59 THEN` +
-    ` (${sign}) * ((${clock} // 100) * 60 + ${clock} % 100) * ${60 * MICROS_PER_SECOND}::BIGINT END`;
+  const east = `CASE WHEN upper(${offset}) IN ('Z', 'UTC') THEN 0 ELSE ${offsetMicrosSql(offset)} END`;
   const micros =
     `CASE WHEN ${full(text, ANY_TIME)} THEN CASE WHEN ${offset} = '' THEN ${localSql(clockMicros, options)}` +
     ` ELSE ${clockMicros} - (${east}) END END`;
@@ -188,15 +213,24 @@ const dateSql = (dateExpression: string): string =>
   `CASE WHEN ${dateExpression} BETWEEN DATE '0000-01-01' AND DATE '9999-12-31' THEN ${dateExpression} END`;
 
 /** The usual forms of a type: a cheap test of the text as it stands, and the value for those that pass. */
-function commonSql(type: ValueType, raw: string, options: CoerceOptions): readonly (readonly [test: string, value: string])[] {
+function commonSql(
+  type: ValueType,
+  raw: string,
+  options: CoerceOptions,
+): readonly (readonly [test: string, value: string])[] {
   switch (type.kind) {
     case 'int64':
       return [[`TRY_CAST(${raw} AS BIGINT)::VARCHAR = ${raw}`, `TRY_CAST(${raw} AS BIGINT)`]];
     case 'float64':
-      return [[full(raw, NUMBER), finiteSql(`TRY_CAST(${raw} AS DOUBLE)`)]];
+      return [
+        [`strlen(${raw}) <= 300 AND ${full(raw, PLAIN_NUMBER)}`, `TRY_CAST(${raw} AS DOUBLE)`],
+        [full(raw, NUMBER), finiteSql(`TRY_CAST(${raw} AS DOUBLE)`)],
+      ];
     case 'decimal': {
       const fraction = type.scale === 0 ? '' : `(\\.[0-9]{1,${type.scale}})?`;
-      return [[full(raw, `[+-]?[0-9]{1,${18 - type.scale}}${fraction}`), `TRY_CAST(${raw} AS ${duckDbType(type)})`]];
+      return [
+        [full(raw, `[+-]?[0-9]{1,${18 - type.scale}}${fraction}`), `TRY_CAST(${raw} AS ${duckDbType(type)})`],
+      ];
     }
     case 'boolean':
       return [
@@ -204,7 +238,7 @@ function commonSql(type: ValueType, raw: string, options: CoerceOptions): readon
         [`${raw} IN ('false', 'f', '0')`, 'false'],
       ];
     case 'timestamp':
-      return [[`${raw} >= '1685' AND ${raw} < '2255' AND ${full(raw, `${COMMON_TIME}Z?`)}`, commonTimestampSql(raw, options)]];
+      return commonTimestampSql(raw, options);
     case 'date':
       return [[full(raw, DAY), `TRY_CAST(${raw} AS DATE)`]];
     default:
@@ -260,11 +294,17 @@ export function coerceSql(type: ValueType, rawTextSql: string, options: CoerceOp
  * A column that already has a type (Parquet), or a column of JSON values (`duckDbTypeName` is `JSON`). A native
  * value that its type cannot give without loss is refused, as `coerceJson` refuses it.
  */
-export function coerceNativeSql(type: ValueType, rawSql: string, duckDbTypeName: string, options: CoerceOptions): CoerceSql {
+export function coerceNativeSql(
+  type: ValueType,
+  rawSql: string,
+  duckDbTypeName: string,
+  options: CoerceOptions,
+): CoerceSql {
   const name = duckDbTypeName.trim().toUpperCase();
   const raw = `(${rawSql})`;
   if (name === 'JSON') return coerceJsonSql(type, raw, options);
-  if (name === 'VARCHAR' || name === 'UUID' || name.startsWith('ENUM(')) return coerceSql(type, `${raw}::VARCHAR`, options);
+  if (name === 'VARCHAR' || name === 'UUID' || name.startsWith('ENUM('))
+    return coerceSql(type, `${raw}::VARCHAR`, options);
   return result(nativeValueSql(type, raw, name, options), `(${raw} IS NULL)`);
 }
 
@@ -289,7 +329,8 @@ function nativeValueSql(type: ValueType, raw: string, name: string, options: Coe
       if (isDouble) return finiteSql(`${raw}::DOUBLE`);
       return isInteger || isDecimal ? `TRY_CAST(${text} AS DOUBLE)` : never;
     case 'decimal':
-      if (isDouble) return decimalOfDoubleSql(name === 'FLOAT' ? `TRY_CAST(${text} AS DOUBLE)` : raw, type.scale);
+      if (isDouble)
+        return decimalOfDoubleSql(name === 'FLOAT' ? `TRY_CAST(${text} AS DOUBLE)` : raw, type.scale);
       return isInteger || isDecimal ? decimalSql(text, type.scale) : never;
     case 'boolean':
       if (name === 'BOOLEAN') return raw;
@@ -306,7 +347,9 @@ function nativeValueSql(type: ValueType, raw: string, name: string, options: Coe
     case 'date':
       return name === 'DATE' ? dateSql(raw) : never;
     case 'float64_vector':
-      return typeOfDuckDb(name)?.kind === 'float64_vector' ? vectorSql(`TRY_CAST(${raw} AS DOUBLE[])`, type.dimension) : never;
+      return typeOfDuckDb(name)?.kind === 'float64_vector'
+        ? vectorSql(`TRY_CAST(${raw} AS DOUBLE[])`, type.dimension)
+        : never;
     default:
       return never;
   }
@@ -341,6 +384,7 @@ function coerceJsonSql(type: ValueType, raw: string, options: CoerceOptions): Co
         ? ` WHEN ${kind} = 'ARRAY' AND len(json_extract(${raw}, '$[*]')) = len(list_filter(json_extract(${raw}, '$[*]'),` +
           ` lambda e: json_type(e) IN ('BIGINT', 'UBIGINT', 'DOUBLE', 'HUGEINT'))) THEN ${vectorSql(`TRY_CAST(${raw} AS DOUBLE[])`, type.dimension)}`
         : '';
-  const numeric = number === undefined ? '' : ` WHEN ${kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE', 'HUGEINT') THEN ${number}`;
+  const numeric =
+    number === undefined ? '' : ` WHEN ${kind} IN ('BIGINT', 'UBIGINT', 'DOUBLE', 'HUGEINT') THEN ${number}`;
   return result(`CASE WHEN ${kind} = 'VARCHAR' THEN ${asText.value}${numeric}${other} END`, blank);
 }

@@ -22,7 +22,12 @@ const LAST_MS = Date.UTC(2256, 0, 1);
 
 const cache = new Map<string, readonly ZoneSpan[]>();
 
-const plain = (from: number, offset: number): ZoneSpan => ({ from, kind: 'plain', small: offset, large: offset });
+const plain = (from: number, offset: number): ZoneSpan => ({
+  from,
+  kind: 'plain',
+  small: offset,
+  large: offset,
+});
 
 /** All spans of a zone over the years 1684 to 2255, in order. Throws RangeError for an unknown zone. */
 export function zoneSpans(zone: string): readonly ZoneSpan[] {
@@ -81,7 +86,9 @@ function spanAt(spans: readonly ZoneSpan[], localMicros: number): ZoneSpan {
   return spans[low]!;
 }
 
-export type Resolved = { readonly ok: true; readonly instant: Instant } | { readonly ok: false; readonly reason: 'gap' | 'overlap' };
+export type Resolved =
+  | { readonly ok: true; readonly instant: Instant }
+  | { readonly ok: false; readonly reason: 'gap' | 'overlap' };
 
 /** Offset that `span` takes under the policy; undefined: refused. The earlier instant has the larger offset. */
 const chosenOffset = (span: ZoneSpan, policy: AmbiguousTime): number | undefined =>
@@ -124,9 +131,9 @@ const BUCKETS = 4 * 130;
 
 /**
  * Offsets of local times from 1970 to 2100, by constant lists with one element for each bucket: the first offset,
- * and then where the next begins and what it is. A deep CASE costs far more for each batch of rows.
+ * and then where the next begins and what it is.
  */
-function printTable(leaves: readonly Leaf[]): string {
+function printTable(leaves: readonly Leaf[], localSql: string): string {
   const rows = Array.from({ length: BUCKETS }, (_, bucket) => {
     const start = bucket * BUCKET_MICROS;
     const first = leaves.findLastIndex((leaf) => leaf.from <= start);
@@ -135,22 +142,29 @@ function printTable(leaves: readonly Leaf[]): string {
     return leaves.slice(first, end);
   });
   const width = Math.max(...rows.map((row) => row.length));
-  const at = 'l // ' + BUCKET_MICROS + ' + 1';
+  const at = `${localSql} // ${BUCKET_MICROS} + 1`;
   const pick = (cells: readonly string[]): string => `([${cells.join(', ')}]::BIGINT[])[${at}]`;
-  const offsets = (k: number): string => pick(rows.map((row) => printOffset(row[Math.min(k, row.length - 1)]!)));
+  const offsets = (k: number): string =>
+    pick(rows.map((row) => printOffset(row[Math.min(k, row.length - 1)]!)));
   const branches: string[] = [];
   for (let k = width - 1; k > 0; k--) {
     const starts = pick(rows.map((row) => `${row[k]?.from ?? Number.MAX_SAFE_INTEGER}`));
-    branches.push(` WHEN l >= ${starts} THEN ${offsets(k)}`);
+    branches.push(` WHEN ${localSql} >= ${starts} THEN ${offsets(k)}`);
   }
   return branches.length === 0 ? offsets(0) : `CASE${branches.join('')} ELSE ${offsets(0)} END`;
 }
 
-/** SQL BIGINT: the instant for the local microseconds that `localSql` gives; NULL where `resolveLocal` refuses. */
+/**
+ * SQL BIGINT: the instant for the local microseconds that `localSql` gives; NULL where `resolveLocal` refuses.
+ * `localSql` is repeated, so it should be cheap.
+ */
 export function resolveLocalSql(localSql: string, zone: string, policy: AmbiguousTime): string {
   const leaves = leavesOf(zone, policy);
-  if (leaves.length === 1) return leaves[0]!.offset === 0 ? localSql : `(${localSql} - (${leaves[0]!.offset}))`;
-  const inTable = `l BETWEEN 0 AND ${BUCKETS * BUCKET_MICROS - 1}`;
-  const tree = `list_transform([l], lambda l: ${printTree(leaves)})[1]`;
-  return `list_transform([${localSql}], lambda l: l - (CASE WHEN ${inTable} THEN ${printTable(leaves)} WHEN l IS NOT NULL THEN ${tree} END))[1]`;
+  if (leaves.length === 1)
+    return leaves[0]!.offset === 0 ? localSql : `(${localSql} - (${leaves[0]!.offset}))`;
+  // DuckDB prepares the body of a lambda anew for each batch of rows: too dear for the usual years.
+  return (
+    `CASE WHEN ${localSql} BETWEEN 0 AND ${BUCKETS * BUCKET_MICROS - 1} THEN ${localSql} - (${printTable(leaves, localSql)})` +
+    ` WHEN ${localSql} IS NOT NULL THEN list_transform([${localSql}], lambda l: l - (${printTree(leaves)}))[1] END`
+  );
 }

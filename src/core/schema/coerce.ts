@@ -53,7 +53,9 @@ export function expectedOf(type: ValueType): string {
     case 'date':
       return 'a date such as 2024-03-01';
     case 'float64_vector':
-      return type.dimension === undefined ? 'a list of finite numbers' : `a list of ${type.dimension} finite numbers`;
+      return type.dimension === undefined
+        ? 'a list of finite numbers'
+        : `a list of ${type.dimension} finite numbers`;
     case 'list':
     case 'map':
       return printType(type);
@@ -66,15 +68,22 @@ export function show(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-const plainBigint = (_key: string, value: unknown): unknown => (typeof value === 'bigint' ? `${value}` : value);
+const plainBigint = (_key: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? `${value}` : value;
 
-const refuse = (type: ValueType, message: string): Coerced => ({ ok: false, message, expected: expectedOf(type) });
+const refuse = (type: ValueType, message: string): Coerced => ({
+  ok: false,
+  message,
+  expected: expectedOf(type),
+});
 const isNot = (type: ValueType, value: unknown, why = ''): Coerced =>
   refuse(type, `${show(value)} is not a valid ${printType(type)}${why === '' ? '' : `: ${why}`}`);
 
 /** The narrowest JavaScript form of an integer (see schema/types). */
 export const integerValue = (value: bigint): number | bigint =>
-  value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
+  value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)
+    ? Number(value)
+    : value;
 
 /** Text from a delimited file, or a JSON text. */
 export function coerceText(type: ValueType, text: string, options: CoerceOptions): Coerced {
@@ -87,7 +96,9 @@ export function coerceText(type: ValueType, text: string, options: CoerceOptions
     case 'float64': {
       if (!NUMBER.test(trimmed)) return isNot(type, text);
       const number = Number(trimmed);
-      return Number.isFinite(number) ? given(number + 0) : isNot(type, text, 'it is beyond the range of a double');
+      return Number.isFinite(number)
+        ? given(number + 0)
+        : isNot(type, text, 'it is beyond the range of a double');
     }
     case 'decimal':
       return decimalFromText(type, trimmed);
@@ -113,9 +124,12 @@ export function coerceText(type: ValueType, text: string, options: CoerceOptions
 }
 
 function integerFromText(type: ValueType, text: string): Coerced {
-  if (!INTEGER.test(text)) return isNot(type, text, NUMBER.test(text) ? 'it is not written as a whole number' : '');
+  if (!INTEGER.test(text))
+    return isNot(type, text, NUMBER.test(text) ? 'it is not written as a whole number' : '');
   const value = BigInt(text.replace(/^\+/, '').replace(/\.0*$/, ''));
-  return value < MIN_INT64 || value > MAX_INT64 ? isNot(type, text, 'it needs more than 64 bits') : given(integerValue(value));
+  return value < MIN_INT64 || value > MAX_INT64
+    ? isNot(type, text, 'it needs more than 64 bits')
+    : given(integerValue(value));
 }
 
 function decimalFromText(type: ValueType & { readonly kind: 'decimal' }, text: string): Coerced {
@@ -125,7 +139,10 @@ function decimalFromText(type: ValueType & { readonly kind: 'decimal' }, text: s
   if (!match || (whole === '' && fraction === '')) return isNot(type, text);
   const digits = fraction.replace(/0+$/, '');
   if (digits.length > type.scale) {
-    return refuse(type, `${show(text)} has ${digits.length} decimals, ${printType(type)} holds ${type.scale}`);
+    return refuse(
+      type,
+      `${show(text)} has ${digits.length} decimals, ${printType(type)} holds ${type.scale}`,
+    );
   }
   const size = BigInt(`${whole}${digits.padEnd(type.scale, '0')}` || '0');
   if (size >= DECIMAL_LIMIT) return isNot(type, text, 'it has more than 18 digits');
@@ -147,11 +164,16 @@ function localInstant(type: ValueType, raw: unknown, localMicros: number, option
   const resolved = resolveLocal(localMicros, options.timezone, options.ambiguousTime);
   if (resolved.ok) return instant(type, raw, resolved.instant);
   const what = resolved.reason === 'gap' ? 'does not exist' : 'exists twice';
-  return refuse(type, `${show(raw)} ${what} in ${options.timezone} (clocks were changed): give an offset, or set ambiguous_time`);
+  return refuse(
+    type,
+    `${show(raw)} ${what} in ${options.timezone} (clocks were changed): give an offset, or set ambiguous_time`,
+  );
 }
 
 const instant = (type: ValueType, raw: unknown, micros: number): Coerced =>
-  micros >= MIN_INSTANT && micros <= MAX_INSTANT ? given(micros) : isNot(type, raw, 'it is outside of the years 1684 to 2255');
+  micros >= MIN_INSTANT && micros <= MAX_INSTANT
+    ? given(micros)
+    : isNot(type, raw, 'it is outside of the years 1684 to 2255');
 
 function vectorFromText(type: ValueType & { readonly kind: 'float64_vector' }, text: string): Coerced {
   if (!text.startsWith('[') || !text.endsWith(']')) return isNot(type, text);
@@ -162,7 +184,11 @@ function vectorFromText(type: ValueType & { readonly kind: 'float64_vector' }, t
   return vector(type, items.map(Number), text);
 }
 
-function vector(type: ValueType & { readonly kind: 'float64_vector' }, values: readonly number[], raw: unknown): Coerced {
+function vector(
+  type: ValueType & { readonly kind: 'float64_vector' },
+  values: readonly number[],
+  raw: unknown,
+): Coerced {
   if (!values.every(Number.isFinite)) return isNot(type, raw, 'every element must be finite');
   if (type.dimension !== undefined && values.length !== type.dimension)
     return isNot(type, raw, `it has ${values.length} elements, not ${type.dimension}`);
@@ -177,7 +203,9 @@ function vector(type: ValueType & { readonly kind: 'float64_vector' }, values: r
 export function coerceJson(type: ValueType, json: unknown, options: CoerceOptions): Coerced {
   if (json === null || json === undefined) return NULL;
   if (typeof json === 'string') {
-    return /[\ud800-\udfff]/u.test(json) ? isNot(type, json, 'it has half of a surrogate pair') : coerceText(type, json, options);
+    return /[\ud800-\udfff]/u.test(json)
+      ? isNot(type, json, 'it has half of a surrogate pair')
+      : coerceText(type, json, options);
   }
   if (typeof json === 'bigint') return bigintValue(type, json);
   if (typeof json === 'number') return numberValue(type, json);
@@ -202,7 +230,9 @@ function numberValue(type: ValueType, value: number): Coerced {
   switch (type.kind) {
     case 'int64':
       if (!Number.isInteger(value)) return isNot(type, value, 'it is not a whole number');
-      return Number.isSafeInteger(value) ? given(value + 0) : isNot(type, value, 'send whole numbers beyond 2^53 as text');
+      return Number.isSafeInteger(value)
+        ? given(value + 0)
+        : isNot(type, value, 'send whole numbers beyond 2^53 as text');
     case 'float64':
       return Number.isFinite(value) ? given(value + 0) : isNot(type, value);
     case 'decimal':
@@ -225,5 +255,8 @@ function decimalOfDouble(type: ValueType & { readonly kind: 'decimal' }, value: 
   }
   const text = value.toFixed(type.scale);
   if (Number(text) === value) return decimalFromText(type, text);
-  return refuse(type, `${show(value)} has more than ${type.scale} decimals, ${printType(type)} holds ${type.scale}`);
+  return refuse(
+    type,
+    `${show(value)} has more than ${type.scale} decimals, ${printType(type)} holds ${type.scale}`,
+  );
 }

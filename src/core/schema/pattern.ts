@@ -34,8 +34,10 @@ function readMember(reader: Reader): { readonly text: string; readonly code: num
   if (next === undefined) return fail('it ends with a backslash');
   if (CLASS_ESCAPES.has(next)) return { text: `\\${next}`, code: undefined };
   if (next === 's') return { text: SPACES, code: undefined };
-  if (CONTROL_ESCAPES.has(next)) return { text: `\\${next}`, code: '\t\n\r\f\v'.charCodeAt('tnrfv'.indexOf(next)) };
-  if (LITERAL_ESCAPES.has(next)) return { text: /[\\\]^[-]/.test(next) ? `\\${next}` : next, code: next.codePointAt(0)! };
+  if (CONTROL_ESCAPES.has(next))
+    return { text: `\\${next}`, code: '\t\n\r\f\v'.charCodeAt('tnrfv'.indexOf(next)) };
+  if (LITERAL_ESCAPES.has(next))
+    return { text: /[\\\]^[-]/.test(next) ? `\\${next}` : next, code: next.codePointAt(0)! };
   return fail(`\\${next} in a class is not supported`);
 }
 
@@ -52,7 +54,8 @@ function readClass(reader: Reader): void {
     if (reader.chars[reader.at] !== '-' || reader.chars[reader.at + 1] === ']') continue;
     reader.at++;
     const high = readMember(reader);
-    if (low.code === undefined || high.code === undefined) return fail('a range in a class needs a character at each end');
+    if (low.code === undefined || high.code === undefined)
+      return fail('a range in a class needs a character at each end');
     if (low.code > high.code) return fail('a range in a class runs backwards');
     text += `-${high.text}`;
   }
@@ -113,7 +116,11 @@ function readAlternatives(reader: Reader, depth: number): number {
     } else if (char === '\\') {
       mayRepeat = readEscape(reader);
     } else if (/[*+?{}\]]/.test(char)) {
-      fail(/[*+?]/.test(char) ? 'a repetition has nothing to repeat' : `write \\${char} for the character ${char}`);
+      fail(
+        /[*+?]/.test(char)
+          ? 'a repetition has nothing to repeat'
+          : `write \\${char} for the character ${char}`,
+      );
     } else {
       reader.out += escaped(char);
     }
@@ -135,7 +142,8 @@ function readEscape(reader: Reader): boolean {
 }
 
 function translate(pattern: string): string {
-  if (/[\ud800-\udfff]/u.test(pattern) || pattern.includes('\0')) fail('it has half of a surrogate pair or a NUL');
+  if (/[\ud800-\udfff]/u.test(pattern) || pattern.includes('\0'))
+    fail('it has half of a surrogate pair or a NUL');
   const reader: Reader = { chars: [...pattern], at: 0, out: '' };
   readAlternatives(reader, 0);
   if (reader.at < reader.chars.length) fail('a ) closes nothing');
