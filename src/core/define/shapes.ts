@@ -472,7 +472,7 @@ export const modelShape = object('model', {
       {
         kind: required(
           anyText,
-          'Which trainer: gradient_boosted_trees, logistic_regression, linear_regression, process, ...',
+          'Which trainer: gradient_boosted_trees, logistic_regression, linear_regression, baseline.',
         ),
         seed: optional(
           number('a whole number', { integer: true }),

@@ -16,6 +16,7 @@ import { readCondition, readExpression } from './expressions.js';
 import { canonicalAggregation, declaredType } from './features.js';
 import { type Located, type Out, suggestion } from './shape.js';
 import { type datasetShape, type labelShape, type modelShape, PART_NAMES } from './shapes.js';
+import { checkTrainer } from './trainers.js';
 import type {
   Dataset,
   Feature,
@@ -734,14 +735,9 @@ function resolveModel(
     if (found) require.push(found);
   }
   const beatChampion = task ? readChampion(context, subject, raw, task, parts) : null;
+  const parameters = trainerOf(context, subject, raw, task);
   const failed = report.diagnostics.slice(before).some((diagnostic) => diagnostic.severity === 'error');
   if (failed || !dataset || !task || !raw.trainer?.kind) return undefined;
-  const parameters: Record<string, unknown> = {};
-  for (const [key, { value }] of raw.trainer.$rest) {
-    parameters[key] = Array.isArray(value)
-      ? (value as Located<unknown>[]).map((item) => item.value)
-      : (value as Located<unknown>).value;
-  }
   const trainer = { kind: raw.trainer.kind.value, seed: raw.trainer.seed?.value ?? 0, parameters };
   const promote = { require, beatChampion };
   const print = fingerprint({
@@ -763,6 +759,42 @@ function resolveModel(
     promote,
     fingerprint: print,
   };
+}
+
+/** The written parameters of the trainer; says what is wrong with its kind, its seed and each of them. */
+function trainerOf(
+  context: Resolved,
+  subject: string,
+  raw: RawModel,
+  task: Task | undefined,
+): Readonly<Record<string, unknown>> {
+  const parameters: Record<string, unknown> = {};
+  const { trainer } = raw;
+  for (const [key, { value }] of trainer?.$rest ?? []) {
+    parameters[key] = Array.isArray(value)
+      ? (value as Located<unknown>[]).map((item) => item.value)
+      : (value as Located<unknown>).value;
+  }
+  if (!trainer?.kind || !task) return parameters;
+  for (const problem of checkTrainer(trainer.kind.value, task, trainer.seed?.value ?? 0, parameters)) {
+    const { parameter } = problem;
+    const place =
+      parameter === null
+        ? trainer.kind.place
+        : parameter === 'seed'
+          ? trainer.seed?.place
+          : trainer.$rest.get(parameter)?.keyPlace;
+    context.report.add(
+      problem.unknown ? 'DEF_UNKNOWN_NAME' : 'DEF_INVALID_VALUE',
+      place,
+      `${subject}: ${problem.message}`,
+      {
+        ...(problem.nearest === undefined ? {} : { nearest: problem.nearest }),
+        hint: problem.nearest === undefined ? problem.hint : `Did you mean \`${problem.nearest}\`?`,
+      },
+    );
+  }
+  return parameters;
 }
 
 function checkTask(context: Resolved, subject: string, raw: RawModel, label: Label, task: Task): void {

@@ -1,6 +1,6 @@
 /** The built-in trainers and their parameters: names, ranges, defaults. The reference page is made from this table. */
 import { nearest } from '../base/nearest.js';
-import type { Task } from '../define/types.js';
+import type { Task } from './types.js';
 
 export interface ParameterShape {
   readonly default: number | boolean | string;
@@ -87,51 +87,126 @@ export const TRAINERS = {
 export type TrainerKind = keyof typeof TRAINERS;
 
 export interface TrainerProblem {
-  /** The parameter, or null when the trainer itself is wrong. */
+  /** The parameter (`seed` among them), or null when the trainer itself is wrong. */
   readonly parameter: string | null;
+  /** There is no trainer or no parameter of that name. */
+  readonly unknown: boolean;
   readonly message: string;
   readonly nearest?: string;
-  readonly hint?: string;
+  readonly hint: string;
 }
 
-function parameterProblem(name: string, shape: ParameterShape, value: unknown): string | undefined {
-  if (shape.choices) return shape.choices.includes(String(value)) ? undefined : `${name} is ${JSON.stringify(value)}, expected ${shape.choices.join(', ')}`;
-  if (typeof shape.default === 'boolean') return typeof value === 'boolean' ? undefined : `${name} is ${JSON.stringify(value)}, expected true or false`;
-  if (typeof value !== 'number' || !Number.isFinite(value)) return `${name} is ${JSON.stringify(value)}, expected a number`;
-  if (shape.integer && !Number.isInteger(value)) return `${name} is ${value}, expected a whole number`;
-  if (shape.min !== undefined && value < shape.min) return `${name} is ${value}, expected at least ${shape.min}`;
-  if (shape.max !== undefined && value > shape.max) return `${name} is ${value}, expected at most ${shape.max}`;
+/** What is wrong with the value, as `expected ...`. */
+function expectation(shape: ParameterShape, value: unknown): string | undefined {
+  if (shape.choices) return shape.choices.includes(String(value)) ? undefined : shape.choices.join(', ');
+  if (typeof shape.default === 'boolean') return typeof value === 'boolean' ? undefined : 'true or false';
+  const wholeOr = shape.integer ? 'a whole number' : 'a number';
+  if (typeof value !== 'number' || !Number.isFinite(value)) return wholeOr;
+  if (shape.integer && !Number.isInteger(value)) return wholeOr;
+  if (shape.min !== undefined && value < shape.min) return `at least ${shape.min}`;
+  if (shape.max !== undefined && value > shape.max) return `at most ${shape.max}`;
   return undefined;
 }
 
-/** Everything that is wrong with a trainer's kind, task and parameters. */
-export function checkTrainer(kind: string, task: Task, parameters: Readonly<Record<string, unknown>>): readonly TrainerProblem[] {
+const nearTo = (name: string, known: readonly string[]): { readonly nearest?: string } => {
+  const found = nearest(name, known);
+  return found === undefined ? {} : { nearest: found };
+};
+
+function unknownTrainer(kind: string, known: readonly string[]): TrainerProblem {
+  if (kind === 'process') {
+    return {
+      parameter: null,
+      unknown: true,
+      message: 'this version has no trainer `process`: models are trained by the built-in trainers only',
+      hint: `Trainers: ${known.join(', ')}. To train elsewhere, export the dataset.`,
+    };
+  }
+  return {
+    parameter: null,
+    unknown: true,
+    message: `there is no trainer \`${kind}\``,
+    ...nearTo(kind, known),
+    hint: `Trainers: ${known.join(', ')}.`,
+  };
+}
+
+function parameterProblem(
+  kind: string,
+  trainer: TrainerShape,
+  task: Task,
+  name: string,
+  value: unknown,
+): TrainerProblem | undefined {
+  const known = Object.keys(trainer.parameters);
+  const shape = Object.hasOwn(trainer.parameters, name) ? trainer.parameters[name] : undefined;
+  if (!shape) {
+    return {
+      parameter: name,
+      unknown: true,
+      message: `trainer \`${kind}\` has no parameter \`${name}\``,
+      ...nearTo(name, known),
+      hint: known.length === 0 ? 'It has none.' : `Parameters: ${known.join(', ')}.`,
+    };
+  }
+  const expected = expectation(shape, value);
+  if (expected !== undefined) {
+    return {
+      parameter: name,
+      unknown: false,
+      message: `\`${name}\` of trainer \`${kind}\` is ${JSON.stringify(value)}: expected ${expected}`,
+      ...(shape.choices ? nearTo(String(value), shape.choices) : {}),
+      hint: `The default is ${String(shape.default)}.`,
+    };
+  }
+  if (!shape.tasks || shape.tasks.includes(task) || value === shape.default) return undefined;
+  return {
+    parameter: name,
+    unknown: false,
+    message: `\`${name}\` of trainer \`${kind}\` has no meaning for ${task}`,
+    hint: `It is for ${shape.tasks.join(' and ')}.`,
+  };
+}
+
+/** Everything that is wrong with a trainer's kind, task, seed and parameters. */
+export function checkTrainer(
+  kind: string,
+  task: Task,
+  seed: number,
+  parameters: Readonly<Record<string, unknown>>,
+): readonly TrainerProblem[] {
   const trainers: Readonly<Record<string, TrainerShape>> = TRAINERS;
   const trainer = Object.hasOwn(trainers, kind) ? trainers[kind] : undefined;
-  if (!trainer) {
-    const near = nearest(kind, Object.keys(trainers));
-    return [{ parameter: null, message: `there is no trainer "${kind}"`, ...(near ? { nearest: near } : {}), hint: `Trainers: ${Object.keys(trainers).join(', ')}.` }];
-  }
+  if (!trainer) return [unknownTrainer(kind, Object.keys(trainers))];
   const problems: TrainerProblem[] = [];
-  if (!trainer.tasks.includes(task))
-    problems.push({ parameter: null, message: `trainer ${kind} does not do ${task}`, hint: `It does ${trainer.tasks.join(', ')}.` });
-  for (const [name, value] of Object.entries(parameters)) {
-    const shape = Object.hasOwn(trainer.parameters, name) ? trainer.parameters[name] : undefined;
-    if (!shape) {
-      const near = nearest(name, Object.keys(trainer.parameters));
-      problems.push({ parameter: name, message: `trainer ${kind} has no parameter "${name}"`, ...(near ? { nearest: near } : {}), hint: `Parameters: ${Object.keys(trainer.parameters).join(', ')}.` });
-      continue;
-    }
-    const message = parameterProblem(name, shape, value);
-    if (message) {
-      const near = shape.choices && typeof value === 'string' ? nearest(value, shape.choices) : undefined;
-      problems.push({ parameter: name, message, ...(near ? { nearest: near } : {}), hint: `The default is ${String(shape.default)}.` });
-    } else if (shape.tasks && !shape.tasks.includes(task) && value !== shape.default) {
-      problems.push({ parameter: name, message: `${name} of trainer ${kind} has no meaning for ${task}`, hint: `It is for ${shape.tasks.join(' and ')}.` });
-    }
+  if (!trainer.tasks.includes(task)) {
+    problems.push({
+      parameter: null,
+      unknown: false,
+      message: `trainer \`${kind}\` does not do ${task}`,
+      hint: `It does ${trainer.tasks.join(', ')}.`,
+    });
   }
-  if (parameters.solver === 'lbfgs' && Number(parameters.l1) > 0)
-    problems.push({ parameter: 'solver', message: 'solver is "lbfgs", which cannot do l1', hint: 'Leave solver out.' });
+  if (seed !== (seed | 0)) {
+    problems.push({
+      parameter: 'seed',
+      unknown: false,
+      message: `the seed is ${seed}: expected a whole number of 32 bits`,
+      hint: 'The default is 0.',
+    });
+  }
+  for (const [name, value] of Object.entries(parameters)) {
+    const problem = parameterProblem(kind, trainer, task, name, value);
+    if (problem) problems.push(problem);
+  }
+  if (kind === 'logistic_regression' && parameters.solver === 'lbfgs' && Number(parameters.l1) > 0) {
+    problems.push({
+      parameter: 'solver',
+      unknown: false,
+      message: 'solver `lbfgs` cannot do `l1`',
+      hint: 'Leave solver out.',
+    });
+  }
   return problems;
 }
 
