@@ -27,19 +27,19 @@ const latest = (before: Instant | null, records: readonly LogRecord[]): Instant 
 /** One source's records in hand: durable, in seq order, not yet applied to all of its groups. */
 class Queue {
   private records: LogRecord[] = [];
+  private highest = 0;
 
   add(records: readonly LogRecord[]): void {
+    this.highest = Math.max(this.highest, records.at(-1)!.seq);
     const after = this.records.at(-1)?.seq;
     if ((after !== undefined && records[0]!.seq !== after + 1) || this.records.length + records.length > MAX_QUEUED) this.records = [];
     for (const record of records) this.records.push(record);
   }
-  get lastSeq(): number {
-    return this.records.at(-1)?.seq ?? 0;
-  }
   /** What follows `seq` without a gap, or undefined when the log has to be read. */
   after(seq: number): readonly LogRecord[] | undefined {
     const first = this.records[0]?.seq;
-    return first === undefined || first > seq + 1 ? undefined : this.records.slice(seq + 1 - first);
+    if (first === undefined || first > seq + 1 || this.records.at(-1)!.seq < this.highest) return undefined;
+    return this.records.slice(seq + 1 - first);
   }
   forget(throughSeq: number): void {
     const first = this.records[0]?.seq;

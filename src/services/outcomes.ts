@@ -24,6 +24,8 @@ export interface OutcomeRecorder {
 /** Predictions logged by other processes are looked for at most this often. */
 const RESCAN_MS = 1_000;
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 interface Known {
   ids: Set<string>;
   scannedAt: number;
@@ -31,7 +33,7 @@ interface Known {
 }
 
 /** The 16 bytes of a UUID as a short text: a third of the memory of its 36 characters. */
-const compact = (id: string): string => Buffer.from(id.replaceAll('-', ''), 'hex').toString('latin1');
+const compact = (id: string): string => (!UUID.test(id) ? id : Buffer.from(id.replaceAll('-', ''), 'hex').toString('latin1'));
 
 export function createOutcomeRecorder(project: Project): OutcomeRecorder {
   const services = new Map<string, Known>();
