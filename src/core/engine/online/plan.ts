@@ -1,6 +1,7 @@
 /** What an online group keeps of its source, and how a list of features is read from it. */
 import { foldFor } from '../../algebra/catalogue.js';
 import type { Fold } from '../../algebra/fold.js';
+import { invariant } from '../../base/error.js';
 import { type Fingerprint, fingerprint } from '../../base/fingerprint.js';
 import type { Duration } from '../../base/time.js';
 import type { Feature, Source } from '../../define/types.js';
@@ -147,12 +148,13 @@ export interface Lens {
 
 export type Summed = 'count' | 'sum' | 'mean' | 'min' | 'max';
 
-/** Windows over one field (or over rows) with one predicate and one upper end, narrowest first. */
+/** Windows over one field, or over rows (field -1), with one predicate and one upper end, narrowest first. */
 export interface Lane {
   readonly field: number;
   readonly mask: number;
-  /** Place of its summary in a directory row, in words. */
+  /** Places in a directory row of the summaries of the field and of the rows; -1: not needed. */
   readonly atom: number;
+  readonly rowAtom: number;
   readonly offset: Duration;
   readonly includeCurrent: boolean;
   /** Infinity: the whole history. */
@@ -167,6 +169,8 @@ export type OnlineRead =
   | {
       readonly kind: 'summed';
       readonly function: Summed;
+      /** -1: rows are counted. */
+      readonly field: number;
       readonly lane: number;
       /** Index into the lane's windows. */
       readonly window: number;
@@ -180,6 +184,8 @@ export type OnlineRead =
       readonly maxAge: Duration | null;
       readonly output: 'value' | 'age_seconds';
     };
+
+export type LookupRead = Extract<OnlineRead, { kind: 'lookup' }>;
 
 export interface GenericRead {
   readonly fold: Fold;
@@ -220,7 +226,62 @@ export const ATOM_WORDS = 5;
 export const directoryStride = (group: OnlineGroup): number =>
   DIRECTORY_BASE + group.rowAtoms.length + ATOM_WORDS * group.fieldAtoms.length;
 
-/** How `features` (all of them features of this group) are read. */
+interface Wanted {
+  readonly function: Summed;
+  readonly field: number;
+  readonly mask: number;
+  readonly offset: Duration;
+  readonly includeCurrent: boolean;
+  /** Infinity: the whole history. */
+  readonly width: Duration;
+}
+
+const upperOf = (item: Pick<Wanted, 'mask' | 'offset' | 'includeCurrent'>): string =>
+  `${item.mask}/${item.offset}/${item.includeCurrent}`;
+
+/** Lanes for what is wanted; rows are counted by a field's lane where one has the same predicate and upper end. */
+function planLanes(
+  group: OnlineGroup,
+  wanted: readonly Wanted[],
+): { lanes: readonly Lane[]; laneOf: readonly number[] } {
+  const { rowAtoms, fieldAtoms } = group;
+  const members = new Map<string, Wanted[]>();
+  const laneKeys: string[] = [];
+  const hosts = new Map<string, string>();
+  for (const item of wanted) if (item.field >= 0) hosts.set(upperOf(item), `${item.field}/${upperOf(item)}`);
+  for (const item of wanted) {
+    const key =
+      item.field >= 0
+        ? `${item.field}/${upperOf(item)}`
+        : (hosts.get(upperOf(item)) ?? `-1/${upperOf(item)}`);
+    laneKeys.push(key);
+    members.set(key, [...(members.get(key) ?? []), item]);
+  }
+  let slot = 0;
+  const lanes = [...members.values()].map((items): Lane => {
+    const { mask, offset, includeCurrent } = items[0]!;
+    const field = Math.max(...items.map((item) => item.field));
+    const windows = [...new Set(items.map((item) => item.width))].sort((a, b) => a - b);
+    const fieldAtom = fieldAtoms.findIndex((item) => item.field === field && item.mask === mask);
+    slot += windows.length;
+    return {
+      field,
+      mask,
+      atom: field < 0 ? -1 : DIRECTORY_BASE + rowAtoms.length + ATOM_WORDS * fieldAtom,
+      rowAtom: items.some((item) => item.field < 0) ? DIRECTORY_BASE + rowAtoms.indexOf(mask) : -1,
+      offset,
+      includeCurrent,
+      windows,
+      needsSum: items.some((item) => item.function === 'sum' || item.function === 'mean'),
+      needsExtremes: items.some((item) => item.function === 'min' || item.function === 'max'),
+      slot: slot - windows.length,
+    };
+  });
+  const names = [...members.keys()];
+  return { lanes, laneOf: laneKeys.map((key) => names.indexOf(key)) };
+}
+
+/** How `features` are read: all of them aggregations and lookups of this group. */
 export function planReader(group: OnlineGroup, features: readonly Feature[], source: Source): OnlineReader {
   const fieldIndex = (name: string | null | undefined): number =>
     name === null || name === undefined ? -1 : group.fields.findIndex((field) => field.name === name);
@@ -228,47 +289,25 @@ export function planReader(group: OnlineGroup, features: readonly Feature[], sou
     expression === null
       ? MASK_NONE
       : group.predicates.findIndex((item) => item.canonical === expression.canonical);
-  const types: ValueType[] = [];
-  interface Draft {
-    field: number;
-    mask: number;
-    atom: number;
-    offset: number;
-    includeCurrent: boolean;
-    windows: Set<number>;
-    needsSum: boolean;
-    needsExtremes: boolean;
-  }
-  const drafts = new Map<string, Draft>();
-  const reads: (OnlineRead & { lens?: string; width?: number })[] = [];
-  let span: Duration | null = 0;
-  for (const feature of features) {
+
+  const planned = features.map((feature) => {
     const { computation } = feature;
-    if (computation.kind === 'lookup') {
-      const lookup = sweepLookup(feature, source)!;
-      types.push(lookup.outputType);
-      reads.push({
-        kind: 'lookup',
-        field: fieldIndex(lookup.field),
-        maxAge: lookup.maxAge,
-        output: lookup.output,
-      });
-      span = null;
-      continue;
+    const asLookup = sweepLookup(feature, source);
+    if (asLookup) {
+      const { field, maxAge, output, outputType } = asLookup;
+      const read: LookupRead = { kind: 'lookup', field: fieldIndex(field), maxAge, output };
+      return { type: outputType, span: null, read, wanted: null };
     }
-    if (computation.kind !== 'aggregation') continue;
+    invariant(computation.kind === 'aggregation', `feature ${feature.name} is not read from a source`);
     const { inputType, byType, outputType } = sweepFeature(feature, source)!;
-    types.push(outputType);
     const { function: name, window, offset, includeCurrent, arguments: args } = computation;
-    if (span !== null) span = window === null ? null : Math.max(span, window + offset);
     const field = fieldIndex(computation.field);
     const mask = maskIndex(computation.where);
     const flat = computation.groupBy === null;
-    const fold = foldFor(name, { inputType, byType, arguments: args }, !flat);
     const newestRow = flat && NEWEST_ROW.has(name);
     const newestValues = flat && NEWEST_VALUES.has(name);
     const generic: GenericRead = {
-      fold,
+      fold: foldFor(name, { inputType, byType, arguments: args }, !flat),
       lens: { window, offset, includeCurrent, mask },
       field,
       by: fieldIndex(args.by),
@@ -278,68 +317,47 @@ export function planReader(group: OnlineGroup, features: readonly Feature[], sou
       nulls: newestRow && !(name === 'last' && args.ignoreNulls),
       oldest: flat && OLDEST_ROW.has(name) && !(name === 'first' && args.ignoreNulls),
     };
-    if (!isSummed(feature, inputType ?? undefined)) {
-      reads.push({ kind: 'generic', generic });
-      continue;
-    }
-    const atom =
-      field < 0
-        ? DIRECTORY_BASE + group.rowAtoms.indexOf(mask)
-        : DIRECTORY_BASE +
-          group.rowAtoms.length +
-          ATOM_WORDS * group.fieldAtoms.findIndex((item) => item.field === field && item.mask === mask);
     const width = window ?? Number.POSITIVE_INFINITY;
-    const key = `${field}/${mask}/${offset}/${includeCurrent}`;
-    let draft = drafts.get(key);
-    if (!draft) {
-      draft = {
-        field,
-        mask,
-        atom,
-        offset,
-        includeCurrent,
-        windows: new Set(),
-        needsSum: false,
-        needsExtremes: false,
-      };
-      drafts.set(key, draft);
-    }
-    draft.windows.add(width);
-    if (name === 'sum' || name === 'mean') draft.needsSum = true;
-    if (name === 'min' || name === 'max') draft.needsExtremes = true;
-    const type = inputType ?? outputType;
-    reads.push({
+    const wanted: Wanted | null = isSummed(feature, inputType ?? undefined)
+      ? { function: name as Summed, field, mask, offset, includeCurrent, width }
+      : null;
+    return {
+      type: outputType,
+      span: window === null ? null : window + offset,
+      read: generic,
+      wanted,
+      inputType,
+    };
+  });
+
+  const wanted = planned.flatMap((item) => item.wanted ?? []);
+  const { lanes, laneOf } = planLanes(group, wanted);
+  const reads = planned.map(({ read, wanted: item, type, inputType }): OnlineRead => {
+    if ('kind' in read) return read;
+    if (!item) return { kind: 'generic', generic: read };
+    const lane = laneOf[wanted.indexOf(item)]!;
+    const window = lanes[lane]!.windows.indexOf(item.width);
+    return {
       kind: 'summed',
-      function: name as Summed,
-      lane: -1,
-      window: -1,
-      type,
-      generic,
-      lens: key,
-      width,
-    });
-  }
-  const keys = [...drafts.keys()];
-  let slots = 0;
-  const lanes: Lane[] = keys.map((key) => {
-    const draft = drafts.get(key)!;
-    const windows = [...draft.windows].sort((a, b) => a - b);
-    slots += windows.length;
-    return { ...draft, windows, slot: slots - windows.length };
+      function: item.function,
+      field: item.field,
+      lane,
+      window,
+      type: inputType ?? type,
+      generic: read,
+    };
   });
   return {
     group,
     features,
-    types,
+    types: planned.map((item) => item.type),
     lanes,
-    slots,
+    slots: lanes.reduce((total, lane) => total + lane.windows.length, 0),
+    reads,
     deep: reads.some((read) => read.kind !== 'summed'),
-    span,
-    reads: reads.map((read) => {
-      if (read.kind !== 'summed') return read;
-      const lane = keys.indexOf(read.lens!);
-      const { kind, function: name, type, generic } = read;
-      return { kind, function: name, lane, window: lanes[lane]!.windows.indexOf(read.width!), type, generic };
-    }),
+    span: planned.reduce<Duration | null>(
+      (longest, item) => (longest === null || item.span === null ? null : Math.max(longest, item.span)),
+      0,
+    ),
   };
 }

@@ -29,7 +29,7 @@ import {
   type GenericRead,
   type Lane,
   type Lens,
-  type OnlineRead,
+  type LookupRead,
   type OnlineReader,
   type Summed,
 } from './plan.js';
@@ -45,8 +45,9 @@ export interface BytesReader {
   get(key: Uint8Array): Uint8Array | undefined;
 }
 
-/** Words of an accumulator: n, high, low (NaN: not exact), least (NaN: values that are no doubles), greatest. */
-const SLOT = 5;
+/** Words of an accumulator: values, high, low (NaN: not exact), least (NaN: values that are no doubles), greatest, rows. */
+const SLOT = 6;
+const ROWS = 5;
 
 let slots = new Float64Array(SLOT * 64);
 const running = new Float64Array(SLOT);
@@ -61,6 +62,7 @@ function clear(target: Float64Array, at: number): void {
   target[at + 2] = 0;
   target[at + 3] = Number.POSITIVE_INFINITY;
   target[at + 4] = Number.NEGATIVE_INFINITY;
+  target[at + ROWS] = 0;
 }
 
 /** target[at + 1], target[at + 2] += x, exactly or low becomes NaN. */
@@ -96,7 +98,7 @@ function scan(
   const { needsSum, needsExtremes } = lane;
   if (lane.field < 0) {
     if (regular && mask < 0) {
-      target[at] = target[at]! + (end - start);
+      target[at + ROWS] = target[at + ROWS]! + (end - start);
       return;
     }
     let rows = 0;
@@ -105,7 +107,7 @@ function scan(
       if (!regular && (words[from + i]! > t || words[until + i]! <= t)) continue;
       rows++;
     }
-    target[at] = target[at]! + rows;
+    target[at + ROWS] = target[at + ROWS]! + rows;
     return;
   }
   const column = view.columns + (CORE + lane.field) * n;
@@ -114,11 +116,13 @@ function scan(
   let low = target[at + 2]!;
   let least = target[at + 3]!;
   let greatest = target[at + 4]!;
+  let rows = 0;
   for (let i = start; i < end; i++) {
-    const x = words[column + i]!;
-    if (Number.isNaN(x)) continue;
     if (mask >= 0 && bytes[mask + i] !== 1) continue;
     if (!regular && (words[from + i]! > t || words[until + i]! <= t)) continue;
+    rows++;
+    const x = words[column + i]!;
+    if (Number.isNaN(x)) continue;
     count++;
     if (needsSum) {
       const sum = high + x;
@@ -141,15 +145,19 @@ function scan(
   target[at + 2] = low;
   target[at + 3] = least;
   target[at + 4] = greatest;
+  target[at + ROWS] = target[at + ROWS]! + rows;
   if (view.words[view.base + WORD.indexed]! > 0 && end > start) {
     target[at + 2] = Number.NaN;
     target[at + 3] = Number.NaN;
   }
 }
 
-function mergeSummary(words: Float64Array, atom: number, lane: Lane, target: Float64Array): void {
-  target[0] = target[0]! + words[atom]!;
+/** Adds the summary in the directory row that begins at `row`. */
+function mergeSummary(words: Float64Array, row: number, lane: Lane, target: Float64Array): void {
+  if (lane.rowAtom >= 0) target[ROWS] = target[ROWS]! + words[row + lane.rowAtom]!;
   if (lane.field < 0) return;
+  const atom = row + lane.atom;
+  target[0] = target[0]! + words[atom]!;
   if (lane.needsSum) {
     addTo(target, 0, words[atom + 1]!);
     const low = words[atom + 2]!;
@@ -202,7 +210,7 @@ function readLanes(reader: OnlineReader, head: View, t: Instant, open: (segment:
   const { words, base } = head;
   const stride = directoryStride(reader.group);
   const regularHead = words[base + WORD.maxFrom]! <= t && words[base + WORD.minUntil]! > t;
-  let pending: Pending[] | null = null;
+  const pending: Pending[] = [];
   for (let laneIndex = 0; laneIndex < lanes.length; laneIndex++) {
     const lane = lanes[laneIndex]!;
     const { windows } = lane;
@@ -231,24 +239,23 @@ function readLanes(reader: OnlineReader, head: View, t: Instant, open: (segment:
       } else if (first >= upper || words[at + ROW.minFrom]! > t) row--;
       else if (newest < upper && words[at + ROW.maxFrom]! <= t && words[at + ROW.minUntil]! > t) {
         if (first >= lower) {
-          mergeSummary(words, at + lane.atom, lane, running);
+          mergeSummary(words, at, lane, running);
           row--;
         } else {
-          pending ??= [];
           pending.push({ segment: words[at + ROW.id]!, lane: laneIndex, window: j });
           snapshot(slot + j * SLOT);
           j++;
         }
       } else {
-        pending ??= [];
-        for (let k = j; k < last; k++) pending ??= [];
-        pending.push({ segment: words[at + ROW.id]!, lane: laneIndex, window: k });
+        for (let k = j; k < last; k++) {
+          pending.push({ segment: words[at + ROW.id]!, lane: laneIndex, window: k });
+        }
         row--;
       }
     }
     for (; j < last; j++) snapshot(slot + j * SLOT);
   }
-  if (pending === null) return;
+  if (pending.length === 0) return;
   pending.sort((a, b) => a.segment - b.segment);
   let opened = -1;
   let view = head;
@@ -383,7 +390,6 @@ interface Depth {
   isKnown(): boolean;
 }
 
-type LookupRead = Extract<OnlineRead, { kind: 'lookup' }>;
 const CURRENT: Lens = { window: null, offset: 0, includeCurrent: true, mask: -1 };
 const NEWEST = { newest: 1, nulls: true, oldest: false, field: -1 };
 
@@ -506,10 +512,12 @@ export function readEntity(
     let status: Status | null = null;
     if (read.kind === 'summed') {
       const slot = (reader.lanes[read.lane]!.slot + read.window) * SLOT;
-      if (slots[slot] === 0) {
-        value = read.function === 'count' ? 0 : null;
-        status = 'empty';
-      } else {
+      const n = slots[slot + (read.field < 0 ? ROWS : 0)]!;
+      if (read.function === 'count') {
+        value = n;
+        status = n === 0 ? 'empty' : 'ok';
+      } else if (n === 0) status = 'empty';
+      else {
         value = finishSummed(read.function, read.type, slot);
         if (value !== null) status = 'ok';
       }
@@ -536,7 +544,6 @@ export function readEntity(
 
 /** What an accumulator of at least one value says; null when it cannot say it exactly. */
 function finishSummed(name: Summed, type: ValueType, at: number): number | null {
-  if (name === 'count') return slots[at]!;
   if (name === 'min' || name === 'max') {
     const least = slots[at + 3]!;
     return Number.isNaN(least) ? null : name === 'min' ? least : slots[at + 4]!;
