@@ -45,8 +45,16 @@ const STRING = { kind: 'string' };
 const feature = (fn, field, window) => ({
   name: `${fn}_${window}`,
   aggregation: {
-    function: fn, source: 's', field, arguments: { ignoreNulls: false }, window, offset: 0, includeCurrent: false,
-    where: null, ratioWhere: null, groupBy: null,
+    function: fn,
+    source: 's',
+    field,
+    arguments: { ignoreNulls: false },
+    window,
+    offset: 0,
+    includeCurrent: false,
+    where: null,
+    ratioWhere: null,
+    groupBy: null,
   },
   inputType: field === null ? null : field === 'code' ? STRING : FLOAT64,
   byType: null,
@@ -57,17 +65,36 @@ const features =
   mix === 'inv12'
     ? windows.flatMap((window) => [feature('count', null, window), feature('sum', 'amount', window)])
     : [
-        ...windows.slice(2, 4).flatMap((w) => [feature('count', null, w), feature('sum', 'amount', w), feature('mean', 'amount', w)]),
-        feature('min', 'amount', 7 * DAY), feature('max', 'amount', 30 * DAY), feature('std', 'amount', 30 * DAY),
-        feature('last', 'amount', null), feature('count_distinct', 'code', 30 * DAY), feature('count_distinct', 'code', 7 * DAY),
+        ...windows
+          .slice(2, 4)
+          .flatMap((w) => [
+            feature('count', null, w),
+            feature('sum', 'amount', w),
+            feature('mean', 'amount', w),
+          ]),
+        feature('min', 'amount', 7 * DAY),
+        feature('max', 'amount', 30 * DAY),
+        feature('std', 'amount', 30 * DAY),
+        feature('last', 'amount', null),
+        feature('count_distinct', 'code', 30 * DAY),
+        feature('count_distinct', 'code', 7 * DAY),
       ];
 const input = {
   entities: users,
   records: {
-    rows: n, entity, eventTime, availableAt, seq, until: null, masks: new Map(),
+    rows: n,
+    entity,
+    eventTime,
+    availableAt,
+    seq,
+    until: null,
+    masks: new Map(),
     columns: new Map([
       ['amount', { type: FLOAT64, kind: 'numbers', values: amount, valid: null }],
-      ['code', { type: STRING, kind: 'codes', codes, dictionary: Array.from({ length: 50 }, (_, i) => `c${i}`) }],
+      [
+        'code',
+        { type: STRING, kind: 'codes', codes, dictionary: Array.from({ length: 50 }, (_, i) => `c${i}`) },
+      ],
     ]),
   },
   observations: { rows: m, entity: who, at, knowledge: null },
@@ -82,5 +109,7 @@ for (let run = 0; run < 3; run++) {
   const used = process.cpuUsage(before);
   const cpu = Number(((used.user + used.system) / 1e6).toFixed(3));
   const memory = Math.round(process.memoryUsage.rss() / 2 ** 20);
-  process.stdout.write(`${JSON.stringify({ mix, events: n, observations: m, seconds: Number(seconds.toFixed(3)), cpu_seconds: cpu, rss_mib: memory })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ mix, events: n, observations: m, seconds: Number(seconds.toFixed(3)), cpu_seconds: cpu, rss_mib: memory })}\n`,
+  );
 }

@@ -4,8 +4,8 @@
  */
 import { exp2 } from '../core/algebra/exp2.js';
 import type { Instant } from '../core/base/time.js';
-import type { Expression } from '../core/expression/index.js';
 import type { Status, SweepFeature, SweepLookup } from '../core/engine/types.js';
+import type { Expression } from '../core/expression/index.js';
 import { FLOAT64, type Value, type ValueType } from '../core/schema/types.js';
 
 /** One appended version, as it stands in the log. */
@@ -61,7 +61,8 @@ function knownAt(log: readonly RawVersion[], k: Instant): RawVersion[] {
 
 function inMemberOrder(versions: readonly RawVersion[], sequenced = false): RawVersion[] {
   return [...versions].sort(
-    (a, b) => a.eventTime - b.eventTime || (sequenced ? 0 : a.availableAt - b.availableAt) || a.order - b.order,
+    (a, b) =>
+      a.eventTime - b.eventTime || (sequenced ? 0 : a.availableAt - b.availableAt) || a.order - b.order,
   );
 }
 
@@ -114,11 +115,17 @@ export function oracleLookup(
     (version) => version.entity !== null && version.entity === observation.entity,
   );
   if (known.length === 0) return { value: null, status: 'never_seen' };
-  const current = inMemberOrder(known.filter((version) => version.eventTime <= t), sequenced).at(-1);
+  const current = inMemberOrder(
+    known.filter((version) => version.eventTime <= t),
+    sequenced,
+  ).at(-1);
   if (current === undefined) return { value: null, status: 'empty' };
   const age = t - current.eventTime;
   if (lookup.maxAge !== null && age > lookup.maxAge) return { value: null, status: 'expired' };
-  return { value: lookup.output === 'age_seconds' ? age / 1e6 : (current.fields[lookup.field] ?? null), status: 'ok' };
+  return {
+    value: lookup.output === 'age_seconds' ? age / 1e6 : (current.fields[lookup.field] ?? null),
+    status: 'ok',
+  };
 }
 
 function codePointOrder(a: string, b: string): number {
@@ -132,7 +139,13 @@ function codePointOrder(a: string, b: string): number {
 }
 
 const smaller = (a: Value, b: Value): number =>
-  typeof a === 'string' ? codePointOrder(a, b as string) : (a as number) < (b as number) ? -1 : (a as number) > (b as number) ? 1 : 0;
+  typeof a === 'string'
+    ? codePointOrder(a, b as string)
+    : (a as number) < (b as number)
+      ? -1
+      : (a as number) > (b as number)
+        ? 1
+        : 0;
 
 /** A rational number with a positive denominator. */
 interface Rational {
@@ -171,7 +184,8 @@ const doubleAt = (ordinal: bigint): number => {
 };
 
 const INFINITY_ORDINAL = 0x7ff0_0000_0000_0000n;
-const unitsAt = (ordinal: bigint): bigint => (ordinal === INFINITY_ORDINAL ? UNIT << 1024n : units(doubleAt(ordinal)));
+const unitsAt = (ordinal: bigint): bigint =>
+  ordinal === INFINITY_ORDINAL ? UNIT << 1024n : units(doubleAt(ordinal));
 
 /** The positive double nearest to the number that `compare` places (its sign for number - x in units), ties to even. */
 function nearest(compare: (units: bigint, scale: bigint) => number): number | null {
@@ -242,7 +256,9 @@ function aggregate(
     const items = numbers();
     const sum = total(items);
     const count = BigInt(items.length);
-    return total(items.map((item) => power(rational(count * item.over - sum.over, count * item.under), order)));
+    return total(
+      items.map((item) => power(rational(count * item.over - sum.over, count * item.under), order)),
+    );
   };
   const n = values.length;
   const frequencies = (): [Value, number][] => {
@@ -268,7 +284,9 @@ function aggregate(
     case 'count':
       return counted(field === null ? members.length : n);
     case 'count_distinct':
-      return counted(new Set(values.map((value) => (typeof value === 'object' ? JSON.stringify(value) : value))).size);
+      return counted(
+        new Set(values.map((value) => (typeof value === 'object' ? JSON.stringify(value) : value))).size,
+      );
     case 'sum': {
       if (n === 0) return nothing;
       if (type.kind === 'float64') return fitting(round(total(numbers())));
@@ -321,7 +339,8 @@ function aggregate(
       return n === 0 ? nothing : ok(values.slice(-k).reverse());
     case 'last_distinct_k': {
       const newest: Value[] = [];
-      for (const value of [...values].reverse()) if (!newest.includes(value) && newest.length < k) newest.push(value);
+      for (const value of [...values].reverse())
+        if (!newest.includes(value) && newest.length < k) newest.push(value);
       return n === 0 ? nothing : ok(newest);
     }
     case 'lag':
@@ -344,9 +363,11 @@ function aggregate(
     }
     case 'histogram': {
       if (n === 0) return nothing;
-      if (edges === undefined) return ok(new Map(frequencies().map(([value, count]) => [options.categoryText(type, value), count])));
+      if (edges === undefined)
+        return ok(new Map(frequencies().map(([value, count]) => [options.categoryText(type, value), count])));
       const doubles = numbers().map((item) => round(item)!);
-      const within = (low: number, high: number): number => doubles.filter((x) => x >= low && x < high).length;
+      const within = (low: number, high: number): number =>
+        doubles.filter((x) => x >= low && x < high).length;
       const bounds = [Number.NEGATIVE_INFINITY, ...edges, Number.POSITIVE_INFINITY];
       return ok(
         new Map(
@@ -371,7 +392,9 @@ function aggregate(
       return ok(low === high ? low : low * (1 - fraction) + high * fraction + 0);
     }
     case 'ratio': {
-      const trues = members.filter((member) => options.predicate(aggregation.ratioWhere!, member) === true).length;
+      const trues = members.filter(
+        (member) => options.predicate(aggregation.ratioWhere!, member) === true,
+      ).length;
       return ok(members.length === 0 ? null : round(rational(BigInt(trues), BigInt(members.length))));
     }
     case 'seconds_since_last':
@@ -412,4 +435,7 @@ function aggregate(
 }
 
 /** Functions whose value the oracle gives only nearly: relative errors of the sketches on small sets. */
-export const ORACLE_TOLERANCE: Readonly<Record<string, number>> = { approx_quantile: 0.01, approx_count_distinct: 0.1 };
+export const ORACLE_TOLERANCE: Readonly<Record<string, number>> = {
+  approx_quantile: 0.01,
+  approx_count_distinct: 0.1,
+};

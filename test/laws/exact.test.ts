@@ -4,8 +4,8 @@ import {
   addExact,
   addPower,
   decodeExact,
-  encodeExact,
   type ExactSum,
+  encodeExact,
   exactSum,
   exactValue,
   mergeExact,
@@ -23,7 +23,10 @@ const sumOf = (values: readonly number[]): ExactSum => {
   return sum;
 };
 const reference = (values: readonly number[]): number | null =>
-  roundedRational(values.reduce((total, value) => total + rationalOf(value), 0n), 1n << 1074n);
+  roundedRational(
+    values.reduce((total, value) => total + rationalOf(value), 0n),
+    1n << 1074n,
+  );
 
 describe('exact sums of doubles', () => {
   it('are correctly rounded, whatever the magnitudes', () => {
@@ -74,7 +77,9 @@ describe('exact sums of doubles', () => {
     for (let i = 0; i < 1_200_000; i++) addExact(sum, 2 ** 32 - 2 ** -20);
     addExact(sum, 2 ** -60);
     const { m, exponent } = exactValue(sum);
-    expect(m << BigInt(exponent + 1074)).toBe(1_200_000n * rationalOf(2 ** 32 - 2 ** -20) + rationalOf(2 ** -60));
+    expect(m << BigInt(exponent + 1074)).toBe(
+      1_200_000n * rationalOf(2 ** 32 - 2 ** -20) + rationalOf(2 ** -60),
+    );
   });
 
   it('hold powers exactly', () => {
@@ -95,9 +100,13 @@ describe('exact sums of doubles', () => {
 describe('rounding of exact numbers', () => {
   it('rounds ratios to the nearest double', () => {
     fc.assert(
-      fc.property(fc.bigInt({ min: -(2n ** 300n), max: 2n ** 300n }), fc.bigInt({ min: 1n, max: 2n ** 200n }), (a, b) => {
-        expect(roundRatio(a, b)).toBe(roundedRational(a, b));
-      }),
+      fc.property(
+        fc.bigInt({ min: -(2n ** 300n), max: 2n ** 300n }),
+        fc.bigInt({ min: 1n, max: 2n ** 200n }),
+        (a, b) => {
+          expect(roundRatio(a, b)).toBe(roundedRational(a, b));
+        },
+      ),
     );
     expect(roundRatio(1n, 3n)).toBe(1 / 3);
     expect(roundRatio(1n, 1n << 1075n)).toBe(0);

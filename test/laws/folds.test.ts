@@ -1,17 +1,37 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { exp2 } from '../../src/core/algebra/exp2.js';
 import { FOLDS, foldFor } from '../../src/core/algebra/catalogue.js';
+import { exp2 } from '../../src/core/algebra/exp2.js';
 import type { Fold, FoldContext, Member } from '../../src/core/algebra/fold.js';
 import { registerOf } from '../../src/core/algebra/folds/sketches.js';
-import { type FunctionArguments, FUNCTION_NAMES } from '../../src/core/define/types.js';
-import { BOOLEAN, decimal, FLOAT64, INT64, STRING, type Value, type ValueType } from '../../src/core/schema/types.js';
+import { FUNCTION_NAMES, type FunctionArguments } from '../../src/core/define/types.js';
+import {
+  BOOLEAN,
+  decimal,
+  FLOAT64,
+  INT64,
+  STRING,
+  type Value,
+  type ValueType,
+} from '../../src/core/schema/types.js';
 import { hostileDouble } from './reference.js';
 
 const VALUES: readonly (readonly [ValueType, fc.Arbitrary<Value>])[] = [
-  [FLOAT64, fc.oneof(hostileDouble, fc.double({ noNaN: true, noDefaultInfinity: true }).map((x) => x + 0))],
+  [
+    FLOAT64,
+    fc.oneof(
+      hostileDouble,
+      fc.double({ noNaN: true, noDefaultInfinity: true }).map((x) => x + 0),
+    ),
+  ],
   [FLOAT64, fc.integer({ min: -5, max: 5 }).map((x) => x / 4)],
-  [INT64, fc.oneof(fc.integer({ min: -4, max: 4 }), fc.constantFrom(2n ** 62n, -(2n ** 63n), 9_007_199_254_740_991))],
+  [
+    INT64,
+    fc.oneof(
+      fc.integer({ min: -4, max: 4 }),
+      fc.constantFrom(2n ** 62n, -(2n ** 63n), 9_007_199_254_740_991),
+    ),
+  ],
   [decimal(2), fc.integer({ min: -500, max: 500 })],
   [STRING, fc.constantFrom('', 'a', 'B', 'é', '\u{1F600}', '\uFFFD', 'n1')],
   [BOOLEAN, fc.boolean()],
@@ -41,7 +61,10 @@ function sampleOf(name: (typeof FUNCTION_NAMES)[number], byGroup: boolean): fc.A
           fc.record({
             eventTime: fc.integer({ min: 0, max: 40 }),
             value: fc.option(value, { freq: 6 }),
-            by: name === 'ratio' ? fc.option(fc.boolean()) : fc.option(fc.integer({ min: 0, max: 3 }), { freq: 6 }),
+            by:
+              name === 'ratio'
+                ? fc.option(fc.boolean())
+                : fc.option(fc.integer({ min: 0, max: 3 }), { freq: 6 }),
             group: fc.option(fc.constantFrom('x', 'y', '\u{1F600}'), { freq: 6 }),
           }),
           { maxLength: 24 },
@@ -50,7 +73,11 @@ function sampleOf(name: (typeof FUNCTION_NAMES)[number], byGroup: boolean): fc.A
         fc.nat(24),
       )
       .map(([args, members, a, b]): Sample => {
-        const context: FoldContext = { inputType: FOLDS[name].needsField === false ? null : type, byType: INT64, arguments: args };
+        const context: FoldContext = {
+          inputType: FOLDS[name].needsField === false ? null : type,
+          byType: INT64,
+          arguments: args,
+        };
         return {
           fold: foldFor(name, context, byGroup),
           members: [...members].sort((x, y) => x.eventTime - y.eventTime),
@@ -84,7 +111,9 @@ for (const byGroup of [false, true]) {
         check((sample) => {
           const { fold, members, cuts } = sample;
           const parts = () =>
-            [members.slice(0, cuts[0]), members.slice(cuts[0], cuts[1]), members.slice(cuts[1])].map((part) => run(fold, part));
+            [members.slice(0, cuts[0]), members.slice(cuts[0], cuts[1]), members.slice(cuts[1])].map((part) =>
+              run(fold, part),
+            );
           const whole = seen(sample, run(fold, members));
           const [a, b, c] = parts();
           fold.merge(a, b);
@@ -105,7 +134,9 @@ for (const byGroup of [false, true]) {
       it(`${name}: decoding undoes encoding through JSON, and what is decoded goes on folding`, () => {
         check((sample) => {
           const { fold, members, cuts } = sample;
-          const state = fold.decode(JSON.parse(JSON.stringify(fold.encode(run(fold, members.slice(0, cuts[1]))))));
+          const state = fold.decode(
+            JSON.parse(JSON.stringify(fold.encode(run(fold, members.slice(0, cuts[1]))))),
+          );
           expect(seen(sample, state)).toEqual(seen(sample, run(fold, members.slice(0, cuts[1]))));
           for (const member of members.slice(cuts[1])) fold.add(state, member);
           expect(seen(sample, state)).toEqual(seen(sample, run(fold, members)));
@@ -158,8 +189,15 @@ describe('sketches', () => {
         fc.array(fc.double({ min: 1e-300, max: 1e300, noNaN: true }), { minLength: 1, maxLength: 50 }),
         fc.constantFrom(0, 0.1, 0.5, 0.9, 1),
         (values, q) => {
-          const fold = foldFor('approx_quantile', { inputType: FLOAT64, byType: null, arguments: { q, ignoreNulls: false } });
-          const state = run(fold, values.map((value) => ({ eventTime: 0, value, by: null })));
+          const fold = foldFor('approx_quantile', {
+            inputType: FLOAT64,
+            byType: null,
+            arguments: { q, ignoreNulls: false },
+          });
+          const state = run(
+            fold,
+            values.map((value) => ({ eventTime: 0, value, by: null })),
+          );
           const exact = [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) * q)]!;
           expect(Math.abs((fold.finish(state, 0) as number) - exact)).toBeLessThanOrEqual(exact / 100);
         },
@@ -168,14 +206,20 @@ describe('sketches', () => {
   });
 
   it('approx_count_distinct is within four standard errors from 1 to 200,000 values', () => {
-    const fold = foldFor('approx_count_distinct', { inputType: INT64, byType: null, arguments: { ignoreNulls: false } });
+    const fold = foldFor('approx_count_distinct', {
+      inputType: INT64,
+      byType: null,
+      arguments: { ignoreNulls: false },
+    });
     const state = fold.init();
     let next = 1;
     for (let n = 1; n <= 200_000; n++) {
       fold.add(state, { eventTime: 0, value: n, by: null });
       if (n < next) continue;
       next = Math.ceil(n * 1.7);
-      expect(Math.abs((fold.finish(state, 0) as number) - n)).toBeLessThanOrEqual(Math.max(1, 4 * 0.0163 * n));
+      expect(Math.abs((fold.finish(state, 0) as number) - n)).toBeLessThanOrEqual(
+        Math.max(1, 4 * 0.0163 * n),
+      );
     }
   });
 

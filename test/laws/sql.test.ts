@@ -1,4 +1,4 @@
-import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
+import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { foldFor, outputTypeOf } from '../../src/core/algebra/catalogue.js';
 import type { FoldContext, Member } from '../../src/core/algebra/fold.js';
@@ -54,7 +54,8 @@ function rows(): Row[] {
 }
 
 const data = rows();
-const sqlText = (value: Value): string => (value === null ? 'NULL' : typeof value === 'string' ? `'${value}'` : String(value));
+const sqlText = (value: Value): string =>
+  value === null ? 'NULL' : typeof value === 'string' ? `'${value}'` : String(value);
 const amountText = (type: ValueType, value: Value): string =>
   value !== null && type.kind === 'decimal' ? `${Number(value) / 100}` : sqlText(value);
 
@@ -64,10 +65,14 @@ beforeAll(async () => {
   instance = await DuckDBInstance.create(':memory:');
   connection = await instance.connect();
   const columns = Object.entries(TYPES).map(([name, [, type]]) => `${name} ${type}`);
-  await connection.run(`CREATE TABLE t (g INTEGER, event_time BIGINT, seq BIGINT, b BIGINT, p BOOLEAN, ${columns.join(', ')})`);
+  await connection.run(
+    `CREATE TABLE t (g INTEGER, event_time BIGINT, seq BIGINT, b BIGINT, p BOOLEAN, ${columns.join(', ')})`,
+  );
   const lines = data.map(
     (row) =>
-      `(${row.group}, ${row.eventTime}, ${row.seq}, ${sqlText(row.by)}, ${row.predicate}, ${Object.entries(TYPES)
+      `(${row.group}, ${row.eventTime}, ${row.seq}, ${sqlText(row.by)}, ${row.predicate}, ${Object.entries(
+        TYPES,
+      )
         .map(([name, [type]]) => amountText(type, row.values[name]!))
         .join(', ')})`,
   );
@@ -96,7 +101,11 @@ describe('folds equal the aggregates of DuckDB', () => {
   for (const name of FUNCTION_NAMES) {
     for (const [field, [type]] of Object.entries(TYPES)) {
       const probe: FoldContext = { inputType: type, byType: INT64, arguments: ARGUMENTS[0]! };
-      const numbersOnly = outputTypeOf(name, probe).kind === 'float64' && name !== 'entropy' && name !== 'ratio' && !name.startsWith('seconds');
+      const numbersOnly =
+        outputTypeOf(name, probe).kind === 'float64' &&
+        name !== 'entropy' &&
+        name !== 'ratio' &&
+        !name.startsWith('seconds');
       if ((numbersOnly || name === 'sum') && type.kind === 'string') continue;
       const parts = {
         value: field,
@@ -114,18 +123,22 @@ describe('folds equal the aggregates of DuckDB', () => {
           const aggregate = aggregateSql(name, context, parts, 'duckdb');
           if (aggregate === undefined) continue;
           const output = outputTypeOf(name, context);
-          const result = await connection.runAndReadAll(`SELECT g, ${aggregate.sql} AS v FROM t GROUP BY g ORDER BY g`);
+          const result = await connection.runAndReadAll(
+            `SELECT g, ${aggregate.sql} AS v FROM t GROUP BY g ORDER BY g`,
+          );
           const actual = result.getRowsJson().map((row) => row[1]);
           const fold = foldFor(name, context);
           for (let group = 0; group < GROUPS; group++) {
             const members = data
               .filter((row) => row.group === group)
               .sort((a, b) => a.eventTime - b.eventTime || a.seq - b.seq)
-              .map((row): Member => ({
-                eventTime: row.eventTime,
-                value: row.values[field]!,
-                by: name === 'ratio' ? row.predicate : row.by,
-              }));
+              .map(
+                (row): Member => ({
+                  eventTime: row.eventTime,
+                  value: row.values[field]!,
+                  by: name === 'ratio' ? row.predicate : row.by,
+                }),
+              );
             const state = fold.init();
             for (const member of members) fold.add(state, member);
             const expected = fold.finish(state, AT);

@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseDuration, parseInstant } from '../../src/core/base/time.js';
 import type { FunctionName } from '../../src/core/define/types.js';
+import { sweep } from '../../src/core/engine/sweep.js';
 import type { SweepFeature, SweepLookup } from '../../src/core/engine/types.js';
 import type { Expression } from '../../src/core/expression/index.js';
-import { sweep } from '../../src/core/engine/sweep.js';
-import { FLOAT64, INT64, STRING, type Value, type ValueType } from '../../src/core/schema/types.js';
+import { FLOAT64, STRING, type Value, type ValueType } from '../../src/core/schema/types.js';
 import type { Predicate, RawObservation, RawVersion } from '../../src/testing/oracle.js';
 import { answer, sweepInput } from './columns.js';
 
@@ -70,7 +70,9 @@ const EVENT_FIELDS: Record<string, ValueType> = { value: FLOAT64, category: STRI
 const STATE_FIELDS: Record<string, ValueType> = { plan: STRING, limit: FLOAT64, city: STRING };
 
 function duration(text: string | null | undefined): number | null {
-  return text === null || text === undefined || text === 'inf' || text === 'none' ? null : parseDuration(text)!;
+  return text === null || text === undefined || text === 'inf' || text === 'none'
+    ? null
+    : parseDuration(text)!;
 }
 
 function typed(type: ValueType, text: string): Value {
@@ -81,18 +83,25 @@ function typed(type: ValueType, text: string): Value {
 const key = (row: Record<string, string>, names: readonly string[]): string | null =>
   names.some((name) => row[name] === '') ? null : JSON.stringify(names.map((name) => row[name]));
 
-function load(name: string, file: string, keys: readonly string[], fields: Record<string, ValueType>): RawVersion[] {
+function load(
+  name: string,
+  file: string,
+  keys: readonly string[],
+  fields: Record<string, ValueType>,
+): RawVersion[] {
   return readCsv(`${name}/${file}`).map((row) => {
-    const eventTime = parseInstant((row['event_time'] ?? row['valid_from'])!)!;
-    const available = row['available_at'] ?? row['recorded_at'] ?? '';
+    const eventTime = parseInstant((row.event_time ?? row.valid_from)!)!;
+    const available = row.available_at ?? row.recorded_at ?? '';
     return {
-      recordKey: row['event_id'] ?? JSON.stringify([key(row, keys), eventTime]),
+      recordKey: row.event_id ?? JSON.stringify([key(row, keys), eventTime]),
       entity: key(row, keys),
       eventTime,
       availableAt: available === '' ? eventTime : parseInstant(available)!,
-      order: Number(row['seq']),
-      deleted: row['deleted'] === '1',
-      fields: Object.fromEntries(Object.entries(fields).map(([field, type]) => [field, typed(type, row[field]!)])),
+      order: Number(row.seq),
+      deleted: row.deleted === '1',
+      fields: Object.fromEntries(
+        Object.entries(fields).map(([field, type]) => [field, typed(type, row[field]!)]),
+      ),
     };
   });
 }
@@ -130,7 +139,10 @@ describe('cases with independently known answers', () => {
       const fields = states ? STATE_FIELDS : EVENT_FIELDS;
       const log = load(name, states ? 'attributes.csv' : 'events.csv', keys, fields);
       const spine = readCsv(`${name}/spine.csv`);
-      const observations: RawObservation[] = spine.map((row) => ({ entity: key(row, keys), at: parseInstant(row['t']!)! }));
+      const observations: RawObservation[] = spine.map((row) => ({
+        entity: key(row, keys),
+        at: parseInstant(row.t!)!,
+      }));
       const features = states ? [] : definition.features.map(eventFeature);
       const lookups: SweepLookup[] = !states
         ? []
@@ -144,20 +156,20 @@ describe('cases with independently known answers', () => {
       const predicate: Predicate = (expression, version) => passes(JSON.parse(expression.canonical), version);
       const input = sweepInput(log, observations, fields, features, lookups, predicate, true);
       const columns = sweep(input);
-      const expected = new Map(readCsv(`${name}/expected.csv`).map((row) => [row['row_id'], row]));
+      const expected = new Map(readCsv(`${name}/expected.csv`).map((row) => [row.row_id, row]));
       expect(expected.size).toBe(spine.length);
       const wrong: string[] = [];
       let cells = 0;
       for (const column of columns) {
         for (let row = 0; row < spine.length; row++) {
-          const text = expected.get(spine[row]!['row_id'])![column.name]!;
+          const text = expected.get(spine[row]!.row_id)![column.name]!;
           const { value } = answer(column, row);
           cells++;
           const close =
             typeof value === 'number'
               ? text !== '' && Math.abs(value - Number(text)) <= 1e-9 * Math.max(1, Math.abs(value))
               : (value ?? '') === text;
-          if (!close) wrong.push(`${spine[row]!['row_id']} ${column.name}: ${String(value)} is not ${text}`);
+          if (!close) wrong.push(`${spine[row]!.row_id} ${column.name}: ${String(value)} is not ${text}`);
         }
       }
       expect(wrong).toEqual([]);

@@ -1,5 +1,5 @@
 /** Raw versions and observations → the columns that the sweep reads. */
-import { columnValue, ColumnBuilder } from '../../src/core/engine/columns.js';
+import { ColumnBuilder, columnValue } from '../../src/core/engine/columns.js';
 import { intervalsByKey } from '../../src/core/engine/intervals.js';
 import {
   STATUS_NAMES,
@@ -26,7 +26,8 @@ export function sweepInput(
   sequenced = false,
 ): SweepInput {
   const codes = new Map<string, number>();
-  for (const { entity } of observations) if (entity !== null && !codes.has(entity)) codes.set(entity, codes.size);
+  for (const { entity } of observations)
+    if (entity !== null && !codes.has(entity)) codes.set(entity, codes.size);
   const known = intervalsByKey(log, (version) => version.recordKey).filter(
     ({ version }) => version.entity !== null && codes.has(version.entity),
   );
@@ -35,7 +36,8 @@ export function sweepInput(
   const columns = new Map(
     Object.entries(fields).map(([name, type]) => {
       const values = known.map(({ version }) => version.fields[name] ?? null);
-      if (values.some((value) => typeof value === 'bigint')) return [name, { type, kind: 'values' as const, values }];
+      if (values.some((value) => typeof value === 'bigint'))
+        return [name, { type, kind: 'values' as const, values }];
       const builder = new ColumnBuilder(type, rows);
       values.forEach((value, row) => {
         builder.set(row, value);
@@ -62,7 +64,9 @@ export function sweepInput(
       eventTime: take(({ version }) => version.eventTime),
       availableAt: take(({ from }) => from),
       seq: take(({ version }) => version.order),
-      until: known.some(({ until }) => until !== Number.POSITIVE_INFINITY) ? take(({ until }) => until) : null,
+      until: known.some(({ until }) => until !== Number.POSITIVE_INFINITY)
+        ? take(({ until }) => until)
+        : null,
       columns: new Map(columns as [string, ReturnType<ColumnBuilder['finish']>][]),
       masks: new Map([...expressions].map(([text, expression]) => [text, maskOf(expression)])),
     },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { categoryText } from '../../src/core/algebra/compare.js';
 import { FOLDS, outputTypeOf } from '../../src/core/algebra/catalogue.js';
+import { categoryText } from '../../src/core/algebra/compare.js';
 import { FUNCTION_NAMES, type FunctionArguments, type FunctionName } from '../../src/core/define/types.js';
 import { sweep } from '../../src/core/engine/sweep.js';
 import type { SweepFeature, SweepLookup } from '../../src/core/engine/types.js';
@@ -90,7 +90,9 @@ function world(seed: number, style: 'in_order' | 'bitemporal'): World {
           wild: maybe(pick(WILD)),
           price: maybe(Math.round(next() * 2_000) - 1_000),
           quantity: maybe(Math.floor(next() * 6)),
-          huge: maybe(pick([9_223_372_036_854_775_807n, -9_223_372_036_854_775_808n, 9_007_199_254_740_993n, 1, -5])),
+          huge: maybe(
+            pick([9_223_372_036_854_775_807n, -9_223_372_036_854_775_808n, 9_007_199_254_740_993n, 1, -5]),
+          ),
           label: maybe(pick(LABELS)),
           flag: maybe(next() < 0.5),
           day: maybe(Math.floor(next() * 5)),
@@ -121,7 +123,8 @@ function feature(next: () => number, name: FunctionName, index: number): SweepFe
   const pick = <T>(items: readonly T[]): T => items[Math.floor(next() * items.length)]!;
   const entry = FOLDS[name];
   const candidates = entry.accepts(STRING) ? ANY : NUMERIC;
-  const field = entry.needsField === false || (entry.needsField === 'optional' && next() < 0.5) ? null : pick(candidates);
+  const field =
+    entry.needsField === false || (entry.needsField === 'optional' && next() < 0.5) ? null : pick(candidates);
   const by = name === 'min_by' || name === 'max_by' ? pick(ANY) : undefined;
   const args: FunctionArguments = {
     ignoreNulls: next() < 0.5,
@@ -129,7 +132,9 @@ function feature(next: () => number, name: FunctionName, index: number): SweepFe
     ...(name === 'list' && next() < 0.5 ? {} : { k: 1 + Math.floor(next() * 3) }),
     q: pick([0, 0.1, 0.25, 0.5, 0.9, 1]),
     halfLife: pick([1, 7, 30]),
-    ...(name === 'histogram' && field !== null && NUMERIC.includes(field) && next() < 0.5 ? { edges: [-5, 0, 2.5, 50] } : {}),
+    ...(name === 'histogram' && field !== null && NUMERIC.includes(field) && next() < 0.5
+      ? { edges: [-5, 0, 2.5, 50] }
+      : {}),
   };
   const inputType = field === null ? null : FIELDS[field]!;
   const byType = by === undefined ? null : FIELDS[by]!;
@@ -160,7 +165,9 @@ function same(name: FunctionName, actual: Value, expected: Value): boolean {
     const keys = [...actual.keys()];
     return (
       keys.length === expected.size &&
-      [...expected.keys()].every((key, i) => keys[i] === key && same(name, actual.get(key)!, expected.get(key) as Value))
+      [...expected.keys()].every(
+        (key, i) => keys[i] === key && same(name, actual.get(key)!, expected.get(key) as Value),
+      )
     );
   }
   if (Array.isArray(actual) && Array.isArray(expected))
@@ -188,11 +195,19 @@ function differences(seed: number, { log, observations }: World, sequenced: bool
   const columns = sweep(sweepInput(log, observations, FIELDS, features, LOOKUPS, predicate, sequenced));
   const options = { predicate, categoryText, groupType: (field: string) => FIELDS[field]!, sequenced };
   const wrong: string[] = [];
-  const compare = (name: FunctionName, i: number, row: number, expected: { value: Value; status: string }, what: string) => {
+  const compare = (
+    name: FunctionName,
+    i: number,
+    row: number,
+    expected: { value: Value; status: string },
+    what: string,
+  ) => {
     const actual = answer(columns[i]!, row);
     const close = same(name, actual.value, expected.value);
     if (!close || actual.status !== expected.status)
-      wrong.push(`seed ${seed} row ${row} ${what}: ${show(actual.value)} ${actual.status}, oracle ${show(expected.value)} ${expected.status}`);
+      wrong.push(
+        `seed ${seed} row ${row} ${what}: ${show(actual.value)} ${actual.status}, oracle ${show(expected.value)} ${expected.status}`,
+      );
   };
   observations.forEach((observation, row) => {
     features.forEach((item, i) => {
@@ -201,7 +216,13 @@ function differences(seed: number, { log, observations }: World, sequenced: bool
       compare(aggregation.function, i, row, oracleFeature(log, observation, item, options), what);
     });
     LOOKUPS.forEach((lookup, i) => {
-      compare('last', features.length + i, row, oracleLookup(log, observation, lookup, sequenced), `lookup ${lookup.name}`);
+      compare(
+        'last',
+        features.length + i,
+        row,
+        oracleLookup(log, observation, lookup, sequenced),
+        `lookup ${lookup.name}`,
+      );
     });
   });
   return wrong;
@@ -210,7 +231,8 @@ function differences(seed: number, { log, observations }: World, sequenced: bool
 const SEEDS = Number(process.env['MILLRACE_SEEDS'] ?? 12);
 const run = (make: (seed: number) => World, sequenced = false): string[] => {
   const wrong: string[] = [];
-  for (let seed = 1; seed <= SEEDS && wrong.length < 5; seed++) wrong.push(...differences(seed, make(seed), sequenced));
+  for (let seed = 1; seed <= SEEDS && wrong.length < 5; seed++)
+    wrong.push(...differences(seed, make(seed), sequenced));
   return wrong.slice(0, 5);
 };
 
@@ -230,7 +252,10 @@ describe('the sweep equals the naive oracle on every function, value and status'
   it('in hindsight', () => {
     const make = (seed: number): World => {
       const { log, observations } = world(seed + 10_000, 'bitemporal');
-      return { log, observations: observations.map((item) => ({ ...item, knowledge: Number.POSITIVE_INFINITY })) };
+      return {
+        log,
+        observations: observations.map((item) => ({ ...item, knowledge: Number.POSITIVE_INFINITY })),
+      };
     };
     expect(run(make)).toEqual([]);
   });
@@ -238,7 +263,10 @@ describe('the sweep equals the naive oracle on every function, value and status'
   it('with a knowledge instant for each observation', () => {
     const make = (seed: number): World => {
       const { log, observations } = world(seed + 20_000, 'bitemporal');
-      return { log, observations: observations.map((item, i) => ({ ...item, knowledge: item.at + ((i * 7) % 40) - 15 })) };
+      return {
+        log,
+        observations: observations.map((item, i) => ({ ...item, knowledge: item.at + ((i * 7) % 40) - 15 })),
+      };
     };
     expect(run(make)).toEqual([]);
   });

@@ -53,4 +53,8 @@ export const encodeValue = (value: Value): unknown =>
   typeof value === 'bigint' ? `n${value}` : typeof value === 'string' ? `s${value}` : value;
 
 export const decodeValue = (encoded: unknown): Value =>
-  typeof encoded !== 'string' ? (encoded as Value) : encoded.startsWith('n') ? BigInt(encoded.slice(1)) : encoded.slice(1);
+  typeof encoded !== 'string'
+    ? (encoded as Value)
+    : encoded.startsWith('n')
+      ? BigInt(encoded.slice(1))
+      : encoded.slice(1);

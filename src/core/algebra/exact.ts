@@ -20,7 +20,8 @@ const WORDS = new Uint32Array(DOUBLE.buffer);
 /** m * 2^exponent, exact whenever the result is a double. */
 export function scaleByPowerOfTwo(m: number, exponent: number): number {
   if (exponent > 1000) return m * 2 ** 1000 * 2 ** (exponent - 1000);
-  if (exponent < -1000) return exponent < -2200 ? m * 0 : m * 2 ** -1000 * scaleByPowerOfTwo(1, exponent + 1000);
+  if (exponent < -1000)
+    return exponent < -2200 ? m * 0 : m * 2 ** -1000 * scaleByPowerOfTwo(1, exponent + 1000);
   return m * 2 ** exponent;
 }
 
@@ -133,11 +134,14 @@ function addProduct(sum: ExactSum, a: number, b: number): void {
 
 /** Adds sign * x^power exactly, power 1 to 4. */
 export function addPower(sum: ExactSum, x: number, power: 1 | 2 | 3 | 4, sign: 1 | -1): void {
-  if (power === 1) return addExact(sum, sign * x);
+  if (power === 1) {
+    addExact(sum, sign * x);
+    return;
+  }
   if (x === 0) return;
   const size = Math.abs(x);
   if (size >= 2 ** 200 || size < 2 ** -200) {
-    const units = toUnits(x) ** BigInt(power) << BigInt(LOWEST * power - sum.rareExponent);
+    const units = (toUnits(x) ** BigInt(power)) << BigInt(LOWEST * power - sum.rareExponent);
     sum.rare += sign === 1 ? units : -units;
     return;
   }
@@ -206,7 +210,8 @@ export function encodeExact(sum: ExactSum): readonly [string, number] {
   return [m.toString(16), exponent];
 }
 
-const parseHex = (text: string): bigint => (text.startsWith('-') ? -BigInt(`0x${text.slice(1)}`) : BigInt(`0x${text}`));
+const parseHex = (text: string): bigint =>
+  text.startsWith('-') ? -BigInt(`0x${text.slice(1)}`) : BigInt(`0x${text}`);
 
 export function decodeExact(encoded: readonly [string, number], power = 1): ExactSum {
   const sum = exactSum(power);

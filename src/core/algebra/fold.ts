@@ -3,8 +3,9 @@
  * (event_time, available_at, seq). The same fold is read by the naive oracle, the sweep, the online engine,
  * profiles and metrics.
  */
-import type { FunctionArguments, FunctionName } from '../define/types.js';
+
 import type { Instant } from '../base/time.js';
+import type { FunctionArguments, FunctionName } from '../define/types.js';
 import type { Value, ValueType } from '../schema/types.js';
 
 /** One record of a window, as a fold sees it. */

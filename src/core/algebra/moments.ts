@@ -4,13 +4,13 @@
  */
 import type { Integer, Value, ValueType } from '../schema/types.js';
 import {
-  addIntegerPower,
   addInteger,
+  addIntegerPower,
   addPower,
-  decodeExact,
   type Dyadic,
-  encodeExact,
+  decodeExact,
   type ExactSum,
+  encodeExact,
   exactSum,
   exactValue,
   INT64_MAX,
@@ -48,7 +48,8 @@ export function addMoment(moments: Moments, value: Integer, sign: 1 | -1): void 
   moments.n += sign;
   const { doubles, integers } = moments;
   if (doubles) {
-    for (let i = 0; i < doubles.length; i++) addPower(doubles[i]!, value as number, (i + 1) as 1 | 2 | 3 | 4, sign);
+    for (let i = 0; i < doubles.length; i++)
+      addPower(doubles[i]!, value as number, (i + 1) as 1 | 2 | 3 | 4, sign);
   } else {
     for (let i = 0; i < integers!.length; i++) addIntegerPower(integers![i]!, value, i + 1, sign);
   }

@@ -45,9 +45,11 @@ export function aggregateSql(
   const double = duckdb ? `CAST(${value} AS DOUBLE)` : `CAST(${value} AS DOUBLE PRECISION)`;
   const ascending = parts.order.join(', ');
   const descending = parts.order.map((column) => `${column} DESC`).join(', ');
-  const listed = (order: string): string => (duckdb ? `list(${value} ORDER BY ${order})` : `array_agg(${value} ORDER BY ${order})`);
+  const listed = (order: string): string =>
+    duckdb ? `list(${value} ORDER BY ${order})` : `array_agg(${value} ORDER BY ${order})`;
   const present = `FILTER (WHERE ${value} IS NOT NULL)`;
-  const some = (order: string): string => (duckdb ? `${listed(order)} ${present}` : `(${listed(order)} ${present})`);
+  const some = (order: string): string =>
+    duckdb ? `${listed(order)} ${present}` : `(${listed(order)} ${present})`;
   const slice = (items: string): string => `(${items})[1:${k}]`;
 
   switch (name) {
@@ -76,7 +78,9 @@ export function aggregateSql(
     case 'median':
     case 'quantile': {
       const share = name === 'median' ? 0.5 : q;
-      return duckdb ? exact(`quantile_cont(${double}, ${share})`) : near(`percentile_cont(${share}) WITHIN GROUP (ORDER BY ${double})`);
+      return duckdb
+        ? exact(`quantile_cont(${double}, ${share})`)
+        : near(`percentile_cont(${share}) WITHIN GROUP (ORDER BY ${double})`);
     }
     case 'first':
     case 'last': {

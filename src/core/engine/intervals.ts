@@ -30,7 +30,8 @@ export function intervals<V extends RecordVersion>(versions: readonly V[]): read
   for (let i = 0; i < ordered.length; i++) {
     const version = ordered[i]!;
     const until = i + 1 < ordered.length ? ordered[i + 1]!.availableAt : Number.POSITIVE_INFINITY;
-    if (until > version.availableAt && !version.deleted) known.push({ version, from: version.availableAt, until });
+    if (until > version.availableAt && !version.deleted)
+      known.push({ version, from: version.availableAt, until });
   }
   return known;
 }

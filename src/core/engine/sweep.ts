@@ -3,8 +3,9 @@
  * Values and statuses follow SEMANTICS.md; `default` is not applied here. A count of nothing is 0 with status
  * `empty`; entities without any known record, and observations without an entity, are `never_seen`.
  */
-import { type Grouped, groupByEntity, sortRange } from './kernels/sort.js';
+
 import { type Planned, planFeature, planLookup, ViewFields } from './kernels/plan.js';
+import { type Grouped, groupByEntity, sortRange } from './kernels/sort.js';
 import { Frame, View, type Window } from './kernels/view.js';
 import { STATUS, type SweepColumn, type SweepInput } from './types.js';
 
@@ -24,10 +25,16 @@ interface ViewGroup {
 
 const LOOKUP_WINDOW: Window = { window: null, offset: 0, includeCurrent: true };
 
-function plan(input: SweepInput): { readonly views: readonly ViewGroup[]; readonly planned: readonly Planned[] } {
+function plan(input: SweepInput): {
+  readonly views: readonly ViewGroup[];
+  readonly planned: readonly Planned[];
+} {
   const rows = input.observations.rows;
   const views = new Map<string, ViewGroup>();
-  const groupOf = (where: string | null, window: Window): { readonly view: ViewGroup; readonly frame: FrameGroup } => {
+  const groupOf = (
+    where: string | null,
+    window: Window,
+  ): { readonly view: ViewGroup; readonly frame: FrameGroup } => {
     const key = where ?? '';
     let group = views.get(key);
     if (!group) {
@@ -107,7 +114,8 @@ export function sweep(input: SweepInput): SweepColumn[] {
     if (count === 0) continue;
     const start = recordRows.offsets[entity]!;
     const end = recordRows.offsets[entity + 1]!;
-    if (!ascending(recordRows.rows, start, end, eventTime)) sortRange(recordRows.rows, start, end, byMemberOrder);
+    if (!ascending(recordRows.rows, start, end, eventTime))
+      sortRange(recordRows.rows, start, end, byMemberOrder);
     if (!ascending(observationRows.rows, firstObservation, endObservation, observations.at))
       sortRange(observationRows.rows, firstObservation, endObservation, byTime);
     const out = observationRows.rows.subarray(firstObservation, endObservation);
@@ -210,7 +218,13 @@ function load(view: View, { records }: SweepInput, grouped: Grouped, entity: num
 }
 
 /** The versions of an entity known at one instant of knowledge, as if they had always been. */
-function loadKnownAt(view: View, { records }: SweepInput, grouped: Grouped, entity: number, knowledge: number): void {
+function loadKnownAt(
+  view: View,
+  { records }: SweepInput,
+  grouped: Grouped,
+  entity: number,
+  knowledge: number,
+): void {
   const start = grouped.offsets[entity]!;
   const end = grouped.offsets[entity + 1]!;
   view.reserve(end - start);
@@ -220,7 +234,10 @@ function loadKnownAt(view: View, { records }: SweepInput, grouped: Grouped, enti
   for (let i = start; i < end; i++) {
     const row = grouped.rows[i]!;
     const until = records.until === null ? Number.POSITIVE_INFINITY : records.until[row]!;
-    const isKnown = knowledge === Number.POSITIVE_INFINITY ? until === knowledge : records.availableAt[row]! <= knowledge && knowledge < until;
+    const isKnown =
+      knowledge === Number.POSITIVE_INFINITY
+        ? until === knowledge
+        : records.availableAt[row]! <= knowledge && knowledge < until;
     if (!isKnown) continue;
     view.rows[size] = row;
     view.eventTime[size++] = records.eventTime[row]!;

@@ -9,7 +9,8 @@ interface Extreme {
 
 const extreme = (name: 'min' | 'max', sign: 1 | -1) => (): Fold<Extreme> => {
   const take = (state: Extreme, value: Value): void => {
-    if (value !== null && (state.value === null || sign * compareValues(value, state.value) < 0)) state.value = value;
+    if (value !== null && (state.value === null || sign * compareValues(value, state.value) < 0))
+      state.value = value;
   };
   return {
     function: name,

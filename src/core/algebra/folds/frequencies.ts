@@ -22,13 +22,17 @@ function change(state: Frequencies, value: Value, by: number): void {
   }
 }
 
-const byValue = (state: Frequencies): Entry[] => [...state.values()].sort((a, b) => compareValues(a.value, b.value));
+const byValue = (state: Frequencies): Entry[] =>
+  [...state.values()].sort((a, b) => compareValues(a.value, b.value));
 
 /** Most frequent first; of equally frequent values the smaller first. */
 const byFrequency = (state: Frequencies): Entry[] =>
   [...state.values()].sort((a, b) => b.n - a.n || compareValues(a.value, b.value));
 
-export const frequencyFold = (name: FunctionName, finish: (state: Frequencies) => Value): Fold<Frequencies> => ({
+export const frequencyFold = (
+  name: FunctionName,
+  finish: (state: Frequencies) => Value,
+): Fold<Frequencies> => ({
   function: name,
   commutative: true,
   init: () => new Map(),
@@ -56,7 +60,8 @@ export const mode = (): Fold<Frequencies> =>
   frequencyFold('mode', (state) => {
     let best: Entry | undefined;
     for (const entry of state.values()) {
-      if (!best || entry.n > best.n || (entry.n === best.n && compareValues(entry.value, best.value) < 0)) best = entry;
+      if (!best || entry.n > best.n || (entry.n === best.n && compareValues(entry.value, best.value) < 0))
+        best = entry;
     }
     return best!.value;
   });

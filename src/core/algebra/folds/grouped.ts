@@ -46,8 +46,11 @@ export function grouped<S>(inner: Fold<S>): Fold<Groups<S>> {
     finish: (state, at) =>
       state.size === 0
         ? null
-        : new Map<string, Value>(sorted(state).map(([category, group]) => [category, inner.finish(group.state, at)])),
-    encode: (state) => sorted(state).map(([category, group]) => [category, group.rows, inner.encode(group.state)]),
+        : new Map<string, Value>(
+            sorted(state).map(([category, group]) => [category, inner.finish(group.state, at)]),
+          ),
+    encode: (state) =>
+      sorted(state).map(([category, group]) => [category, group.rows, inner.encode(group.state)]),
     decode: (encoded) =>
       new Map(
         (encoded as [string, number, unknown][]).map(([category, rows, state]) => [

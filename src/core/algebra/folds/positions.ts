@@ -73,7 +73,8 @@ const keepLast = (k: number) => (values: Value[]) => (values.length > k ? values
 const howMany = (context: FoldContext): number => context.arguments.k ?? 1;
 
 /** The first k non-null values, oldest first. */
-export const firstK = (context: FoldContext): Fold<Run> => runFold('first_k', keepFirst(howMany(context)), orNull);
+export const firstK = (context: FoldContext): Fold<Run> =>
+  runFold('first_k', keepFirst(howMany(context)), orNull);
 
 /** The last k non-null values, newest first. */
 export const lastK = (context: FoldContext): Fold<Run> =>

@@ -1,5 +1,5 @@
 /** Folds that read the observation instant: their value moves with the clock. */
-import { MICROS_PER_SECOND, type Instant } from '../../base/time.js';
+import { type Instant, MICROS_PER_SECOND } from '../../base/time.js';
 import { FLOAT64 } from '../../schema/types.js';
 import { addExact, exactSum, exactValue, roundExact, roundRatio } from '../exact.js';
 import { exp2 } from '../exp2.js';
@@ -11,21 +11,22 @@ interface Moment {
 }
 
 /** Seconds from the last (first) member's event time to the observation instant, rounded once. */
-const secondsSince = (name: 'seconds_since_last' | 'seconds_since_first', sign: 1 | -1) => (): Fold<Moment> => {
-  const take = (state: Moment, at: Instant | null): void => {
-    if (at !== null && (state.at === null || sign * (at - state.at) > 0)) state.at = at;
+const secondsSince =
+  (name: 'seconds_since_last' | 'seconds_since_first', sign: 1 | -1) => (): Fold<Moment> => {
+    const take = (state: Moment, at: Instant | null): void => {
+      if (at !== null && (state.at === null || sign * (at - state.at) > 0)) state.at = at;
+    };
+    return {
+      function: name,
+      commutative: true,
+      init: () => ({ at: null }),
+      add: (state, member) => take(state, member.eventTime),
+      merge: (into, from) => take(into, from.at),
+      finish: (state, at) => (state.at === null ? null : (at - state.at) / MICROS_PER_SECOND),
+      encode: (state) => state.at,
+      decode: (encoded) => ({ at: encoded as Instant | null }),
+    };
   };
-  return {
-    function: name,
-    commutative: true,
-    init: () => ({ at: null }),
-    add: (state, member) => take(state, member.eventTime),
-    merge: (into, from) => take(into, from.at),
-    finish: (state, at) => (state.at === null ? null : (at - state.at) / MICROS_PER_SECOND),
-    encode: (state) => state.at,
-    decode: (encoded) => ({ at: encoded as Instant | null }),
-  };
-};
 
 export const secondsSinceLast = secondsSince('seconds_since_last', 1);
 export const secondsSinceFirst = secondsSince('seconds_since_first', -1);

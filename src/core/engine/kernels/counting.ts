@@ -154,7 +154,8 @@ export const sums =
     }
     const least = LEAST[name];
     const simple = name === 'sum' && type.kind === 'float64';
-    if (simple && frame.inOrder && field.nulls === 0 && limbs.count <= 2) return sumInOrder(view, frame, limbs, output, status);
+    if (simple && frame.inOrder && field.nulls === 0 && limbs.count <= 2)
+      return sumInOrder(view, frame, limbs, output, status);
     sumParts(view, frame, limbs, squares, (o, parts, squareParts) => {
       const row = view.out[o]!;
       const n = field.nulls === 0 ? frame.entered[o]! - frame.left[o]! : counts[o]!;

@@ -13,7 +13,8 @@ export type MemberAt = (row: number, eventTime: Instant) => Member;
 
 export function folding(fold: Fold, memberAt: MemberAt, output: Output, status: Uint8Array): Kernel {
   const live = new LiveSet();
-  const member = (view: View, position: number): Member => memberAt(view.rows[position]!, view.eventTime[position]!);
+  const member = (view: View, position: number): Member =>
+    memberAt(view.rows[position]!, view.eventTime[position]!);
   const write = (view: View, o: number, state: unknown): void => {
     const row = view.out[o]!;
     const value = fold.finish(state, view.at[o]!);

@@ -60,7 +60,11 @@ export class Limbs {
       const exponent = (biased === 0 ? 1 : biased) - 1023;
       if (exponent > highest) highest = exponent;
       const zeros =
-        bottom !== 0 ? 31 - Math.clz32(bottom & -bottom) : (high & 0xfffff) !== 0 ? 63 - Math.clz32(high & -high & 0xfffff) : 52;
+        bottom !== 0
+          ? 31 - Math.clz32(bottom & -bottom)
+          : (high & 0xfffff) !== 0
+            ? 63 - Math.clz32(high & -high & 0xfffff)
+            : 52;
       const unit = exponent - 52 + zeros;
       if (unit < lowest) lowest = unit;
     }
@@ -109,7 +113,8 @@ export class Limbs {
     const { count } = this;
     const { values, valid } = this.field;
     const { size } = this.field.view;
-    if (this.prefix.length < (size + 1) * count) this.prefix = new Float64Array(Math.max(2 * this.prefix.length, (size + 1) * count));
+    if (this.prefix.length < (size + 1) * count)
+      this.prefix = new Float64Array(Math.max(2 * this.prefix.length, (size + 1) * count));
     const { prefix } = this;
     prefix.fill(0, 0, count);
     if (count === 1 && this.power === 1) {
@@ -229,7 +234,12 @@ function quickSpread(
   const divisor = n * (n - correction) * 10 ** (2 * scale);
   const s1 = roundParts(sums);
   const s2 = roundParts(squares);
-  if (divisor > Number.MAX_SAFE_INTEGER || !inRange(s2) || Math.abs(s1) > 1e120 || (s1 !== 0 && Math.abs(s1) < 1e-120))
+  if (
+    divisor > Number.MAX_SAFE_INTEGER ||
+    !inRange(s2) ||
+    Math.abs(s1) > 1e120 ||
+    (s1 !== 0 && Math.abs(s1) < 1e-120)
+  )
     return null;
   const left = n * s2;
   const leftTail = productError(n, s2, left) + n * remainder(squares, s2);

@@ -30,8 +30,11 @@ export class NumberOutput implements Output {
   }
 
   column(): Column {
-    if (this.big.size === 0) return { type: this.type, kind: 'numbers', values: this.values, valid: this.valid };
-    const values = Array.from(this.values, (value, i) => (this.valid[i] === 0 ? null : (this.big.get(i) ?? value)));
+    if (this.big.size === 0)
+      return { type: this.type, kind: 'numbers', values: this.values, valid: this.valid };
+    const values = Array.from(this.values, (value, i) =>
+      this.valid[i] === 0 ? null : (this.big.get(i) ?? value),
+    );
     return { type: this.type, kind: 'values', values };
   }
 }

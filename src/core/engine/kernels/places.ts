@@ -19,7 +19,8 @@ export function firstOrLast(end: 'first' | 'last', field: Field | null, take: Ta
         const high = entered[o]!;
         let position = -1;
         if (low < high) {
-          position = end === 'first' ? (near ? near.next[low]! : low) : near ? near.previous[high - 1]! : high - 1;
+          position =
+            end === 'first' ? (near ? near.next[low]! : low) : near ? near.previous[high - 1]! : high - 1;
           if (position < low || position >= high) position = -1;
         }
         take(view, o, position);
@@ -64,7 +65,14 @@ export function leastOrGreatest(end: 'min' | 'max', field: Field, take: Take): K
 }
 
 /** A monotonic queue: positions that may still become the extreme, the current one in front. */
-function slide(end: 'min' | 'max', view: View, frame: Frame, field: Field, queue: Int32Array, take: Take): void {
+function slide(
+  end: 'min' | 'max',
+  view: View,
+  frame: Frame,
+  field: Field,
+  queue: Int32Array,
+  take: Take,
+): void {
   const { entered, left } = frame;
   const { values, valid } = field;
   const least = end === 'min';

@@ -6,7 +6,14 @@ import { invariant } from '../../base/error.js';
 import { MICROS_PER_SECOND } from '../../base/time.js';
 import type { Value } from '../../schema/types.js';
 import { columnValue } from '../columns.js';
-import { type Column, STATUS, type SweepColumn, type SweepFeature, type SweepInput, type SweepLookup } from '../types.js';
+import {
+  type Column,
+  STATUS,
+  type SweepColumn,
+  type SweepFeature,
+  type SweepInput,
+  type SweepLookup,
+} from '../types.js';
 import { countDistinct, countField, countRows, share, sums } from './counting.js';
 import { folding, type MemberAt } from './folding.js';
 import type { Kernel } from './kernel.js';
@@ -47,7 +54,11 @@ export class ViewFields {
   field(name: string, ranked = false): Field {
     return this.make(`${ranked ? 'r' : 'f'}:${name}`, () => {
       const column = this.column(name);
-      return new Field(this.view, column, ranked && column.kind === 'codes' ? rankDictionary(column.dictionary) : null);
+      return new Field(
+        this.view,
+        column,
+        ranked && column.kind === 'codes' ? rankDictionary(column.dictionary) : null,
+      );
     });
   }
 
@@ -106,7 +117,8 @@ export function planFeature(feature: SweepFeature, fields: ViewFields, rows: num
       case 'count': {
         const output = numbers();
         output.valid.fill(1);
-        const kernel = field === null ? countRows(output, status) : countField(fields.field(field), output, status);
+        const kernel =
+          field === null ? countRows(output, status) : countField(fields.field(field), output, status);
         return result(name, output, status, kernel);
       }
       case 'count_distinct': {
@@ -117,7 +129,12 @@ export function planFeature(feature: SweepFeature, fields: ViewFields, rows: num
       }
       case 'ratio': {
         const output = numbers();
-        return result(name, output, status, share(fields.trues(aggregation.ratioWhere!.canonical), output, status));
+        return result(
+          name,
+          output,
+          status,
+          share(fields.trues(aggregation.ratioWhere!.canonical), output, status),
+        );
       }
       case 'sum':
       case 'mean':
@@ -129,7 +146,15 @@ export function planFeature(feature: SweepFeature, fields: ViewFields, rows: num
         const output = numbers();
         const squares = fn === 'sum' || fn === 'mean' ? null : fields.sums(field!, 2);
         const otherwise = foldKernel(feature, fields, output, status);
-        const kernel = sums(fn, feature.inputType!, fields.sums(field!, 1), squares, otherwise, output, status);
+        const kernel = sums(
+          fn,
+          feature.inputType!,
+          fields.sums(field!, 1),
+          squares,
+          otherwise,
+          output,
+          status,
+        );
         return result(name, output, status, kernel);
       }
       case 'min':
@@ -189,7 +214,9 @@ function categoryOf(column: Column, row: number): string | null {
 }
 
 const copyOutput = (column: Column, rows: number): Output =>
-  column.kind === 'codes' ? new CodeOutput(column.type, column.dictionary, rows) : outputFor(column.type, rows);
+  column.kind === 'codes'
+    ? new CodeOutput(column.type, column.dictionary, rows)
+    : outputFor(column.type, rows);
 
 /** Copies the found member's value; `nullIsValue`: a member whose value is null is an answer. */
 function copying(column: Column, output: Output, status: Uint8Array, nullIsValue: boolean): Take {

@@ -34,7 +34,12 @@ const BLOCK = 32;
 let spare = new Int32Array(1024);
 
 /** Sorts items[start..end) stably: insertion in blocks of 32, then bottom-up merges. Linear when already sorted. */
-export function sortRange(items: Int32Array, start: number, end: number, compare: (a: number, b: number) => number): void {
+export function sortRange(
+  items: Int32Array,
+  start: number,
+  end: number,
+  compare: (a: number, b: number) => number,
+): void {
   let sorted = true;
   for (let i = start + 1; i < end && sorted; i++) sorted = compare(items[i - 1]!, items[i]!) <= 0;
   if (sorted) return;
