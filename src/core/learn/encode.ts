@@ -197,6 +197,9 @@ interface Step {
   readonly codes: ReadonlyMap<string, number>;
 }
 
+/** Standardised numbers end here, so that no score of finite coefficients is NaN. */
+const LARGEST = 1e150;
+
 function writeStandard(
   encoding: Extract<FeatureEncoding, { kind: 'standard' }>,
   numbers: Float64Array,
@@ -209,7 +212,7 @@ function writeStandard(
   for (let c = 0; c < means.length; c++) {
     const x = numbers[start + c]!;
     const known = Number.isFinite(x);
-    out[offset + c] = known ? (x - means[c]!) / scales[c]! : 0;
+    out[offset + c] = known ? Math.max(-LARGEST, Math.min(LARGEST, (x - means[c]!) / scales[c]!)) : 0;
     if (indicators[c]) out[indicator++] = known ? 0 : 1;
   }
 }

@@ -1,5 +1,6 @@
 /** Training and prediction: one plain JSON record a model, the same bits row by row and in batch. */
 import { MillraceError } from '../base/error.js';
+import { checkTrainer, type TrainerKind, trainerParameters } from '../define/trainers.js';
 import type { Task } from '../define/types.js';
 import { printType, type Value } from '../schema/types.js';
 import { type BoostingColumn, type BoostingData, compileForest, constantScores, fitBoosting, type Forest, type Objective, type Round } from './boosting.js';
@@ -7,7 +8,6 @@ import { compileEncoder, encodedColumns, encodedNames, type Encoder, encodeTable
 import { fitLinear, type LinearOutput, linearScore, type Matrix } from './linear.js';
 import { fitLogistic, sigmoid, softmax } from './logistic.js';
 import { type FeatureTable, featureKind } from './matrix.js';
-import { checkTrainer, trainerParameters, type TrainerKind } from './trainers.js';
 
 export interface TrainSpec {
   readonly kind: string;
@@ -171,14 +171,15 @@ export function train(
   parts: { readonly train: TrainPart; readonly validation?: TrainPart | undefined },
   onRound?: (round: Round) => void,
 ): TrainedModel {
-  const [problem] = checkTrainer(spec.kind, spec.task, spec.parameters ?? {});
-  if (problem)
-    throw new MillraceError('TRAIN_FAILED', `${problem.message}${problem.nearest ? `; did you mean "${problem.nearest}"?` : ''}`, problem.hint === undefined ? {} : { hint: problem.hint });
+  const seed = spec.seed ?? 0;
+  const [problem] = checkTrainer(spec.kind, spec.task, seed, spec.parameters ?? {});
+  if (problem) {
+    const { message, hint } = problem;
+    throw failed(problem.nearest ? `${message}; did you mean \`${problem.nearest}\`?` : message, hint);
+  }
   const kind = spec.kind as TrainerKind;
   const parameters = trainerParameters(kind, spec.parameters ?? {});
   const number = (name: string): number => parameters[name] as number;
-  const seed = spec.seed ?? 0;
-  if (seed !== (seed | 0)) throw failed(`the seed is ${seed}, expected a whole number of 32 bits`);
   const training = checkTraining(spec, parts.train, parameters['class_weight'] === 'balanced');
   const validation = parts.validation && parts.validation.table.rows > 0 ? checkPart(spec, parts.validation, 'validation') : undefined;
   const { table, target, weights } = training;
@@ -235,6 +236,8 @@ export function train(
       },
       onRound,
     );
+    const measured = [...fit.forest.start, ...fit.gains, ...fit.rounds.flatMap((each) => [each.training, each.validation ?? 0])];
+    if (!measured.every(Number.isFinite)) throw failed('the losses overflow', 'Look for enormous numbers among the labels.');
     const smallest = number('min_child_rows');
     const warnings = [
       ...(table.rows < 2 * smallest ? [`no tree can split ${table.rows} rows with min_child_rows ${smallest}: the model is a constant`] : []),
@@ -300,14 +303,15 @@ export function compileModel(model: TrainedModel): CompiledModel {
   const { outputs, score } = compilePredictor(model.predictor);
   const encoded = new Float64Array(encoder.width);
   const scores = new Float64Array(outputs);
-  // A binary model may have been fitted with one output; a multiclass one has an output for each class.
-  const classes = model.classes ?? Array.from({ length: outputs }, (_, k) => String(k));
+  const classes = model.classes ?? [];
+  const binaryOutput = model.task === 'multiclass' && outputs === 1 && classes.length === 2;
   const finish = (): void => {
     if (model.task === 'binary') scores[0] = sigmoid(scores[0]!);
-    else if (model.task === 'multiclass' && outputs > 1) softmax(scores);
+    else if (model.task === 'multiclass' && !binaryOutput) softmax(scores);
   };
   /** Two classes fitted as one output: both probabilities. */
-  const widen = (): Float64Array => (model.task === 'multiclass' && outputs === 1 ? Float64Array.of(1 - sigmoid(scores[0]!), sigmoid(scores[0]!)) : scores);
+  const widen = (): Float64Array =>
+    binaryOutput ? Float64Array.of(sigmoid(-scores[0]!), sigmoid(scores[0]!)) : scores;
   return {
     predictRow: (values) => {
       if (model.features.length > 0 || values.length === 0) encoder.encodeRow(values, encoded);
