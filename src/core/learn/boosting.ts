@@ -189,21 +189,59 @@ interface Leaf {
 /** [gradient, second derivative, rows] of every bin. */
 const FIELDS = 3;
 
+/** Adds the rows of a leaf to the histogram of one column. `g` and `h` are in the order of `rows`. */
 function accumulate(
   histogram: Float64Array,
-  base: number,
-  bins: Uint8Array,
+  column: Binned,
   rows: Int32Array,
   start: number,
   end: number,
   g: Float64Array,
   h: Float64Array,
 ): void {
+  const { bins } = column;
+  const base = column.offset * FIELDS;
   for (let i = start; i < end; i++) {
     const at = base + bins[rows[i]!]! * FIELDS;
     histogram[at]! += g[i]!;
     histogram[at + 1]! += h[i]!;
     histogram[at + 2]! += 1;
+  }
+}
+
+/** Four columns in one pass: rows and gradients are read once, and the additions do not wait for each other. */
+function accumulateFour(
+  histogram: Float64Array,
+  columns: readonly [Binned, Binned, Binned, Binned],
+  rows: Int32Array,
+  start: number,
+  end: number,
+  g: Float64Array,
+  h: Float64Array,
+): void {
+  const [a, b, c, d] = columns;
+  const [binsA, binsB, binsC, binsD] = [a.bins, b.bins, c.bins, d.bins];
+  const [baseA, baseB, baseC, baseD] = [a.offset * FIELDS, b.offset * FIELDS, c.offset * FIELDS, d.offset * FIELDS];
+  for (let i = start; i < end; i++) {
+    const r = rows[i]!;
+    const gradient = g[i]!;
+    const curvature = h[i]!;
+    const atA = baseA + binsA[r]! * FIELDS;
+    const atB = baseB + binsB[r]! * FIELDS;
+    const atC = baseC + binsC[r]! * FIELDS;
+    const atD = baseD + binsD[r]! * FIELDS;
+    histogram[atA]! += gradient;
+    histogram[atA + 1]! += curvature;
+    histogram[atA + 2]! += 1;
+    histogram[atB]! += gradient;
+    histogram[atB + 1]! += curvature;
+    histogram[atB + 2]! += 1;
+    histogram[atC]! += gradient;
+    histogram[atC + 1]! += curvature;
+    histogram[atC + 2]! += 1;
+    histogram[atD]! += gradient;
+    histogram[atD + 1]! += curvature;
+    histogram[atD + 2]! += 1;
   }
 }
 
@@ -279,10 +317,13 @@ class Grower {
       orderedG[i] = g[r]!;
       orderedH[i] = h[r]!;
     }
-    for (const j of this.columns) {
-      const { bins, offset } = data[j]!;
-      accumulate(histogram, offset * FIELDS, bins, rows, start, end, orderedG, orderedH);
+    const columns = this.columns.map((j) => data[j]!);
+    let next = 0;
+    for (; next + 4 <= columns.length; next += 4) {
+      const four = [columns[next]!, columns[next + 1]!, columns[next + 2]!, columns[next + 3]!] as const;
+      accumulateFour(histogram, four, rows, start, end, orderedG, orderedH);
     }
+    for (; next < columns.length; next++) accumulate(histogram, columns[next]!, rows, start, end, orderedG, orderedH);
     return histogram;
   }
 
