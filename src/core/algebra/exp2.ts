@@ -10,7 +10,7 @@ for (let i = 1; i <= 14; i++) COEFFICIENTS.push(COEFFICIENTS[i - 1]! / i);
 export function exp2(x: number): number {
   if (x < -1100) return 0;
   const whole = Math.round(x);
-  const y = (x - whole) * 0.6931471805599453;
+  const y = (x - whole) * Math.LN2;
   let sum = COEFFICIENTS[14]!;
   for (let i = 13; i >= 0; i--) sum = sum * y + COEFFICIENTS[i]!;
   return scaleByPowerOfTwo(sum, whole);
