@@ -55,8 +55,8 @@ function readClass(reader: Reader): void {
     reader.at++;
     const high = readMember(reader);
     if (low.code === undefined || high.code === undefined)
-      return fail('a range in a class needs a character at each end');
-    if (low.code > high.code) return fail('a range in a class runs backwards');
+      throw new PatternProblem('a range in a class needs a character at each end');
+    if (low.code > high.code) fail('a range in a class runs backwards');
     text += `-${high.text}`;
   }
   reader.at++;
