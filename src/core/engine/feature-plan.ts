@@ -4,6 +4,7 @@
  * Offline and online finish every value through `finishBase` and `deriveRow`: one code, one value.
  */
 import { MillraceError } from '../base/error.js';
+import { nearest } from '../base/nearest.js';
 import type { Instant } from '../base/time.js';
 import type { Definitions, Feature, JoinKey, Source } from '../define/types.js';
 import { compileJsRow, type Expression } from '../expression/index.js';
@@ -42,7 +43,13 @@ export function expandFeatures(definitions: Definitions, names: readonly string[
   const expanded = names.flatMap((name) => definitions.featureSets.get(name)?.features ?? [name]);
   return [...new Set(expanded)].map((name) => {
     const feature = definitions.features.get(name);
-    if (!feature) throw new MillraceError('UNKNOWN_NAME', `there is no feature or feature set named "${name}"`, { data: { name } });
+    if (!feature) {
+      const near = nearest(name, [...definitions.features.keys(), ...definitions.featureSets.keys()]);
+      throw new MillraceError('UNKNOWN_NAME', `there is no feature or feature set named "${name}"`, {
+        data: { name },
+        hint: near ? `Did you mean "${near}"?` : 'Define it under `features:` or `feature_sets:`.',
+      });
+    }
     return feature;
   });
 }

@@ -175,9 +175,8 @@ function linkVersions(
       const [record] = added as [AppliedRecord];
       const version = versionOf(group, record);
       if (version.entity !== null && !version.deleted) {
-        const { eventTime, from, order, seq } = version;
         change(version.entity, {
-          key: [eventTime, from, order, seq],
+          key: keyOf(group, version),
           before: null,
           after: Number.POSITIVE_INFINITY,
           record,
@@ -204,7 +203,7 @@ function linkVersions(
       const now = untilOf(versions, i);
       if (was === now) return;
       change(version.entity!, {
-        key: [version.eventTime, version.from, version.order, version.seq],
+        key: keyOf(group, version),
         before: was === version.from ? null : was,
         after: now === version.from ? null : now,
         record: recordOf.get(version.seq) ?? null,
@@ -234,6 +233,9 @@ function blockOfRow(bytes: Bytes, group: OnlineGroup, number: number, work: Work
   }
   return block;
 }
+
+const keyOf = (group: OnlineGroup, { eventTime, from, order, seq }: Version): EventKey =>
+  group.sequenced ? [eventTime, order, from, seq] : [eventTime, from, order, seq];
 
 const compareKeys = (a: EventKey, b: EventKey): number =>
   a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3];
@@ -297,7 +299,8 @@ function applyChange(
   floor: Floor,
 ): number {
   const { entity } = work;
-  const [eventTime, from] = change.key;
+  const eventTime = change.key[0];
+  const from = change.key[group.sequenced ? 2 : 1];
   if (isForgotten(eventTime, from, floor)) {
     if (change.before !== null) removeGhost(entity, change.before, floor);
     if (change.after !== null) addGhost(entity, change.after, floor);

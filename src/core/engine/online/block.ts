@@ -42,11 +42,16 @@ export const CORE = 5;
 /** Words of a directory row. */
 export const ROW = { id: 0, events: 1, key: 2, maxEvent: 6, minFrom: 7, maxFrom: 8, minUntil: 9 } as const;
 
-/** (event_time, from, order, seq): the order of members. */
+/**
+ * The order of members: (event_time, from, order, seq), or (event_time, order, from, seq) where the source declares a
+ * sequence. `second` and `third` of a block name the columns in between.
+ */
 export type EventKey = readonly [number, number, number, number];
 
 export interface Block {
   n: number;
+  readonly second: number;
+  readonly third: number;
   /** Core columns, then fields; longer than n. */
   columns: Float64Array[];
   masks: Uint8Array[];
@@ -64,9 +69,14 @@ const holdsNumbers = (kind: string): boolean =>
   kind === 'date' ||
   kind === 'boolean';
 
+/** Which columns follow the event time in a key. */
+export const tieColumns = (group: OnlineGroup): { readonly second: number; readonly third: number } =>
+  group.sequenced ? { second: ORDER, third: FROM } : { second: FROM, third: ORDER };
+
 export function emptyBlock(group: OnlineGroup, capacity = 16): Block {
   return {
     n: 0,
+    ...tieColumns(group),
     columns: Array.from({ length: CORE + group.fields.length }, () => new Float64Array(capacity)),
     masks: group.predicates.map(() => new Uint8Array(capacity)),
     dictionaries: group.fields.map((field) => (holdsNumbers(field.type.kind) ? null : [])),
@@ -89,8 +99,8 @@ export function compareAt(block: Block, i: number, key: EventKey): number {
   const { columns } = block;
   return (
     columns[EVENT]![i]! - key[0] ||
-    columns[FROM]![i]! - key[1] ||
-    columns[ORDER]![i]! - key[2] ||
+    columns[block.second]![i]! - key[1] ||
+    columns[block.third]![i]! - key[2] ||
     columns[SEQ]![i]! - key[3]
   );
 }
@@ -110,8 +120,8 @@ export function lowerBound(block: Block, key: EventKey): number {
 
 export const keyAt = (block: Block, i: number): EventKey => [
   block.columns[EVENT]![i]!,
-  block.columns[FROM]![i]!,
-  block.columns[ORDER]![i]!,
+  block.columns[block.second]![i]!,
+  block.columns[block.third]![i]!,
   block.columns[SEQ]![i]!,
 ];
 
@@ -159,9 +169,9 @@ export function insertAt(block: Block, position: number, event: OnlineEvent): vo
   }
   const { columns, masks } = block;
   columns[EVENT]![position] = event.key[0];
-  columns[FROM]![position] = event.key[1];
+  columns[block.second]![position] = event.key[1];
   columns[UNTIL]![position] = event.until;
-  columns[ORDER]![position] = event.key[2];
+  columns[block.third]![position] = event.key[2];
   columns[SEQ]![position] = event.key[3];
   for (let field = 0; field < words.length; field++) columns[CORE + field]![position] = words[field]!;
   for (let mask = 0; mask < masks.length; mask++) masks[mask]![position] = event.masks[mask]!;
@@ -178,6 +188,8 @@ export function removeAt(block: Block, position: number): void {
 export function sliceBlock(block: Block, start: number, end: number): Block {
   return {
     n: end - start,
+    second: block.second,
+    third: block.third,
     columns: block.columns.map((column) => column.slice(start, end)),
     masks: block.masks.map((mask) => mask.slice(start, end)),
     dictionaries: block.dictionaries.map((dictionary) => dictionary && [...dictionary]),
@@ -420,6 +432,7 @@ function blockOf(group: OnlineGroup, view: View, dictionaries: (Value[] | null)[
   };
   return {
     n: view.n,
+    ...tieColumns(group),
     columns: Array.from({ length: CORE + group.fields.length }, (_, index) => column(index)),
     masks: group.predicates.map((_, index) => {
       const copy = new Uint8Array(capacity);

@@ -39,6 +39,8 @@ export interface OnlineGroup {
   readonly fingerprint: Fingerprint;
   readonly source: string;
   readonly recordKey: readonly string[];
+  /** The source declares a sequence, which then orders events of one event time before anything else. */
+  readonly sequenced: boolean;
   readonly keyFields: readonly string[];
   readonly fields: readonly OnlineField[];
   /** Evaluated once when a record is applied; kept as one byte an event: 0 false, 1 true, 2 null. */
@@ -124,6 +126,7 @@ export function planGroup(group: FeatureGroup, seal: SealSizes = SEAL): OnlineGr
     ]),
     source: source.name,
     recordKey: source.recordKey,
+    sequenced: source.sequence !== undefined,
     keyFields: group.keyFields,
     fields,
     predicates,

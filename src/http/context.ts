@@ -1,0 +1,54 @@
+/** What the routes share: the project, its live parts, and what was prepared for earlier requests. */
+import { MillraceError } from '../core/base/error.js';
+import type { Champions } from '../services/champions.js';
+import type { Follower } from '../services/follow.js';
+import type { OutcomeRecorder } from '../services/outcomes.js';
+import type { Predictor } from '../services/predict.js';
+import type { Project } from '../services/project.js';
+import { featureReader, type FeatureReader } from '../services/serve.js';
+import type { Readiness } from '../services/status.js';
+import type { Metrics } from './metrics.js';
+
+export interface Limits {
+  /** Bytes of a request body. */
+  readonly body: number;
+  /** Pushes under way, and the bytes of their bodies. */
+  readonly pushes: number;
+  readonly pushBytes: number;
+  /** Requests of all kinds under way. */
+  readonly requests: number;
+}
+
+export const LIMITS: Limits = { body: 16 * 2 ** 20, pushes: 512, pushBytes: 256 * 2 ** 20, requests: 4_096 };
+
+export interface Context {
+  readonly project: Project;
+  readonly version: string;
+  readonly champions: Champions;
+  readonly follower: Follower;
+  readonly outcomes: OutcomeRecorder;
+  readonly metrics: Metrics;
+  readonly limits: Limits;
+  readonly inFlight: { requests: number; pushes: number; pushBytes: number };
+  readiness(): Promise<Readiness>;
+  /** Resolves when this process may write; STORE_LOCKED when another does. */
+  becomeWriter(): Promise<void>;
+  readonly readers: Map<string, FeatureReader>;
+}
+
+const MAX_READERS = 1_000;
+
+/** The prepared reader of a set or of names separated by commas. */
+export async function readerOf(context: Context, names: string): Promise<FeatureReader> {
+  const present = context.readers.get(names);
+  if (present) return present;
+  const list = names.split(',').map((name) => name.trim()).filter((name) => name !== '');
+  if (list.length === 0) throw new MillraceError('REQUEST_INVALID', 'no feature is named');
+  const reader = await featureReader(context.project, list);
+  if (context.readers.size >= MAX_READERS) context.readers.clear();
+  context.readers.set(names, reader);
+  return reader;
+}
+
+export const predictorOf = (context: Context, service: string): Predictor | Promise<Predictor> =>
+  context.champions.current(service) ?? context.champions.get(service);

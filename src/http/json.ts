@@ -1,0 +1,104 @@
+/** Request bodies as JSON, with the place of the first fault when they are not. */
+import { MillraceError } from '../core/base/error.js';
+
+const SPACE = /[ \t\n\r]*/y;
+const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const SCALAR = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null/y;
+
+/** Offset of the first character that cannot stand where it stands; the length when the text ends too early. */
+export function jsonFault(text: string): number {
+  let at = 0;
+  const match = (pattern: RegExp): boolean => {
+    pattern.lastIndex = at;
+    if (!pattern.test(text)) return false;
+    at = pattern.lastIndex;
+    return true;
+  };
+  const open: ('{' | '[')[] = [];
+  let expecting: 'value' | 'value or ]' | 'key or }' | 'key' | 'separator' = 'value';
+  for (;;) {
+    match(SPACE);
+    const char = text[at];
+    if (char === undefined) return at;
+    if (expecting === 'key' || expecting === 'key or }') {
+      if (char === '}' && expecting === 'key or }') {
+        open.pop();
+        at++;
+        expecting = 'separator';
+      } else {
+        if (!match(STRING)) return at;
+        match(SPACE);
+        if (text[at] !== ':') return at;
+        at++;
+        expecting = 'value';
+      }
+    } else if (expecting === 'separator') {
+      const inside = open.at(-1);
+      if (inside === undefined) return at;
+      if (char === ',') expecting = inside === '{' ? 'key' : 'value';
+      else if (char === (inside === '{' ? '}' : ']')) open.pop();
+      else return at;
+      at++;
+    } else if (char === '{' || char === '[') {
+      open.push(char);
+      at++;
+      expecting = char === '{' ? 'key or }' : 'value or ]';
+    } else if (char === ']' && expecting === 'value or ]') {
+      open.pop();
+      at++;
+      expecting = 'separator';
+    } else if (match(STRING) || match(SCALAR)) expecting = 'separator';
+    else return at;
+  }
+}
+
+function malformed(text: string, firstLine: number): MillraceError {
+  const offset = jsonFault(text);
+  const before = text.slice(0, offset);
+  const line = before.split('\n').length;
+  const column = offset - before.lastIndexOf('\n');
+  return new MillraceError(
+    'REQUEST_INVALID',
+    offset >= text.trimEnd().length ? 'the body is not JSON: it ends too early' : `the body is not JSON: ${JSON.stringify(text[offset])} cannot stand here`,
+    { place: { line: firstLine + line - 1, column }, hint: 'Lines and columns count from 1.' },
+  );
+}
+
+/** REQUEST_INVALID with line and column. */
+export function parseJson(text: string, firstLine = 1): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw malformed(text, firstLine);
+  }
+}
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+export const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const noRecord = (place: string, value: unknown): MillraceError =>
+  new MillraceError('REQUEST_INVALID', `a record must be a JSON object, this is ${value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`}`, { place: { path: place } });
+
+/** One object a line; empty lines are skipped. */
+export function parseLines(text: string): readonly JsonObject[] {
+  const rows: JsonObject[] = [];
+  let line = 0;
+  for (const part of text.split('\n')) {
+    line++;
+    const trimmed = part.trim();
+    if (trimmed === '') continue;
+    const value = parseJson(part.trimEnd(), line);
+    if (!isObject(value)) throw noRecord(`line ${line}`, value);
+    rows.push(value);
+  }
+  return rows;
+}
+
+/** The records of a JSON body: an array of objects, or one object. */
+export function recordsOf(body: unknown): readonly JsonObject[] {
+  if (isObject(body)) return [body];
+  if (!Array.isArray(body)) throw noRecord('', body);
+  for (let i = 0; i < body.length; i++) if (!isObject(body[i])) throw noRecord(`[${i}]`, body[i]);
+  return body as JsonObject[];
+}

@@ -1,0 +1,78 @@
+/** What Prometheus reads. Names follow its conventions: seconds, `_total`, no labels without a bound. */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { IngestResult } from '../ports/record-log.js';
+import type { ProjectStatus } from '../services/status.js';
+
+export interface Metrics {
+  request(route: string, method: string, status: number, seconds: number): void;
+  aborted(): void;
+  predicted(service: string, model: string, rows: number): void;
+  pushed(result: IngestResult): void;
+  refused(reason: 'in_flight' | 'locked'): void;
+  print(status: ProjectStatus, inFlight: number): Promise<string>;
+  readonly contentType: string;
+  close(): void;
+}
+
+const BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+/** The delay is measured by a timer of this period, which is part of what it measures. */
+const RESOLUTION_MS = 10;
+const OUTCOMES = ['accepted', 'quarantined', 'duplicates', 'dropped'] as const;
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const duration = new Histogram({ name: 'millrace_http_request_duration_seconds', help: 'Time from the first byte of a request to the end of its answer', labelNames: ['route', 'method', 'status'], buckets: BUCKETS, registers });
+  const aborted = new Counter({ name: 'millrace_http_requests_aborted_total', help: 'Requests whose client went away', registers });
+  const predictions = new Counter({ name: 'millrace_predictions_total', help: 'Predictions answered', labelNames: ['service', 'model'], registers });
+  const ingested = new Counter({ name: 'millrace_ingest_rows_total', help: 'Pushed rows by what became of them', labelNames: ['source', 'outcome'], registers });
+  const refused = new Counter({ name: 'millrace_push_refused_total', help: 'Pushes turned away before they were read', labelNames: ['reason'], registers });
+  const sourceSeq = new Gauge({ name: 'millrace_source_seq', help: 'Last position of the log', labelNames: ['source'], registers });
+  const groupSeq = new Gauge({ name: 'millrace_applied_seq', help: 'Position of the log that a group of the online store has applied', labelNames: ['group'], registers });
+  const behind = new Gauge({ name: 'millrace_apply_lag_records', help: 'Log positions that a group has yet to apply', labelNames: ['group'], registers });
+  const age = new Gauge({ name: 'millrace_data_age_seconds', help: 'Now minus the newest available_at of a source', labelNames: ['source'], registers });
+  const ready = new Gauge({ name: 'millrace_service_ready', help: '1 when the champion of a service is loaded', labelNames: ['service'], registers });
+  const running = new Gauge({ name: 'millrace_http_requests_in_flight', help: 'Requests under way', registers });
+  const lag = new Gauge({ name: 'millrace_event_loop_lag_seconds', help: 'Delay of the event loop since the last scrape', labelNames: ['quantile'], registers });
+  const memory = new Gauge({ name: 'millrace_resident_memory_bytes', help: 'Resident memory of the process', registers });
+  const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  delay.enable();
+  const children = new Map<string, { observe(seconds: number): void }>();
+
+  return {
+    request: (route, method, status, seconds) => {
+      const key = `${method} ${route} ${status}`;
+      let child = children.get(key);
+      if (!child) children.set(key, (child = duration.labels(route, method, String(status))));
+      child.observe(seconds);
+    },
+    aborted: () => aborted.inc(),
+    predicted: (service, model, rows) => predictions.inc({ service, model }, rows),
+    pushed: (result) => {
+      for (const outcome of OUTCOMES) ingested.inc({ source: result.source, outcome }, result[outcome]);
+    },
+    refused: (reason) => refused.inc({ reason }),
+    print: (status, inFlight) => {
+      for (const item of status.sources) {
+        sourceSeq.set({ source: item.source }, item.seq);
+        if (item.age_seconds !== null) age.set({ source: item.source }, item.age_seconds);
+      }
+      for (const item of status.groups) {
+        groupSeq.set({ group: item.group }, item.seq ?? 0);
+        if (item.behind !== null) behind.set({ group: item.group }, item.behind);
+      }
+      for (const item of status.services) ready.set({ service: item.service }, item.model === null ? 0 : 1);
+      running.set(inFlight);
+      for (const [name, percent] of [['0.5', 50], ['0.99', 99]] as const) lag.set({ quantile: name }, Math.max(0, delay.percentile(percent) / 1e9 - RESOLUTION_MS / 1e3));
+      delay.reset();
+      memory.set(process.memoryUsage.rss());
+      return registry.metrics();
+    },
+    contentType: registry.contentType,
+    close: () => {
+      delay.disable();
+      registry.clear();
+    },
+  };
+}

@@ -1,0 +1,188 @@
+/** The HTTP server of a project: one process, one port. */
+import { fastify, type FastifyInstance } from 'fastify';
+import type { AddressInfo } from 'node:net';
+import { MillraceError } from '../core/base/error.js';
+import { createChampions } from '../services/champions.js';
+import { createFollower } from '../services/follow.js';
+import { materialize, staleGroups } from '../services/materialize.js';
+import { createOutcomeRecorder } from '../services/outcomes.js';
+import type { Project } from '../services/project.js';
+import { readinessOf } from '../services/status.js';
+import { type Context, LIMITS, type Limits } from './context.js';
+import { createMetrics } from './metrics.js';
+import { PROBLEM_TYPE, problemOf, RETRY_AFTER, refusalOf } from './problem.js';
+import { inferenceRoutes, operationRoutes, pushRoutes, readJsonBodies, readRoutes } from './routes.js';
+
+export interface ServerOptions {
+  /** 0: any free port. */
+  readonly port: number;
+  readonly host: string;
+  readonly version: string;
+  readonly limits?: Partial<Limits>;
+  /** How often the registry is asked for new champions. */
+  readonly championPeriodMs?: number;
+  /** How long `close` waits for requests under way. */
+  readonly graceMs?: number;
+  /** Faults of the server, never bodies or headers: route and error. */
+  onFault?(route: string, error: unknown): void;
+  /** What the operator should know: read-only, materialising. */
+  onNotice?(text: string): void;
+}
+
+export interface RunningServer {
+  readonly url: string;
+  readonly port: number;
+  /** Resolves when the online store has caught up and champions were looked for; requests are answered before that. */
+  readonly settled: Promise<void>;
+  /** Answers what is under way, then stops. The project stays open. */
+  close(): Promise<void>;
+}
+
+const LOCK_RETRY_MS = 1_000;
+const CATCH_UP_MS = 1_000;
+
+/** Takes the writer's lock when it can be had; asks again at most once a second. */
+function writerLock(project: Project, onTaken: () => Promise<void>): () => Promise<void> {
+  let taken: Promise<void> | undefined;
+  let refused: { readonly error: unknown; readonly at: number } | undefined;
+  return () => {
+    if (taken) return taken;
+    if (refused && performance.now() - refused.at < LOCK_RETRY_MS) return Promise.reject(refused.error);
+    taken = project.lockForWriting('millrace serve').then(onTaken);
+    taken.catch((error: unknown) => {
+      taken = undefined;
+      refused = { error, at: performance.now() };
+    });
+    return taken;
+  };
+}
+
+function buildApp(context: Context, options: ServerOptions): FastifyInstance {
+  const { inFlight, limits, metrics } = context;
+  const app = fastify({
+    bodyLimit: limits.body,
+    forceCloseConnections: 'idle',
+    requestTimeout: 60_000,
+    keepAliveTimeout: 72_000,
+    routerOptions: { maxParamLength: 4_096 },
+    frameworkErrors: (error, _request, reply) => void answerError(reply as unknown as ReplyLike, error),
+  });
+  interface ReplyLike {
+    code(status: number): ReplyLike;
+    header(name: string, value: string): ReplyLike;
+    send(body: string): unknown;
+  }
+  const answerError = (reply: ReplyLike, caught: unknown, route = ''): unknown => {
+    const refusal = refusalOf(caught);
+    if (refusal.status >= 500 && !refusal.error.retryable) options.onFault?.(route, caught);
+    if (refusal.error.retryable) reply.header('retry-after', RETRY_AFTER);
+    return reply.code(refusal.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problemOf(refusal)));
+  };
+  app.setErrorHandler((error, request, reply) => answerError(reply as unknown as ReplyLike, error, request.routeOptions.url));
+  app.setNotFoundHandler((request, reply) =>
+    answerError(
+      reply as unknown as ReplyLike,
+      new MillraceError('UNKNOWN_NAME', `there is no route ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}`, { hint: 'See /docs or /openapi.json.' }),
+    ),
+  );
+  app.addHook('onRequest', (request, _reply, done) => {
+    inFlight.requests++;
+    if (inFlight.requests > limits.requests && request.method === 'POST') done(new MillraceError('OVERLOADED', `${inFlight.requests} requests are under way`));
+    else done();
+  });
+  app.addHook('onResponse', (request, reply, done) => {
+    inFlight.requests--;
+    metrics.request(request.routeOptions.url ?? 'unknown', request.method, reply.statusCode, reply.elapsedTime / 1000);
+    done();
+  });
+  app.addHook('onRequestAbort', (_request, done) => {
+    metrics.aborted();
+    done();
+  });
+  readJsonBodies(app);
+  app.register(async (scope) => pushRoutes(scope, context));
+  readRoutes(app, context);
+  inferenceRoutes(app, context);
+  operationRoutes(app, context);
+  return app;
+}
+
+async function listen(app: FastifyInstance, { host, port }: ServerOptions): Promise<AddressInfo> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    await app.close();
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') throw new MillraceError('PORT_IN_USE', `port ${port} of ${host} is taken`, { cause: error });
+    if (code === 'EACCES') throw new MillraceError('PERMISSION_DENIED', `the system does not let this user listen on port ${port}`, { cause: error, hint: 'Choose a port above 1023 with --port.' });
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') throw new MillraceError('USAGE', `this machine has no address ${host}`, { cause: error, hint: 'Use --host 127.0.0.1, or 0.0.0.0 for all addresses.' });
+    throw error;
+  }
+  return app.server.address() as AddressInfo;
+}
+
+/** PORT_IN_USE, PERMISSION_DENIED; whatever opening the stores throws. */
+export async function startServer(project: Project, options: ServerOptions): Promise<RunningServer> {
+  const follower = await createFollower(project);
+  const champions = createChampions(project, options.championPeriodMs === undefined ? {} : { periodMs: options.championPeriodMs });
+  const metrics = createMetrics();
+  const becomeWriter = writerLock(project, async () => {
+    if ((await staleGroups(project)).length > 0) await materialize(project);
+  });
+  const context: Context = {
+    project,
+    version: options.version,
+    champions,
+    follower,
+    outcomes: createOutcomeRecorder(project),
+    metrics,
+    limits: { ...LIMITS, ...options.limits },
+    inFlight: { requests: 0, pushes: 0, pushBytes: 0 },
+    readiness: readinessOf(project, champions),
+    becomeWriter,
+    readers: new Map(),
+  };
+  const app = buildApp(context, options);
+  const release = (): void => {
+    champions.close();
+    metrics.close();
+  };
+  let address: AddressInfo;
+  try {
+    address = await listen(app, options);
+  } catch (error) {
+    release();
+    await follower.close();
+    throw error;
+  }
+  const catchUp = setInterval(() => {
+    if (follower.failures().size > 0) void follower.applyAll().catch(() => undefined);
+  }, CATCH_UP_MS);
+  catchUp.unref();
+  const settled = (async () => {
+    await becomeWriter().catch((error: unknown) => {
+      if (error instanceof MillraceError && error.code === 'STORE_LOCKED') options.onNotice?.(`read-only: ${error.message}. Pushes are answered with 503 until it ends.`);
+      else options.onFault?.('start', error);
+    });
+    await champions.refresh();
+    for (const [service, error] of champions.failures()) options.onNotice?.(`service ${service} is not ready: ${error.message}`);
+  })();
+
+  let closing: Promise<void> | undefined;
+  const host = options.host.includes(':') ? `[${options.host}]` : options.host;
+  return {
+    url: `http://${host}:${address.port}`,
+    port: address.port,
+    settled,
+    close: () =>
+      (closing ??= (async () => {
+        clearInterval(catchUp);
+        const force = setTimeout(() => app.server.closeAllConnections(), options.graceMs ?? 5_000);
+        await app.close();
+        clearTimeout(force);
+        await settled;
+        await follower.close();
+        release();
+      })()),
+  };
+}
