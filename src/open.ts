@@ -68,7 +68,10 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
   });
   const online = lazy<OnlineStore>(async () => {
     const { openLmdbOnlineStore } = await import('./adapters/lmdb/online-store.js');
-    return openLmdbOnlineStore(settings.online);
+    const { lockHolder } = await import('./adapters/files/lock.js');
+    // Beside a living writer (a server) this process only reads.
+    const writer = lockHolder(path.join(stateFolder, 'lock'));
+    return openLmdbOnlineStore(settings.online, { readOnly: writer !== undefined && writer.pid !== process.pid });
   });
   const registry = lazy<Registry>(async () => {
     const { createRegistry } = await import('./adapters/sqlite/registry.js');

@@ -1,18 +1,18 @@
 /** Reads the world into a snapshot, decides by the pure plan, performs its steps. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
 import type { Definitions } from '../core/define/types.js';
 import { assetGraph, type AssetState, type Plan, planRun, type Snapshot, type Step } from '../core/plan/plan.js';
 import type { IngestResult } from '../ports/record-log.js';
+import type { Registry } from '../ports/registry.js';
 import { backtestKey, runBacktest } from './backtest.js';
 import { type BuiltDataset, buildDataset, datasetKey } from './build-dataset.js';
 import { markFiles, newFiles } from './file-marks.js';
 import { materialize, staleGroups } from './materialize.js';
 import { type MonitorResult, runMonitor } from './monitor.js';
-import type { Project } from './project.js';
-import { promoteModel, type PromotionResult } from './promote.js';
+import { type Project, stopIfInterrupted } from './project.js';
+import { CHAMPION, promoteModel, type PromotionResult } from './promote.js';
 import { type TrainedVersion, trainModel } from './train.js';
 import { runTransform, transformKey } from './transform.js';
 
@@ -45,18 +45,20 @@ async function stateOf(project: Project, definitions: Definitions, kind: string,
       const dataset = registry.version('dataset', model.dataset);
       if (!latest) return { stale: 'never trained' };
       const key = dataset && modelKey(model.fingerprint, dataset);
-      return { stale: key === latest.key ? null : 'its definition or its dataset has changed' };
+      if (key !== latest.key) return { stale: 'its definition or its dataset has changed' };
+      return { stale: registry.getFact(judgedFact(name)) === latest.version ? null : `version ${latest.version} has not passed its gate yet` };
     }
     case 'service': {
       const service = definitions.services.get(name)!;
       if (service.backtest.length === 0) return { stale: null };
       const key = await backtestKey(project, service);
-      return { stale: key === null ? 'no champion yet' : registry.getFact(`backtest:${name}`) === key ? null : 'a new champion to score' };
+      return { stale: key === null || registry.getFact(`backtest:${name}`) === key ? null : 'a new champion to score' };
     }
     default: {
       const monitor = definitions.monitors.get(name)!;
-      const key = await monitorKey(project, monitor.service);
-      return { stale: registry.getFact(`monitored:${name}`) === key ? null : 'new predictions or outcomes' };
+      const champion = championOf(project, registry, monitor.service);
+      if (champion === undefined) return { stale: null };
+      return { stale: registry.getFact(`monitored:${name}`) === (await monitorKey(project, monitor.service, champion)) ? null : 'new predictions or outcomes' };
     }
   }
 }
@@ -64,14 +66,20 @@ async function stateOf(project: Project, definitions: Definitions, kind: string,
 const modelKey = (model: string, dataset: { readonly key: string; readonly manifest: Readonly<Record<string, unknown>> }): string =>
   fingerprint({ model, dataset: dataset.manifest['logical_sha256'], key: dataset.key });
 
-/** Sizes of the service's logs: they only grow. */
-async function monitorKey(project: Project, service: string): Promise<string> {
+/** The version that the gate has judged last: a run killed between training and promotion finds it open. */
+const judgedFact = (model: string): string => `judged:${model}`;
+
+const championOf = (project: Project, registry: Registry, service: string): number | undefined =>
+  registry.alias(project.definitions.services.get(service)!.model, CHAMPION);
+
+/** The champion, and sizes of the service's logs: they only grow. */
+async function monitorKey(project: Project, service: string, champion: number): Promise<string> {
   const sizes: number[] = [];
   for (const name of ['predictions', 'outcomes']) {
     const info = await stat(path.join(project.stateFolder, 'predictions', service, `${name}.ndjson`)).catch(() => null);
     sizes.push(info?.size ?? 0);
   }
-  return fingerprint({ service, sizes });
+  return fingerprint({ service, champion, sizes });
 }
 
 export async function snapshot(project: Project): Promise<Snapshot> {
@@ -111,6 +119,10 @@ export async function applyPlan(project: Project, plan: Plan): Promise<RunResult
     `${result.accepted} accepted, ${result.quarantined} quarantined, ${result.duplicates} duplicates${result.dropped > 0 ? `, ${result.dropped} dropped` : ''}`;
 
   const perform = async (step: Step): Promise<Done> => {
+    if (step.kind === 'service' || step.kind === 'monitor') {
+      const service = step.kind === 'service' ? step.name : project.definitions.monitors.get(step.name)!.service;
+      if (championOf(project, registry, service) === undefined) return { outcome: 'unchanged', detail: 'no champion yet: no version has passed its gate' };
+    }
     if (step.certainty === 'follows') {
       const state = await stateOf(project, project.definitions, step.kind, step.name);
       if (state.stale === null) return { outcome: 'unchanged', detail: 'its inputs turned out the same' };
@@ -142,26 +154,26 @@ export async function applyPlan(project: Project, plan: Plan): Promise<RunResult
         models.push(trained);
         const promotion = await promoteModel(project, step.name, { version: trained.version.version });
         promotions.push(promotion);
+        registry.setFact(judgedFact(step.name), trained.version.version);
         const standing = promotion.promoted ? 'promoted' : promotion.previous === promotion.version ? 'champion' : `not promoted: ${promotion.reason}`;
         return { outcome: promotion.promoted || promotion.previous === promotion.version ? 'done' : 'refused', detail: `${step.name}@${trained.version.version}, ${standing}` };
       }
       case 'backtest': {
         const service = project.definitions.services.get(step.name)!;
-        if ((await backtestKey(project, service)) === null) return { outcome: 'refused', detail: 'no champion to score with' };
         const result = await runBacktest(project, service);
         return { outcome: 'done', detail: `${result.predictions} predictions, ${result.outcomes} outcomes logged` };
       }
       case 'monitor': {
         const result = await runMonitor(project, step.name);
         monitors.push(result);
-        registry.setFact(`monitored:${step.name}`, await monitorKey(project, result.service));
+        registry.setFact(`monitored:${step.name}`, await monitorKey(project, result.service, championOf(project, registry, result.service)!));
         return { outcome: 'done', detail: `${result.verdict}${result.alerts.length > 0 ? `, ${result.alerts.length} alerts` : ''}` };
       }
     }
   };
 
   for (const step of plan.steps) {
-    if (project.signal.aborted) throw new MillraceError('INTERRUPTED', `interrupted before ${step.asset}; ${steps.length} of ${plan.steps.length} steps are finished and kept`);
+    stopIfInterrupted(project, `${steps.length} of ${plan.steps.length} steps are finished and kept`);
     project.progress({ step: step.action, message: `${step.name}: ${step.reason}` });
     const started = performance.now();
     const done = await perform(step);

@@ -376,8 +376,8 @@ async function assembleDataset(project: Project, recipe: Recipe, folder: string,
       });
 
     project.progress({ step: 'dataset', message: `${name}: computing ${plan.outputs.length} features at ${table.rows} observations` });
-    const features = await computeFeatures(store, table, plan, { horizons, knowledge: dataset.knowledge });
-    const trainRows = partRows[0]!;
+    const features = await computeFeatures(store, table, plan, { horizons, knowledge: dataset.knowledge, project });
+    const trainRows = partRows[Math.max(0, split.names.indexOf('train'))]!;
     if (labelled) findings.push(...suspicious(features, labelled.column, trainRows));
 
     const added = [

@@ -8,6 +8,7 @@ import { compileJsRow } from '../core/expression/index.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import { printType, type Value } from '../core/schema/types.js';
 import type { LogRecord } from '../ports/record-log.js';
+import { catchUp } from './materialize.js';
 import { answerFeatures, featureReader } from './serve.js';
 import type { Project } from './project.js';
 
@@ -37,6 +38,7 @@ export async function explainFeature(
   project: Project,
   name: string,
   given: { readonly entity: Readonly<Record<string, string>>; readonly request: Readonly<Record<string, string>>; readonly at: Instant | undefined },
+  command: string,
 ): Promise<Explanation> {
   const feature = project.definitions.features.get(name);
   if (!feature) {
@@ -45,6 +47,7 @@ export async function explainFeature(
   }
   const at = given.at ?? project.now();
   const plan = planFeatures(project.definitions, [feature]);
+  await catchUp(project, plan.groups.map((group) => group.id), command);
   const reader = await featureReader(project, plan.closure.map((item) => item.name));
   const answer = answerFeatures(reader, { entities: [given.entity], request: [given.request], at, text: true }, at);
   const keys = reader.parseEntity(given.entity, 0, true);

@@ -12,6 +12,8 @@ import type { Project } from './project.js';
 const MAX_QUEUED = 250_000;
 
 export interface Follower {
+  /** Begins to apply. Before it, `apply` resolves at once: `materialize` is at work, or another process writes. */
+  start(): void;
   /** Resolves when what was durable at the call is visible to reads. Calls while one runs share the next. */
   apply(source: Source): Promise<void>;
   /** The same for every source that features read. */
@@ -81,7 +83,7 @@ export async function createFollower(project: Project): Promise<Follower> {
   const running = new Map<string, Promise<void>>();
   const next = new Map<string, Promise<void>>();
   const failures = new Map<string, Error>();
-  let closed = false;
+  let active = false;
   const stop = log.onAppend((source, records) => bySource.get(source)?.queue.add(records));
 
   const run = async (name: string): Promise<void> => {
@@ -97,7 +99,7 @@ export async function createFollower(project: Project): Promise<Follower> {
 
   const apply = (source: Source): Promise<void> => {
     const { name } = source;
-    if (closed || !bySource.has(name)) return Promise.resolve();
+    if (!active || !bySource.has(name)) return Promise.resolve();
     const waiting = next.get(name);
     if (waiting) return waiting;
     const before = running.get(name);
@@ -116,6 +118,9 @@ export async function createFollower(project: Project): Promise<Follower> {
   };
 
   return {
+    start: () => {
+      active = true;
+    },
     apply,
     applyAll: async () => {
       for (const { source } of bySource.values()) await apply(source);
@@ -123,7 +128,7 @@ export async function createFollower(project: Project): Promise<Follower> {
     failures: () => failures,
     close: async () => {
       stop();
-      closed = true;
+      active = false;
       await Promise.allSettled([...running.values(), ...next.values()]);
     },
   };

@@ -9,7 +9,7 @@ import { type Column, STATUS, STATUS_NAMES, type Status } from '../core/engine/t
 import type { Expression } from '../core/expression/index.js';
 import type { Value, ValueType } from '../core/schema/types.js';
 import type { ObservationTable, OfflineStore, OutputFormat } from '../ports/offline-store.js';
-import type { Project } from './project.js';
+import { type Project, stopIfInterrupted } from './project.js';
 
 export interface FeatureColumn {
   readonly feature: Feature;
@@ -22,6 +22,8 @@ export interface ComputeOptions {
   /** Log position of every source beyond which nothing is read. */
   readonly horizons: ReadonlyMap<string, number>;
   readonly knowledge: 'as_of' | 'hindsight';
+  /** Whose interruption ends the work between two groups. */
+  readonly project: Pick<Project, 'signal'>;
 }
 
 /** The fields that a group's features read, and its predicates by canonical text. */
@@ -95,7 +97,10 @@ export async function computeFeatures(
   options: ComputeOptions,
 ): Promise<readonly FeatureColumn[]> {
   const computed = new Map<string, FeatureColumn>();
-  for (const group of plan.groups) for (const item of await baseColumns(store, table, group, options)) computed.set(item.feature.name, item);
+  for (const group of plan.groups) {
+    stopIfInterrupted(options.project);
+    for (const item of await baseColumns(store, table, group, options)) computed.set(item.feature.name, item);
+  }
 
   if (plan.derived.length > 0) {
     const inputs: { slot: string; column: Column }[] = [...computed.values()].map((item) => ({ slot: item.feature.name, column: item.column }));
@@ -177,7 +182,7 @@ export async function historicalFeatures(project: Project, request: HistoricalRe
   const horizons = await currentHorizons(project, plan.groups.map((group) => group.source.name));
   if (request.horizon !== undefined) for (const [name, seq] of horizons) horizons.set(name, Math.min(seq, request.horizon));
   project.progress({ step: 'features', message: `computing ${plan.outputs.length} features at ${table.rows} observations` });
-  const columns = await computeFeatures(store, table, plan, { horizons, knowledge: request.knowledge ?? 'as_of' });
+  const columns = await computeFeatures(store, table, plan, { horizons, knowledge: request.knowledge ?? 'as_of', project });
   const written = await store.write(
     table,
     columns.map(({ feature, column }) => ({ name: feature.name, column })),

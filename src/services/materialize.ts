@@ -1,8 +1,8 @@
 /** The online store follows the log: each group applies what it has not applied yet. */
-import type { FeatureGroup } from '../core/engine/feature-plan.js';
-import { planFeatures } from '../core/engine/feature-plan.js';
+import { MillraceError } from '../core/base/error.js';
+import { type FeatureGroup, planFeatures } from '../core/engine/feature-plan.js';
 import { type OnlineGroup, planGroup } from '../core/engine/online/plan.js';
-import type { Project } from './project.js';
+import { type Project, stopIfInterrupted } from './project.js';
 
 export interface BoundGroup {
   readonly group: FeatureGroup;
@@ -33,10 +33,18 @@ export async function staleGroups(project: Project): Promise<readonly string[]> 
   return behind;
 }
 
-export async function materialize(project: Project, options: { readonly rebuild?: boolean } = {}): Promise<MaterializeResult> {
+export interface MaterializeOptions {
+  /** From nothing. */
+  readonly rebuild?: boolean;
+  /** Ids of the groups to bring up; absent: all that the project's features need. */
+  readonly only?: ReadonlySet<string>;
+}
+
+export async function materialize(project: Project, options: MaterializeOptions = {}): Promise<MaterializeResult> {
   const store = await project.online();
   const log = await project.log();
-  const groups = projectGroups(project);
+  const all = projectGroups(project);
+  const groups = options.only === undefined ? all : all.filter(({ group }) => options.only!.has(group.id));
   const results: { group: string; records: number; seq: number; rebuilt: boolean }[] = [];
   for (const [i, { group, online }] of groups.entries()) {
     const state = await log.state(group.source);
@@ -52,11 +60,27 @@ export async function materialize(project: Project, options: { readonly rebuild?
         for (const record of chunk) availableAt = availableAt === null ? record.availableAt : Math.max(availableAt, record.availableAt);
         await store.apply(online, chunk, { seq: last.seq, availableAt });
         records += chunk.length;
-        if (project.signal.aborted) break;
+        stopIfInterrupted(project, `the online store has applied ${group.id} through seq ${last.seq}`);
       }
     }
     results.push({ group: group.id, records, seq: store.applied(online)?.seq ?? 0, rebuilt: options.rebuild === true });
   }
-  await store.activate(groups.map(({ online }) => online.fingerprint));
+  await store.activate(all.filter(({ online }) => store.applied(online) !== null).map(({ online }) => online.fingerprint));
   return { groups: results, records: results.reduce((sum, item) => sum + item.records, 0) };
+}
+
+/**
+ * Brings the given groups up to the log when this process may write. Where another process is the writer (a server),
+ * that one follows the log, and what it has applied so far is read.
+ */
+export async function catchUp(project: Project, groups: readonly string[], command: string): Promise<void> {
+  const behind = new Set((await staleGroups(project)).filter((id) => groups.includes(id)));
+  if (behind.size === 0) return;
+  try {
+    await project.lockForWriting(command);
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === 'STORE_LOCKED') return;
+    throw error;
+  }
+  await materialize(project, { only: behind });
 }

@@ -1,4 +1,5 @@
 /** What a use case works with: definitions and the ports behind them. Adapters are opened when first asked for. */
+import { MillraceError } from '../core/base/error.js';
 import type { Instant } from '../core/base/time.js';
 import type { Definitions } from '../core/define/types.js';
 import type { OfflineStore } from '../ports/offline-store.js';
@@ -31,4 +32,9 @@ export interface Project {
   progress(event: ProgressEvent): void;
   readonly signal: AbortSignal;
   close(): Promise<void>;
+}
+
+/** Where work may end when the user has asked for it: INTERRUPTED, between two steps that are each all or nothing. */
+export function stopIfInterrupted(project: Pick<Project, 'signal'>, kept = 'what was finished is kept'): void {
+  if (project.signal.aborted) throw new MillraceError('INTERRUPTED', `interrupted; ${kept}`);
 }

@@ -55,9 +55,9 @@ export async function replayService(project: Project, name: string, options: { r
     try {
       const now = await currentHorizons(project, plan.groups.map((group) => group.source.name));
       const then = new Map([...now].map(([source, seq]) => [source, Math.min(seq, first.applied[source] ?? seq)]));
-      const computed = await computeFeatures(store, table, plan, { horizons: then, knowledge: 'as_of' });
+      const computed = await computeFeatures(store, table, plan, { horizons: then, knowledge: 'as_of', project });
       const moved = [...now].some(([source, seq]) => seq !== then.get(source));
-      const present = moved ? await computeFeatures(store, table, plan, { horizons: now, knowledge: 'as_of' }) : computed;
+      const present = moved ? await computeFeatures(store, table, plan, { horizons: now, knowledge: 'as_of', project }) : computed;
       for (const [row, item] of batch.entries()) {
         let same = true;
         for (const [i, { feature, column }] of computed.entries()) {

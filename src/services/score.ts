@@ -26,7 +26,7 @@ export async function scoreTable(project: Project, store: OfflineStore, table: O
   const names = champion.manifest.features.map((feature) => feature.name);
   const plan = planFeatures(project.definitions, expandFeatures(project.definitions, names));
   const horizons = await currentHorizons(project, plan.groups.map((group) => group.source.name));
-  const features = await computeFeatures(store, table, plan, { horizons, knowledge: 'as_of' });
+  const features = await computeFeatures(store, table, plan, { horizons, knowledge: 'as_of', project });
   const columns = features.map((item) => item.column);
   const predictions: Prediction[] = new Array(table.rows);
   const values: Value[] = new Array(columns.length);

@@ -10,7 +10,7 @@ import { coerceJson, coerceText, type Coerced } from '../core/schema/coerce.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import { printType, type Value, type ValueType } from '../core/schema/types.js';
 import type { OnlineStore } from '../ports/online-store.js';
-import { projectGroups } from './materialize.js';
+import { catchUp, projectGroups } from './materialize.js';
 import type { Project } from './project.js';
 
 export interface FeatureRequest {
@@ -201,6 +201,9 @@ export function checkLengths(request: Omit<FeatureRequest, 'features'>): void {
     throw new MillraceError('REQUEST_INVALID', `there are ${request.entities.length} entities but ${request.request.length} requests`, { hint: 'Give one request object for each entity, in the same order.' });
 }
 
-export async function onlineFeatures(project: Project, request: FeatureRequest): Promise<FeatureAnswer> {
+/** One answer for a command: the store follows the log first. */
+export async function onlineFeatures(project: Project, request: FeatureRequest, command: string): Promise<FeatureAnswer> {
+  const plan = planFeatures(project.definitions, expandFeatures(project.definitions, request.features));
+  await catchUp(project, plan.groups.map((group) => group.id), command);
   return answerFeatures(await featureReader(project, request.features), request, project.now());
 }

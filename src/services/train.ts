@@ -11,10 +11,11 @@ import { columnLength, columnValue } from '../core/engine/columns.js';
 import type { Column } from '../core/engine/types.js';
 import { type FeatureColumn, type FeatureTable, featureKind, featureWidth, takeRows, writeNumbers } from '../core/learn/matrix.js';
 import { type Evaluation, evaluateBinary, evaluateMulticlass, evaluateRegression } from '../core/learn/metrics.js';
-import { compileModel, type TrainedModel, train as fit } from '../core/learn/model.js';
+import { compileModel, type TrainedModel } from '../core/learn/model.js';
 import { parseType, STRING } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { buildDataset, PART_COLUMN } from './build-dataset.js';
+import { fitAside } from './fit.js';
 import type { Project } from './project.js';
 
 export interface ModelManifest {
@@ -128,12 +129,15 @@ export async function trainModel(project: Project, name: string): Promise<Traine
   if (!train) throw new MillraceError('DATASET_EMPTY', `dataset ${model.dataset} has no row in its train part`, { hint: 'Look at the split.' });
   const validation = partOf('validation');
   project.progress({ step: 'train', message: `${name}: fitting ${model.trainer.kind} on ${train.table.rows} rows x ${types.length} features` });
-  const trained = fit(
-    { kind: model.trainer.kind, task: model.task, parameters: model.trainer.parameters, seed: model.trainer.seed, classes: classes ?? undefined },
-    { train, validation },
+  const text = await fitAside(
+    {
+      spec: { kind: model.trainer.kind, task: model.task, parameters: model.trainer.parameters, seed: model.trainer.seed, classes: classes ?? undefined },
+      data: { train, validation },
+    },
+    project.signal,
   );
-  const text = JSON.stringify(trained);
-  const compiled = compileModel(JSON.parse(text) as TrainedModel);
+  const trained = JSON.parse(text) as TrainedModel;
+  const compiled = compileModel(trained);
   const evaluation: Record<string, Evaluation> = {};
   const scoreProfile: Record<string, ColumnProfile> = {};
   for (const part of rowsOf.keys()) {

@@ -28,7 +28,7 @@ export async function runTransform(project: Project, name: string): Promise<Inge
       source.read.parents.map((parent) => project.definitions.sources.get(parent)!),
       { file, orderBy: [source.eventTime, ...source.recordKey] },
     );
-    const result = await log.ingestFiles(source, [file], { now: project.now() });
+    const result = await log.ingestFiles(source, [file], { now: project.now(), signal: project.signal });
     (await project.registry()).setFact(`transform:${name}`, key);
     return result;
   } finally {

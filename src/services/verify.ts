@@ -84,7 +84,7 @@ export async function verify(project: Project, options: VerifyOptions): Promise<
     const plan = planFeatures(project.definitions, expandFeatures(project.definitions, features));
     const horizons = await currentHorizons(project, plan.groups.map((group) => group.source.name));
     project.progress({ step: 'verify', message: `${name}: ${plan.outputs.length} features at ${table.rows} observations` });
-    const computed = await computeFeatures(offline, table, plan, { horizons, knowledge: 'as_of' });
+    const computed = await computeFeatures(offline, table, plan, { horizons, knowledge: 'as_of', project });
     const reader = createFeatureReader(online, plan, project);
     const keys = await Promise.all(plan.joinKeys.map(async (key) => ({ key, column: await offline.column(table, key.name, key.type) })));
     const fields = await Promise.all(plan.requestFields.map(async (field) => ({ field, column: await offline.column(table, field.name, field.type) })));

@@ -40,7 +40,7 @@ export async function online(io: Io, _args: readonly string[], options: Options)
       request: [pairs(options['request'], '--request')],
       at: instant(options['at'], '--at'),
       text: true,
-    });
+    }, io.command);
     const row = answer.rows[0]!;
     io.print(table(['feature', 'value', 'status'], answer.features.map((name, i) => [name, JSON.stringify(row.values[i]), row.statuses[i]!])));
     io.print(`as of ${answer.as_of}${answer.data_age_seconds === null ? '' : `, data are ${answer.data_age_seconds.toFixed(1)} s old`}`);
@@ -58,7 +58,7 @@ export async function explain(io: Io, args: readonly string[], options: Options)
       entity: pairs(options['entity'], '--entity'),
       request: pairs(options['request'], '--request'),
       at: instant(options['at'], '--at'),
-    });
+    }, io.command);
     io.print(`${explained.feature} = ${JSON.stringify(explained.value)} (${explained.status}) at ${explained.at}`);
     io.print(explained.definition);
     for (const part of explained.parts) {

@@ -1,0 +1,42 @@
+import { startServer } from '../../http/server.js';
+import { openProject } from '../../open.js';
+import { MillraceError } from '../../core/base/error.js';
+import type { Io } from '../io.js';
+import { integer } from '../parse.js';
+
+type Options = Readonly<Record<string, unknown>>;
+
+/** Serves until SIGINT (exit 130) or SIGTERM (exit 0); requests under way are answered first. */
+export async function serve(io: Io, _args: readonly string[], options: Options): Promise<number> {
+  const port = integer(options['port'], '--port') ?? 8080;
+  if (port < 0 || port > 65_535) throw new MillraceError('USAGE', `--port ${port} is not a TCP port`, { hint: 'Ports are 1 to 65535; 0 takes any free one.' });
+  let interrupted = false;
+  const onInterrupt = (): void => {
+    interrupted = true;
+  };
+  process.once('SIGINT', onInterrupt);
+  const project = await openProject(io.projectFolder, io);
+  try {
+    const server = await startServer(project, {
+      port,
+      host: String(options['host'] ?? '127.0.0.1'),
+      version: '0.1.0',
+      onNotice: (text) => io.warn(text),
+      onFault: (route, error) => io.warn(`${route}: ${error instanceof Error ? error.message : String(error)}`),
+    });
+    io.print(`${project.definitions.settings.project} is served at ${server.url}`);
+    io.print(`  contract and forms  ${server.url}/docs`);
+    io.print(`  readiness           ${server.url}/readyz`);
+    io.print(`  metrics             ${server.url}/metrics`);
+    io.result({ url: server.url, port: server.port });
+    void server.settled.then(() => {
+      if (!io.signal.aborted) io.note('ready to answer; Ctrl-C stops');
+    });
+    if (!io.signal.aborted) await new Promise<void>((resolve) => io.signal.addEventListener('abort', () => resolve(), { once: true }));
+    await server.close();
+    return interrupted ? 130 : 0;
+  } finally {
+    process.off('SIGINT', onInterrupt);
+    await project.close();
+  }
+}
