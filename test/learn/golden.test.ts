@@ -24,8 +24,18 @@ describe('linear models find the same coefficients as scikit-learn', () => {
         expect(model.log.converged).toBe(true);
         const outputs = outputsOf(model);
         expect(outputs).toHaveLength(coefficients.length);
-        expect(farthest(outputs.flatMap((each) => each.coefficients), coefficients.flat())).toBeLessThan(1e-6);
-        expect(farthest(outputs.map((each) => each.intercept), intercepts)).toBeLessThan(1e-6);
+        expect(
+          farthest(
+            outputs.flatMap((each) => each.coefficients),
+            coefficients.flat(),
+          ),
+        ).toBeLessThan(1e-6);
+        expect(
+          farthest(
+            outputs.map((each) => each.intercept),
+            intercepts,
+          ),
+        ).toBeLessThan(1e-6);
       });
     }
   }
@@ -34,7 +44,9 @@ describe('linear models find the same coefficients as scikit-learn', () => {
     const set = golden('breast_cancer');
     const { l1, coefficients, intercepts } = set.logistic_l1!;
     const [output] = outputsOf(fitGolden(set, 'logistic_regression', { l1, l2: 0 }));
-    expect(output!.coefficients.map((each) => each === 0)).toEqual(coefficients[0]!.map((each) => each === 0));
+    expect(output!.coefficients.map((each) => each === 0)).toEqual(
+      coefficients[0]!.map((each) => each === 0),
+    );
     expect(farthest(output!.coefficients, coefficients[0]!)).toBeLessThan(1e-6);
     expect(output!.intercept).toBeCloseTo(intercepts[0]!, 6);
   });
@@ -45,7 +57,9 @@ describe('linear models find the same coefficients as scikit-learn', () => {
     expect(farthest(ridge!.coefficients, set.ridge!.coefficients)).toBeLessThan(1e-9);
     expect(Math.abs(ridge!.intercept / set.ridge!.intercept - 1)).toBeLessThan(1e-9);
     const [lasso] = outputsOf(fitGolden(set, 'linear_regression', { l2: 0, l1: set.lasso!.l1 }));
-    expect(lasso!.coefficients.map((each) => each === 0)).toEqual(set.lasso!.coefficients.map((each) => each === 0));
+    expect(lasso!.coefficients.map((each) => each === 0)).toEqual(
+      set.lasso!.coefficients.map((each) => each === 0),
+    );
     expect(farthest(lasso!.coefficients, set.lasso!.coefficients)).toBeLessThan(1e-7);
   });
 });
@@ -63,7 +77,10 @@ describe('boosted trees are as good on unseen rows as HistGradientBoosting with 
         expect(Math.sqrt(squares / y.length)).toBeLessThan(set.boosting.rmse! * 1.1);
         return;
       }
-      const columns = set.task === 'binary' ? [(found as Float64Array).map((p) => 1 - p), found as Float64Array] : (found as Float64Array[]);
+      const columns =
+        set.task === 'binary'
+          ? [(found as Float64Array).map((p) => 1 - p), found as Float64Array]
+          : (found as Float64Array[]);
       const loss = y.reduce((sum, each, i) => sum - Math.log(columns[each]![i]!), 0) / y.length;
       const right = y.filter((each, i) => columns.every((column) => column[i]! <= columns[each]![i]!)).length;
       expect(loss).toBeLessThan(set.boosting.log_loss! * 1.1 + 0.005);
@@ -77,7 +94,10 @@ describe('boosted trees are as good on unseen rows as HistGradientBoosting with 
 
 describe('a model predicts the same bits by row, by table, and after a trip through JSON', () => {
   for (const set of GOLDEN) {
-    const kinds = ['gradient_boosted_trees', set.task === 'regression' ? 'linear_regression' : 'logistic_regression'];
+    const kinds = [
+      'gradient_boosted_trees',
+      set.task === 'regression' ? 'linear_regression' : 'logistic_regression',
+    ];
     for (const kind of set.name === 'digits' ? kinds.slice(0, 1) : kinds) {
       it(`${set.name}, ${kind}`, () => {
         const model = fitGolden(set, kind, kind === 'gradient_boosted_trees' ? { trees: 20 } : {});
@@ -90,11 +110,16 @@ describe('a model predicts the same bits by row, by table, and after a trip thro
         expect(compileModel(copy).predictTable(test.table)).toEqual(found);
         for (let r = 0; r < test.table.rows; r++) {
           const values = test.table.columns.map((column) =>
-            column.kind === 'categorical' ? (column.dictionary[column.codes[r]!] ?? null) : Number.isNaN(column.values[r]!) ? null : column.values[r]!,
+            column.kind === 'categorical'
+              ? (column.dictionary[column.codes[r]!] ?? null)
+              : Number.isNaN(column.values[r]!)
+                ? null
+                : column.values[r]!,
           );
           const row = compiled.predictRow(values);
           if ('score' in row) expect(Object.is(row.score, (found as Float64Array)[r])).toBe(true);
-          else if ('probability' in row) expect(Object.is(row.probability, (found as Float64Array)[r])).toBe(true);
+          else if ('probability' in row)
+            expect(Object.is(row.probability, (found as Float64Array)[r])).toBe(true);
           else {
             classesOf(set)!.forEach((name, k) => {
               expect(Object.is(row.probabilities[name], (found as Float64Array[])[k]![r])).toBe(true);

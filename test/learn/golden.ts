@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { buildTable, type Feature, type FeatureTable, takeRows } from '../../src/core/learn/matrix.js';
-import { train, type TrainedModel, type TrainPart, type TrainSpec } from '../../src/core/learn/model.js';
+import { type TrainedModel, type TrainPart, type TrainSpec, train } from '../../src/core/learn/model.js';
 import { FLOAT64, STRING } from '../../src/core/schema/types.js';
 
 interface Coefficients {
@@ -49,11 +49,23 @@ export function partsOf(set: GoldenSet): { train: TrainPart; test: TrainPart } {
     table: takeRows(table, rows),
     target: Float64Array.from(rows, (row) => set.target[row]!),
   });
-  return { train: part(set.target.map((_, row) => row).filter((row) => !held.has(row))), test: part(set.test) };
+  return {
+    train: part(set.target.map((_, row) => row).filter((row) => !held.has(row))),
+    test: part(set.test),
+  };
 }
 
 export const classesOf = (set: GoldenSet): string[] | undefined =>
-  set.task === 'multiclass' ? [...new Set(set.target)].sort((a, b) => a - b).map((code) => `class ${code}`) : undefined;
+  set.task === 'multiclass'
+    ? [...new Set(set.target)].sort((a, b) => a - b).map((code) => `class ${code}`)
+    : undefined;
 
-export const fitGolden = (set: GoldenSet, kind: string, parameters: Record<string, unknown> = {}): TrainedModel =>
-  train({ kind, task: set.task, parameters, seed: 1, classes: classesOf(set) }, { train: partsOf(set).train });
+export const fitGolden = (
+  set: GoldenSet,
+  kind: string,
+  parameters: Record<string, unknown> = {},
+): TrainedModel =>
+  train(
+    { kind, task: set.task, parameters, seed: 1, classes: classesOf(set) },
+    { train: partsOf(set).train },
+  );
