@@ -20,8 +20,19 @@ export interface TrainerShape {
 }
 
 const encoding = {
-  min_category_rows: { default: 20, min: 1, integer: true, description: 'Categories seen in fewer training rows are pooled into one.' },
-  max_categories: { default: 200, min: 1, max: 250, integer: true, description: 'The most frequent categories that are kept.' },
+  min_category_rows: {
+    default: 20,
+    min: 1,
+    integer: true,
+    description: 'Categories seen in fewer training rows are pooled into one.',
+  },
+  max_categories: {
+    default: 200,
+    min: 1,
+    max: 250,
+    integer: true,
+    description: 'The most frequent categories that are kept.',
+  },
 } as const;
 
 const classWeight = {
@@ -29,14 +40,22 @@ const classWeight = {
     default: 'none',
     choices: ['none', 'balanced'],
     tasks: ['binary', 'multiclass'],
-    description: '`balanced` gives every class the same total weight; probabilities are then those of balanced classes.',
+    description:
+      '`balanced` gives every class the same total weight; probabilities are then those of balanced classes.',
   },
 } as const;
 
 const penalty = {
-  l2: { default: 1, min: 0, description: 'Weight of ½ Σ b², added to the sum of the losses (1 / C in scikit-learn).' },
+  l2: {
+    default: 1,
+    min: 0,
+    description: 'Weight of ½ Σ b², added to the sum of the losses (1 / C in scikit-learn).',
+  },
   l1: { default: 0, min: 0, description: 'Weight of Σ |b|, added to the sum of the losses.' },
-  standardise: { default: true, description: 'Divide each number by its standard deviation on training rows.' },
+  standardise: {
+    default: true,
+    description: 'Divide each number by its standard deviation on training rows.',
+  },
   ...encoding,
 } as const;
 
@@ -48,7 +67,13 @@ export const TRAINERS = {
       trees: { default: 200, min: 1, max: 10_000, integer: true, description: 'Rounds at the most.' },
       learning_rate: { default: 0.1, min: 1e-6, max: 1, description: 'Shrinkage of every tree.' },
       max_leaves: { default: 31, min: 2, max: 4096, integer: true, description: 'Leaves of a tree.' },
-      max_depth: { default: 0, min: 0, max: 64, integer: true, description: 'Depth of a tree; 0 is no limit.' },
+      max_depth: {
+        default: 0,
+        min: 0,
+        max: 64,
+        integer: true,
+        description: 'Depth of a tree; 0 is no limit.',
+      },
       min_child_rows: { default: 20, min: 1, integer: true, description: 'Rows a leaf must have.' },
       min_gain: { default: 0, min: 0, description: 'Gain below which a node is not split.' },
       l2: { default: 1, min: 0, description: 'Penalty on leaf values.' },
@@ -56,7 +81,13 @@ export const TRAINERS = {
       colsample: { default: 1, min: 0.01, max: 1, description: 'Share of columns drawn for each tree.' },
       max_bins: { default: 255, min: 2, max: 255, integer: true, description: 'Histogram bins of a number.' },
       category_smoothing: { default: 10, min: 0, description: 'Rows of prior in the order of categories.' },
-      early_stopping_rounds: { default: 20, min: 0, integer: true, description: 'Stop when the validation loss has not improved for so many rounds, and keep the best; 0 is never.' },
+      early_stopping_rounds: {
+        default: 20,
+        min: 0,
+        integer: true,
+        description:
+          'Stop when the validation loss has not improved for so many rounds, and keep the best; 0 is never.',
+      },
       ...encoding,
       ...classWeight,
     },
@@ -66,9 +97,24 @@ export const TRAINERS = {
     description: 'Penalised logistic regression, solved to tight convergence.',
     parameters: {
       ...penalty,
-      max_iterations: { default: 200, min: 1, integer: true, description: 'Newton steps at the most; L-BFGS takes up to 20 times as many.' },
-      tolerance: { default: 1e-10, min: 1e-16, max: 1, description: 'Newton stops after a step that promised less than this share of the loss, L-BFGS at a mean gradient below it.' },
-      solver: { default: 'auto', choices: ['auto', 'newton', 'lbfgs'], description: 'Newton’s method, or L-BFGS for wide data; `l1` needs Newton.' },
+      max_iterations: {
+        default: 200,
+        min: 1,
+        integer: true,
+        description: 'Newton steps at the most; L-BFGS takes up to 20 times as many.',
+      },
+      tolerance: {
+        default: 1e-10,
+        min: 1e-16,
+        max: 1,
+        description:
+          'Newton stops after a step that promised less than this share of the loss, L-BFGS at a mean gradient below it.',
+      },
+      solver: {
+        default: 'auto',
+        choices: ['auto', 'newton', 'lbfgs'],
+        description: 'Newton’s method, or L-BFGS for wide data; `l1` needs Newton.',
+      },
       ...classWeight,
     },
   },
@@ -211,19 +257,35 @@ export function checkTrainer(
 }
 
 /** Given parameters over defaults. */
-export function trainerParameters(kind: TrainerKind, given: Readonly<Record<string, unknown>>): Readonly<Record<string, number | boolean | string>> {
+export function trainerParameters(
+  kind: TrainerKind,
+  given: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, number | boolean | string>> {
   const shapes: Readonly<Record<string, ParameterShape>> = TRAINERS[kind].parameters;
-  return Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, (given[name] ?? shape.default) as number | boolean | string]));
+  return Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => [
+      name,
+      (given[name] ?? shape.default) as number | boolean | string,
+    ]),
+  );
 }
 
 function allowed({ min, max, choices, default: standard }: ParameterShape): string {
   if (choices) return choices.join(', ');
   if (typeof standard === 'boolean') return 'true, false';
-  return [min === undefined ? '' : `≥ ${min}`, max === undefined ? '' : `≤ ${max}`].filter(Boolean).join(', ');
+  return [min === undefined ? '' : `≥ ${min}`, max === undefined ? '' : `≤ ${max}`]
+    .filter(Boolean)
+    .join(', ');
 }
 
 const typeName = (shape: ParameterShape): string =>
-  typeof shape.default === 'number' ? (shape.integer ? 'whole number' : 'number') : typeof shape.default === 'string' ? 'choice' : 'boolean';
+  typeof shape.default === 'number'
+    ? shape.integer
+      ? 'whole number'
+      : 'number'
+    : typeof shape.default === 'string'
+      ? 'choice'
+      : 'boolean';
 
 /** The reference page of the built-in trainers, in Markdown. */
 export function trainersReference(): string {
@@ -244,9 +306,14 @@ export function trainersReference(): string {
     if (parameters.length === 0) continue;
     lines.push('', '| parameter | type | default | allowed | meaning |', '|---|---|---|---|---|');
     for (const [name, shape] of parameters) {
-      const only = shape.tasks && shape.tasks.length < trainer.tasks.length ? ` Only for ${shape.tasks.join(' and ')}.` : '';
+      const only =
+        shape.tasks && shape.tasks.length < trainer.tasks.length
+          ? ` Only for ${shape.tasks.join(' and ')}.`
+          : '';
       const meaning = shape.description.replaceAll('|', '\\|');
-      lines.push(`| \`${name}\` | ${typeName(shape)} | ${String(shape.default)} | ${allowed(shape)} | ${meaning}${only} |`);
+      lines.push(
+        `| \`${name}\` | ${typeName(shape)} | ${String(shape.default)} | ${allowed(shape)} | ${meaning}${only} |`,
+      );
     }
   }
   return `${lines.join('\n')}\n`;

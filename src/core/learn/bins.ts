@@ -66,21 +66,50 @@ function findBin(edges: Float64Array, x: number): number {
   return low;
 }
 
-/** One column in bins. Numbers: bins 0 ... count-2, missing = count-1. Categories: the code is the bin. */
-interface Binned {
-  readonly bins: Uint8Array;
+/** Numbers: bins 0 ... count-2, missing = count-1. Categories: the code is the bin. */
+export interface BinnedColumn {
   readonly count: number;
   readonly categorical: boolean;
   readonly edges: Float64Array;
-  /** Place of its first bin in a histogram. */
-  readonly offset: number;
 }
 
-function binColumn(column: BoostingColumn, edges: Float64Array, offset: number): Binned {
-  const { values, codes } = column;
-  const bins = new Uint8Array(values.length);
-  const missing = edges.length + 1;
-  if (codes > 0) bins.set(values);
-  else for (let r = 0; r < values.length; r++) bins[r] = values[r] !== values[r] ? missing : findBin(edges, values[r]!);
-  return { bins, count: codes > 0 ? codes : missing + 1, categorical: codes > 0, edges, offset };
+/** Four columns share a word: the bin of column j in row r is byte j % 4 of `words[j >> 2][r]`. */
+export interface BinnedTable {
+  readonly rows: number;
+  readonly columns: readonly BinnedColumn[];
+  readonly words: readonly Int32Array[];
+}
+
+export const binOf = (table: BinnedTable, column: number, row: number): number =>
+  (table.words[column >> 2]![row]! >>> ((column & 3) << 3)) & 255;
+
+/** Bins a table by its own edges, or by those of the table that trees are grown on. */
+export function binTable(
+  rows: number,
+  columns: Iterable<BoostingColumn>,
+  by: number | BinnedTable,
+): BinnedTable {
+  const binned: BinnedColumn[] = [];
+  const words: Int32Array[] = [];
+  for (const { values, codes } of columns) {
+    const j = binned.length;
+    const categorical = codes > 0;
+    const edges =
+      typeof by !== 'number'
+        ? by.columns[j]!.edges
+        : categorical
+          ? new Float64Array(0)
+          : binEdges(values, by);
+    const missing = edges.length + 1;
+    if ((j & 3) === 0) words.push(new Int32Array(rows));
+    const word = words[j >> 2]!;
+    const shift = (j & 3) << 3;
+    for (let r = 0; r < rows; r++) {
+      const x = values[r]!;
+      const bin = categorical ? x : Number.isNaN(x) ? missing : findBin(edges, x);
+      word[r]! |= bin << shift;
+    }
+    binned.push({ count: categorical ? codes : missing + 1, categorical, edges });
+  }
+  return { rows, columns: binned, words };
 }

@@ -81,7 +81,8 @@ export function encodingWidth(encoding: FeatureEncoding): number {
 export function encodedNames(encoder: Encoder): string[] {
   return encoder.features.flatMap((encoding) => {
     const { name } = encoding;
-    const component = (count: number) => (_: unknown, index: number) => (count === 1 ? name : `${name}[${index}]`);
+    const component = (count: number) => (_: unknown, index: number) =>
+      count === 1 ? name : `${name}[${index}]`;
     switch (encoding.kind) {
       case 'standard': {
         const names = encoding.means.map(component(encoding.means.length));
@@ -150,7 +151,9 @@ function frequentCategories(column: CategoricalColumn, minRows: number, maxCateg
     if (code < 0) missing = true;
     else counts[code]!++;
   }
-  const seen = column.dictionary.map((category, code) => ({ category, count: counts[code]! })).filter((each) => each.count > 0);
+  const seen = column.dictionary
+    .map((category, code) => ({ category, count: counts[code]! }))
+    .filter((each) => each.count > 0);
   seen.sort((a, b) => b.count - a.count || (a.category < b.category ? -1 : 1));
   const categories = seen
     .filter((each) => each.count >= minRows)
@@ -231,7 +234,13 @@ function writeOneHot(
   else if (code > count && encoding.missing) out[offset + count + Number(encoding.other)] = 1;
 }
 
-function writeFinite(numbers: Float64Array, start: number, width: number, out: Float64Array, offset: number): void {
+function writeFinite(
+  numbers: Float64Array,
+  start: number,
+  width: number,
+  out: Float64Array,
+  offset: number,
+): void {
   for (let c = 0; c < width; c++) {
     const x = numbers[start + c]!;
     out[offset + c] = Number.isFinite(x) ? x : Number.NaN;
@@ -265,10 +274,17 @@ function columnOf(step: Step, table: FeatureTable): FeatureColumn {
   const { encoding } = step;
   const column = table.columns.find((each) => each.name === encoding.name);
   if (!column) {
-    const near = nearest(encoding.name, table.columns.map((each) => each.name));
-    throw new MillraceError('REQUEST_INVALID', `the model needs feature '${encoding.name}', which the table lacks`, {
-      ...(near === undefined ? {} : { hint: `Did you mean '${near}'?` }),
-    });
+    const near = nearest(
+      encoding.name,
+      table.columns.map((each) => each.name),
+    );
+    throw new MillraceError(
+      'REQUEST_INVALID',
+      `the model needs feature '${encoding.name}', which the table lacks`,
+      {
+        ...(near === undefined ? {} : { hint: `Did you mean '${near}'?` }),
+      },
+    );
   }
   const kind = encoding.kind === 'standard' || encoding.kind === 'number' ? 'numeric' : 'categorical';
   const type = printType(column.type);
@@ -316,7 +332,10 @@ export function compileEncoder(encoder: Encoder): CompiledEncoder {
   const scratch = new Float64Array(widest);
   const encodeRow = (values: readonly (Value | undefined)[], out: Float64Array): void => {
     if (values.length !== all.length) {
-      throw new MillraceError('REQUEST_INVALID', `the model has ${all.length} features, got ${values.length} values`);
+      throw new MillraceError(
+        'REQUEST_INVALID',
+        `the model has ${all.length} features, got ${values.length} values`,
+      );
     }
     for (let j = 0; j < all.length; j++) {
       const step = all[j]!;

@@ -71,7 +71,9 @@ export function compileForest(forest: Forest): ForestScorer {
         const x = encoded[column]!;
         const word = words[node]!;
         const goesLeft =
-          word < 0 ? x <= threshold[node]! || (x !== x && missing[node] === 1) : ((sets[word + (x >>> 5)]! >>> (x & 31)) & 1) === 1;
+          word < 0
+            ? x <= threshold[node]! || (missing[node] === 1 && Number.isNaN(x))
+            : ((sets[word + (x >>> 5)]! >>> (x & 31)) & 1) === 1;
         node = goesLeft ? left[node]! : right[node]!;
       }
       scores[k]! += threshold[node]!;

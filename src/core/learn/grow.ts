@@ -1,3 +1,8 @@
+import { uniformInt } from 'pure-rand/distribution/uniformInt';
+import type { JumpableRandomGenerator } from 'pure-rand/types/JumpableRandomGenerator';
+import { type BinnedTable, binOf } from './bins.js';
+import type { Tree } from './forest.js';
+
 export interface BoostingOptions {
   readonly trees: number;
   readonly learningRate: number;
@@ -24,6 +29,9 @@ const MIN_CHILD_HESSIAN = 1e-3;
 
 interface Split {
   gain: number;
+  /** Sums of gradients and second derivatives of what goes left. */
+  g: number;
+  h: number;
   column: number;
   /** Last bin that goes left (numbers). */
   bin: number;
@@ -39,93 +47,111 @@ interface Leaf {
   readonly depth: number;
   readonly g: number;
   readonly h: number;
-  histogram: Float64Array | undefined;
+  histogram: Histogram | undefined;
   split: Split | undefined;
 }
 
-/** [gradient, second derivative, rows] of every bin. */
-const FIELDS = 3;
+/** Places of a bin: gradient, second derivative, rows, and one that is not used (bins are then addressed by shifts). */
+const FIELDS = 4;
+/** Places of a column. */
+const COLUMN = 256 * FIELDS;
 
-/** Adds the rows of a leaf to the histogram of one column. `g` and `h` are in the order of `rows`. */
+/** One list for each four columns. */
+type Histogram = readonly Float64Array[];
+
+/** Bytes that the histograms of open leaves may take; beyond them children are built anew instead of subtracted. */
+const HISTOGRAM_LIMIT = 1e9;
+
+/**
+ * Adds rows to the histograms of four columns. `g` and `h` are in the order of `rows`. One pass for four columns reads
+ * rows and gradients once, and the additions do not wait for each other.
+ */
 function accumulate(
   histogram: Float64Array,
-  column: Binned,
+  words: Int32Array,
   rows: Int32Array,
   start: number,
   end: number,
   g: Float64Array,
   h: Float64Array,
 ): void {
-  const { bins } = column;
-  const base = column.offset * FIELDS;
   for (let i = start; i < end; i++) {
-    const at = base + bins[rows[i]!]! * FIELDS;
-    histogram[at]! += g[i]!;
-    histogram[at + 1]! += h[i]!;
-    histogram[at + 2]! += 1;
+    const word = words[rows[i]!]!;
+    const gradient = g[i]!;
+    const curvature = h[i]!;
+    const a = (word & 255) << 2;
+    histogram[a]! += gradient;
+    histogram[a + 1]! += curvature;
+    histogram[a + 2]! += 1;
+    const b = ((word >>> 6) & 1020) | 1024;
+    histogram[b]! += gradient;
+    histogram[b + 1]! += curvature;
+    histogram[b + 2]! += 1;
+    const c = ((word >>> 14) & 1020) | 2048;
+    histogram[c]! += gradient;
+    histogram[c + 1]! += curvature;
+    histogram[c + 2]! += 1;
+    const d = ((word >>> 22) & 1020) | 3072;
+    histogram[d]! += gradient;
+    histogram[d + 1]! += curvature;
+    histogram[d + 2]! += 1;
   }
 }
 
-/** Four columns in one pass: rows and gradients are read once, and the additions do not wait for each other. */
-function accumulateFour(
+/** As `accumulate`, where every second derivative is 1: their sum is the number of rows. */
+function accumulateUnit(
   histogram: Float64Array,
-  columns: readonly [Binned, Binned, Binned, Binned],
+  words: Int32Array,
   rows: Int32Array,
   start: number,
   end: number,
   g: Float64Array,
-  h: Float64Array,
 ): void {
-  const [a, b, c, d] = columns;
-  const [binsA, binsB, binsC, binsD] = [a.bins, b.bins, c.bins, d.bins];
-  const [baseA, baseB, baseC, baseD] = [a.offset * FIELDS, b.offset * FIELDS, c.offset * FIELDS, d.offset * FIELDS];
   for (let i = start; i < end; i++) {
-    const r = rows[i]!;
+    const word = words[rows[i]!]!;
     const gradient = g[i]!;
-    const curvature = h[i]!;
-    const atA = baseA + binsA[r]! * FIELDS;
-    const atB = baseB + binsB[r]! * FIELDS;
-    const atC = baseC + binsC[r]! * FIELDS;
-    const atD = baseD + binsD[r]! * FIELDS;
-    histogram[atA]! += gradient;
-    histogram[atA + 1]! += curvature;
-    histogram[atA + 2]! += 1;
-    histogram[atB]! += gradient;
-    histogram[atB + 1]! += curvature;
-    histogram[atB + 2]! += 1;
-    histogram[atC]! += gradient;
-    histogram[atC + 1]! += curvature;
-    histogram[atC + 2]! += 1;
-    histogram[atD]! += gradient;
-    histogram[atD + 1]! += curvature;
-    histogram[atD + 2]! += 1;
+    const a = (word & 255) << 2;
+    histogram[a]! += gradient;
+    histogram[a + 2]! += 1;
+    const b = ((word >>> 6) & 1020) | 1024;
+    histogram[b]! += gradient;
+    histogram[b + 2]! += 1;
+    const c = ((word >>> 14) & 1020) | 2048;
+    histogram[c]! += gradient;
+    histogram[c + 2]! += 1;
+    const d = ((word >>> 22) & 1020) | 3072;
+    histogram[d]! += gradient;
+    histogram[d + 2]! += 1;
   }
+  for (let at = 0; at < histogram.length; at += FIELDS) histogram[at + 1] = histogram[at + 2]!;
 }
 
 /** Grows trees over binned columns. Holds the buffers that all trees of one training share. */
-class Grower {
-  private readonly size: number;
+export class Grower {
   private readonly rows: Int32Array;
   private readonly spare: Int32Array;
   private readonly orderedG: Float64Array;
   private readonly orderedH: Float64Array;
-  private readonly pool: Float64Array[] = [];
+  private readonly pool: Histogram[] = [];
   private readonly mark: Uint8Array;
+  private readonly subtracts: boolean;
   private columns: readonly number[] = [];
+  private groups: readonly number[] = [];
 
+  /** `unit`: every second derivative is 1. */
   constructor(
-    private readonly data: readonly Binned[],
-    private readonly count: number,
+    private readonly data: BinnedTable,
     private readonly options: BoostingOptions,
     private readonly random: JumpableRandomGenerator,
+    private readonly unit: boolean,
   ) {
-    const last = data.at(-1);
-    this.size = last ? (last.offset + last.count) * FIELDS : 0;
-    this.rows = new Int32Array(count);
-    this.spare = new Int32Array(count);
-    this.orderedG = new Float64Array(count);
-    this.orderedH = new Float64Array(count);
-    this.mark = new Uint8Array(count);
+    this.rows = new Int32Array(data.rows);
+    this.spare = new Int32Array(data.rows);
+    this.orderedG = new Float64Array(data.rows);
+    this.orderedH = new Float64Array(data.rows);
+    this.mark = new Uint8Array(data.rows);
+    const leaves = Math.min(options.maxLeaves, Math.ceil(data.rows / options.minChildRows));
+    this.subtracts = leaves * data.words.length * 4 * COLUMN * 8 <= HISTOGRAM_LIMIT;
   }
 
   /** Draws `take` of 0 ... n-1 without replacement; ascending. */
@@ -139,7 +165,8 @@ class Grower {
   }
 
   private drawRows(): number {
-    const { rows, count, options, mark } = this;
+    const { rows, options, mark } = this;
+    const count = rows.length;
     if (options.subsample >= 1) {
       for (let r = 0; r < count; r++) rows[r] = r;
       mark.fill(1);
@@ -160,34 +187,34 @@ class Grower {
   }
 
   private drawColumns(): void {
-    const { data, options } = this;
-    const take = Math.min(data.length, Math.max(1, Math.round(options.colsample * data.length)));
-    this.columns = options.colsample >= 1 ? data.map((_, j) => j) : this.draw(data.length, take);
+    const { options } = this;
+    const count = this.data.columns.length;
+    const take = Math.min(count, Math.max(1, Math.round(options.colsample * count)));
+    this.columns =
+      options.colsample >= 1 ? Array.from({ length: count }, (_, j) => j) : this.draw(count, take);
+    this.groups = [...new Set(this.columns.map((j) => j >> 2))];
   }
 
-  private build(start: number, end: number, g: Float64Array, h: Float64Array): Float64Array {
-    const { rows, orderedG, orderedH, data } = this;
-    const histogram = this.pool.pop() ?? new Float64Array(this.size);
-    histogram.fill(0);
-    for (let i = start; i < end; i++) {
-      const r = rows[i]!;
-      orderedG[i] = g[r]!;
-      orderedH[i] = h[r]!;
+  private build(start: number, end: number, g: Float64Array, h: Float64Array): Histogram {
+    const { rows, orderedG, orderedH, data, unit } = this;
+    const histogram = this.pool.pop() ?? data.words.map(() => new Float64Array(4 * COLUMN));
+    for (let i = start; i < end; i++) orderedG[i] = g[rows[i]!]!;
+    if (!unit) for (let i = start; i < end; i++) orderedH[i] = h[rows[i]!]!;
+    for (const group of this.groups) {
+      const part = histogram[group]!.fill(0);
+      if (unit) accumulateUnit(part, data.words[group]!, rows, start, end, orderedG);
+      else accumulate(part, data.words[group]!, rows, start, end, orderedG, orderedH);
     }
-    const columns = this.columns.map((j) => data[j]!);
-    let next = 0;
-    for (; next + 4 <= columns.length; next += 4) {
-      const four = [columns[next]!, columns[next + 1]!, columns[next + 2]!, columns[next + 3]!] as const;
-      accumulateFour(histogram, four, rows, start, end, orderedG, orderedH);
-    }
-    for (; next < columns.length; next++) accumulate(histogram, columns[next]!, rows, start, end, orderedG, orderedH);
     return histogram;
   }
 
-  private subtract(parent: Float64Array, child: Float64Array): Float64Array {
+  private subtract(parent: Histogram, child: Histogram): Histogram {
     for (const j of this.columns) {
-      const { offset, count } = this.data[j]!;
-      for (let at = offset * FIELDS; at < (offset + count) * FIELDS; at++) parent[at]! -= child[at]!;
+      const from = parent[j >> 2]!;
+      const part = child[j >> 2]!;
+      const base = (j & 3) * COLUMN;
+      const end = base + this.data.columns[j]!.count * FIELDS;
+      for (let at = base; at < end; at++) from[at]! -= part[at]!;
     }
     return parent;
   }
@@ -197,10 +224,25 @@ class Grower {
     leaf.histogram = undefined;
   }
 
+  /** Finds the best split of a leaf; its histogram stays only for its children. */
+  private prepare(leaf: Leaf, g: Float64Array, h: Float64Array): void {
+    leaf.histogram ??= this.build(leaf.start, leaf.end, g, h);
+    leaf.split = this.search(leaf);
+    if (!leaf.split || !this.subtracts) this.release(leaf);
+  }
+
   private search(leaf: Leaf): Split | undefined {
-    const best: Split = { gain: this.options.minGain, column: -1, bin: -1, missingLeft: false, left: undefined };
+    const best: Split = {
+      gain: this.options.minGain,
+      g: 0,
+      h: 0,
+      column: -1,
+      bin: -1,
+      missingLeft: false,
+      left: undefined,
+    };
     for (const j of this.columns) {
-      if (this.data[j]!.categorical) this.searchCategories(leaf, j, best);
+      if (this.data.columns[j]!.categorical) this.searchCategories(leaf, j, best);
       else this.searchNumbers(leaf, j, best);
     }
     return best.column < 0 ? undefined : best;
@@ -208,9 +250,9 @@ class Grower {
 
   private searchNumbers(leaf: Leaf, column: number, best: Split): void {
     const { l2, minChildRows } = this.options;
-    const { offset, count } = this.data[column]!;
-    const histogram = leaf.histogram!;
-    const base = offset * FIELDS;
+    const { count } = this.data.columns[column]!;
+    const histogram = leaf.histogram![column >> 2]!;
+    const base = (column & 3) * COLUMN;
     const last = count - 1;
     const missing = base + last * FIELDS;
     const rows = leaf.end - leaf.start;
@@ -233,6 +275,8 @@ class Grower {
         const gain = (g * g) / (h + l2) + (otherG * otherG) / (otherH + l2) - whole;
         if (gain > best.gain) {
           best.gain = gain;
+          best.g = g;
+          best.h = h;
           best.column = column;
           best.bin = bin;
           best.left = undefined;
@@ -244,9 +288,9 @@ class Grower {
 
   private searchCategories(leaf: Leaf, column: number, best: Split): void {
     const { minChildRows, categorySmoothing } = this.options;
-    const { offset, count } = this.data[column]!;
-    const histogram = leaf.histogram!;
-    const base = offset * FIELDS;
+    const { count } = this.data.columns[column]!;
+    const histogram = leaf.histogram![column >> 2]!;
+    const base = (column & 3) * COLUMN;
     const rows = leaf.end - leaf.start;
     const present: number[] = [];
     for (let bin = 0; bin < count; bin++) if (histogram[base + bin * FIELDS + 2]! > 0) present.push(bin);
@@ -256,7 +300,12 @@ class Grower {
     const whole = (leaf.g * leaf.g) / (leaf.h + l2);
     const ratio = (bin: number): number =>
       histogram[base + bin * FIELDS]! / (histogram[base + bin * FIELDS + 1]! + categorySmoothing);
-    const order = single ? present : present.map((bin) => [ratio(bin), bin] as const).sort((a, b) => a[0] - b[0] || a[1] - b[1]).map((each) => each[1]);
+    const order = single
+      ? present
+      : present
+          .map((bin) => [ratio(bin), bin] as const)
+          .sort((a, b) => a[0] - b[0] || a[1] - b[1])
+          .map((each) => each[1]);
     let g = 0;
     let h = 0;
     let n = 0;
@@ -268,16 +317,20 @@ class Grower {
       n += histogram[at + 2]!;
       const otherG = leaf.g - g;
       const otherH = leaf.h - h;
-      if (n < minChildRows || rows - n < minChildRows || h < MIN_CHILD_HESSIAN || otherH < MIN_CHILD_HESSIAN) continue;
+      if (n < minChildRows || rows - n < minChildRows || h < MIN_CHILD_HESSIAN || otherH < MIN_CHILD_HESSIAN)
+        continue;
       const gain = (g * g) / (h + l2) + (otherG * otherG) / (otherH + l2) - whole;
       if (gain > best.gain) {
         const left = new Uint8Array(count);
         for (let k = single ? i : 0; k <= i; k++) left[order[k]!] = 1;
         best.gain = gain;
+        best.g = g;
+        best.h = h;
         best.column = column;
         best.bin = -1;
         best.missingLeft = 2 * n >= rows;
-        if (best.missingLeft) for (let bin = 0; bin < count; bin++) if (histogram[base + bin * FIELDS + 2] === 0) left[bin] = 1;
+        if (best.missingLeft)
+          for (let bin = 0; bin < count; bin++) if (histogram[base + bin * FIELDS + 2] === 0) left[bin] = 1;
         best.left = left;
       }
     }
@@ -285,33 +338,27 @@ class Grower {
 
   /** Reorders the rows of a leaf, those that go left first; returns where the right ones start. Stable. */
   private partition(leaf: Leaf, split: Split): number {
-    const { rows, spare } = this;
-    const { bins, count } = this.data[split.column]!;
-    const goesLeft = new Uint8Array(count);
+    const { rows, spare, data } = this;
+    const goesLeft = new Uint8Array(256);
     if (split.left) goesLeft.set(split.left);
     else {
       goesLeft.fill(1, 0, split.bin + 1);
-      goesLeft[count - 1] = split.missingLeft ? 1 : 0;
+      goesLeft[data.columns[split.column]!.count - 1] = split.missingLeft ? 1 : 0;
     }
+    const words = data.words[split.column >> 2]!;
+    const shift = (split.column & 3) << 3;
     let left = leaf.start;
     let right = 0;
     for (let i = leaf.start; i < leaf.end; i++) {
       const r = rows[i]!;
-      if (goesLeft[bins[r]!] === 1) rows[left++] = r;
-      else spare[right++] = r;
+      const side = goesLeft[(words[r]! >>> shift) & 255]!;
+      rows[left] = r;
+      spare[right] = r;
+      left += side;
+      right += 1 - side;
     }
-    for (let i = 0; i < right; i++) rows[left + i] = spare[i]!;
+    rows.set(spare.subarray(0, right), left);
     return left;
-  }
-
-  private sums(start: number, end: number, g: Float64Array, h: Float64Array): { g: number; h: number } {
-    let sumG = 0;
-    let sumH = 0;
-    for (let i = start; i < end; i++) {
-      sumG += g[this.rows[i]!]!;
-      sumH += h[this.rows[i]!]!;
-    }
-    return { g: sumG, h: sumH };
   }
 
   /** One tree, best split first, for gradients g and second derivatives h; adds its values to the scores. */
@@ -333,11 +380,23 @@ class Grower {
     const deepest = options.maxDepth === 0 ? Number.POSITIVE_INFINITY : options.maxDepth;
     const splittable = (leaf: Leaf): boolean =>
       leaf.depth < deepest && leaf.end - leaf.start >= 2 * options.minChildRows && leaf.end - leaf.start >= 2;
-    const root: Leaf = { node: 0, start: 0, end: used, depth: 0, ...this.sums(0, used, g, h), histogram: undefined, split: undefined };
-    if (splittable(root) && data.length > 0) {
-      root.histogram = this.build(0, used, g, h);
-      root.split = this.search(root);
+    let sumG = 0;
+    let sumH = 0;
+    for (let i = 0; i < used; i++) {
+      sumG += g[this.rows[i]!]!;
+      sumH += h[this.rows[i]!]!;
     }
+    const root: Leaf = {
+      node: 0,
+      start: 0,
+      end: used,
+      depth: 0,
+      g: sumG,
+      h: sumH,
+      histogram: undefined,
+      split: undefined,
+    };
+    if (splittable(root) && data.columns.length > 0) this.prepare(root, g, h);
     const leaves = [root];
     while (leaves.length < options.maxLeaves) {
       let chosen = -1;
@@ -350,7 +409,13 @@ class Grower {
       const split = leaf.split!;
       const middle = this.partition(leaf, split);
       const node = leaf.node;
-      const child = (side: 'left' | 'right', start: number, end: number): Leaf => {
+      const child = (
+        side: 'left' | 'right',
+        start: number,
+        end: number,
+        sumG: number,
+        sumH: number,
+      ): Leaf => {
         const id = tree.feature.length;
         tree.feature.push(-1);
         for (const list of [tree.threshold, tree.missing, tree.value, tree.gain]) list.push(0);
@@ -358,11 +423,20 @@ class Grower {
         tree.right.push(-1);
         tree.rows.push(end - start);
         tree[side][node] = id;
-        return { node: id, start, end, depth: leaf.depth + 1, ...this.sums(start, end, g, h), histogram: undefined, split: undefined };
+        return {
+          node: id,
+          start,
+          end,
+          depth: leaf.depth + 1,
+          g: sumG,
+          h: sumH,
+          histogram: undefined,
+          split: undefined,
+        };
       };
-      const left = child('left', leaf.start, middle);
-      const right = child('right', middle, leaf.end);
-      const { edges, count } = data[split.column]!;
+      const left = child('left', leaf.start, middle, split.g, split.h);
+      const right = child('right', middle, leaf.end, leaf.g - split.g, leaf.h - split.h);
+      const { edges, count } = data.columns[split.column]!;
       tree.feature[node] = split.column;
       tree.gain[node] = split.gain;
       tree.missing[node] = split.missingLeft ? 1 : 0;
@@ -377,12 +451,14 @@ class Grower {
       leaves.push(right);
       const [small, large] = right.end - right.start < left.end - left.start ? [right, left] : [left, right];
       if (leaves.length < options.maxLeaves && (splittable(small) || splittable(large))) {
-        small.histogram = this.build(small.start, small.end, g, h);
-        large.histogram = this.subtract(leaf.histogram!, small.histogram);
-        leaf.histogram = undefined;
+        if (leaf.histogram) {
+          small.histogram = this.build(small.start, small.end, g, h);
+          large.histogram = this.subtract(leaf.histogram, small.histogram);
+          leaf.histogram = undefined;
+        }
         for (const each of [left, right]) {
-          if (splittable(each)) each.split = this.search(each);
-          if (!each.split) this.release(each);
+          if (splittable(each)) this.prepare(each, g, h);
+          else this.release(each);
         }
       } else {
         this.release(leaf);
@@ -394,16 +470,16 @@ class Grower {
       tree.value[leaf.node] = Number.isFinite(value) ? value : 0;
       for (let i = leaf.start; i < leaf.end; i++) scores[this.rows[i]!]! += tree.value[leaf.node]!;
     }
-    if (used < this.count) addTree(tree, data, scores, this.mark);
+    if (used < data.rows) addTree(tree, data, scores, this.mark);
     return tree;
   }
 }
 
 /** Adds the tree's values to the scores of binned rows that are not marked. */
-function addTree(tree: Tree, data: readonly Binned[], scores: Float64Array, marked?: Uint8Array): void {
+export function addTree(tree: Tree, data: BinnedTable, scores: Float64Array, marked?: Uint8Array): void {
   const goesLeft = tree.feature.map((column, node) => {
     if (column < 0) return new Uint8Array(0);
-    const { count, edges, categorical } = data[column]!;
+    const { count, edges, categorical } = data.columns[column]!;
     const table = new Uint8Array(count);
     if (categorical) for (const code of tree.categories[String(node)]!) table[code] = 1;
     else {
@@ -418,7 +494,7 @@ function addTree(tree: Tree, data: readonly Binned[], scores: Float64Array, mark
     if (marked?.[r] === 1) continue;
     let node = 0;
     for (let column = tree.feature[0]!; column >= 0; column = tree.feature[node]!) {
-      node = goesLeft[node]![data[column]!.bins[r]!] === 1 ? tree.left[node]! : tree.right[node]!;
+      node = goesLeft[node]![binOf(data, column, r)] === 1 ? tree.left[node]! : tree.right[node]!;
     }
     scores[r]! += tree.value[node]!;
   }

@@ -67,7 +67,12 @@ export function fitLinear(x: Matrix, y: Float64Array, weights: Float64Array, pen
   if (penalty.l1 > 0) {
     mirrorLower(a, width);
     const zero = new Float64Array(width);
-    coefficients = solveLasso(a, b.map((each) => -each), zero, zero.map(() => penalty.l1));
+    coefficients = solveLasso(
+      a,
+      b.map((each) => -each),
+      zero,
+      zero.map(() => penalty.l1),
+    );
   } else {
     coefficients = solveSymmetric(a, b);
   }

@@ -193,10 +193,19 @@ export function fitLogistic(
   options: LogisticOptions,
 ): LogisticFit {
   const outputsCount = classes === 2 ? 1 : classes;
-  const f = classes === 2 ? binaryLoss(x, y, weights, options.l2) : multinomialLoss(x, y, classes, weights, options.l2);
+  const f =
+    classes === 2
+      ? binaryLoss(x, y, weights, options.l2)
+      : multinomialLoss(x, y, classes, weights, options.l2);
   const work = (x.rows * f.dimension * f.dimension) / 2 + f.dimension ** 3 / 3;
   const solver =
-    options.l1 > 0 ? 'newton' : options.solver === 'auto' ? (work <= NEWTON_WORK ? 'newton' : 'lbfgs') : options.solver;
+    options.l1 > 0
+      ? 'newton'
+      : options.solver === 'auto'
+        ? work <= NEWTON_WORK
+          ? 'newton'
+          : 'lbfgs'
+        : options.solver;
   const { maxIterations, tolerance, onStep } = options;
   let minimum: Minimum;
   const block = x.width + 1;
@@ -208,7 +217,11 @@ export function fitLogistic(
     minimum = newton(f, { maxIterations, tolerance, onStep }, l1);
   } else {
     const total = weights.reduce((sum, weight) => sum + weight, 0);
-    minimum = lbfgs(f, { maxIterations: maxIterations * 20, tolerance: tolerance * Math.max(1, total), onStep });
+    minimum = lbfgs(f, {
+      maxIterations: maxIterations * 20,
+      tolerance: tolerance * Math.max(1, total),
+      onStep,
+    });
   }
   const { w } = minimum;
   const intercepts = Array.from({ length: outputsCount }, (_, k) => w[k * block + x.width]!);

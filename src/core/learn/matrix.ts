@@ -36,7 +36,9 @@ const unusable = (feature: Feature): MillraceError =>
   new MillraceError(
     'TRAIN_FAILED',
     `feature '${feature.name}' has type ${printType(feature.type)}, which no built-in trainer can use`,
-    { hint: 'Derive a number, a boolean, a string or a float64_vector(n) from it, or leave it out of the model.' },
+    {
+      hint: 'Derive a number, a boolean, a string or a float64_vector(n) from it, or leave it out of the model.',
+    },
   );
 
 /** How trainers see a feature: strings are categories, other scalars and vectors of fixed length are numbers. */

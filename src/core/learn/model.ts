@@ -3,8 +3,17 @@ import { MillraceError } from '../base/error.js';
 import { checkTrainer, type TrainerKind, trainerParameters } from '../define/trainers.js';
 import type { Task } from '../define/types.js';
 import { printType, type Value } from '../schema/types.js';
-import { type BoostingColumn, type BoostingData, compileForest, constantScores, fitBoosting, type Forest, type Objective, type Round } from './boosting.js';
-import { compileEncoder, encodedColumns, encodedNames, type Encoder, encodeTable, fitEncoder } from './encode.js';
+import type { BoostingColumn } from './bins.js';
+import { type BoostingData, constantScores, fitBoosting, type Objective, type Round } from './boosting.js';
+import {
+  compileEncoder,
+  type Encoder,
+  encodedColumns,
+  encodedNames,
+  encodeTable,
+  fitEncoder,
+} from './encode.js';
+import { compileForest, type Forest } from './forest.js';
 import { fitLinear, type LinearOutput, linearScore, type Matrix } from './linear.js';
 import { fitLogistic, sigmoid, softmax } from './logistic.js';
 import { type FeatureTable, featureKind } from './matrix.js';
@@ -69,9 +78,11 @@ export interface CompiledModel {
   predictTable(table: FeatureTable): Float64Array | Float64Array[];
 }
 
-const objectiveOf = (task: Task): Objective => (task === 'binary' ? 'logistic' : task === 'multiclass' ? 'softmax' : 'squared');
+const objectiveOf = (task: Task): Objective =>
+  task === 'binary' ? 'logistic' : task === 'multiclass' ? 'softmax' : 'squared';
 
-const failed = (message: string, hint?: string): MillraceError => new MillraceError('TRAIN_FAILED', message, hint === undefined ? {} : { hint });
+const failed = (message: string, hint?: string): MillraceError =>
+  new MillraceError('TRAIN_FAILED', message, hint === undefined ? {} : { hint });
 
 interface CheckedPart extends TrainPart {
   readonly weights: Float64Array;
@@ -80,9 +91,11 @@ interface CheckedPart extends TrainPart {
 /** What is wrong with one label, if anything. */
 function targetProblem(spec: TrainSpec, value: number): string | undefined {
   if (!Number.isFinite(value)) return 'has no target';
-  if (spec.task === 'binary' && value !== 0 && value !== 1) return `has the label ${value}: a binary label is 0 or 1`;
+  if (spec.task === 'binary' && value !== 0 && value !== 1)
+    return `has the label ${value}: a binary label is 0 or 1`;
   const classes = spec.classes?.length ?? 0;
-  if (spec.task === 'multiclass' && !(Number.isInteger(value) && value >= 0 && value < classes)) return `has the label ${value}, not the code of one of ${classes} classes`;
+  if (spec.task === 'multiclass' && !(Number.isInteger(value) && value >= 0 && value < classes))
+    return `has the label ${value}, not the code of one of ${classes} classes`;
   return undefined;
 }
 
@@ -90,23 +103,34 @@ function checkPart(spec: TrainSpec, part: TrainPart, name: string): CheckedPart 
   const { table, target } = part;
   const weights = part.weights ?? new Float64Array(table.rows).fill(1);
   if (target.length !== table.rows || weights.length !== table.rows)
-    throw failed(`the ${name} part has ${table.rows} rows, ${target.length} labels and ${weights.length} weights`);
+    throw failed(
+      `the ${name} part has ${table.rows} rows, ${target.length} labels and ${weights.length} weights`,
+    );
   for (const column of table.columns) {
     featureKind(column);
     const rows = column.kind === 'numeric' ? column.values.length / column.width : column.codes.length;
-    if (rows !== table.rows) throw failed(`feature "${column.name}" has ${rows} rows, the ${name} part has ${table.rows}`);
+    if (rows !== table.rows)
+      throw failed(`feature "${column.name}" has ${rows} rows, the ${name} part has ${table.rows}`);
   }
   for (let i = 0; i < table.rows; i++) {
     const problem = targetProblem(spec, target[i]!);
-    if (problem) throw failed(`row ${i + 1} of the ${name} part ${problem}`, 'Look at the label; leave out rows without one.');
-    if (!(weights[i]! >= 0 && weights[i]! < Number.POSITIVE_INFINITY)) throw failed(`row ${i + 1} of the ${name} part has the weight ${weights[i]}`);
+    if (problem)
+      throw failed(
+        `row ${i + 1} of the ${name} part ${problem}`,
+        'Look at the label; leave out rows without one.',
+      );
+    if (!(weights[i]! >= 0 && weights[i]! < Number.POSITIVE_INFINITY))
+      throw failed(`row ${i + 1} of the ${name} part has the weight ${weights[i]}`);
   }
   return { table, target, weights };
 }
 
 /** Rows to learn from: some of them, of some weight, of at least two classes; balanced when asked. */
 function checkTraining(spec: TrainSpec, given: TrainPart, balance: boolean): CheckedPart {
-  if (given.table.rows === 0) throw new MillraceError('DATASET_EMPTY', 'the train part has no rows', { hint: 'Look at the split of the dataset.' });
+  if (given.table.rows === 0)
+    throw new MillraceError('DATASET_EMPTY', 'the train part has no rows', {
+      hint: 'Look at the split of the dataset.',
+    });
   const part = checkPart(spec, given, 'train');
   const { table, target, weights } = part;
   const totals = new Map<number, number>();
@@ -127,7 +151,12 @@ function checkTraining(spec: TrainSpec, given: TrainPart, balance: boolean): Che
       'Check the label expression, or choose a longer training period.',
     );
   }
-  return balance ? { ...part, weights: weights.map((weight, i) => (weight * total) / (totals.size * (totals.get(target[i]!) ?? 1))) } : part;
+  return balance
+    ? {
+        ...part,
+        weights: weights.map((weight, i) => (weight * total) / (totals.size * (totals.get(target[i]!) ?? 1))),
+      }
+    : part;
 }
 
 function freeze<T>(value: T): T {
@@ -147,14 +176,17 @@ function deviations({ rows, width, values }: Matrix): Float64Array {
   const means = new Float64Array(width);
   const squares = new Float64Array(width);
   for (let at = 0; at < values.length; at++) means[at % width]! += values[at]! / rows;
-  for (let at = 0; at < values.length; at++) squares[at % width]! += (values[at]! - means[at % width]!) ** 2 / rows;
+  for (let at = 0; at < values.length; at++)
+    squares[at % width]! += (values[at]! - means[at % width]!) ** 2 / rows;
   return squares.map(Math.sqrt);
 }
 
 /** Gains of encoded columns summed by feature, as shares of the whole. */
 function importanceOf(encoder: Encoder, gains: readonly number[]): TrainedModel['importance'] {
   const byFeature = new Map<string, number>(encoder.features.map((feature) => [feature.name, 0]));
-  const owners = encoder.features.flatMap((feature) => encodedNames({ ...encoder, features: [feature] }).map(() => feature.name));
+  const owners = encoder.features.flatMap((feature) =>
+    encodedNames({ ...encoder, features: [feature] }).map(() => feature.name),
+  );
   for (const [i, owner] of owners.entries()) byFeature.set(owner, byFeature.get(owner)! + gains[i]!);
   const total = [...byFeature.values()].reduce((sum, gain) => sum + gain, 0);
   return [...byFeature]
@@ -181,7 +213,10 @@ export function train(
   const parameters = trainerParameters(kind, spec.parameters ?? {});
   const number = (name: string): number => parameters[name] as number;
   const training = checkTraining(spec, parts.train, parameters['class_weight'] === 'balanced');
-  const validation = parts.validation && parts.validation.table.rows > 0 ? checkPart(spec, parts.validation, 'validation') : undefined;
+  const validation =
+    parts.validation && parts.validation.table.rows > 0
+      ? checkPart(spec, parts.validation, 'validation')
+      : undefined;
   const { table, target, weights } = training;
   const outputs = spec.task === 'multiclass' ? spec.classes!.length : 1;
   const features = table.columns.map((column) => ({ name: column.name, type: printType(column.type) }));
@@ -192,7 +227,14 @@ export function train(
   if (kind === 'baseline') {
     const scores = constantScores(objectiveOf(spec.task), target, weights, outputs);
     const encoder: Encoder = { version: 1, form: 'tree', width: 0, features: [] };
-    return freeze({ ...base, features: [], encoder, predictor: { kind: 'constant', scores }, importance: [], log: { rows: table.rows, ...still } });
+    return freeze({
+      ...base,
+      features: [],
+      encoder,
+      predictor: { kind: 'constant', scores },
+      importance: [],
+      log: { rows: table.rows, ...still },
+    });
   }
   const tree = kind === 'gradient_boosted_trees';
   const encoder = fitEncoder(table, {
@@ -203,7 +245,9 @@ export function train(
   });
   if (tree) {
     const codes = encoder.features.flatMap((feature) =>
-      feature.kind === 'category' ? [feature.categories.length + 2] : new Array<number>(feature.kind === 'number' ? feature.width : 1).fill(0),
+      feature.kind === 'category'
+        ? [feature.categories.length + 2]
+        : new Array<number>(feature.kind === 'number' ? feature.width : 1).fill(0),
     );
     const data = (part: CheckedPart): BoostingData => ({
       rows: part.table.rows,
@@ -236,28 +280,51 @@ export function train(
       },
       onRound,
     );
-    const measured = [...fit.forest.start, ...fit.gains, ...fit.rounds.flatMap((each) => [each.training, each.validation ?? 0])];
-    if (!measured.every(Number.isFinite)) throw failed('the losses overflow', 'Look for enormous numbers among the labels.');
+    const measured = [
+      ...fit.forest.start,
+      ...fit.gains,
+      ...fit.rounds.flatMap((each) => [each.training, each.validation ?? 0]),
+    ];
+    if (!measured.every(Number.isFinite))
+      throw failed('the losses overflow', 'Look for enormous numbers among the labels.');
     const smallest = number('min_child_rows');
     const warnings = [
-      ...(table.rows < 2 * smallest ? [`no tree can split ${table.rows} rows with min_child_rows ${smallest}: the model is a constant`] : []),
-      ...(validation && fit.bestRound === 0 ? ['no round lowered the validation loss: the model is a constant'] : []),
+      ...(table.rows < 2 * smallest
+        ? [`no tree can split ${table.rows} rows with min_child_rows ${smallest}: the model is a constant`]
+        : []),
+      ...(validation && fit.bestRound === 0
+        ? ['no round lowered the validation loss: the model is a constant']
+        : []),
     ];
     return freeze({
       ...base,
       encoder,
       predictor: { kind: 'forest', forest: fit.forest },
       importance: importanceOf(encoder, fit.gains),
-      log: { rows: table.rows, rounds: fit.rounds, best_round: fit.bestRound, iterations: null, converged: null, warnings },
+      log: {
+        rows: table.rows,
+        rounds: fit.rounds,
+        best_round: fit.bestRound,
+        iterations: null,
+        converged: null,
+        warnings,
+      },
     });
   }
   const { width } = encoder;
-  if (table.rows * width > DENSE_LIMIT || ((width + 1) * outputs > VARIABLES_LIMIT && parameters['solver'] !== 'lbfgs'))
-    throw failed(`${table.rows} rows of ${width} encoded columns are too many for ${kind}`, 'Lower max_categories, leave features out, or take gradient_boosted_trees.');
+  if (
+    table.rows * width > DENSE_LIMIT ||
+    ((width + 1) * outputs > VARIABLES_LIMIT && parameters['solver'] !== 'lbfgs')
+  )
+    throw failed(
+      `${table.rows} rows of ${width} encoded columns are too many for ${kind}`,
+      'Lower max_categories, leave features out, or take gradient_boosted_trees.',
+    );
   const matrix: Matrix = { rows: table.rows, width, values: encodeTable(encoder, table) };
   const penalty = { l1: number('l1'), l2: number('l2') };
   let solved: { outputs: readonly LinearOutput[]; iterations: number | null; converged: boolean | null };
-  if (kind === 'linear_regression') solved = { outputs: [fitLinear(matrix, target, weights, penalty)], iterations: null, converged: null };
+  if (kind === 'linear_regression')
+    solved = { outputs: [fitLinear(matrix, target, weights, penalty)], iterations: null, converged: null };
   else
     solved = fitLogistic(matrix, target, spec.task === 'binary' ? 2 : outputs, weights, {
       ...penalty,
@@ -265,16 +332,35 @@ export function train(
       tolerance: number('tolerance'),
       solver: parameters['solver'] as 'auto' | 'newton' | 'lbfgs',
     });
-  if (!solved.outputs.every(({ intercept, coefficients }) => [intercept, ...coefficients].every(Number.isFinite)))
-    throw failed('the fitted coefficients overflow', 'Look for enormous numbers among the features or labels.');
-  const sizes = Array.from(deviations(matrix), (deviation, j) => solved.outputs.reduce((sum, output) => sum + Math.abs(output.coefficients[j]!) * deviation, 0));
-  const warnings = solved.converged === false ? [`stopped after ${solved.iterations} iterations without converging: raise max_iterations or l2`] : [];
+  if (
+    !solved.outputs.every(({ intercept, coefficients }) =>
+      [intercept, ...coefficients].every(Number.isFinite),
+    )
+  )
+    throw failed(
+      'the fitted coefficients overflow',
+      'Look for enormous numbers among the features or labels.',
+    );
+  const sizes = Array.from(deviations(matrix), (deviation, j) =>
+    solved.outputs.reduce((sum, output) => sum + Math.abs(output.coefficients[j]!) * deviation, 0),
+  );
+  const warnings =
+    solved.converged === false
+      ? [`stopped after ${solved.iterations} iterations without converging: raise max_iterations or l2`]
+      : [];
   return freeze({
     ...base,
     encoder,
     predictor: { kind: 'linear', outputs: solved.outputs },
     importance: importanceOf(encoder, sizes),
-    log: { rows: table.rows, rounds: [], best_round: null, iterations: solved.iterations, converged: solved.converged, warnings },
+    log: {
+      rows: table.rows,
+      rounds: [],
+      best_round: null,
+      iterations: solved.iterations,
+      converged: solved.converged,
+      warnings,
+    },
   });
 }
 
@@ -322,11 +408,17 @@ export function compileModel(model: TrainedModel): CompiledModel {
       const probabilities = widen();
       let best = 0;
       for (let k = 1; k < probabilities.length; k++) if (probabilities[k]! > probabilities[best]!) best = k;
-      return { label: classes[best]!, probabilities: Object.fromEntries(classes.map((name, k) => [name, probabilities[k]!])) };
+      return {
+        label: classes[best]!,
+        probabilities: Object.fromEntries(classes.map((name, k) => [name, probabilities[k]!])),
+      };
     },
     predictTable: (table) => {
       const write = encoder.bindTable(table);
-      const columns = Array.from({ length: model.task === 'multiclass' ? classes.length : 1 }, () => new Float64Array(table.rows));
+      const columns = Array.from(
+        { length: model.task === 'multiclass' ? classes.length : 1 },
+        () => new Float64Array(table.rows),
+      );
       for (let r = 0; r < table.rows; r++) {
         write(r, encoded);
         score(encoded, scores);

@@ -138,7 +138,10 @@ export function newton(f: Convex, stop: Stop, l1?: Float64Array): Minimum {
       mirrorLower(hessian, n);
       step = solveLasso(hessian, gradient, w, l1);
     } else {
-      step = solveSymmetric(hessian, gradient.map((each) => -each));
+      step = solveSymmetric(
+        hessian,
+        gradient.map((each) => -each),
+      );
     }
     const full = w.map((each, i) => each + step[i]!);
     const decrease = -(dot(gradient, step) + absolute(full, l1) - absolute(w, l1));
@@ -186,7 +189,9 @@ export function lbfgs(f: Omit<Convex, 'hessian'>, stop: Stop): Minimum {
       for (let i = 0; i < n; i++) direction[i]! -= alpha * y[i]!;
     }
     const newest = pairs.at(-1);
-    const scale = newest ? 1 / (newest.rho * dot(newest.y, newest.y)) : 1 / Math.sqrt(dot(gradient, gradient));
+    const scale = newest
+      ? 1 / (newest.rho * dot(newest.y, newest.y))
+      : 1 / Math.sqrt(dot(gradient, gradient));
     for (let i = 0; i < n; i++) direction[i]! *= scale;
     pairs.forEach(({ s, y, rho }, k) => {
       const beta = rho * dot(y, direction);
