@@ -138,7 +138,7 @@ describe('systems', () => {
 describe('determinism', () => {
   const set = golden('mixed_binary');
   const { train: rows, test } = partsOf(set);
-  const fit = (seed: number, parameters: Record<string, unknown> = {}) =>
+  const fitted = (seed: number, parameters: Record<string, unknown> = {}) =>
     train(
       { kind: 'gradient_boosted_trees', task: 'binary', seed, parameters: { trees: 15, ...parameters } },
       { train: rows, validation: test },
@@ -146,14 +146,14 @@ describe('determinism', () => {
 
   it('the same seed gives the same JSON, byte for byte, and another seed another model when rows or columns are drawn', () => {
     for (const drawn of [{ subsample: 0.5 }, { colsample: 0.5 }]) {
-      expect(JSON.stringify(fit(1, drawn))).toBe(JSON.stringify(fit(1, drawn)));
-      expect(fit(2, drawn).predictor).not.toEqual(fit(1, drawn).predictor);
+      expect(JSON.stringify(fitted(1, drawn))).toBe(JSON.stringify(fitted(1, drawn)));
+      expect(fitted(2, drawn).predictor).not.toEqual(fitted(1, drawn).predictor);
     }
-    expect(fit(2).predictor).toEqual(fit(1).predictor);
+    expect(fitted(2).predictor).toEqual(fitted(1).predictor);
   });
 
   it('the record is frozen through and through', () => {
-    const model = fit(1);
+    const model = fitted(1);
     const frozen = (value: unknown): boolean =>
       typeof value !== 'object' ||
       value === null ||
@@ -390,7 +390,9 @@ describe('boosted trees', () => {
       undefined,
       options,
     );
-    heavy.rounds.forEach((round, i) => expect(round.training).toBeCloseTo(doubled.rounds[i]!.training, 9));
+    heavy.rounds.forEach((round, i) => {
+      expect(round.training).toBeCloseTo(doubled.rounds[i]!.training, 9);
+    });
   });
 });
 
@@ -415,7 +417,9 @@ describe('linear models', () => {
       const [left, right] = [a, b].map(
         (model) => compileModel(model).predictTable(rows.table) as Float64Array,
       );
-      left!.forEach((each, r) => expect(each).toBeCloseTo(right![r]!, 9));
+      left!.forEach((each, r) => {
+        expect(each).toBeCloseTo(right![r]!, 9);
+      });
     }
   });
 
@@ -448,7 +452,9 @@ describe('linear models', () => {
       { train: part(features, columns, y) },
     );
     const found = compileModel(model).predictTable(buildTable(features, columns)) as Float64Array;
-    found.forEach((each, r) => expect(each).toBeCloseTo(y[r]!, 8));
+    found.forEach((each, r) => {
+      expect(each).toBeCloseTo(y[r]!, 8);
+    });
   });
 
   it('say when separable classes keep them from converging', () => {
@@ -508,33 +514,35 @@ describe('the baseline', () => {
 });
 
 describe('what cannot be learnt from is refused', () => {
-  const fit = (spec: Partial<Parameters<typeof train>[0]>, data: TrainPart) =>
+  const fitted = (spec: Partial<Parameters<typeof train>[0]>, data: TrainPart) =>
     errorOf(() => train({ kind: 'gradient_boosted_trees', task: 'binary', ...spec }, { train: data }));
 
   it('no rows, one class, wrong or missing labels, wrong weights, unusable features', () => {
-    expect(fit({}, part([X], [[]], [])).code).toBe('DATASET_EMPTY');
+    expect(fitted({}, part([X], [[]], [])).code).toBe('DATASET_EMPTY');
     for (const kind of ['gradient_boosted_trees', 'logistic_regression']) {
-      const error = fit({ kind }, part([X], [[1, 2, 3]], [1, 1, 1]));
+      const error = fitted({ kind }, part([X], [[1, 2, 3]], [1, 1, 1]));
       expect(error.code).toBe('TRAIN_FAILED');
       expect(error.message).toContain('every row of the train part has the label 1');
     }
     expect(
-      fit({ task: 'multiclass', classes: ['cat', 'dog'] }, part([X], [[1, 2]], [1, 1])).message,
+      fitted({ task: 'multiclass', classes: ['cat', 'dog'] }, part([X], [[1, 2]], [1, 1])).message,
     ).toContain('the label dog');
-    expect(fit({}, part([X], [[1, 2]], [0, 2])).message).toContain('row 2 of the train part has the label 2');
-    expect(fit({ task: 'regression' }, part([X], [[1, 2]], [0, Number.NaN])).message).toContain(
+    expect(fitted({}, part([X], [[1, 2]], [0, 2])).message).toContain(
+      'row 2 of the train part has the label 2',
+    );
+    expect(fitted({ task: 'regression' }, part([X], [[1, 2]], [0, Number.NaN])).message).toContain(
       'row 2 of the train part has no target',
     );
-    expect(fit({ task: 'multiclass', classes: ['a', 'b'] }, part([X], [[1, 2]], [0, 2])).message).toContain(
-      'not the code of one of 2 classes',
-    );
-    expect(fit({}, { ...part([X], [[1, 2]], [0, 1]), weights: Float64Array.of(1, -1) }).message).toContain(
+    expect(
+      fitted({ task: 'multiclass', classes: ['a', 'b'] }, part([X], [[1, 2]], [0, 2])).message,
+    ).toContain('not the code of one of 2 classes');
+    expect(fitted({}, { ...part([X], [[1, 2]], [0, 1]), weights: Float64Array.of(1, -1) }).message).toContain(
       'row 2 of the train part has the weight -1',
     );
-    expect(fit({}, { ...part([X], [[1, 2]], [0, 1]), weights: Float64Array.of(0, 0) }).code).toBe(
+    expect(fitted({}, { ...part([X], [[1, 2]], [0, 1]), weights: Float64Array.of(0, 0) }).code).toBe(
       'TRAIN_FAILED',
     );
-    expect(fit({}, { table: { rows: 2, columns: [] }, target: Float64Array.of(0, 1) }).message).toContain(
+    expect(fitted({}, { table: { rows: 2, columns: [] }, target: Float64Array.of(0, 1) }).message).toContain(
       'no features',
     );
   });
@@ -548,15 +556,15 @@ describe('what cannot be learnt from is refused', () => {
       ],
       [0, 1],
     );
-    expect(fit({ kind: 'gradient_boosted_tree' }, data).message).toContain('gradient_boosted_trees');
-    expect(fit({ kind: 'linear_regression' }, data).message).toContain('does not do binary');
-    expect(fit({ parameters: { learning_rat: 0.1 } }, data).message).toContain(
+    expect(fitted({ kind: 'gradient_boosted_tree' }, data).message).toContain('gradient_boosted_trees');
+    expect(fitted({ kind: 'linear_regression' }, data).message).toContain('does not do binary');
+    expect(fitted({ parameters: { learning_rat: 0.1 } }, data).message).toContain(
       'did you mean `learning_rate`',
     );
-    expect(fit({ parameters: { trees: 2.5 } }, data).message).toContain('expected a whole number');
-    expect(fit({ parameters: { subsample: 0 } }, data).message).toContain('expected at least');
-    expect(fit({ parameters: { constructor: 1 } }, data).message).toContain('no parameter `constructor`');
-    expect(fit({ seed: 1.5 }, data).message).toContain('seed');
+    expect(fitted({ parameters: { trees: 2.5 } }, data).message).toContain('expected a whole number');
+    expect(fitted({ parameters: { subsample: 0 } }, data).message).toContain('expected at least');
+    expect(fitted({ parameters: { constructor: 1 } }, data).message).toContain('no parameter `constructor`');
+    expect(fitted({ seed: 1.5 }, data).message).toContain('seed');
   });
 });
 
