@@ -1,5 +1,6 @@
 /** Command-line values to what the services take. */
 import { MillraceError } from '../core/base/error.js';
+import { nearest } from '../core/base/nearest.js';
 import { type Instant, parseInstant } from '../core/base/time.js';
 
 export const list = (value: unknown): string[] =>
@@ -43,4 +44,19 @@ export function versioned(text: string): { name: string; version: number | undef
   const version = Number(text.slice(at + 1));
   if (!Number.isSafeInteger(version) || version < 1) throw new MillraceError('USAGE', `"${text}" is not NAME@VERSION`);
   return { name: text.slice(0, at), version };
+}
+
+export function knowledge(value: unknown): 'as_of' | 'hindsight' | undefined {
+  if (value === undefined || value === 'as_of' || value === 'hindsight') return value;
+  throw new MillraceError('USAGE', `--knowledge is "${String(value)}"`, { hint: 'Give as_of or hindsight.' });
+}
+
+/** `name` when it is one of `known`; UNKNOWN_NAME with the nearest one when not. */
+export function known(name: string, of: Iterable<string>, what: string): string {
+  const names = [...of];
+  if (names.includes(name)) return name;
+  const near = nearest(name, names);
+  throw new MillraceError('UNKNOWN_NAME', `there is no ${what} named "${name}"`, {
+    hint: near ? `Did you mean "${near}"?` : names.length > 0 ? `There are: ${names.slice(0, 20).join(', ')}.` : `No ${what} is defined.`,
+  });
 }

@@ -6,7 +6,7 @@ import type { DatasetManifest } from '../core/dataset/manifest.js';
 import { type Comparison, compareColumns } from '../core/drift/compare.js';
 import { parseType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
-import { rebuildDataset } from './build-dataset.js';
+import { findDataset, rebuildDataset } from './build-dataset.js';
 import { columnSample } from './column-sample.js';
 import type { Project } from './project.js';
 
@@ -20,6 +20,7 @@ export async function findDatasetVersion(project: Project, { name, version }: Ve
   const found = registry.version('dataset', name, version);
   if (found) return found;
   const known = registry.versions('dataset', name);
+  if (known.length === 0) findDataset(project, name);
   throw new MillraceError('UNKNOWN_NAME', `there is no version ${name}${version === undefined ? '' : `@${version}`} of a dataset`, {
     hint: known.length > 0 ? `${name} has versions 1 to ${known.length}.` : `Run \`millrace dataset build ${name}\`.`,
   });

@@ -5,7 +5,7 @@ import { openProject } from '../../open.js';
 import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
 import { diffDatasets, findDatasetVersion, reproduceDataset } from '../../services/dataset-versions.js';
 import type { Io } from '../io.js';
-import { list as items, versioned } from '../parse.js';
+import { knowledge as knowledgeOf, known, list as items, versioned } from '../parse.js';
 import { count, table } from '../table.js';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -30,18 +30,20 @@ const summary = (built: BuiltDataset): Record<string, unknown> => ({
 export async function build(io: Io, args: readonly string[], options: Options): Promise<number> {
   const project = await openProject(io.projectFolder, io);
   try {
+    const knowledge = knowledgeOf(options['knowledge']);
     const horizons = new Map<string, number>();
     for (const item of items(options['horizon'])) {
       const [source, seq] = item.includes('=') ? item.split('=') : [undefined, item];
       const position = Number(seq);
       if (!Number.isSafeInteger(position) || position < 0) throw new MillraceError('USAGE', `--horizon "${item}" is not SOURCE=SEQ or SEQ`);
-      for (const name of source === undefined ? project.definitions.sources.keys() : [source]) horizons.set(name, position);
+      const sources = [...project.definitions.sources.keys()];
+      for (const name of source === undefined ? sources : [known(source, sources, 'source')]) horizons.set(name, position);
     }
     await project.lockForWriting(io.command);
     const built = await buildDataset(project, args[0]!, {
       horizons,
       ...(options['out'] === undefined ? {} : { out: String(options['out']) }),
-      ...(options['knowledge'] === undefined ? {} : { knowledge: options['knowledge'] === 'hindsight' ? 'hindsight' : 'as_of' }),
+      ...(knowledge === undefined ? {} : { knowledge }),
     });
     printManifest(io, built.version.name, built.version.version, built.manifest);
     io.print(built.built ? `built in ${built.version.folder}` : `unchanged: ${built.version.folder}`);

@@ -4,7 +4,7 @@ import { historicalFeatures } from '../../services/historical.js';
 import { explainFeature } from '../../services/explain.js';
 import { onlineFeatures } from '../../services/serve.js';
 import type { Io } from '../io.js';
-import { instant, integer, list, pairs } from '../parse.js';
+import { instant, integer, knowledge as knowledgeOf, list, pairs } from '../parse.js';
 import { count, table } from '../table.js';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -12,7 +12,7 @@ type Options = Readonly<Record<string, unknown>>;
 export async function historical(io: Io, _args: readonly string[], options: Options): Promise<number> {
   const project = await openProject(io.projectFolder, io);
   try {
-    const knowledge = options['knowledge'] === 'hindsight' ? 'hindsight' : 'as_of';
+    const knowledge = knowledgeOf(options['knowledge']) ?? 'as_of';
     const horizon = integer(options['horizon'], '--horizon');
     if (knowledge === 'hindsight') io.warn('knowledge is hindsight: values see corrections and late records that serving could not have seen');
     const result = await historicalFeatures(project, {

@@ -1,13 +1,13 @@
 import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
-import { nearest } from '../../core/base/nearest.js';
 import { openProject } from '../../open.js';
 import type { IngestResult } from '../../ports/record-log.js';
 import { markFiles } from '../../services/file-marks.js';
 import { replayQuarantine } from '../../services/ingest.js';
+import type { Project } from '../../services/project.js';
 import { runTransform } from '../../services/transform.js';
 import type { Io } from '../io.js';
-import { integer } from '../parse.js';
+import { integer, known } from '../parse.js';
 import { count, table } from '../table.js';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -25,11 +25,7 @@ export async function ingest(io: Io, args: readonly string[]): Promise<number> {
   const project = await openProject(io.projectFolder, io);
   try {
     const name = args[0]!;
-    const source = project.definitions.sources.get(name);
-    if (!source) {
-      const near = nearest(name, project.definitions.sources.keys());
-      throw new MillraceError('UNKNOWN_NAME', `there is no source named "${name}"`, { hint: near ? `Did you mean "${near}"?` : 'Define it under `sources:`.' });
-    }
+    const source = project.definitions.sources.get(known(name, project.definitions.sources.keys(), 'source'))!;
     await project.lockForWriting(io.command);
     if (source.read.kind === 'transform') {
       const result = await runTransform(project, name);
@@ -56,7 +52,7 @@ export async function quarantineList(io: Io, _args: readonly string[], options: 
   const project = await openProject(io.projectFolder, io);
   try {
     const log = await project.log();
-    const rows = await log.quarantine(filterOf(options));
+    const rows = await log.quarantine(filterOf(project, options));
     const groups = new Map<string, { source: string; rule: string; status: string; rows: number; example: string }>();
     for (const row of rows)
       for (const reason of row.reasons) {
@@ -74,7 +70,8 @@ export async function quarantineList(io: Io, _args: readonly string[], options: 
   }
 }
 
-const filterOf = (options: Options): { source?: string } => (options['source'] === undefined ? {} : { source: String(options['source']) });
+const filterOf = (project: Project, options: Options): { source?: string } =>
+  options['source'] === undefined ? {} : { source: known(String(options['source']), project.definitions.sources.keys(), 'source') };
 
 export async function quarantineShow(io: Io, args: readonly string[], options: Options): Promise<number> {
   const project = await openProject(io.projectFolder, io);
@@ -82,7 +79,7 @@ export async function quarantineShow(io: Io, args: readonly string[], options: O
     const log = await project.log();
     const id = integer(args[0], 'id');
     const limit = integer(options['limit'], '--limit') ?? 20;
-    const all = await log.quarantine(filterOf(options));
+    const all = await log.quarantine(filterOf(project, options));
     const rows = id === undefined ? all.slice(0, limit) : all.filter((row) => row.id === id);
     if (id !== undefined && rows.length === 0) throw new MillraceError('UNKNOWN_NAME', `there is no quarantined row ${id}`, { hint: 'See `millrace quarantine list`.' });
     for (const row of rows) {
@@ -102,7 +99,7 @@ export async function quarantineReplay(io: Io, _args: readonly string[], options
   const project = await openProject(io.projectFolder, io);
   try {
     await project.lockForWriting(io.command);
-    const results = await replayQuarantine(project, filterOf(options));
+    const results = await replayQuarantine(project, filterOf(project, options));
     if (results.length === 0) io.print('nothing is open in quarantine');
     for (const result of results)
       io.print(`${result.source}: ${count(result.rows)} rows fed again = ${count(result.accepted)} accepted + ${count(result.quarantined)} still quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped`);

@@ -75,7 +75,7 @@ export async function init(io: Io, args: readonly string[], options: Readonly<Re
       const near = nearest(String(example), known);
       throw new MillraceError('UNKNOWN_NAME', `there is no example "${String(example)}"`, { hint: near ? `Did you mean "${near}"?` : `There are: ${known.join(', ')}.` });
     }
-    await cp(path.join(EXAMPLES, String(example)), folder, { recursive: true, filter: (source) => !source.includes('.millrace') });
+    await cp(path.join(EXAMPLES, String(example)), folder, { recursive: true, filter: (source) => path.basename(source) !== '.millrace' });
   }
   const shown = path.relative(process.cwd(), folder) || '.';
   io.print(`a new project in ${folder}`);

@@ -6,7 +6,7 @@ import { trainModel } from '../../services/train.js';
 import type { VersionRecord } from '../../ports/registry.js';
 import type { Project } from '../../services/project.js';
 import type { Io } from '../io.js';
-import { integer, versioned } from '../parse.js';
+import { integer, known, versioned } from '../parse.js';
 import { metric, table } from '../table.js';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -44,6 +44,7 @@ export const train = (io: Io, args: readonly string[]): Promise<number> =>
 export const list = (io: Io, args: readonly string[]): Promise<number> =>
   within(io, false, async (project) => {
     const registry = await project.registry();
+    if (args[0] !== undefined) known(args[0], new Set([...project.definitions.models.keys(), ...registry.versions('model').map((item) => item.name)]), 'model');
     const versions = registry.versions('model', args[0]);
     io.print(
       table(
@@ -73,6 +74,7 @@ function find(project: Project, text: string): Promise<VersionRecord> {
   const { name, version } = versioned(text);
   return project.registry().then((registry) => {
     const found = registry.version('model', name, version);
+    if (!found && registry.versions('model', name).length === 0) known(name, project.definitions.models.keys(), 'model');
     if (!found) throw new MillraceError('MODEL_MISSING', `there is no model version ${text}`, { hint: 'See `millrace models list`.' });
     return found;
   });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Plan } from '../../core/plan/plan.js';
 import { openProject } from '../../open.js';
@@ -53,29 +54,40 @@ export async function run(io: Io, args: readonly string[]): Promise<number> {
     await project.lockForWriting(io.command);
     const planned = await planProject(project, args);
     printPlan(io, planned);
-    if (planned.steps.length === 0) {
+    const whole = args.length === 0;
+    if (planned.steps.length === 0 && !(whole && (await unfinished(project)))) {
       io.result({ steps: [], fresh: planned.fresh });
       return 99;
     }
-    return await perform(io, project, planned, args.length === 0);
+    return await perform(io, project, planned, whole);
   } finally {
     await project.close();
   }
 }
+
+/** Set while a whole run has yet to prove its values and write its report; a killed run leaves it set. */
+const OPEN_RUN = 'run:open';
+
+const reportFile = (project: Project): string => path.join(project.stateFolder, 'report.html');
+
+const unfinished = async (project: Project): Promise<boolean> =>
+  (await project.registry()).getFact(OPEN_RUN) === true || !existsSync(reportFile(project));
 
 /** Performs a plan as one recorded run; a whole run also proves offline = online and writes the report. */
 async function perform(io: Io, project: Project, planned: Plan, whole: boolean): Promise<number> {
   const registry = await project.registry();
   const id = registry.startRun(io.command, project.now());
   try {
+    if (whole) registry.setFact(OPEN_RUN, true);
     const result = await applyPlan(project, planned);
     const proof = whole && project.definitions.datasets.size > 0 ? await verify(project, { sample: 2000, seed: 1 }).catch(withoutObservations) : null;
     registry.endRun(id, 'done', project.now(), { steps: result.steps });
     let report: string | null = null;
     if (whole) {
-      report = path.join(project.stateFolder, 'report.html');
+      report = reportFile(project);
       io.progress({ step: 'report', message: report });
       await writeReport(project, report);
+      registry.setFact(OPEN_RUN, proof !== null && proof.differing > 0);
     }
     printSummary(io, project, result, proof, report);
     io.result(summaryOf(project, result, proof, report));
