@@ -5,7 +5,7 @@
  */
 import { MillraceError } from '../base/error.js';
 import { nearest } from '../base/nearest.js';
-import type { Instant } from '../base/time.js';
+import { type Instant, parseDuration } from '../base/time.js';
 import type { Definitions, Feature, JoinKey, Source } from '../define/types.js';
 import { compileJsRow, type Expression } from '../expression/index.js';
 import type { Value, ValueType } from '../schema/types.js';
@@ -40,7 +40,7 @@ export interface DerivedFeature {
 
 /** Names or sets, expanded to features; unknown names are one error that names the nearest. */
 export function expandFeatures(definitions: Definitions, names: readonly string[]): readonly Feature[] {
-  const expanded = names.flatMap((name) => definitions.featureSets.get(name)?.features ?? [name]);
+  const expanded = names.flatMap((name) => definitions.featureSets.get(name)?.features ?? windowsOf(definitions, name));
   return [...new Set(expanded)].map((name) => {
     const feature = definitions.features.get(name);
     if (!feature) {
@@ -52,6 +52,17 @@ export function expandFeatures(definitions: Definitions, names: readonly string[
     }
     return feature;
   });
+}
+
+/** `spend` written with `windows: [1h, 7d]` stands for `spend_1h` and `spend_7d`. */
+function windowsOf(definitions: Definitions, name: string): readonly string[] {
+  if (definitions.features.has(name)) return [name];
+  const family = [...definitions.features.keys()].filter((other) => {
+    if (!other.startsWith(`${name}_`)) return false;
+    const suffix = other.slice(name.length + 1);
+    return suffix === 'all' || parseDuration(suffix) !== undefined;
+  });
+  return family.length > 0 ? family : [name];
 }
 
 export function planFeatures(definitions: Definitions, outputs: readonly Feature[]): FeaturePlan {
