@@ -5,7 +5,7 @@ import type { Follower } from '../services/follow.js';
 import type { OutcomeRecorder } from '../services/outcomes.js';
 import type { Predictor } from '../services/predict.js';
 import type { Project } from '../services/project.js';
-import { featureReader, type FeatureReader } from '../services/serve.js';
+import { type FeatureReader, featureReader } from '../services/serve.js';
 import type { Readiness } from '../services/status.js';
 import type { Metrics } from './metrics.js';
 
@@ -29,7 +29,7 @@ export interface Context {
   readonly outcomes: OutcomeRecorder;
   readonly metrics: Metrics;
   readonly limits: Limits;
-  readonly inFlight: { requests: number; pushes: number; pushBytes: number };
+  readonly inFlight: { requests: number; pushes: number; pushBytes: number; closing: boolean };
   readiness(): Promise<Readiness>;
   /** Resolves when this process may write; STORE_LOCKED when another does. */
   becomeWriter(): Promise<void>;
@@ -42,7 +42,10 @@ const MAX_READERS = 1_000;
 export async function readerOf(context: Context, names: string): Promise<FeatureReader> {
   const present = context.readers.get(names);
   if (present) return present;
-  const list = names.split(',').map((name) => name.trim()).filter((name) => name !== '');
+  const list = names
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
   if (list.length === 0) throw new MillraceError('REQUEST_INVALID', 'no feature is named');
   const reader = await featureReader(context.project, list);
   if (context.readers.size >= MAX_READERS) context.readers.clear();

@@ -59,7 +59,9 @@ function malformed(text: string, firstLine: number): MillraceError {
   const column = offset - before.lastIndexOf('\n');
   return new MillraceError(
     'REQUEST_INVALID',
-    offset >= text.trimEnd().length ? 'the body is not JSON: it ends too early' : `the body is not JSON: ${JSON.stringify(text[offset])} cannot stand here`,
+    offset >= text.trimEnd().length
+      ? 'the body is not JSON: it ends too early'
+      : `the body is not JSON: ${JSON.stringify(text[offset])} cannot stand here`,
     { place: { line: firstLine + line - 1, column }, hint: 'Lines and columns count from 1.' },
   );
 }
@@ -75,10 +77,15 @@ export function parseJson(text: string, firstLine = 1): unknown {
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-export const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const noRecord = (place: string, value: unknown): MillraceError =>
-  new MillraceError('REQUEST_INVALID', `a record must be a JSON object, this is ${value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`}`, { place: { path: place } });
+  new MillraceError(
+    'REQUEST_INVALID',
+    `a record must be a JSON object, this is ${value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`}`,
+    { place: { path: place } },
+  );
 
 /** One object a line; empty lines are skipped. */
 export function parseLines(text: string): readonly JsonObject[] {

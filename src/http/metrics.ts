@@ -1,6 +1,7 @@
 /** What Prometheus reads. Names follow its conventions: seconds, `_total`, no labels without a bound. */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { IngestResult } from '../ports/record-log.js';
 import type { ProjectStatus } from '../services/status.js';
 
@@ -23,19 +24,82 @@ const OUTCOMES = ['accepted', 'quarantined', 'duplicates', 'dropped'] as const;
 export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const duration = new Histogram({ name: 'millrace_http_request_duration_seconds', help: 'Time from the first byte of a request to the end of its answer', labelNames: ['route', 'method', 'status'], buckets: BUCKETS, registers });
-  const aborted = new Counter({ name: 'millrace_http_requests_aborted_total', help: 'Requests whose client went away', registers });
-  const predictions = new Counter({ name: 'millrace_predictions_total', help: 'Predictions answered', labelNames: ['service', 'model'], registers });
-  const ingested = new Counter({ name: 'millrace_ingest_rows_total', help: 'Pushed rows by what became of them', labelNames: ['source', 'outcome'], registers });
-  const refused = new Counter({ name: 'millrace_push_refused_total', help: 'Pushes turned away before they were read', labelNames: ['reason'], registers });
-  const sourceSeq = new Gauge({ name: 'millrace_source_seq', help: 'Last position of the log', labelNames: ['source'], registers });
-  const groupSeq = new Gauge({ name: 'millrace_applied_seq', help: 'Position of the log that a group of the online store has applied', labelNames: ['group'], registers });
-  const behind = new Gauge({ name: 'millrace_apply_lag_records', help: 'Log positions that a group has yet to apply', labelNames: ['group'], registers });
-  const age = new Gauge({ name: 'millrace_data_age_seconds', help: 'Now minus the newest available_at of a source', labelNames: ['source'], registers });
-  const ready = new Gauge({ name: 'millrace_service_ready', help: '1 when the champion of a service is loaded', labelNames: ['service'], registers });
-  const running = new Gauge({ name: 'millrace_http_requests_in_flight', help: 'Requests under way', registers });
-  const lag = new Gauge({ name: 'millrace_event_loop_lag_seconds', help: 'Delay of the event loop since the last scrape', labelNames: ['quantile'], registers });
-  const memory = new Gauge({ name: 'millrace_resident_memory_bytes', help: 'Resident memory of the process', registers });
+  const duration = new Histogram({
+    name: 'millrace_http_request_duration_seconds',
+    help: 'Time from the first byte of a request to the end of its answer',
+    labelNames: ['route', 'method', 'status'],
+    buckets: BUCKETS,
+    registers,
+  });
+  const aborted = new Counter({
+    name: 'millrace_http_requests_aborted_total',
+    help: 'Requests whose client went away',
+    registers,
+  });
+  const predictions = new Counter({
+    name: 'millrace_predictions_total',
+    help: 'Predictions answered',
+    labelNames: ['service', 'model'],
+    registers,
+  });
+  const ingested = new Counter({
+    name: 'millrace_ingest_rows_total',
+    help: 'Pushed rows by what became of them',
+    labelNames: ['source', 'outcome'],
+    registers,
+  });
+  const refused = new Counter({
+    name: 'millrace_push_refused_total',
+    help: 'Pushes turned away before they were read',
+    labelNames: ['reason'],
+    registers,
+  });
+  const sourceSeq = new Gauge({
+    name: 'millrace_source_seq',
+    help: 'Last position of the log',
+    labelNames: ['source'],
+    registers,
+  });
+  const groupSeq = new Gauge({
+    name: 'millrace_applied_seq',
+    help: 'Position of the log that a group of the online store has applied',
+    labelNames: ['group'],
+    registers,
+  });
+  const behind = new Gauge({
+    name: 'millrace_apply_lag_records',
+    help: 'Log positions that a group has yet to apply',
+    labelNames: ['group'],
+    registers,
+  });
+  const age = new Gauge({
+    name: 'millrace_data_age_seconds',
+    help: 'Now minus the newest available_at of a source',
+    labelNames: ['source'],
+    registers,
+  });
+  const ready = new Gauge({
+    name: 'millrace_service_ready',
+    help: '1 when the champion of a service is loaded',
+    labelNames: ['service'],
+    registers,
+  });
+  const running = new Gauge({
+    name: 'millrace_http_requests_in_flight',
+    help: 'Requests under way',
+    registers,
+  });
+  const lag = new Gauge({
+    name: 'millrace_event_loop_lag_seconds',
+    help: 'Delay of the event loop since the last scrape',
+    labelNames: ['quantile'],
+    registers,
+  });
+  const memory = new Gauge({
+    name: 'millrace_resident_memory_bytes',
+    help: 'Resident memory of the process',
+    registers,
+  });
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();
   const children = new Map<string, { observe(seconds: number): void }>();
@@ -64,7 +128,11 @@ export function createMetrics(): Metrics {
       }
       for (const item of status.services) ready.set({ service: item.service }, item.model === null ? 0 : 1);
       running.set(inFlight);
-      for (const [name, percent] of [['0.5', 50], ['0.99', 99]] as const) lag.set({ quantile: name }, Math.max(0, delay.percentile(percent) / 1e9 - RESOLUTION_MS / 1e3));
+      for (const [name, percent] of [
+        ['0.5', 50],
+        ['0.99', 99],
+      ] as const)
+        lag.set({ quantile: name }, Math.max(0, delay.percentile(percent) / 1e9 - RESOLUTION_MS / 1e3));
       delay.reset();
       memory.set(process.memoryUsage.rss());
       return registry.metrics();

@@ -6,14 +6,19 @@ import { printType, type ValueType } from '../core/schema/types.js';
 
 export type Schema = Readonly<Record<string, unknown>>;
 
-const described = (schema: Schema, description: string | undefined): Schema => (description === undefined ? schema : { ...schema, description });
+const described = (schema: Schema, description: string | undefined): Schema =>
+  description === undefined ? schema : { ...schema, description };
 
 /** JSON form of a value type, as answers give it and requests may send it. */
 export function schemaOf(type: ValueType): Schema {
   const note = printType(type);
   switch (type.kind) {
     case 'int64':
-      return { type: ['integer', 'string', 'null'], format: 'int64', description: 'int64; as text beyond 2^53' };
+      return {
+        type: ['integer', 'string', 'null'],
+        format: 'int64',
+        description: 'int64; as text beyond 2^53',
+      };
     case 'float64':
       return { type: ['number', 'null'], format: 'double' };
     case 'decimal':
@@ -27,7 +32,11 @@ export function schemaOf(type: ValueType): Schema {
     case 'date':
       return { type: ['string', 'null'], format: 'date' };
     case 'float64_vector':
-      return { type: ['array', 'null'], items: { type: 'number' }, ...(type.dimension === undefined ? {} : { minItems: type.dimension, maxItems: type.dimension }) };
+      return {
+        type: ['array', 'null'],
+        items: { type: 'number' },
+        ...(type.dimension === undefined ? {} : { minItems: type.dimension, maxItems: type.dimension }),
+      };
     case 'list':
       return { type: ['array', 'null'], items: schemaOf(type.of) };
     case 'map':
@@ -37,10 +46,16 @@ export function schemaOf(type: ValueType): Schema {
 
 const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
 const array = (items: Schema): Schema => ({ type: 'array', items });
-const object = (properties: Readonly<Record<string, Schema>>, required: readonly string[] = Object.keys(properties)): Schema => ({ type: 'object', properties, required });
+const object = (
+  properties: Readonly<Record<string, Schema>>,
+  required: readonly string[] = Object.keys(properties),
+): Schema => ({ type: 'object', properties, required });
 const json = (schema: Schema): Schema => ({ 'application/json': { schema } });
 const answer = (description: string, schema: Schema): Schema => ({ description, content: json(schema) });
-const problem = (description: string): Schema => ({ description, content: { 'application/problem+json': { schema: ref('Problem') } } });
+const problem = (description: string): Schema => ({
+  description,
+  content: { 'application/problem+json': { schema: ref('Problem') } },
+});
 
 const COMMON: Readonly<Record<string, Schema>> = {
   400: problem('The body or a value in it is not what the route expects; `place.path` says where'),
@@ -73,25 +88,58 @@ function operation({ tag, id, summary, description, body, answers, parameters }:
   };
 }
 
-const pathParameter = (name: string, description: string): Schema => ({ name, in: 'path', required: true, description, schema: { type: 'string' } });
+const pathParameter = (name: string, description: string): Schema => ({
+  name,
+  in: 'path',
+  required: true,
+  description,
+  schema: { type: 'string' },
+});
 
 const exampleOf = (type: ValueType): unknown =>
-  ({ int64: 1, float64: 1.5, decimal: 9.99, string: 'text', boolean: true, timestamp: '2024-03-01T12:00:00Z', date: '2024-03-01', float64_vector: [0.5], list: [], map: {} })[type.kind];
+  ({
+    int64: 1,
+    float64: 1.5,
+    decimal: 9.99,
+    string: 'text',
+    boolean: true,
+    timestamp: '2024-03-01T12:00:00Z',
+    date: '2024-03-01',
+    float64_vector: [0.5],
+    list: [],
+    map: {},
+  })[type.kind];
 
-const keysSchema = (keys: readonly JoinKey[]): Schema => object(Object.fromEntries(keys.map((key) => [key.name, schemaOf(key.type)])));
+const keysSchema = (keys: readonly JoinKey[]): Schema =>
+  object(Object.fromEntries(keys.map((key) => [key.name, schemaOf(key.type)])));
 
 /** The body of a features or predict route for these features. */
 function entityRequest(definitions: Definitions, features: readonly Feature[]): Schema {
   const plan = planFeatures(definitions, features);
   const example = {
     entities: [Object.fromEntries(plan.joinKeys.map((key) => [key.name, exampleOf(key.type)]))],
-    ...(plan.requestFields.length > 0 ? { request: [Object.fromEntries(plan.requestFields.map((field) => [field.name, exampleOf(field.type)]))] } : {}),
+    ...(plan.requestFields.length > 0
+      ? {
+          request: [
+            Object.fromEntries(plan.requestFields.map((field) => [field.name, exampleOf(field.type)])),
+          ],
+        }
+      : {}),
   };
   return {
     ...object(
       {
         entities: array(keysSchema(plan.joinKeys)),
-        ...(plan.requestFields.length > 0 ? { request: array(object(Object.fromEntries(plan.requestFields.map((field) => [field.name, schemaOf(field.type)])), [])) } : {}),
+        ...(plan.requestFields.length > 0
+          ? {
+              request: array(
+                object(
+                  Object.fromEntries(plan.requestFields.map((field) => [field.name, schemaOf(field.type)])),
+                  [],
+                ),
+              ),
+            }
+          : {}),
         at: { type: 'string', format: 'date-time', description: 'Observation instant; now when absent' },
       },
       ['entities'],
@@ -109,7 +157,12 @@ function featureAnswer(features: readonly Feature[]): Schema {
         features: { type: 'array', const: features.map((feature) => feature.name) },
         rows: array(
           object({
-            values: { type: 'array', prefixItems: features.map((feature) => described({ ...schemaOf(feature.valueType), title: feature.name }, feature.description)) },
+            values: {
+              type: 'array',
+              prefixItems: features.map((feature) =>
+                described({ ...schemaOf(feature.valueType), title: feature.name }, feature.description),
+              ),
+            },
             statuses: array(ref('Status')),
           }),
         ),
@@ -135,29 +188,63 @@ const SCHEMAS: Readonly<Record<string, Schema>> = {
       detail: { type: 'string' },
       code: { type: 'string', description: 'Stable; the same as on the command line' },
       hint: { type: 'string' },
-      place: { type: 'object', properties: { path: { type: 'string' }, line: { type: 'integer' }, column: { type: 'integer' } } },
+      place: {
+        type: 'object',
+        properties: { path: { type: 'string' }, line: { type: 'integer' }, column: { type: 'integer' } },
+      },
     },
     ['type', 'title', 'status', 'detail', 'code'],
   ),
   Status: { type: 'string', enum: STATUS_NAMES },
-  Applied: { type: 'object', description: 'By source: how much of its log the answer knows', additionalProperties: object({ seq: { type: 'integer' }, available_at: { type: ['string', 'null'], format: 'date-time' } }) },
-  AsOf: object({ as_of: { type: 'string', format: 'date-time' }, applied: ref('Applied'), data_age_seconds: { type: ['number', 'null'] } }),
+  Applied: {
+    type: 'object',
+    description: 'By source: how much of its log the answer knows',
+    additionalProperties: object({
+      seq: { type: 'integer' },
+      available_at: { type: ['string', 'null'], format: 'date-time' },
+    }),
+  },
+  AsOf: object({
+    as_of: { type: 'string', format: 'date-time' },
+    applied: ref('Applied'),
+    data_age_seconds: { type: ['number', 'null'] },
+  }),
   IngestResult: object({
     accepted: { type: 'integer' },
     quarantined: { type: 'integer' },
     duplicates: { type: 'integer' },
     dropped: { type: 'integer' },
     seq: { type: 'integer', description: 'Last position of the source’s log' },
-    reasons: { type: 'object', description: 'Rule → rows it sent to quarantine', additionalProperties: { type: 'integer' } },
+    reasons: {
+      type: 'object',
+      description: 'Rule → rows it sent to quarantine',
+      additionalProperties: { type: 'integer' },
+    },
   }),
-  Outcome: object({ prediction_id: { type: 'string' }, label: { type: ['number', 'string', 'boolean', 'null'] }, at: { type: 'string', format: 'date-time' } }, ['prediction_id', 'label']),
-  Tensor: object({ name: { type: 'string' }, shape: array({ type: 'integer' }), datatype: { type: 'string', enum: ['BOOL', 'INT64', 'FP64', 'BYTES'] }, data: { type: 'array' } }),
+  Outcome: object(
+    {
+      prediction_id: { type: 'string' },
+      label: { type: ['number', 'string', 'boolean', 'null'] },
+      at: { type: 'string', format: 'date-time' },
+    },
+    ['prediction_id', 'label'],
+  ),
+  Tensor: object({
+    name: { type: 'string' },
+    shape: array({ type: 'integer' }),
+    datatype: { type: 'string', enum: ['BOOL', 'INT64', 'FP64', 'BYTES'] },
+    data: { type: 'array' },
+  }),
 };
 
 function predictionSchema(task: 'binary' | 'multiclass' | 'regression'): Schema {
-  if (task === 'binary') return object({ probability: { type: 'number' }, label: { type: 'integer', enum: [0, 1] } });
+  if (task === 'binary')
+    return object({ probability: { type: 'number' }, label: { type: 'integer', enum: [0, 1] } });
   if (task === 'regression') return object({ score: { type: 'number' } });
-  return object({ label: { type: 'string' }, probabilities: { type: 'object', additionalProperties: { type: 'number' } } });
+  return object({
+    label: { type: 'string' },
+    probabilities: { type: 'object', additionalProperties: { type: 'number' } },
+  });
 }
 
 export function openApi(definitions: Definitions, version: string): Schema {
@@ -176,8 +263,14 @@ export function openApi(definitions: Definitions, version: string): Schema {
       id: `push_${source.name}`,
       summary: `Append records to ${source.name}`,
       description: source.description,
-      body: { 'application/json': { schema: { oneOf: [array(record), record] } }, 'application/x-ndjson': { schema: { type: 'string', description: 'One record a line' } } },
-      answers: { 200: answer('Durable, and by then mostly visible', ref('IngestResult')), 422: problem('The batch broke a batch rule; nothing was appended') },
+      body: {
+        'application/json': { schema: { oneOf: [array(record), record] } },
+        'application/x-ndjson': { schema: { type: 'string', description: 'One record a line' } },
+      },
+      answers: {
+        200: answer('Durable, and by then mostly visible', ref('IngestResult')),
+        422: problem('The batch broke a batch rule; nothing was appended'),
+      },
     });
   }
   for (const set of definitions.featureSets.values()) {
@@ -197,14 +290,37 @@ export function openApi(definitions: Definitions, version: string): Schema {
     tag: 'features',
     id: 'features',
     summary: 'Values of any features: names of features and sets, separated by commas',
-    parameters: [pathParameter('features', `Features: ${[...definitions.features.keys()].slice(0, 40).join(', ')}`)],
-    body: json(object({ entities: array({ type: 'object' }), request: array({ type: 'object' }), at: { type: 'string', format: 'date-time' } }, ['entities'])),
-    answers: { 200: answer('One row for each entity, in order', { allOf: [ref('AsOf'), object({ features: array({ type: 'string' }), rows: array(object({ values: { type: 'array' }, statuses: array(ref('Status')) })) })] }) },
+    parameters: [
+      pathParameter('features', `Features: ${[...definitions.features.keys()].slice(0, 40).join(', ')}`),
+    ],
+    body: json(
+      object(
+        {
+          entities: array({ type: 'object' }),
+          request: array({ type: 'object' }),
+          at: { type: 'string', format: 'date-time' },
+        },
+        ['entities'],
+      ),
+    ),
+    answers: {
+      200: answer('One row for each entity, in order', {
+        allOf: [
+          ref('AsOf'),
+          object({
+            features: array({ type: 'string' }),
+            rows: array(object({ values: { type: 'array' }, statuses: array(ref('Status')) })),
+          }),
+        ],
+      }),
+    },
   });
   for (const service of definitions.services.values()) {
     const model = definitions.models.get(service.model)!;
     const dataset = definitions.datasets.get(model.dataset)!;
-    const features = expandFeatures(definitions, dataset.features).filter((feature) => !model.exclude.includes(feature.name));
+    const features = expandFeatures(definitions, dataset.features).filter(
+      (feature) => !model.exclude.includes(feature.name),
+    );
     schemas[`PredictRequest.${service.name}`] = entityRequest(definitions, features);
     add('post', `/v1/services/${service.name}/predict`, {
       tag: 'predictions',
@@ -214,7 +330,14 @@ export function openApi(definitions: Definitions, version: string): Schema {
       body: json(ref(`PredictRequest.${service.name}`)),
       answers: {
         200: answer('One prediction for each entity, in order', {
-          allOf: [ref('AsOf'), object({ predictions: array(predictionSchema(model.task)), model: { type: 'string' }, prediction_ids: array({ type: 'string', format: 'uuid' }) })],
+          allOf: [
+            ref('AsOf'),
+            object({
+              predictions: array(predictionSchema(model.task)),
+              model: { type: 'string' },
+              prediction_ids: array({ type: 'string', format: 'uuid' }),
+            }),
+          ],
         }),
         409: problem('There is no champion to serve'),
       },
@@ -230,33 +353,107 @@ export function openApi(definitions: Definitions, version: string): Schema {
   const model = [pathParameter('model', `Models: ${[...definitions.models.keys()].join(', ')}`)];
   const ready = { 200: answer('Ready', { type: 'object' }), 503: problem('Not ready; says what is missing') };
   const any = { 200: answer('', { type: 'object' }) };
-  add('get', '/v2', { tag: 'open inference', id: 'server_metadata', summary: 'Server metadata', answers: any });
+  add('get', '/v2', {
+    tag: 'open inference',
+    id: 'server_metadata',
+    summary: 'Server metadata',
+    answers: any,
+  });
   add('get', '/v2/health/live', { tag: 'open inference', id: 'live', summary: 'Liveness', answers: any });
-  add('get', '/v2/health/ready', { tag: 'open inference', id: 'ready', summary: 'Readiness', answers: ready });
-  add('get', '/v2/models/{model}', { tag: 'open inference', id: 'model_metadata', summary: 'Inputs and outputs of a model', parameters: model, answers: any });
-  add('get', '/v2/models/{model}/ready', { tag: 'open inference', id: 'model_ready', summary: 'Is the champion loaded', parameters: model, answers: ready });
+  add('get', '/v2/health/ready', {
+    tag: 'open inference',
+    id: 'ready',
+    summary: 'Readiness',
+    answers: ready,
+  });
+  add('get', '/v2/models/{model}', {
+    tag: 'open inference',
+    id: 'model_metadata',
+    summary: 'Inputs and outputs of a model',
+    parameters: model,
+    answers: any,
+  });
+  add('get', '/v2/models/{model}/ready', {
+    tag: 'open inference',
+    id: 'model_ready',
+    summary: 'Is the champion loaded',
+    parameters: model,
+    answers: ready,
+  });
   add('post', '/v2/models/{model}/infer', {
     tag: 'open inference',
     id: 'infer',
     summary: 'Predict; inputs are entity keys and request fields',
     parameters: model,
-    body: json(object({ id: { type: 'string' }, inputs: array(ref('Tensor')), outputs: array({ type: 'object' }), parameters: { type: 'object' } }, ['inputs'])),
-    answers: { 200: answer('One row for each input row', object({ model_name: { type: 'string' }, model_version: { type: 'string' }, outputs: array(ref('Tensor')) })) },
+    body: json(
+      object(
+        {
+          id: { type: 'string' },
+          inputs: array(ref('Tensor')),
+          outputs: array({ type: 'object' }),
+          parameters: { type: 'object' },
+        },
+        ['inputs'],
+      ),
+    ),
+    answers: {
+      200: answer(
+        'One row for each input row',
+        object({
+          model_name: { type: 'string' },
+          model_version: { type: 'string' },
+          outputs: array(ref('Tensor')),
+        }),
+      ),
+    },
   });
   add('post', '/get-online-features', {
     tag: 'features',
     id: 'get_online_features',
     summary: 'Values by column, in the shape of existing feature-store clients',
-    body: json(object({ features: array({ type: 'string' }), feature_service: { type: 'string' }, entities: { type: 'object', additionalProperties: { type: 'array' } } }, ['entities'])),
-    answers: { 200: answer('One column for each key and feature', object({ metadata: { type: 'object' }, results: { type: 'array' } })) },
+    body: json(
+      object(
+        {
+          features: array({ type: 'string' }),
+          feature_service: { type: 'string' },
+          entities: { type: 'object', additionalProperties: { type: 'array' } },
+        },
+        ['entities'],
+      ),
+    ),
+    answers: {
+      200: answer(
+        'One column for each key and feature',
+        object({ metadata: { type: 'object' }, results: { type: 'array' } }),
+      ),
+    },
   });
-  add('get', '/v1/status', { tag: 'operations', id: 'status', summary: 'Sources, groups, models, services, monitors', answers: any });
+  add('get', '/v1/status', {
+    tag: 'operations',
+    id: 'status',
+    summary: 'Sources, groups, models, services, monitors',
+    answers: any,
+  });
   add('get', '/healthz', { tag: 'operations', id: 'healthz', summary: 'The process answers', answers: any });
-  add('get', '/readyz', { tag: 'operations', id: 'readyz', summary: 'Every group is materialised and every champion loaded', answers: ready });
-  add('get', '/metrics', { tag: 'operations', id: 'metrics', summary: 'Prometheus metrics', answers: { 200: { description: 'Text format', content: { 'text/plain': {} } } } });
+  add('get', '/readyz', {
+    tag: 'operations',
+    id: 'readyz',
+    summary: 'Every group is materialised and every champion loaded',
+    answers: ready,
+  });
+  add('get', '/metrics', {
+    tag: 'operations',
+    id: 'metrics',
+    summary: 'Prometheus metrics',
+    answers: { 200: { description: 'Text format', content: { 'text/plain': {} } } },
+  });
   return {
     openapi: '3.1.0',
-    info: { title: `${definitions.settings.project} on millrace`, version, description: 'Features and predictions of this project. Errors are problem+json with stable codes.' },
+    info: {
+      title: `${definitions.settings.project} on millrace`,
+      version,
+      description: 'Features and predictions of this project. Errors are problem+json with stable codes.',
+    },
     servers: [{ url: '/' }],
     paths,
     components: { schemas },

@@ -76,12 +76,23 @@ export const docsPage = (definitions: Definitions): string =>
   );
 
 export function landingPage(definitions: Definitions, version: string): string {
-  const list = (items: readonly string[]): string => (items.length > 0 ? `<ul>${items.map((item) => `<li>${item}</li>`).join('')}</ul>` : '<p>None defined.</p>');
-  const about = (text: string | undefined): string => (text ? ` <span class="note">${escape(text)}</span>` : '');
-  const route = (method: string, path: string, note: string | undefined): string => `<code>${method} ${escape(path)}</code>${about(note)}`;
-  const services = [...definitions.services.values()].map((item) => route('POST', `/v1/services/${item.name}/predict`, item.description));
-  const sets = [...definitions.featureSets.values()].map((item) => route('POST', `/v1/features/${item.name}`, item.description ?? `${item.features.length} features`));
-  const sources = [...definitions.sources.values()].filter((item) => item.read.kind !== 'transform').map((item) => route('POST', `/v1/sources/${item.name}/records`, item.description));
+  const list = (items: readonly string[]): string =>
+    items.length > 0
+      ? `<ul>${items.map((item) => `<li>${item}</li>`).join('')}</ul>`
+      : '<p>None defined.</p>';
+  const about = (text: string | undefined): string =>
+    text ? ` <span class="note">${escape(text)}</span>` : '';
+  const route = (method: string, path: string, note: string | undefined): string =>
+    `<code>${method} ${escape(path)}</code>${about(note)}`;
+  const services = [...definitions.services.values()].map((item) =>
+    route('POST', `/v1/services/${item.name}/predict`, item.description),
+  );
+  const sets = [...definitions.featureSets.values()].map((item) =>
+    route('POST', `/v1/features/${item.name}`, item.description ?? `${item.features.length} features`),
+  );
+  const sources = [...definitions.sources.values()]
+    .filter((item) => item.read.kind !== 'transform')
+    .map((item) => route('POST', `/v1/sources/${item.name}/records`, item.description));
   const links = [
     ['/docs', 'the contract, with a form to try it'],
     ['/openapi.json', 'the contract for tools'],

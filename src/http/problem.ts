@@ -38,13 +38,27 @@ interface FrameworkError {
 function fromFramework(error: FrameworkError): Refusal | undefined {
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return refusal(413, new MillraceError('PAYLOAD_TOO_LARGE', 'the request body is larger than this server accepts'));
+      return refusal(
+        413,
+        new MillraceError('PAYLOAD_TOO_LARGE', 'the request body is larger than this server accepts'),
+      );
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return refusal(415, new MillraceError('REQUEST_INVALID', 'the content type of the body is not one this route reads', { hint: 'Send application/json; records may also come as application/x-ndjson.' }));
+      return refusal(
+        415,
+        new MillraceError('REQUEST_INVALID', 'the content type of the body is not one this route reads', {
+          hint: 'Send application/json; records may also come as application/x-ndjson.',
+        }),
+      );
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-      return refusal(400, new MillraceError('REQUEST_INVALID', 'the body is empty', { hint: 'Send a JSON object.' }));
+      return refusal(
+        400,
+        new MillraceError('REQUEST_INVALID', 'the body is empty', { hint: 'Send a JSON object.' }),
+      );
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
-      return refusal(400, new MillraceError('REQUEST_INVALID', 'the body is not as long as Content-Length says'));
+      return refusal(
+        400,
+        new MillraceError('REQUEST_INVALID', 'the body is not as long as Content-Length says'),
+      );
     case 'FST_ERR_BAD_URL':
     case 'FST_ERR_ASYNC_CONSTRAINT':
     case 'FST_ERR_MAX_PARAM_LENGTH':
@@ -60,7 +74,16 @@ function fromFramework(error: FrameworkError): Refusal | undefined {
 export function refusalOf(caught: unknown): Refusal {
   if (caught instanceof MillraceError) return refusal(caught.status, caught);
   const known = fromFramework(caught as FrameworkError);
-  return known ?? refusal(500, new MillraceError('INTERNAL', 'the server failed to answer', { cause: caught, hint: 'The server’s log says more.' }));
+  return (
+    known ??
+    refusal(
+      500,
+      new MillraceError('INTERNAL', 'the server failed to answer', {
+        cause: caught,
+        hint: 'The server’s log says more.',
+      }),
+    )
+  );
 }
 
 export function problemOf({ status, error }: Refusal): Problem {

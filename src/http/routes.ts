@@ -4,7 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { findSource, pushRecords } from '../services/follow.js';
-import { predict, type Predictor } from '../services/predict.js';
+import { type Predictor, predict } from '../services/predict.js';
 import { answerFeatures } from '../services/serve.js';
 import { projectStatus } from '../services/status.js';
 import { entityBody, outcomesBody } from './bodies.js';
@@ -18,10 +18,12 @@ import { PROBLEM_TYPE, problemOf, RETRY_AFTER } from './problem.js';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
-const send = (reply: FastifyReply, value: unknown): FastifyReply => reply.header('content-type', JSON_TYPE).send(JSON.stringify(value));
+const send = (reply: FastifyReply, value: unknown): FastifyReply =>
+  reply.header('content-type', JSON_TYPE).send(JSON.stringify(value));
 
 function textOf(body: Buffer): string {
-  if (!isUtf8(body)) throw new MillraceError('REQUEST_INVALID', 'the body is not UTF-8', { hint: 'JSON is always UTF-8.' });
+  if (!isUtf8(body))
+    throw new MillraceError('REQUEST_INVALID', 'the body is not UTF-8', { hint: 'JSON is always UTF-8.' });
   const start = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? 3 : 0;
   return body.toString('utf8', start);
 }
@@ -29,20 +31,22 @@ function textOf(body: Buffer): string {
 type Parsed = (error: Error | null, value?: unknown) => void;
 
 /** A parser of bodies that calls back with what `read` gives or throws. */
-const parser = (read: (text: string) => unknown) => (_request: FastifyRequest, body: Buffer, done: Parsed) => {
-  let value: unknown;
-  try {
-    value = read(textOf(body));
-  } catch (error) {
-    done(error as Error);
-    return;
-  }
-  done(null, value);
-};
+const parser =
+  (read: (text: string) => unknown) => (_request: FastifyRequest, body: Buffer, done: Parsed) => {
+    let value: unknown;
+    try {
+      value = read(textOf(body));
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    done(null, value);
+  };
 
 export function readJsonBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(['application/json', /^application\/[\w.+-]+\+json$/], { parseAs: 'buffer' }, parser(parseJson));
+  for (const type of ['application/json', /^application\/[\w.+-]+\+json$/])
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, parser(parseJson));
 }
 
 interface Named {
@@ -51,11 +55,18 @@ interface Named {
 
 export function pushRoutes(app: FastifyInstance, context: Context): void {
   const { inFlight, limits, metrics, project } = context;
-  app.addContentTypeParser(['application/x-ndjson', 'application/ndjson', 'application/jsonl', 'application/jsonlines'], { parseAs: 'buffer' }, parser(parseLines));
+  app.addContentTypeParser(
+    ['application/x-ndjson', 'application/ndjson', 'application/jsonl', 'application/jsonlines'],
+    { parseAs: 'buffer' },
+    parser(parseLines),
+  );
   // Before the body is read: what cannot be taken is not read either.
   app.addHook('onRequest', async (request, reply) => {
     const bytes = Number(request.headers['content-length'] ?? limits.body);
-    if (inFlight.pushes >= limits.pushes || (inFlight.pushes > 0 && inFlight.pushBytes + bytes > limits.pushBytes)) {
+    if (
+      inFlight.pushes >= limits.pushes ||
+      (inFlight.pushes > 0 && inFlight.pushBytes + bytes > limits.pushBytes)
+    ) {
       metrics.refused('in_flight');
       throw new MillraceError('OVERLOADED', `${inFlight.pushes} pushes are under way`);
     }
@@ -109,20 +120,33 @@ export function inferenceRoutes(app: FastifyInstance, context: Context): void {
   const serviceOf = (model: string): string => {
     const found = [...services.values()].find((service) => service.model === model);
     if (found) return found.name;
-    const near = nearest(model, [...services.values()].map((service) => service.model));
-    throw new MillraceError('UNKNOWN_NAME', `no service serves a model named "${model}"`, near ? { hint: `Did you mean "${near}"?` } : {});
+    const near = nearest(
+      model,
+      [...services.values()].map((service) => service.model),
+    );
+    throw new MillraceError(
+      'UNKNOWN_NAME',
+      `no service serves a model named "${model}"`,
+      near ? { hint: `Did you mean "${near}"?` } : {},
+    );
   };
   const predictorFor = async ({ model, version }: OfModel['Params']): Promise<Predictor> => {
     const predictor = await predictorOf(context, serviceOf(model));
     if (version !== undefined && version !== String(predictor.version))
-      throw new MillraceError('UNKNOWN_NAME', `version ${version} of ${model} is not served`, { hint: `Version ${predictor.version} is the champion.` });
+      throw new MillraceError('UNKNOWN_NAME', `version ${version} of ${model} is not served`, {
+        hint: `Version ${predictor.version} is the champion.`,
+      });
     return predictor;
   };
-  app.get('/v2', async (_request, reply) => send(reply, { name: 'millrace', version: context.version, extensions: [] }));
+  app.get('/v2', async (_request, reply) =>
+    send(reply, { name: 'millrace', version: context.version, extensions: [] }),
+  );
   app.get('/v2/health/live', async (_request, reply) => send(reply, { live: true }));
   app.get('/v2/health/ready', async (_request, reply) => answerReadiness(context, reply));
   for (const prefix of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
-    app.get<OfModel>(prefix, async (request, reply) => send(reply, modelMetadata(await predictorFor(request.params))));
+    app.get<OfModel>(prefix, async (request, reply) =>
+      send(reply, modelMetadata(await predictorFor(request.params))),
+    );
     app.get<OfModel>(`${prefix}/ready`, async (request, reply) => {
       const { model, version } = await predictorFor(request.params);
       return send(reply, { ready: true, name: model.name, version: String(version) });
@@ -155,9 +179,14 @@ export function operationRoutes(app: FastifyInstance, context: Context): void {
   const landing = landingPage(definitions, context.version);
   app.get('/healthz', async (_request, reply) => send(reply, { live: true }));
   app.get('/readyz', async (_request, reply) => answerReadiness(context, reply));
-  app.get('/v1/status', async (_request, reply) => send(reply, await projectStatus(context.project, context.champions)));
+  app.get('/v1/status', async (_request, reply) =>
+    send(reply, await projectStatus(context.project, context.champions)),
+  );
   app.get('/metrics', async (_request, reply) => {
-    const text = await context.metrics.print(await projectStatus(context.project, context.champions), context.inFlight.requests);
+    const text = await context.metrics.print(
+      await projectStatus(context.project, context.champions),
+      context.inFlight.requests,
+    );
     return reply.header('content-type', context.metrics.contentType).send(text);
   });
   app.get('/openapi.json', async (_request, reply) => reply.header('content-type', JSON_TYPE).send(contract));

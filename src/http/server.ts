@@ -1,6 +1,7 @@
 /** The HTTP server of a project: one process, one port. */
-import { fastify, type FastifyInstance } from 'fastify';
+
 import type { AddressInfo } from 'node:net';
+import { type FastifyInstance, fastify } from 'fastify';
 import { MillraceError } from '../core/base/error.js';
 import { createChampions } from '../services/champions.js';
 import { createFollower } from '../services/follow.js';
@@ -42,7 +43,7 @@ const LOCK_RETRY_MS = 1_000;
 const CATCH_UP_MS = 1_000;
 
 /** Takes the writer's lock when it can be had; asks again at most once a second. */
-function writerLock(project: Project, onTaken: () => Promise<void>): () => Promise<void> {
+function writerLock(project: Project, onTaken: () => void): () => Promise<void> {
   let taken: Promise<void> | undefined;
   let refused: { readonly error: unknown; readonly at: number } | undefined;
   return () => {
@@ -76,23 +77,40 @@ function buildApp(context: Context, options: ServerOptions): FastifyInstance {
     const refusal = refusalOf(caught);
     if (refusal.status >= 500 && !refusal.error.retryable) options.onFault?.(route, caught);
     if (refusal.error.retryable) reply.header('retry-after', RETRY_AFTER);
-    return reply.code(refusal.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problemOf(refusal)));
+    return reply
+      .code(refusal.status)
+      .header('content-type', PROBLEM_TYPE)
+      .send(JSON.stringify(problemOf(refusal)));
   };
-  app.setErrorHandler((error, request, reply) => answerError(reply as unknown as ReplyLike, error, request.routeOptions.url));
+  app.setErrorHandler((error, request, reply) =>
+    answerError(reply as unknown as ReplyLike, error, request.routeOptions.url),
+  );
   app.setNotFoundHandler((request, reply) =>
     answerError(
       reply as unknown as ReplyLike,
-      new MillraceError('UNKNOWN_NAME', `there is no route ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}`, { hint: 'See /docs or /openapi.json.' }),
+      new MillraceError(
+        'UNKNOWN_NAME',
+        `there is no route ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}`,
+        { hint: 'See /docs or /openapi.json.' },
+      ),
     ),
   );
   app.addHook('onRequest', (request, _reply, done) => {
     inFlight.requests++;
-    if (inFlight.requests > limits.requests && request.method === 'POST') done(new MillraceError('OVERLOADED', `${inFlight.requests} requests are under way`));
+    if (inFlight.requests > limits.requests && request.method === 'POST')
+      done(new MillraceError('OVERLOADED', `${inFlight.requests} requests are under way`));
     else done();
   });
   app.addHook('onResponse', (request, reply, done) => {
     inFlight.requests--;
-    metrics.request(request.routeOptions.url ?? 'unknown', request.method, reply.statusCode, reply.elapsedTime / 1000);
+    metrics.request(
+      request.routeOptions.url ?? 'unknown',
+      request.method,
+      reply.statusCode,
+      reply.elapsedTime / 1000,
+    );
+    // A connection whose last request is answered need not wait for its client.
+    if (inFlight.closing) setImmediate(() => app.server.closeIdleConnections());
     done();
   });
   app.addHook('onRequestAbort', (_request, done) => {
@@ -113,9 +131,19 @@ async function listen(app: FastifyInstance, { host, port }: ServerOptions): Prom
   } catch (error) {
     await app.close();
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE') throw new MillraceError('PORT_IN_USE', `port ${port} of ${host} is taken`, { cause: error });
-    if (code === 'EACCES') throw new MillraceError('PERMISSION_DENIED', `the system does not let this user listen on port ${port}`, { cause: error, hint: 'Choose a port above 1023 with --port.' });
-    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') throw new MillraceError('USAGE', `this machine has no address ${host}`, { cause: error, hint: 'Use --host 127.0.0.1, or 0.0.0.0 for all addresses.' });
+    if (code === 'EADDRINUSE')
+      throw new MillraceError('PORT_IN_USE', `port ${port} of ${host} is taken`, { cause: error });
+    if (code === 'EACCES')
+      throw new MillraceError(
+        'PERMISSION_DENIED',
+        `the system does not let this user listen on port ${port}`,
+        { cause: error, hint: 'Choose a port above 1023 with --port.' },
+      );
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+      throw new MillraceError('USAGE', `this machine has no address ${host}`, {
+        cause: error,
+        hint: 'Use --host 127.0.0.1, or 0.0.0.0 for all addresses.',
+      });
     throw error;
   }
   return app.server.address() as AddressInfo;
@@ -124,11 +152,21 @@ async function listen(app: FastifyInstance, { host, port }: ServerOptions): Prom
 /** PORT_IN_USE, PERMISSION_DENIED; whatever opening the stores throws. */
 export async function startServer(project: Project, options: ServerOptions): Promise<RunningServer> {
   const follower = await createFollower(project);
-  const champions = createChampions(project, options.championPeriodMs === undefined ? {} : { periodMs: options.championPeriodMs });
+  const champions = createChampions(
+    project,
+    options.championPeriodMs === undefined ? {} : { periodMs: options.championPeriodMs },
+  );
   const metrics = createMetrics();
-  const becomeWriter = writerLock(project, async () => {
+  let prepared: Promise<void> | undefined;
+  const prepare = async (): Promise<void> => {
     if ((await staleGroups(project)).length > 0) await materialize(project);
+    follower.start();
+    await follower.applyAll();
+  };
+  const becomeWriter = writerLock(project, () => {
+    prepared = prepare().catch((error: unknown) => options.onFault?.('materialize', error));
   });
+  const inFlight = { requests: 0, pushes: 0, pushBytes: 0, closing: false };
   const context: Context = {
     project,
     version: options.version,
@@ -137,7 +175,7 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     outcomes: createOutcomeRecorder(project),
     metrics,
     limits: { ...LIMITS, ...options.limits },
-    inFlight: { requests: 0, pushes: 0, pushBytes: 0 },
+    inFlight,
     readiness: readinessOf(project, champions),
     becomeWriter,
     readers: new Map(),
@@ -161,11 +199,14 @@ export async function startServer(project: Project, options: ServerOptions): Pro
   catchUp.unref();
   const settled = (async () => {
     await becomeWriter().catch((error: unknown) => {
-      if (error instanceof MillraceError && error.code === 'STORE_LOCKED') options.onNotice?.(`read-only: ${error.message}. Pushes are answered with 503 until it ends.`);
+      if (error instanceof MillraceError && error.code === 'STORE_LOCKED')
+        options.onNotice?.(`read-only: ${error.message}. Pushes are answered with 503 until it ends.`);
       else options.onFault?.('start', error);
     });
+    await prepared;
     await champions.refresh();
-    for (const [service, error] of champions.failures()) options.onNotice?.(`service ${service} is not ready: ${error.message}`);
+    for (const [service, error] of champions.failures())
+      options.onNotice?.(`service ${service} is not ready: ${error.message}`);
   })();
 
   let closing: Promise<void> | undefined;
@@ -178,9 +219,11 @@ export async function startServer(project: Project, options: ServerOptions): Pro
       (closing ??= (async () => {
         clearInterval(catchUp);
         const force = setTimeout(() => app.server.closeAllConnections(), options.graceMs ?? 5_000);
+        inFlight.closing = true;
         await app.close();
         clearTimeout(force);
         await settled;
+        await prepared;
         await follower.close();
         release();
       })()),

@@ -1,6 +1,7 @@
 /** The predictors of a long-running process: each service's champion, swapped in one step when the registry names another. */
-import type { Project } from './project.js';
+
 import { findService, openPredictor, type Predictor } from './predict.js';
+import type { Project } from './project.js';
 import { CHAMPION } from './promote.js';
 
 export interface Champions {
@@ -21,7 +22,10 @@ const RETRY_MS = 10_000;
 export function createChampions(project: Project, options: { readonly periodMs?: number } = {}): Champions {
   const loaded = new Map<string, Predictor>();
   const loading = new Map<string, Promise<Predictor>>();
-  const failed = new Map<string, { readonly error: Error; readonly version: number | undefined; readonly at: number }>();
+  const failed = new Map<
+    string,
+    { readonly error: Error; readonly version: number | undefined; readonly at: number }
+  >();
 
   const versionOf = async (service: string): Promise<number | undefined> =>
     (await project.registry()).alias(findService(project, service).model, CHAMPION);
@@ -49,12 +53,13 @@ export function createChampions(project: Project, options: { readonly periodMs?:
     for (const service of project.definitions.services.keys()) {
       const version = await versionOf(service).catch(() => undefined);
       const present = loaded.get(service);
-      if (version === undefined || present?.version === version) {
-        if (present?.version === version) failed.delete(service);
+      if (present && (version === undefined || present.version === version)) {
+        failed.delete(service);
         continue;
       }
       const before = failed.get(service);
-      if (before && before.version === version && present && performance.now() - before.at < RETRY_MS) continue;
+      if (before && before.version === version && present && performance.now() - before.at < RETRY_MS)
+        continue;
       await load(service).catch(() => undefined);
     }
   };

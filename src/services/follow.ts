@@ -3,8 +3,8 @@ import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import type { Instant } from '../core/base/time.js';
 import type { Source } from '../core/define/types.js';
-import type { IngestResult, LogRecord, RecordLog } from '../ports/record-log.js';
 import type { OnlineStore } from '../ports/online-store.js';
+import type { IngestResult, LogRecord, RecordLog } from '../ports/record-log.js';
 import { type BoundGroup, projectGroups } from './materialize.js';
 import type { Project } from './project.js';
 
@@ -24,7 +24,10 @@ export interface Follower {
 }
 
 const latest = (before: Instant | null, records: readonly LogRecord[]): Instant | null =>
-  records.reduce<Instant | null>((found, record) => (found === null || record.availableAt > found ? record.availableAt : found), before);
+  records.reduce<Instant | null>(
+    (found, record) => (found === null || record.availableAt > found ? record.availableAt : found),
+    before,
+  );
 
 /** One source's records in hand: durable, in seq order, not yet applied to all of its groups. */
 class Queue {
@@ -34,7 +37,11 @@ class Queue {
   add(records: readonly LogRecord[]): void {
     this.highest = Math.max(this.highest, records.at(-1)!.seq);
     const after = this.records.at(-1)?.seq;
-    if ((after !== undefined && records[0]!.seq !== after + 1) || this.records.length + records.length > MAX_QUEUED) this.records = [];
+    if (
+      (after !== undefined && records[0]!.seq !== after + 1) ||
+      this.records.length + records.length > MAX_QUEUED
+    )
+      this.records = [];
     for (const record of records) this.records.push(record);
   }
   /** What follows `seq` without a gap, or undefined when the log has to be read. */
@@ -49,7 +56,14 @@ class Queue {
   }
 }
 
-async function catchUp(log: RecordLog, store: OnlineStore, groups: readonly BoundGroup[], source: Source, queue: Queue, signal: AbortSignal): Promise<void> {
+async function catchUp(
+  log: RecordLog,
+  store: OnlineStore,
+  groups: readonly BoundGroup[],
+  source: Source,
+  queue: Queue,
+  signal: AbortSignal,
+): Promise<void> {
   let lowest = Number.POSITIVE_INFINITY;
   for (const { online } of groups) {
     let position = store.applied(online);
@@ -59,11 +73,17 @@ async function catchUp(log: RecordLog, store: OnlineStore, groups: readonly Boun
     if (inHand === undefined) {
       const { lastSeq } = await log.state(source);
       for await (const chunk of lastSeq > position.seq ? log.read(source, position.seq, lastSeq) : []) {
-        position = await store.apply(online, chunk, { seq: chunk.at(-1)!.seq, availableAt: latest(position.availableAt, chunk) });
+        position = await store.apply(online, chunk, {
+          seq: chunk.at(-1)!.seq,
+          availableAt: latest(position.availableAt, chunk),
+        });
         if (signal.aborted) break;
       }
     } else if (inHand.length > 0) {
-      position = await store.apply(online, inHand, { seq: inHand.at(-1)!.seq, availableAt: latest(position.availableAt, inHand) });
+      position = await store.apply(online, inHand, {
+        seq: inHand.at(-1)!.seq,
+        availableAt: latest(position.availableAt, inHand),
+      });
     }
     lowest = Math.min(lowest, position.seq);
   }
@@ -138,7 +158,9 @@ export function findSource(project: Project, name: string): Source {
   const source = project.definitions.sources.get(name);
   if (source) return source;
   const near = nearest(name, project.definitions.sources.keys());
-  throw new MillraceError('UNKNOWN_NAME', `there is no source named "${name}"`, { hint: near ? `Did you mean "${near}"?` : 'Define it under `sources:`.' });
+  throw new MillraceError('UNKNOWN_NAME', `there is no source named "${name}"`, {
+    hint: near ? `Did you mean "${near}"?` : 'Define it under `sources:`.',
+  });
 }
 
 /** How long an answer to a push waits to be visible: durable it is already. */
@@ -156,7 +178,11 @@ export async function pushRecords(
 ): Promise<IngestResult> {
   const source = findSource(project, name);
   if (source.read.kind === 'transform')
-    throw new MillraceError('USAGE', `source ${name} is computed from ${source.read.parents.join(', ')}; nothing can be sent to it`, { hint: 'Send records to its parents.' });
+    throw new MillraceError(
+      'USAGE',
+      `source ${name} is computed from ${source.read.parents.join(', ')}; nothing can be sent to it`,
+      { hint: 'Send records to its parents.' },
+    );
   const result = await (await project.log()).ingestRows(source, rows, { now: project.now() });
   if (result.accepted === 0) return result;
   let timer: NodeJS.Timeout | undefined;

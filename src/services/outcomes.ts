@@ -33,7 +33,8 @@ interface Known {
 }
 
 /** The 16 bytes of a UUID as a short text: a third of the memory of its 36 characters. */
-const compact = (id: string): string => (!UUID.test(id) ? id : Buffer.from(id.replaceAll('-', ''), 'hex').toString('latin1'));
+const compact = (id: string): string =>
+  !UUID.test(id) ? id : Buffer.from(id.replaceAll('-', ''), 'hex').toString('latin1');
 
 export function createOutcomeRecorder(project: Project): OutcomeRecorder {
   const services = new Map<string, Known>();
@@ -41,7 +42,8 @@ export function createOutcomeRecorder(project: Project): OutcomeRecorder {
   const scan = (service: Service, known: Known): Promise<void> =>
     (known.scanning ??= (async () => {
       known.scannedAt = performance.now();
-      for await (const { prediction_id } of project.predictions().predictions(service.name)) known.ids.add(compact(prediction_id));
+      for await (const { prediction_id } of project.predictions().predictions(service.name))
+        known.ids.add(compact(prediction_id));
     })().finally(() => {
       known.scanning = undefined;
     }));
@@ -49,9 +51,14 @@ export function createOutcomeRecorder(project: Project): OutcomeRecorder {
   const requireKnown = async (service: Service, outcomes: readonly OutcomeInput[]): Promise<void> => {
     const wanted = outcomes.filter((outcome) => isLogged(service, outcome.prediction_id));
     if (wanted.length === 0) return;
-    const known = services.get(service.name) ?? { ids: new Set<string>(), scannedAt: Number.NEGATIVE_INFINITY, scanning: undefined };
+    const known = services.get(service.name) ?? {
+      ids: new Set<string>(),
+      scannedAt: Number.NEGATIVE_INFINITY,
+      scanning: undefined,
+    };
     services.set(service.name, known);
-    const missing = (): OutcomeInput[] => wanted.filter((outcome) => !known.ids.has(compact(outcome.prediction_id)));
+    const missing = (): OutcomeInput[] =>
+      wanted.filter((outcome) => !known.ids.has(compact(outcome.prediction_id)));
     if (missing().length === 0) return;
     const wait = known.scannedAt + RESCAN_MS - performance.now();
     if (wait > 0 && known.scanning === undefined) await new Promise((resolve) => setTimeout(resolve, wait));
@@ -60,10 +67,14 @@ export function createOutcomeRecorder(project: Project): OutcomeRecorder {
     await scan(service, known);
     const unknown = missing();
     if (unknown.length > 0)
-      throw new MillraceError('UNKNOWN_NAME', `service ${service.name} has logged no prediction "${unknown[0]!.prediction_id}"${unknown.length > 1 ? ` (and ${unknown.length - 1} more)` : ''}`, {
-        place: { path: `[${outcomes.indexOf(unknown[0]!)}].prediction_id` },
-        hint: 'Send the prediction_id that /predict answered with. None of these outcomes was stored.',
-      });
+      throw new MillraceError(
+        'UNKNOWN_NAME',
+        `service ${service.name} has logged no prediction "${unknown[0]!.prediction_id}"${unknown.length > 1 ? ` (and ${unknown.length - 1} more)` : ''}`,
+        {
+          place: { path: `[${outcomes.indexOf(unknown[0]!)}].prediction_id` },
+          hint: 'Send the prediction_id that /predict answered with. None of these outcomes was stored.',
+        },
+      );
   };
 
   return {
@@ -73,8 +84,17 @@ export function createOutcomeRecorder(project: Project): OutcomeRecorder {
       const entries = outcomes.map((outcome, i): LoggedOutcome => {
         const at: Instant | undefined = outcome.at === undefined ? receivedAt : parseInstant(outcome.at);
         if (at === undefined)
-          throw new MillraceError('REQUEST_INVALID', `"${outcome.at}" is not an instant`, { place: { path: `[${i}].at` }, hint: 'Write it as 2024-03-01T12:00:00Z.' });
-        return { prediction_id: outcome.prediction_id, service: name, label: outcome.label, at, received_at: receivedAt };
+          throw new MillraceError('REQUEST_INVALID', `"${outcome.at}" is not an instant`, {
+            place: { path: `[${i}].at` },
+            hint: 'Write it as 2024-03-01T12:00:00Z.',
+          });
+        return {
+          prediction_id: outcome.prediction_id,
+          service: name,
+          label: outcome.label,
+          at,
+          received_at: receivedAt,
+        };
       });
       await requireKnown(service, outcomes);
       await project.predictions().appendOutcomes(name, entries);

@@ -29,9 +29,21 @@ export interface ProjectStatus {
   readonly as_of: string;
   readonly sources: readonly SourceStatus[];
   readonly groups: readonly GroupStatus[];
-  readonly models: readonly { readonly model: string; readonly champion: number | null; readonly latest: number | null }[];
-  readonly services: readonly { readonly service: string; readonly model: string | null; readonly problem: string | null }[];
-  readonly monitors: readonly { readonly monitor: string; readonly verdict: string | null; readonly at: string | null }[];
+  readonly models: readonly {
+    readonly model: string;
+    readonly champion: number | null;
+    readonly latest: number | null;
+  }[];
+  readonly services: readonly {
+    readonly service: string;
+    readonly model: string | null;
+    readonly problem: string | null;
+  }[];
+  readonly monitors: readonly {
+    readonly monitor: string;
+    readonly verdict: string | null;
+    readonly at: string | null;
+  }[];
 }
 
 const printed = (instant: number | null): string | null => (instant === null ? null : printInstant(instant));
@@ -49,7 +61,8 @@ export async function projectStatus(project: Project, champions: Champions): Pro
       seq: state.lastSeq,
       rows: state.rows,
       available_at: printed(state.maxAvailableAt),
-      age_seconds: state.maxAvailableAt === null ? null : Math.max(0, (now - state.maxAvailableAt) / MICROS_PER_SECOND),
+      age_seconds:
+        state.maxAvailableAt === null ? null : Math.max(0, (now - state.maxAvailableAt) / MICROS_PER_SECOND),
     });
   }
   const groups = projectGroups(project).map(({ group, online }): GroupStatus => {
@@ -75,10 +88,16 @@ export async function projectStatus(project: Project, champions: Champions): Pro
     })),
     services: [...project.definitions.services.keys()].map((service) => {
       const predictor = champions.current(service);
-      return { service, model: predictor ? `${predictor.model.name}@${predictor.version}` : null, problem: failures.get(service)?.message ?? null };
+      return {
+        service,
+        model: predictor ? `${predictor.model.name}@${predictor.version}` : null,
+        problem: failures.get(service)?.message ?? null,
+      };
     }),
     monitors: [...project.definitions.monitors.keys()].map((monitor) => {
-      const fact = registry.getFact(`monitor:${monitor}`) as { readonly verdict?: string; readonly at?: number } | undefined;
+      const fact = registry.getFact(`monitor:${monitor}`) as
+        | { readonly verdict?: string; readonly at?: number }
+        | undefined;
       return { monitor, verdict: fact?.verdict ?? null, at: printed(fact?.at ?? null) };
     }),
   };
@@ -96,10 +115,15 @@ export function readinessOf(project: Project, champions: Champions): () => Promi
   return async () => {
     const store = await project.online();
     groups ??= projectGroups(project);
-    const missing = groups.filter(({ online }) => store.applied(online) === null).map(({ group }) => `group ${group.id} is not materialised`);
+    const missing = groups
+      .filter(({ online }) => store.applied(online) === null)
+      .map(({ group }) => `group ${group.id} is not materialised`);
     const failures = champions.failures();
     for (const service of project.definitions.services.keys())
-      if (!champions.current(service)) missing.push(`service ${service}: ${failures.get(service)?.message ?? 'its champion is not loaded yet'}`);
+      if (!champions.current(service))
+        missing.push(
+          `service ${service}: ${failures.get(service)?.message ?? 'its champion is not loaded yet'}`,
+        );
     return { ready: missing.length === 0, missing };
   };
 }

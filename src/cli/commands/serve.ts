@@ -1,6 +1,6 @@
+import { MillraceError } from '../../core/base/error.js';
 import { startServer } from '../../http/server.js';
 import { openProject } from '../../open.js';
-import { MillraceError } from '../../core/base/error.js';
 import type { Io } from '../io.js';
 import { integer } from '../parse.js';
 
@@ -9,7 +9,10 @@ type Options = Readonly<Record<string, unknown>>;
 /** Serves until SIGINT (exit 130) or SIGTERM (exit 0); requests under way are answered first. */
 export async function serve(io: Io, _args: readonly string[], options: Options): Promise<number> {
   const port = integer(options['port'], '--port') ?? 8080;
-  if (port < 0 || port > 65_535) throw new MillraceError('USAGE', `--port ${port} is not a TCP port`, { hint: 'Ports are 1 to 65535; 0 takes any free one.' });
+  if (port < 0 || port > 65_535)
+    throw new MillraceError('USAGE', `--port ${port} is not a TCP port`, {
+      hint: 'Ports are 1 to 65535; 0 takes any free one.',
+    });
   let interrupted = false;
   const onInterrupt = (): void => {
     interrupted = true;
@@ -20,9 +23,10 @@ export async function serve(io: Io, _args: readonly string[], options: Options):
     const server = await startServer(project, {
       port,
       host: String(options['host'] ?? '127.0.0.1'),
-      version: '0.1.0',
+      version: VERSION,
       onNotice: (text) => io.warn(text),
-      onFault: (route, error) => io.warn(`${route}: ${error instanceof Error ? error.message : String(error)}`),
+      onFault: (route, error) =>
+        io.warn(`${route}: ${error instanceof Error ? error.message : String(error)}`),
     });
     io.print(`${project.definitions.settings.project} is served at ${server.url}`);
     io.print(`  contract and forms  ${server.url}/docs`);
@@ -32,7 +36,10 @@ export async function serve(io: Io, _args: readonly string[], options: Options):
     void server.settled.then(() => {
       if (!io.signal.aborted) io.note('ready to answer; Ctrl-C stops');
     });
-    if (!io.signal.aborted) await new Promise<void>((resolve) => io.signal.addEventListener('abort', () => resolve(), { once: true }));
+    if (!io.signal.aborted)
+      await new Promise<void>((resolve) =>
+        io.signal.addEventListener('abort', () => resolve(), { once: true }),
+      );
     await server.close();
     return interrupted ? 130 : 0;
   } finally {
