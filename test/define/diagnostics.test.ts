@@ -4,6 +4,9 @@ import { BASE, check, fromYaml, show } from './check.js';
 const feature = (body: string): string => `features:\n  - { name: f, entity: user, ${body} }\n`;
 
 /** What is wrong, the text after BASE with » where a diagnostic stands, and the diagnostics. */
+const model = (name: string, trainer: string, task = 'binary') =>
+  `  - { name: ${name}, dataset: d, task: ${task}, trainer: ${trainer} }\n`;
+
 const CASES: readonly (readonly [string, string, readonly string[]])[] = [
   ['nothing', feature('aggregation: { function: sum, source: orders.total, window: 7d }'), []],
   [
@@ -181,9 +184,9 @@ labels:
 datasets:
   - { name: d, observations: { source: orders }, features: [f], label: l, split: { by: time, parts: { train: 0.8, test: 0.2 } } }
 models:
-  - { name: m, dataset: d, task: »regression, trainer: { kind: x }, promote: { require: [»"test.auc >> 1", "»validation.rmse <= 1"] } }
-  - { name: m2, dataset: »dd, task: binary, trainer: { kind: x } }
-  - { name: ok, dataset: d, task: binary, trainer: { kind: x } }
+  - { name: m, dataset: d, task: »regression, trainer: { kind: baseline }, promote: { require: [»"test.auc >> 1", "»validation.rmse <= 1"] } }
+  - { name: m2, dataset: »dd, task: binary, trainer: { kind: baseline } }
+  - { name: ok, dataset: d, task: binary, trainer: { kind: baseline } }
 services:
   - { name: s, model: »mm }
   - { name: t, model: ok, log: { sample: »2 } }
@@ -202,6 +205,34 @@ monitors:
       'DEF_UNKNOWN_NAME monitor `q` names the service `ss`, which does not exist (s)',
       'DEF_INVALID_VALUE `window` of monitor `q` is `0d`: expected a duration such as 1d, 7d',
       'DEF_UNKNOWN_NAME monitor `r` names the metric `auk`, which a binary model does not have (auc)',
+    ],
+  ],
+  [
+    'trainers and their parameters',
+    `features:
+  - { name: f, entity: user, aggregation: { function: count, source: orders, window: 1d } }
+labels:
+  - { name: l, source: orders, expression: "total > 5", horizon: 1d }
+datasets:
+  - { name: d, observations: { source: orders }, features: [f], label: l, split: { by: time, parts: { train: 0.8, test: 0.2 } } }
+models:
+${model('a', '{ kind: »gradient_boosted_tree }')}${model('b', '{ kind: »process }')}${model(
+  'c',
+  '{ kind: »linear_regression }',
+)}${model(
+  'd',
+  '{ kind: gradient_boosted_trees, seed: »9999999999, »learning_rat: 0.1, »max_bins: 256, »subsample: much }',
+)}${model('e', '{ kind: logistic_regression, »class_weight: balance, l1: 1, »solver: lbfgs }')}`,
+    [
+      'DEF_UNKNOWN_NAME model `a`: there is no trainer `gradient_boosted_tree` (gradient_boosted_trees)',
+      'DEF_UNKNOWN_NAME model `b`: this version has no trainer `process`: models are trained by the built-in trainers only',
+      'DEF_INVALID_VALUE model `c`: trainer `linear_regression` does not do binary',
+      'DEF_INVALID_VALUE model `d`: the seed is 9999999999: expected a whole number of 32 bits',
+      'DEF_UNKNOWN_NAME model `d`: trainer `gradient_boosted_trees` has no parameter `learning_rat` (learning_rate)',
+      'DEF_INVALID_VALUE model `d`: `max_bins` of trainer `gradient_boosted_trees` is 256: expected at most 255',
+      'DEF_INVALID_VALUE model `d`: `subsample` of trainer `gradient_boosted_trees` is "much": expected a number',
+      'DEF_INVALID_VALUE model `e`: `class_weight` of trainer `logistic_regression` is "balance": expected none, balanced (balanced)',
+      'DEF_INVALID_VALUE model `e`: solver `lbfgs` cannot do `l1`',
     ],
   ],
 ];
@@ -237,7 +268,7 @@ labels:
         'DEF_INVALID_VALUE `bad` in `fields` of source `s` is `strin`: expected a type such as int64, float64, decimal(2), string, boolean, timestamp, date, float64_vector(n)',
         'DEF_INVALID_VALUE `range` of field `n` is empty: 10 is greater than 5',
         'DEF_TYPE `in` of field `n` is `x`: expected a value of type int64',
-        'DEF_INVALID_VALUE `pattern` of field `name` is no regular expression: /[a/u: Unterminated character class',
+        'DEF_INVALID_VALUE `pattern` of field `name` is no pattern that every engine reads alike: a class [...] is not closed',
         'DEF_UNKNOWN_NAME contract of source `s` names the field `nn`, which source `s` does not have (n)',
         'DEF_EXPRESSION rule `r`: cannot compare int64 with string',
         'DEF_EXPRESSION rule `q`: there is no m here (n)',
