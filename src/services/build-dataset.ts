@@ -12,6 +12,7 @@ import { hashColumn, hashTable } from '../core/dataset/content.js';
 import { auditLeakage, type LeakageFinding } from '../core/dataset/leakage.js';
 import { type DatasetManifest, ENGINE_VERSION, type PartSummary } from '../core/dataset/manifest.js';
 import { splitRows } from '../core/dataset/split.js';
+import { PART_COLUMN } from '../core/define/columns.js';
 import type { Dataset, Feature, Label } from '../core/define/types.js';
 import { profileColumn } from '../core/drift/profile.js';
 import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
@@ -41,7 +42,7 @@ export interface BuiltDataset {
   readonly built: boolean;
 }
 
-export const PART_COLUMN = 'part';
+export { PART_COLUMN };
 
 export function findDataset(project: Project, name: string): Dataset {
   const dataset = project.definitions.datasets.get(name);
@@ -87,6 +88,10 @@ interface Labelled {
   readonly findings: readonly LeakageFinding[];
 }
 
+/** Shares of observations whose own record is known only later: beyond them the feature is flagged, or refused. */
+const OWN_RECORD_FLAGGED = 0.01;
+const OWN_RECORD_REFUSED = 0.2;
+
 /** Records that exist once for an observation, yet are written only after it, can never be served. */
 async function auditAvailability(
   project: Project,
@@ -116,11 +121,11 @@ async function auditAvailability(
       total++;
       if (availableAt[i]! > table.at[i]!) late++;
     }
-    if (total === 0 || late / total < 0.5) continue;
+    if (total === 0 || late / total < OWN_RECORD_FLAGGED) continue;
     for (const feature of group.features)
       findings.push({
         rule: 'known_too_late',
-        severity: 'refuse',
+        severity: late / total < OWN_RECORD_REFUSED ? 'warn' : 'refuse',
         feature: feature.name,
         message: `feature ${feature.name} reads the observation's own record in ${source.name}, which becomes known only after the observation for ${late} of ${total} observations`,
         remedy: 'leave it out, or move the observation time to when it is known',
