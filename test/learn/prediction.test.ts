@@ -151,3 +151,33 @@ describe('boosted trees', () => {
     ).toThrow('overflow');
   });
 });
+
+describe('training', () => {
+  it('refuses two features of one name: a table could not tell them apart', () => {
+    const x: Feature = { name: 'x', type: FLOAT64 };
+    const table = buildTable(
+      [x, x],
+      [
+        [1, 2, 3, 4],
+        [4, 3, 2, 1],
+      ],
+    );
+    const target = Float64Array.of(0, 1, 0, 1);
+    expect(() =>
+      train({ kind: 'logistic_regression', task: 'binary' }, { train: { table, target } }),
+    ).toThrow('two features named "x"');
+  });
+
+  it.each(['logistic_regression', 'gradient_boosted_trees'])(
+    '%s: a class without training rows gets next to no probability, and the fit converges',
+    (kind) => {
+      const { table, target } = learnable('binary');
+      const classes = ['no', 'yes', 'never'];
+      const parameters = kind === 'gradient_boosted_trees' ? { trees: 5, min_child_rows: 3 } : {};
+      const model = train({ kind, task: 'multiclass', classes, parameters }, { train: { table, target } });
+      expect(model.log.warnings).toEqual([]);
+      const never = (compileModel(model).predictTable(table) as Float64Array[])[2]!;
+      expect(Math.max(...never)).toBeLessThan(1e-9);
+    },
+  );
+});

@@ -141,7 +141,7 @@ export function fitBoosting(
   for (let round = 1; round <= options.trees; round++) {
     const trees = gradients.map(({ g, h }, k) => grower.grow(g, h, training.scores[k]!));
     forest.push(trees);
-    if (checking) trees.forEach((tree, k) => addTree(tree, checkBinned!, checking.scores[k]!));
+    if (checking) for (const [k, tree] of trees.entries()) addTree(tree, checkBinned!, checking.scores[k]!);
     const record: Round = {
       round,
       training: lossOf(objective, training, gradients),

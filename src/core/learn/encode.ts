@@ -77,30 +77,30 @@ export function encodingWidth(encoding: FeatureEncoding): number {
   }
 }
 
-/** Names of the encoded columns, for people: `age`, `age missing`, `city = Oslo`, `city other`, `embedding[3]`. */
-export function encodedNames(encoder: Encoder): string[] {
-  return encoder.features.flatMap((encoding) => {
-    const { name } = encoding;
-    const component = (count: number) => (_: unknown, index: number) =>
-      count === 1 ? name : `${name}[${index}]`;
-    switch (encoding.kind) {
-      case 'standard': {
-        const names = encoding.means.map(component(encoding.means.length));
-        return [...names, ...names.filter((_, c) => encoding.indicators[c]).map((each) => `${each} missing`)];
-      }
-      case 'one_hot':
-        return [
-          ...encoding.categories.map((category) => `${name} = ${category}`),
-          ...(encoding.other ? [`${name} other`] : []),
-          ...(encoding.missing ? [`${name} missing`] : []),
-        ];
-      case 'number':
-        return Array.from({ length: encoding.width }, component(encoding.width));
-      case 'category':
-        return [name];
+function columnNames(encoding: FeatureEncoding): string[] {
+  const { name } = encoding;
+  const component = (count: number) => (_: unknown, index: number) =>
+    count === 1 ? name : `${name}[${index}]`;
+  switch (encoding.kind) {
+    case 'standard': {
+      const names = encoding.means.map(component(encoding.means.length));
+      return [...names, ...names.filter((_, c) => encoding.indicators[c]).map((each) => `${each} missing`)];
     }
-  });
+    case 'one_hot':
+      return [
+        ...encoding.categories.map((category) => `${name} = ${category}`),
+        ...(encoding.other ? [`${name} other`] : []),
+        ...(encoding.missing ? [`${name} missing`] : []),
+      ];
+    case 'number':
+      return Array.from({ length: encoding.width }, component(encoding.width));
+    case 'category':
+      return [name];
+  }
 }
+
+/** Names of the encoded columns, for people: `age`, `age missing`, `city = Oslo`, `city other`, `embedding[3]`. */
+export const encodedNames = (encoder: Encoder): string[] => encoder.features.flatMap(columnNames);
 
 function fitStandard(column: NumericColumn, standardise: boolean): FeatureEncoding {
   const { width, values } = column;

@@ -106,7 +106,10 @@ function checkPart(spec: TrainSpec, part: TrainPart, name: string): CheckedPart 
     throw failed(
       `the ${name} part has ${table.rows} rows, ${target.length} labels and ${weights.length} weights`,
     );
+  const names = new Set<string>();
   for (const column of table.columns) {
+    if (names.has(column.name)) throw failed(`the ${name} part has two features named "${column.name}"`);
+    names.add(column.name);
     featureKind(column);
     const rows = column.kind === 'numeric' ? column.values.length / column.width : column.codes.length;
     if (rows !== table.rows)
