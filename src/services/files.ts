@@ -1,5 +1,4 @@
 /** The same statistics for any file: profile, compare, evaluate. No project is needed. */
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
@@ -9,12 +8,6 @@ import { type ColumnProfile, type ColumnSample, profileColumn } from '../core/dr
 import { type Evaluation, evaluateBinary, evaluateRegression } from '../core/learn/metrics.js';
 import { printType, type ValueType } from '../core/schema/types.js';
 import type { TableReader } from '../ports/table-reader.js';
-
-async function checkFile(file: string): Promise<void> {
-  const info = await stat(file).catch(() => null);
-  if (!info?.isFile()) throw new MillraceError('FILE_NOT_FOUND', `there is no file "${file}"`, { place: { file }, hint: 'Check the path.' });
-  if (info.size === 0) throw new MillraceError('FILE_EMPTY', `"${file}" is empty`, { place: { file } });
-}
 
 export interface PrintedColumn {
   readonly type: string;
@@ -48,7 +41,6 @@ function printColumn(type: ValueType, profile: ColumnProfile, sample: ColumnSamp
 }
 
 export async function profileFile(reader: TableReader, file: string): Promise<FileProfile> {
-  await checkFile(file);
   const { rows, columns } = await reader.samples(file);
   return {
     file,
@@ -58,8 +50,6 @@ export async function profileFile(reader: TableReader, file: string): Promise<Fi
 }
 
 export async function compareFiles(reader: TableReader, reference: string, current: string): Promise<Comparison> {
-  await checkFile(reference);
-  await checkFile(current);
   const read = async (file: string): Promise<Record<string, ColumnSample>> =>
     Object.fromEntries((await reader.samples(file)).columns.map((column) => [column.name, column.sample]));
   return compareColumns(await read(reference), await read(current));
@@ -74,7 +64,6 @@ export interface EvaluateOptions {
 }
 
 export async function evaluateFile(reader: TableReader, file: string, options: EvaluateOptions): Promise<Evaluation> {
-  await checkFile(file);
   const wanted = [options.label, options.score, ...(options.weight === undefined ? [] : [options.weight])];
   const present = await reader.columnNames(file);
   for (const name of wanted) {
@@ -86,6 +75,7 @@ export async function evaluateFile(reader: TableReader, file: string, options: E
     });
   }
   const [labels, scores, weights] = await reader.numbers(file, wanted);
+  if (labels!.length === 0) throw new MillraceError('FILE_EMPTY', `"${path.basename(file)}" has a header and no rows, so there is nothing to evaluate`, { place: { file } });
   for (const [i, column] of [labels!, scores!, ...(weights ? [weights] : [])].entries()) {
     const row = column.findIndex((value) => !Number.isFinite(value));
     if (row >= 0)

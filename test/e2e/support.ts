@@ -1,6 +1,6 @@
 /** The real command line in real processes, from the build. */
-import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +15,14 @@ export interface Finished {
   readonly stderr: string;
   /** The last line of stdout, parsed, when it is JSON. */
   readonly json: any; // biome-ignore lint/suspicious/noExplicitAny: tests look into many shapes
+}
+
+function lastJson(stdout: string): unknown {
+  try {
+    return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
+  } catch {
+    return undefined;
+  }
 }
 
 export function millrace(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Promise<Finished> {
@@ -34,14 +42,7 @@ export function millrace(args: readonly string[], options: { cwd?: string; env?:
     });
     child.on('error', reject);
     child.on('close', (status) => {
-      const last = stdout.trimEnd().split('\n').at(-1) ?? '';
-      let json: unknown;
-      try {
-        json = JSON.parse(last);
-      } catch {
-        json = undefined;
-      }
-      resolve({ status, stdout, stderr, json });
+      resolve({ status, stdout, stderr, json: lastJson(stdout) });
     });
   });
 }
@@ -53,4 +54,65 @@ export async function withFolder<T>(work: (folder: string) => Promise<T>): Promi
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Writes files below a folder, making the folders on the way. */
+export async function writeFiles(folder: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<void> {
+  for (const [name, content] of Object.entries(files)) {
+    const file = path.join(folder, name);
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, content);
+  }
+}
+
+/** A process that is still running: for signals, locks and servers. */
+export interface Running {
+  readonly child: ChildProcess;
+  /** Resolves when stderr or stdout has shown the text. */
+  shows(text: string | RegExp): Promise<void>;
+  readonly finished: Promise<Finished & { readonly signal: NodeJS.Signals | null }>;
+}
+
+export function start(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Running {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: options.cwd ?? tmpdir(),
+    env: { ...process.env, NO_COLOR: '1', ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  const watchers = new Set<() => void>();
+  const changed = (): void => {
+    for (const watcher of watchers) watcher();
+  };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+    changed();
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    changed();
+  });
+  const finished = new Promise<Finished & { readonly signal: NodeJS.Signals | null }>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status, signal) => {
+      resolve({ status, signal, stdout, stderr, json: lastJson(stdout) });
+    });
+  });
+  return {
+    child,
+    finished,
+    shows: (wanted) =>
+      new Promise<void>((resolve, reject) => {
+        const check = (): void => {
+          const all = stdout + stderr;
+          if (typeof wanted === 'string' ? !all.includes(wanted) : !wanted.test(all)) return;
+          watchers.delete(check);
+          resolve();
+        };
+        watchers.add(check);
+        void finished.then(() => reject(new Error(`ended before it showed ${String(wanted)}:\n${stderr}`)), reject);
+        check();
+      }),
+  };
 }

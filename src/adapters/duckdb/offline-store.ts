@@ -10,6 +10,7 @@ import { coerceNativeSql, coerceSql, duckDbType, typeOfDuckDb } from '../../core
 import { BOOLEAN, printType, sameType, STRING, TIMESTAMP, type ValueType } from '../../core/schema/types.js';
 import type { ObservationTable, OfflineStore, RecordScan } from '../../ports/offline-store.js';
 import type { LogState } from '../../ports/record-log.js';
+import { inspectWhole } from '../files/whole.js';
 import { quoteName, quoteText, type DuckDb, type WriteColumn } from './connection.js';
 import { NumberBuffer, valueBuffer } from './value-buffer.js';
 
@@ -128,14 +129,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
 
   return {
     observationsFromFile: async (file, options) => {
-      const exists = await stat(file).then(
-        (info) => info.isFile(),
-        () => false,
-      );
-      if (!exists)
-        throw new MillraceError('FILE_NOT_FOUND', `there is no file "${file}"`, { place: { file }, hint: 'Check the path; it is relative to where you stand.' });
-      if ((await stat(file)).size === 0)
-        throw new MillraceError('FILE_EMPTY', `"${file}" is empty`, { place: { file }, hint: 'A file of observations needs a header and rows.' });
+      await inspectWhole(file);
       const zone = { timezone: options.timezone, ambiguousTime: 'refuse' as const, nulls: [] };
       return hold(
         `SELECT * FROM ${readerSql(file)}`,

@@ -4,6 +4,7 @@ import { typeOfDuckDb } from '../../core/schema/coerce-sql.js';
 import { STRING, type ValueType } from '../../core/schema/types.js';
 import type { TableReader } from '../../ports/table-reader.js';
 import { type DuckDb, quoteName, quoteText } from './connection.js';
+import { inspectWhole } from '../files/whole.js';
 import { NumberBuffer } from './value-buffer.js';
 
 function relation(file: string): string {
@@ -54,8 +55,12 @@ export function createTableReader(db: DuckDb): TableReader {
   };
 
   return {
-    columnNames: async (file) => (await describe(file)).map((column) => column.name),
+    columnNames: async (file) => {
+      await inspectWhole(file);
+      return (await describe(file)).map((column) => column.name);
+    },
     samples: async (file) => {
+      await inspectWhole(file);
       const columns: { name: string; type: ValueType; sample: ColumnSample }[] = [];
       for (const { name, type } of await describe(file))
         columns.push({ name, type: typeOfDuckDb(type) ?? (isNumber(type) ? { kind: 'float64' } : STRING), sample: await sampleOf(file, name, type) });
