@@ -104,9 +104,11 @@ function withoutObservations(error: unknown): null {
   throw error;
 }
 
-function totals(result: RunResult): { rows: number; accepted: number; quarantined: number; duplicates: number; dropped: number } {
+/** Records from outside; what transforms compute from them is not counted twice. */
+function totals(project: Project, result: RunResult): { rows: number; accepted: number; quarantined: number; duplicates: number; dropped: number } {
   const sum = { rows: 0, accepted: 0, quarantined: 0, duplicates: 0, dropped: 0 };
   for (const item of result.ingested) {
+    if (project.definitions.sources.get(item.source)?.read.kind === 'transform') continue;
     sum.rows += item.rows;
     sum.accepted += item.accepted;
     sum.quarantined += item.quarantined;
@@ -119,7 +121,7 @@ function totals(result: RunResult): { rows: number; accepted: number; quarantine
 function summaryOf(project: Project, result: RunResult, proof: VerifyResult | null, report: string | null): Record<string, unknown> {
   return {
     steps: result.steps,
-    records: totals(result),
+    records: totals(project, result),
     sources: result.ingested,
     datasets: result.datasets.map(({ version, manifest, built }) => ({ dataset: version.name, version: version.version, built, rows: manifest.counts.rows, folder: version.folder })),
     models: result.models.map(({ version, manifest, built }) => ({ model: version.name, version: version.version, built, metrics: manifest.metrics, folder: version.folder })),
@@ -134,7 +136,7 @@ function summaryOf(project: Project, result: RunResult, proof: VerifyResult | nu
 const HEADLINES = ['auc', 'log_loss', 'rmse', 'r2', 'accuracy'];
 
 function printSummary(io: Io, project: Project, result: RunResult, proof: VerifyResult | null, report: string | null): void {
-  const records = totals(result);
+  const records = totals(project, result);
   const lines: [string, string][] = [];
   if (result.ingested.length > 0)
     lines.push(['records', `${count(records.rows)} in = ${count(records.accepted)} accepted + ${count(records.quarantined)} quarantined + ${count(records.duplicates)} duplicates + ${count(records.dropped)} dropped`]);
