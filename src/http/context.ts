@@ -31,8 +31,8 @@ export interface Context {
   readonly limits: Limits;
   readonly inFlight: { requests: number; pushes: number; pushBytes: number; closing: boolean };
   readiness(): Promise<Readiness>;
-  /** Resolves when this process may write; STORE_LOCKED when another does. */
-  becomeWriter(): Promise<void>;
+  /** STORE_LOCKED when another process was the writer as this server started. */
+  requireWriter(): void;
   readonly readers: Map<string, FeatureReader>;
 }
 

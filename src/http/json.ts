@@ -2,7 +2,7 @@
 import { MillraceError } from '../core/base/error.js';
 
 const SPACE = /[ \t\n\r]*/y;
-const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const ESCAPE = /["\\/bfnrt]|u[0-9a-fA-F]{4}/y;
 const SCALAR = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null/y;
 
 /** Offset of the first character that cannot stand where it stands; the length when the text ends too early. */
@@ -13,6 +13,23 @@ export function jsonFault(text: string): number {
     if (!pattern.test(text)) return false;
     at = pattern.lastIndex;
     return true;
+  };
+  /** Past the end of the string that begins here; where it breaks, `at` stays at its beginning. */
+  const matchString = (): boolean => {
+    if (text[at] !== '"') return false;
+    for (let i = at + 1; i < text.length; i++) {
+      const code = text.charCodeAt(i);
+      if (code === 0x22) {
+        at = i + 1;
+        return true;
+      }
+      if (code < 0x20) return false;
+      if (code !== 0x5c) continue;
+      ESCAPE.lastIndex = i + 1;
+      if (!ESCAPE.test(text)) return false;
+      i = ESCAPE.lastIndex - 1;
+    }
+    return false;
   };
   const open: ('{' | '[')[] = [];
   let expecting: 'value' | 'value or ]' | 'key or }' | 'key' | 'separator' = 'value';
@@ -26,7 +43,7 @@ export function jsonFault(text: string): number {
         at++;
         expecting = 'separator';
       } else {
-        if (!match(STRING)) return at;
+        if (!matchString()) return at;
         match(SPACE);
         if (text[at] !== ':') return at;
         at++;
@@ -47,7 +64,7 @@ export function jsonFault(text: string): number {
       open.pop();
       at++;
       expecting = 'separator';
-    } else if (match(STRING) || match(SCALAR)) expecting = 'separator';
+    } else if (matchString() || match(SCALAR)) expecting = 'separator';
     else return at;
   }
 }

@@ -108,7 +108,10 @@ export function createMetrics(): Metrics {
     request: (route, method, status, seconds) => {
       const key = `${method} ${route} ${status}`;
       let child = children.get(key);
-      if (!child) children.set(key, (child = duration.labels(route, method, String(status))));
+      if (!child) {
+        child = duration.labels(route, method, String(status));
+        children.set(key, child);
+      }
       child.observe(seconds);
     },
     aborted: () => aborted.inc(),

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Definitions } from '../core/define/types.js';
 
-const escape = (text: string): string => text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 
 const STYLE = `
 :root{color-scheme:light dark;--ink:#1c2430;--soft:#5c6675;--line:#d9dee6;--paper:#fff;--tint:#f4f6f9;--accent:#0b63c5;--good:#18794e;--bad:#c4321f}
@@ -67,12 +67,12 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
 };
 
 const page = (title: string, body: string): string =>
-  `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escape(title)}</title><style>${STYLE}</style></head><body>${body}</body></html>`;
+  `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body>${body}</body></html>`;
 
 export const docsPage = (definitions: Definitions): string =>
   page(
     `${definitions.settings.project}: HTTP API`,
-    `<header><h1>${escape(definitions.settings.project)}</h1><p>The contract of this server, from its definitions. <a href="/">Overview</a> · <a href="/openapi.json">openapi.json</a></p></header><main id="contract" aria-live="polite">Reading the contract…</main><script>${SCRIPT}</script>`,
+    `<header><h1>${escapeHtml(definitions.settings.project)}</h1><p>The contract of this server, from its definitions. <a href="/">Overview</a> · <a href="/openapi.json">openapi.json</a></p></header><main id="contract" aria-live="polite">Reading the contract…</main><script>${SCRIPT}</script>`,
   );
 
 export function landingPage(definitions: Definitions, version: string): string {
@@ -81,9 +81,9 @@ export function landingPage(definitions: Definitions, version: string): string {
       ? `<ul>${items.map((item) => `<li>${item}</li>`).join('')}</ul>`
       : '<p>None defined.</p>';
   const about = (text: string | undefined): string =>
-    text ? ` <span class="note">${escape(text)}</span>` : '';
+    text ? ` <span class="note">${escapeHtml(text)}</span>` : '';
   const route = (method: string, path: string, note: string | undefined): string =>
-    `<code>${method} ${escape(path)}</code>${about(note)}`;
+    `<code>${method} ${escapeHtml(path)}</code>${about(note)}`;
   const services = [...definitions.services.values()].map((item) =>
     route('POST', `/v1/services/${item.name}/predict`, item.description),
   );
@@ -102,6 +102,6 @@ export function landingPage(definitions: Definitions, version: string): string {
   ] as const;
   return page(
     `${definitions.settings.project} on millrace`,
-    `<header><h1>${escape(definitions.settings.project)}</h1><p>Served by millrace ${escape(version)}.</p></header><main><h2>Predictions</h2>${list(services)}<h2>Features</h2>${list(sets)}<h2>Records</h2>${list(sources)}<h2>More</h2>${list(links.map(([href, text]) => `<a href="${href}">${href}</a> <span class="note">${text}</span>`))}</main>`,
+    `<header><h1>${escapeHtml(definitions.settings.project)}</h1><p>Served by millrace ${escapeHtml(version)}.</p></header><main><h2>Predictions</h2>${list(services)}<h2>Features</h2>${list(sets)}<h2>Records</h2>${list(sources)}<h2>More</h2>${list(links.map(([href, text]) => `<a href="${href}">${href}</a> <span class="note">${text}</span>`))}</main>`,
   );
 }

@@ -80,7 +80,7 @@ export function pushRoutes(app: FastifyInstance, context: Context): void {
   app.post<Named>('/v1/sources/:name/records', async (request, reply) => {
     findSource(project, request.params.name);
     const rows = recordsOf(request.body);
-    await context.becomeWriter();
+    context.requireWriter();
     const result = await pushRecords(project, context.follower, request.params.name, rows);
     metrics.pushed(result);
     const { accepted, quarantined, duplicates, dropped, seq, reasons, warnings, batch } = result;

@@ -39,23 +39,17 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-const LOCK_RETRY_MS = 1_000;
 const CATCH_UP_MS = 1_000;
 
-/** Takes the writer's lock when it can be had; asks again at most once a second. */
-function writerLock(project: Project, onTaken: () => void): () => Promise<void> {
-  let taken: Promise<void> | undefined;
-  let refused: { readonly error: unknown; readonly at: number } | undefined;
-  return () => {
-    if (taken) return taken;
-    if (refused && performance.now() - refused.at < LOCK_RETRY_MS) return Promise.reject(refused.error);
-    taken = project.lockForWriting('millrace serve').then(onTaken);
-    taken.catch((error: unknown) => {
-      taken = undefined;
-      refused = { error, at: performance.now() };
-    });
-    return taken;
-  };
+/** Undefined when this process is the writer now, else why it is not. */
+async function takeLock(project: Project): Promise<MillraceError | undefined> {
+  try {
+    await project.lockForWriting('millrace serve');
+    return undefined;
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === 'STORE_LOCKED') return error;
+    throw error;
+  }
 }
 
 function buildApp(context: Context, options: ServerOptions): FastifyInstance {
@@ -151,21 +145,14 @@ async function listen(app: FastifyInstance, { host, port }: ServerOptions): Prom
 
 /** PORT_IN_USE, PERMISSION_DENIED; whatever opening the stores throws. */
 export async function startServer(project: Project, options: ServerOptions): Promise<RunningServer> {
+  // Before the online store is opened: beside another writer it is opened for reading only.
+  const locked = await takeLock(project);
   const follower = await createFollower(project);
   const champions = createChampions(
     project,
     options.championPeriodMs === undefined ? {} : { periodMs: options.championPeriodMs },
   );
   const metrics = createMetrics();
-  let prepared: Promise<void> | undefined;
-  const prepare = async (): Promise<void> => {
-    if ((await staleGroups(project)).length > 0) await materialize(project);
-    follower.start();
-    await follower.applyAll();
-  };
-  const becomeWriter = writerLock(project, () => {
-    prepared = prepare().catch((error: unknown) => options.onFault?.('materialize', error));
-  });
   const inFlight = { requests: 0, pushes: 0, pushBytes: 0, closing: false };
   const context: Context = {
     project,
@@ -177,7 +164,13 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     limits: { ...LIMITS, ...options.limits },
     inFlight,
     readiness: readinessOf(project, champions),
-    becomeWriter,
+    requireWriter: () => {
+      if (!locked) return;
+      metrics.refused('locked');
+      throw new MillraceError('STORE_LOCKED', `this server only reads: ${locked.message}`, {
+        hint: 'Send records to that process if it is a server. If it has ended, start this server again.',
+      });
+    },
     readers: new Map(),
   };
   const app = buildApp(context, options);
@@ -198,12 +191,17 @@ export async function startServer(project: Project, options: ServerOptions): Pro
   }, CATCH_UP_MS);
   catchUp.unref();
   const settled = (async () => {
-    await becomeWriter().catch((error: unknown) => {
-      if (error instanceof MillraceError && error.code === 'STORE_LOCKED')
-        options.onNotice?.(`read-only: ${error.message}. Pushes are answered with 503 until it ends.`);
-      else options.onFault?.('start', error);
-    });
-    await prepared;
+    if (locked) options.onNotice?.(`read-only: ${locked.message}. Pushes are answered with 503.`);
+    else {
+      try {
+        if ((await staleGroups(project)).length > 0) await materialize(project);
+      } catch (error) {
+        if (!project.signal.aborted) options.onFault?.('materialize', error);
+      }
+      follower.start();
+      // A failure stays in `failures` and is tried again by the timer.
+      await follower.applyAll().catch(() => undefined);
+    }
     await champions.refresh();
     for (const [service, error] of champions.failures())
       options.onNotice?.(`service ${service} is not ready: ${error.message}`);
@@ -223,7 +221,6 @@ export async function startServer(project: Project, options: ServerOptions): Pro
         await app.close();
         clearTimeout(force);
         await settled;
-        await prepared;
         await follower.close();
         release();
       })()),

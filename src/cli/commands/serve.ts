@@ -1,4 +1,5 @@
 import { MillraceError } from '../../core/base/error.js';
+import { VERSION } from '../../core/base/version.js';
 import { startServer } from '../../http/server.js';
 import { openProject } from '../../open.js';
 import type { Io } from '../io.js';
