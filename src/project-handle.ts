@@ -2,12 +2,16 @@
 import { parseInstant } from './core/base/time.js';
 import { MillraceError } from './core/base/error.js';
 import { openProject, type OpenOptions } from './open.js';
+import type { Source } from './core/define/types.js';
 import type { IngestResult } from './ports/record-log.js';
 import { type BuiltDataset, buildDataset } from './services/build-dataset.js';
+import { markFiles } from './services/file-marks.js';
+import { createFollower, findSource, type Follower } from './services/follow.js';
 import { type HistoricalRequest, type HistoricalResult, historicalFeatures } from './services/historical.js';
 import { materialize, type MaterializeResult } from './services/materialize.js';
 import { openPredictor, predict, type PredictAnswer, type Predictor } from './services/predict.js';
 import { answerFeatures, type FeatureAnswer, featureReader, type FeatureReader } from './services/serve.js';
+import { runTransform } from './services/transform.js';
 
 /** Microseconds, a Date, ISO text; absent: now. */
 export type When = number | Date | string;
@@ -20,14 +24,20 @@ export interface OnlineRequest {
 }
 
 export interface MillraceProject {
-  /** Records in hand, or files by path. Durable when it resolves. */
+  /**
+   * Records in hand. When it resolves they are durable, and the next `online` sees them. STORE_LOCKED while another
+   * process writes to the project; BATCH_REFUSED; UNKNOWN_NAME.
+   */
   ingest(source: string, rows: readonly Readonly<Record<string, unknown>>[]): Promise<IngestResult>;
+  /** The same for files by path; absent: those that the source names. A transform is computed anew. */
   ingestFiles(source: string, files?: readonly string[]): Promise<IngestResult>;
   /** Point-in-time values for a file of observations. */
   historical(request: HistoricalRequest): Promise<HistoricalResult>;
-  /** Brings the online store up to the log. */
+  /** Brings the online store up to the log: before the first `online`, unless this process ingests. */
   materialize(): Promise<MaterializeResult>;
+  /** NOT_MATERIALIZED when the online store has never been built for these features; ENTITY_KEY_INVALID, REQUEST_INVALID. */
   online(request: OnlineRequest): Promise<FeatureAnswer>;
+  /** MODEL_MISSING when the service's model has no champion. */
   predict(service: string, request: Omit<OnlineRequest, 'features'>): Promise<PredictAnswer>;
   buildDataset(name: string): Promise<BuiltDataset>;
   close(): Promise<void>;
@@ -41,6 +51,11 @@ function instantOf(when: When | undefined): number | undefined {
   return micros;
 }
 
+const computed = (name: string, parents: readonly string[]): MillraceError =>
+  new MillraceError('USAGE', `source ${name} is computed from ${parents.join(', ')}; nothing can be sent to it`, {
+    hint: 'Send records to its parents, then call `ingestFiles` with its name alone.',
+  });
+
 /**
  * Opens the project in `folder`.
  * @throws MillraceError PROJECT_NOT_FOUND, DEF_INVALID with all diagnostics.
@@ -49,17 +64,49 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
   const project = await openProject(folder, options);
   const readers = new Map<string, FeatureReader>();
   const predictors = new Map<string, Predictor>();
-  const sourceOf = (name: string) => {
-    const source = project.definitions.sources.get(name);
-    if (!source) throw new MillraceError('UNKNOWN_NAME', `there is no source named "${name}"`);
-    return source;
+  let follower: Promise<Follower> | undefined;
+  const following = (): Promise<Follower> => {
+    follower ??= (async () => {
+      await project.lockForWriting('open()');
+      const made = await createFollower(project);
+      await materialize(project);
+      made.start();
+      return made;
+    })();
+    follower.catch(() => {
+      follower = undefined;
+    });
+    return follower;
+  };
+  /** Appends durably, then brings the online store up to it. */
+  const appended = async (source: Source, append: () => Promise<IngestResult>): Promise<IngestResult> => {
+    const applying = await following();
+    const result = await append();
+    if (result.accepted > 0) await applying.apply(source);
+    return result;
   };
   return {
-    ingest: async (name, rows) => (await project.log()).ingestRows(sourceOf(name), rows, { now: project.now() }),
-    ingestFiles: async (name, files) => {
+    ingest: async (name, rows) => {
+      const source = findSource(project, name);
+      if (source.read.kind === 'transform') throw computed(source.name, source.read.parents);
       const log = await project.log();
-      const source = sourceOf(name);
-      return log.ingestFiles(source, files ?? log.expand(source), { now: project.now() });
+      return appended(source, () => log.ingestRows(source, rows, { now: project.now() }));
+    },
+    ingestFiles: async (name, files) => {
+      const source = findSource(project, name);
+      if (source.read.kind === 'transform') {
+        if (files !== undefined) throw computed(source.name, source.read.parents);
+        return appended(source, () => runTransform(project, name));
+      }
+      const log = await project.log();
+      const found = files ?? log.expand(source);
+      if (found.length === 0)
+        throw new MillraceError('USAGE', `source ${name} has no files of its own`, { hint: 'Name files, or give `ingest` the records.' });
+      return appended(source, async () => {
+        const result = await log.ingestFiles(source, found, { now: project.now(), signal: project.signal });
+        if (files === undefined) await markFiles(project, source, found);
+        return result;
+      });
     },
     historical: (request) => historicalFeatures(project, request),
     materialize: () => materialize(project),
@@ -75,6 +122,9 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
       return predict(project, predictor, { ...request, at: instantOf(at) });
     },
     buildDataset: (name) => buildDataset(project, name),
-    close: () => project.close(),
+    close: async () => {
+      await (await follower?.catch(() => undefined))?.close();
+      await project.close();
+    },
   };
 }

@@ -1,18 +1,19 @@
 #!/usr/bin/env node
 /** The command line: decode, one use case, encode. Commands are imported when they are run, so `--help` is quick. */
 import { Command, CommanderError, Option } from 'commander';
+import { VERSION } from '../core/base/version.js';
 import type { Io } from './io.js';
 
 type Handler = (io: Io, args: readonly string[], options: Readonly<Record<string, unknown>>) => Promise<number>;
 
 const program = new Command('millrace')
   .description('An intelligence pipeline for machine learning: raw records in, the same features in training and in serving.')
-  .version('0.1.0')
+  .version(VERSION)
   .option('--project <dir>', 'project folder', '.')
   .option('--json', 'print the result as one JSON object on the last line of stdout')
   .option('--quiet', 'no progress on stderr')
   .enablePositionalOptions(false)
-  .showHelpAfterError('(see --help)')
+  .configureOutput({ outputError: () => {} })
   .exitOverride();
 
 let exit = 0;
@@ -126,7 +127,7 @@ define(
   'serving',
   'score',
 );
-define(program.command('serve').option('--port <n>', 'TCP port', '8080').option('--host <address>', 'address to listen on', '127.0.0.1').description('HTTP API'), 'serving', 'serve');
+define(program.command('serve').option('--port <n>', 'TCP port', '8080').option('--host <address>', 'address to listen on', '127.0.0.1').description('HTTP API'), 'serve', 'serve');
 define(program.command('verify').option('--features <list>', 'features and sets', collect).option('--sample <n>', 'observations to check; `all` for all', '2000').option('--seed <n>', 'which sample', '1').description('offline = online, on the project’s own data'), 'serving', 'verify');
 define(program.command('replay').argument('<service>').option('--since <instant>').description('recompute logged feature vectors and compare'), 'serving', 'replay');
 define(program.command('monitor').argument('[name]').option('--at <instant>', 'end of the window').option('--fail', 'exit 3 when a monitor alerts').description('drift, performance, alerts'), 'monitor', 'monitor');
@@ -153,7 +154,17 @@ define(program.command('doctor').description('what is wrong with this installati
 try {
   await program.parseAsync(process.argv);
 } catch (error) {
-  if (error instanceof CommanderError) exit = error.exitCode === 0 ? 0 : 2;
-  else throw error;
+  if (!(error instanceof CommanderError)) throw error;
+  exit = error.exitCode === 0 ? 0 : 2;
+  // `commander.help` is a command without its verb: the help has been printed.
+  if (exit !== 0 && error.code !== 'commander.help') {
+    const [{ createIo, runHandled }, { MillraceError }] = await Promise.all([import('./io.js'), import('../core/base/error.js')]);
+    const [message, ...more] = error.message.replace(/^error: /, '').split('\n');
+    const given = process.argv.slice(2);
+    const io = createIo({ project: '.', json: given.includes('--json'), quiet: true, command: 'millrace' });
+    await runHandled(io, async () => {
+      throw new MillraceError('USAGE', message!, more.length > 0 ? { hint: more.join(' ').replace(/^\((.*)\)$/, '$1') } : {});
+    });
+  }
 }
 process.exitCode = exit;

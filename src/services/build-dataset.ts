@@ -12,7 +12,7 @@ import { hashColumn, hashTable } from '../core/dataset/content.js';
 import { auditLeakage, type LeakageFinding } from '../core/dataset/leakage.js';
 import { type DatasetManifest, ENGINE_VERSION, type PartSummary } from '../core/dataset/manifest.js';
 import { splitRows } from '../core/dataset/split.js';
-import { PART_COLUMN } from '../core/define/columns.js';
+import { columnProblem, PART_COLUMN } from '../core/define/columns.js';
 import type { Dataset, Feature, Label } from '../core/define/types.js';
 import { profileColumn } from '../core/drift/profile.js';
 import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
@@ -349,6 +349,16 @@ async function assembleDataset(project: Project, recipe: Recipe, folder: string,
           types: observationTypes(plan),
         });
   try {
+    if (observed.kind === 'file') {
+      for (const { name: column } of table.columns) {
+        const problem = columnProblem(column, plan.outputs, label?.name ?? null);
+        if (problem !== undefined)
+          throw new MillraceError('USAGE', `dataset ${name}: ${observed.path} has a column "${column}", and ${problem}`, {
+            place: { file: observed.path, path: column },
+            hint: 'Rename the column in the file, or what the dataset calls by its name.',
+          });
+      }
+    }
     const findings: LeakageFinding[] = [...audit, ...(await auditAvailability(project, store, table, dataset, plan, horizons))];
     enforceAudit(dataset, findings);
     project.progress({ step: 'dataset', message: `${name}: labelling ${table.rows} observations` });

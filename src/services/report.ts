@@ -3,6 +3,7 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Instant } from '../core/base/time.js';
 import { printDuration } from '../core/base/time.js';
+import { VERSION } from '../core/base/version.js';
 import { ENGINE_VERSION } from '../core/dataset/manifest.js';
 import type { Aggregation, Availability, Feature, Lookup, Monitor, Source } from '../core/define/types.js';
 import type { ColumnProfile } from '../core/drift/profile.js';
@@ -54,7 +55,6 @@ export interface BatchHistory {
 
 export type ReportedProject = Omit<Project, 'log'> & { log(): Promise<RecordLog & BatchHistory> };
 
-const MILLRACE = '0.1.0';
 const RUN_LIMIT = 15;
 /** Predictions of a window that a drawing is made from; verdicts come from the monitor, which reads all. */
 const DRAWN_PREDICTIONS = 50_000;
@@ -313,7 +313,7 @@ export async function collectReport(project: ReportedProject): Promise<ReportDat
   return {
     project: definitions.settings.project,
     at: project.now(),
-    versions: { millrace: MILLRACE, node: process.versions.node, engine: ENGINE_VERSION },
+    versions: { millrace: VERSION, node: process.versions.node, engine: ENGINE_VERSION },
     pipeline: pipelineGraph(definitions, details),
     sources,
     datasets,

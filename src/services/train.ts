@@ -4,6 +4,7 @@ import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
 import { nearest } from '../core/base/nearest.js';
+import { VERSION } from '../core/base/version.js';
 import type { DatasetManifest } from '../core/dataset/manifest.js';
 import type { Model } from '../core/define/types.js';
 import { type ColumnProfile, profileColumn } from '../core/drift/profile.js';
@@ -166,7 +167,7 @@ export async function trainModel(project: Project, name: string): Promise<Traine
     profile: Object.fromEntries(used.map((feature) => [feature.name, manifest.profile[feature.name]!])),
     score_profile: scoreProfile,
     model_sha256: fingerprint(text),
-    environment: { node: process.version, millrace: '0.1.0' },
+    environment: { node: process.version, millrace: VERSION },
   };
   const folder = path.join(project.stateFolder, 'models', name, key.slice(0, 16));
   const staging = `${folder}.${process.pid}.tmp`;

@@ -66,6 +66,9 @@ const NAME_SPACES: Readonly<Partial<Record<ListKey, string>>> = {
   feature_sets: 'features',
 };
 
+/** Kinds whose names are folders and tables. */
+const FOLDED: ReadonlySet<ListKey> = new Set(['sources', 'transforms']);
+
 interface RawItem {
   readonly name?: Located<string>;
   readonly $: ObjectPlaces;
@@ -77,6 +80,7 @@ export function collect(inputs: readonly DefinitionInput[], diagnostics: Diagnos
   const kinds = Object.keys(listKeys) as ListKey[];
   for (const kind of kinds) byKind.set(kind, new Map());
   const taken = new Map<string, { readonly item: RawItem; readonly kind: ListKey }>();
+  const folded = new Map<string, Located<string>>();
   const settings: RawSettings[] = [];
 
   for (const input of inputs) {
@@ -110,6 +114,18 @@ export function collect(inputs: readonly DefinitionInput[], diagnostics: Diagnos
             { hint: 'Rename or remove one of them.' },
           );
           continue;
+        }
+        if (FOLDED.has(kind)) {
+          const like = folded.get(item.name.value.toLowerCase());
+          folded.set(item.name.value.toLowerCase(), item.name);
+          if (like) {
+            report.add(
+              'DEF_DUPLICATE_NAME',
+              item.name.place,
+              `the sources \`${like.value}\` and \`${item.name.value}\` differ only in case: first at ${printPlace(like.place)}`,
+              { hint: 'Rename one of them: SQL and some file systems do not tell them apart.' },
+            );
+          }
         }
         taken.set(space, { item, kind });
         byKind.get(kind)!.set(item.name.value, item);

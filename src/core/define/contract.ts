@@ -1,3 +1,4 @@
+import { checkPattern } from '../schema/pattern.js';
 import { isNumeric, printType, type Value, type ValueType } from '../schema/types.js';
 import { fieldOf, findField, type Resolved, recordScope } from './context.js';
 import { readCondition } from './expressions.js';
@@ -152,13 +153,13 @@ function readFieldRules(
     if (values.length > 0) add('set', { kind: 'set', values });
   }
   if (raw.pattern && needs('string', 'pattern', raw.pattern)) {
-    const broken = regexProblem(raw.pattern.value);
+    const broken = checkPattern(raw.pattern.value);
     if (broken === undefined) add('pattern', { kind: 'pattern', pattern: raw.pattern.value });
     else
       report.add(
         'DEF_INVALID_VALUE',
         raw.pattern.place,
-        `${label('pattern')} is no regular expression: ${broken}`,
+        `${label('pattern')} is no pattern that every engine reads alike: ${broken}`,
       );
   }
   if (raw.length?.[0] && needs('string', 'length', raw.length[0])) {
@@ -207,15 +208,6 @@ function wrongType(context: Resolved, item: Located<ScalarValue>, label: string,
     item.place,
     `${label} is \`${item.text}\`: expected a value of type ${printType(type)}`,
   );
-}
-
-function regexProblem(pattern: string): string | undefined {
-  try {
-    new RegExp(pattern, 'u');
-    return undefined;
-  } catch (error) {
-    return (error as Error).message.replace(/^Invalid regular expression: /, '');
-  }
 }
 
 function readBatch(context: Resolved, source: Source, raw: RawContract['batch']): readonly BatchRule[] {

@@ -1,6 +1,7 @@
 import { fingerprint } from '../base/fingerprint.js';
 import { printType, STRING, sameType, type ValueType } from '../schema/types.js';
 import { documentationOf } from './collect.js';
+import { foldName, isSystemName, PART_COLUMN } from './columns.js';
 import { keyField, type Resolved } from './context.js';
 import { rawJoinKeys } from './sources.js';
 import type { Entity, JoinKey, Source } from './types.js';
@@ -37,6 +38,15 @@ export function resolveEntities(context: Resolved): void {
     for (const key of written) {
       if (joinKeys.some((other) => other.name === key.value)) {
         report.add('DEF_DUPLICATE_NAME', key.place, `${subject} names the join key \`${key.value}\` twice`);
+        continue;
+      }
+      if (isSystemName(key.value) || foldName(key.value) === PART_COLUMN) {
+        report.add(
+          'DEF_INVALID_VALUE',
+          key.place,
+          `${subject} has the join key \`${key.value}\`: \`${PART_COLUMN}\`, \`rowid\` and names that begin with _ are kept for the system`,
+          { hint: 'Give the key another name, with `keys` in its sources.' },
+        );
         continue;
       }
       const type = keyType(context, subject, key.value, used, key.place);

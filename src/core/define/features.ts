@@ -13,11 +13,12 @@ import {
 } from '../schema/types.js';
 import { readAggregation } from './aggregation.js';
 import { documentationOf } from './collect.js';
+import { foldName, PART_COLUMN } from './columns.js';
 import { fieldOf, joinKeysOf, keyField, type Resolved, recordScope, sourceAndField } from './context.js';
 import { mentionedNames, readCondition, readExpression } from './expressions.js';
 import { type Located, type Out, suggestion } from './shape.js';
 import type { featureShape } from './shapes.js';
-import { canonicalValue } from './sources.js';
+import { canonicalValue, rawJoinKeys } from './sources.js';
 import type { Aggregation, Computation, Feature, Source } from './types.js';
 import { literalValue } from './values.js';
 
@@ -38,7 +39,12 @@ interface Inputs {
 }
 
 const KINDS = ['aggregation', 'lookup', 'computation', 'expression', 'compute'] as const;
-const RESERVED_NAMES: ReadonlySet<string> = new Set(['request', 'as_of']);
+const RESERVED_NAMES: ReadonlyMap<string, string> = new Map([
+  ['request', 'expressions mean something else by it'],
+  ['as_of', 'expressions mean something else by it'],
+  [PART_COLUMN, 'datasets have a column of that name for the split'],
+  ['rowid', 'tables have a column of that name'],
+]);
 
 export function resolveFeatures(context: Resolved): void {
   const units = expand(context);
@@ -78,12 +84,21 @@ export function resolveFeatures(context: Resolved): void {
 function expand(context: Resolved): ReadonlyMap<string, Unit> {
   const { report, raw } = context;
   const units = new Map<string, Unit>();
+  const keyNames = new Map(
+    [...raw.entities].flatMap(([entity, written]) =>
+      rawJoinKeys(written).map((key) => [foldName(key.value), `it is a join key of entity \`${entity}\``] as const),
+    ),
+  );
   for (const [name, feature] of raw.features) {
-    if (RESERVED_NAMES.has(name)) {
+    const reserved = name.startsWith('_')
+      ? 'names that begin with _ are kept for the system'
+      : (RESERVED_NAMES.get(foldName(name)) ?? keyNames.get(foldName(name)));
+    if (reserved !== undefined) {
       report.add(
         'DEF_INVALID_VALUE',
         feature.name!.place,
-        `a feature cannot be named \`${name}\`: expressions mean something else by it`,
+        `a feature cannot be named \`${name}\`: ${reserved}`,
+        { hint: 'Give it another name.' },
       );
     }
     const windows = feature.aggregation?.windows;

@@ -1,6 +1,7 @@
 import { fingerprint } from '../base/fingerprint.js';
 import { printType, TYPE_NAMES, type Value, type ValueType } from '../schema/types.js';
 import { documentationOf } from './collect.js';
+import { isSystemName } from './columns.js';
 import { fieldOf, findField, type Resolved, sourceNames } from './context.js';
 import { readContract } from './contract.js';
 import { type Located, type Out, refusedKeys } from './shape.js';
@@ -47,6 +48,15 @@ export function resolveSources(context: Resolved): void {
     if (source) context.sources.set(name, source);
   };
   for (const name of all.keys()) visit(name);
+}
+
+/** Places that are not files of this machine. */
+export function refuseUrl(report: Resolved['report'], { value, place }: Located<string>, subject: string): void {
+  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(value)?.[1];
+  if (scheme === undefined) return;
+  report.add('DEF_INVALID_VALUE', place, `${subject} is \`${value}\`: ${scheme}:// is not in this version`, {
+    hint: 'This version reads and writes files of this machine: give a path.',
+  });
 }
 
 /** `transforms:` is short for a source that reads a transform. */
@@ -105,6 +115,7 @@ function readFrom(context: Resolved, name: string, raw: RawSource): RawRead | un
         read.$.keys.get('files'),
         `\`files\` of ${subject} is an empty list`,
       );
+    for (const file of read.files) refuseUrl(report, file, `\`files\` of ${subject}`);
     const from: ReadFrom = {
       kind: 'files',
       patterns: read.files.map((file) => file.value),
@@ -283,13 +294,13 @@ function readFields(
       refused.push(name);
       continue;
     }
-    if (name === '' || name.startsWith('_')) {
+    if (isSystemName(name)) {
       context.report.add(
         'DEF_INVALID_VALUE',
         keyPlace,
-        `field \`${name}\` of ${subject}: names that begin with _ are kept for the system`,
+        `field \`${name}\` of ${subject}: rowid and names that begin with _ are kept for the system`,
         {
-          hint: `Write \`${name.replace(/^_+/, '') || 'name'}: { type: ${printType(type)}, from: ${JSON.stringify(name)} }\`.`,
+          hint: `Write \`${/^rowid$/i.test(name) ? 'row_id' : name.replace(/^_+/, '') || 'name'}: { type: ${printType(type)}, from: ${JSON.stringify(name)} }\`.`,
         },
       );
       continue;

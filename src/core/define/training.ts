@@ -3,6 +3,7 @@ import { fingerprint } from '../base/fingerprint.js';
 import { isNumeric, printType, sameType } from '../schema/types.js';
 import { readAggregation } from './aggregation.js';
 import { documentationOf } from './collect.js';
+import { checkColumns, foldName, PART_COLUMN } from './columns.js';
 import {
   fieldOf,
   findField,
@@ -16,6 +17,7 @@ import { readCondition, readExpression } from './expressions.js';
 import { canonicalAggregation, declaredType } from './features.js';
 import { type Located, type Out, suggestion } from './shape.js';
 import { type datasetShape, type labelShape, type modelShape, PART_NAMES } from './shapes.js';
+import { refuseUrl } from './sources.js';
 import { checkTrainer } from './trainers.js';
 import type {
   Dataset,
@@ -111,6 +113,14 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
   const horizon = raw.horizon?.value;
   const grace = raw.grace?.value ?? 0;
   const common = { ...documentationOf(raw), name, grace };
+  if (name.startsWith('_') || [PART_COLUMN, 'rowid'].includes(foldName(name))) {
+    report.add(
+      'DEF_INVALID_VALUE',
+      raw.name!.place,
+      `a label cannot be named \`${name}\`: \`${PART_COLUMN}\`, \`rowid\` and names that begin with _ are kept for the system`,
+      { hint: 'Give it another name.' },
+    );
+  }
   if (raw.$.keys.has('aggregation')) {
     for (const key of ['source', 'expression'] as const) {
       if (raw[key])
@@ -249,6 +259,7 @@ function resolveDataset(
   const source =
     observations?.from.kind === 'source' ? context.sources.get(observations.from.source) : undefined;
   if (source) checkObservations(context, subject, raw, source, features, label);
+  checkColumns(context, subject, { features: raw.$.keys.get('features'), label: raw.label }, features, label, source);
   const split = readSplit(context, subject, raw, features, source);
   const failed = report.diagnostics.slice(before).some((diagnostic) => diagnostic.severity === 'error');
   if (failed || !observations || (raw.label && !label)) return undefined;
@@ -296,6 +307,7 @@ function readObservations(context: Resolved, subject: string, raw: RawDataset): 
     );
   }
   if (written.files) {
+    refuseUrl(report, written.files, `\`files\` of ${subject}`);
     if (!written.time) {
       if (written.$.keys.has('time')) return undefined;
       return report.add(
