@@ -383,7 +383,6 @@ function writeColumn(name: string, column: EngineColumn, format: 'csv' | 'parque
 }
 
 function castSql(column: string, type: ValueType, format: 'csv' | 'parquet'): string {
-  if (format === 'csv') return column;
-  if (type.kind === 'decimal' || type.kind === 'float64_vector') return `CAST(${column} AS ${duckDbType(type)})`;
-  return column;
+  if (format === 'csv' || type.kind === 'string' || type.kind === 'list' || type.kind === 'map') return column;
+  return `CAST(${column} AS ${duckDbType(type)})`;
 }
