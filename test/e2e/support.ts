@@ -68,8 +68,8 @@ export async function writeFiles(folder: string, files: Readonly<Record<string, 
 /** A process that is still running: for signals, locks and servers. */
 export interface Running {
   readonly child: ChildProcess;
-  /** Resolves when stderr or stdout has shown the text. */
-  shows(text: string | RegExp): Promise<void>;
+  /** Resolves with the match when stdout or stderr has shown the text. */
+  shows(text: RegExp): Promise<RegExpExecArray>;
   readonly finished: Promise<Finished & { readonly signal: NodeJS.Signals | null }>;
 }
 
@@ -103,12 +103,12 @@ export function start(args: readonly string[], options: { cwd?: string; env?: Re
     child,
     finished,
     shows: (wanted) =>
-      new Promise<void>((resolve, reject) => {
+      new Promise((resolve, reject) => {
         const check = (): void => {
-          const all = stdout + stderr;
-          if (typeof wanted === 'string' ? !all.includes(wanted) : !wanted.test(all)) return;
+          const match = wanted.exec(stdout) ?? wanted.exec(stderr);
+          if (!match) return;
           watchers.delete(check);
-          resolve();
+          resolve(match);
         };
         watchers.add(check);
         void finished.then(() => reject(new Error(`ended before it showed ${String(wanted)}:\n${stderr}`)), reject);
