@@ -60,6 +60,15 @@ function callSite(): { readonly line?: number; readonly column?: number } {
   return match ? { line: Number(match[1]), column: Number(match[2]) } : {};
 }
 
+type KeysOf<S> = S extends unknown ? keyof S : never;
+type PropertyOf<S, K> = S extends unknown ? (K extends keyof S ? Exclude<S[K], undefined> : never) : never;
+/** What was written, with `never` where there is no such key: a misspelt key does not compile. */
+type Strict<T, S> = T extends Primitive | readonly unknown[] | { readonly [BUILT]: unknown }
+  ? T
+  : string extends KeysOf<S>
+    ? T
+    : { readonly [K in keyof T]: K extends KeysOf<S> ? Strict<T[K], PropertyOf<S, K>> : never };
+
 type Entity = Written<In<typeof entityShape>>;
 type Source = Written<In<typeof sourceShape>>;
 type Transform = Written<In<typeof transformShape>>;
@@ -75,28 +84,38 @@ type Project = Written<In<typeof projectFileShape>>;
  * A pure function of the values named in `inputs`: the same function runs over training rows and requests. It must
  * depend on nothing else; its text is part of the fingerprint, what it closes over is not.
  */
-type Compute = (inputs: Readonly<Record<string, Value>>) => Value;
-type Feature = Written<Omit<In<typeof featureShape>, 'compute'>> & { readonly compute?: Compute };
+type Compute<I extends string> = (inputs: { readonly [K in SlotOf<I>]: Value }) => Value;
+/** `user.total` is given as `total`; `request.rate` keeps its name. */
+type SlotOf<I extends string> = I extends `request.${string}` ? I : I extends `${string}.${infer Name}` ? Name : I;
+type Feature = Written<Omit<In<typeof featureShape>, 'compute' | 'inputs'>>;
+interface Function<I extends string> {
+  readonly inputs?: readonly I[];
+  readonly compute?: Compute<I>;
+}
 
 /** Settings of the project, as in millrace.yaml; definitions may stand beside them. */
-export const project = <const T extends Project>(written: T) => build('project', written);
+export const project = <const T extends Project>(written: T & Strict<T, Project>) => build<'project', T>('project', written);
 /** What features are about: `entity({ name: 'user', joinKey: 'user_id' })`. */
-export const entity = <const T extends Entity>(written: T) => build('entity', written);
+export const entity = <const T extends Entity>(written: T & Strict<T, Entity>) => build<'entity', T>('entity', written);
 /** An append-only log of records. */
-export const source = <const T extends Source>(written: T) => build('source', written);
+export const source = <const T extends Source>(written: T & Strict<T, Source>) => build<'source', T>('source', written);
 /** A source computed by SQL from other sources. */
-export const transform = <const T extends Transform>(written: T) => build('transform', written);
+export const transform = <const T extends Transform>(written: T & Strict<T, Transform>) =>
+  build<'transform', T>('transform', written);
 /** A value about entities at an instant. */
-export const feature = <const T extends Feature>(written: T) => build('feature', written);
+export const feature = <const T extends Feature, const I extends string = never>(
+  written: T & Strict<T, Feature & Function<I>> & Function<I>,
+) => build<'feature', T>('feature', written);
 /** A named list of features. */
-export const featureSet = <const T extends FeatureSet>(written: T) => build('featureSet', written);
+export const featureSet = <const T extends FeatureSet>(written: T & Strict<T, FeatureSet>) =>
+  build<'featureSet', T>('featureSet', written);
 /** An outcome to predict. */
-export const label = <const T extends Label>(written: T) => build('label', written);
+export const label = <const T extends Label>(written: T & Strict<T, Label>) => build<'label', T>('label', written);
 /** A training set. */
-export const dataset = <const T extends Dataset>(written: T) => build('dataset', written);
+export const dataset = <const T extends Dataset>(written: T & Strict<T, Dataset>) => build<'dataset', T>('dataset', written);
 /** What is trained, and when it may serve. */
-export const model = <const T extends Model>(written: T) => build('model', written);
+export const model = <const T extends Model>(written: T & Strict<T, Model>) => build<'model', T>('model', written);
 /** A model that answers. */
-export const service = <const T extends Service>(written: T) => build('service', written);
+export const service = <const T extends Service>(written: T & Strict<T, Service>) => build<'service', T>('service', written);
 /** What is watched, and who is told. */
-export const monitor = <const T extends Monitor>(written: T) => build('monitor', written);
+export const monitor = <const T extends Monitor>(written: T & Strict<T, Monitor>) => build<'monitor', T>('monitor', written);
