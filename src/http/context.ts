@@ -2,6 +2,7 @@
 import { MillraceError } from '../core/base/error.js';
 import type { Champions } from '../services/champions.js';
 import type { Follower } from '../services/follow.js';
+import type { TransformFollower } from '../services/follow-transforms.js';
 import type { OutcomeRecorder } from '../services/outcomes.js';
 import type { Predictor } from '../services/predict.js';
 import type { Project } from '../services/project.js';
@@ -26,6 +27,8 @@ export interface Context {
   readonly version: string;
   readonly champions: Champions;
   readonly follower: Follower;
+  /** Keeps computed sources up with what is pushed to their parents. */
+  readonly transforms: TransformFollower;
   readonly outcomes: OutcomeRecorder;
   readonly metrics: Metrics;
   readonly limits: Limits;

@@ -83,6 +83,7 @@ export function pushRoutes(app: FastifyInstance, context: Context): void {
     context.requireWriter();
     const result = await pushRecords(project, context.follower, request.params.name, rows);
     metrics.pushed(result);
+    if (result.accepted > 0) context.transforms.notify(request.params.name);
     const { accepted, quarantined, duplicates, dropped, seq, reasons, warnings, batch } = result;
     return send(reply, { accepted, quarantined, duplicates, dropped, seq, batch, reasons, warnings });
   });

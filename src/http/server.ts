@@ -5,6 +5,7 @@ import { type FastifyInstance, fastify } from 'fastify';
 import { MillraceError } from '../core/base/error.js';
 import { createChampions } from '../services/champions.js';
 import { createFollower } from '../services/follow.js';
+import { createTransformFollower } from '../services/follow-transforms.js';
 import { materialize, staleGroups } from '../services/materialize.js';
 import { createOutcomeRecorder } from '../services/outcomes.js';
 import type { Project } from '../services/project.js';
@@ -148,6 +149,7 @@ export async function startServer(project: Project, options: ServerOptions): Pro
   // Before the online store is opened: beside another writer it is opened for reading only.
   const locked = await takeLock(project);
   const follower = await createFollower(project);
+  const transforms = createTransformFollower(project, (source) => follower.apply(source));
   const champions = createChampions(
     project,
     options.championPeriodMs === undefined ? {} : { periodMs: options.championPeriodMs },
@@ -159,6 +161,7 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     version: options.version,
     champions,
     follower,
+    transforms,
     outcomes: createOutcomeRecorder(project),
     metrics,
     limits: { ...LIMITS, ...options.limits },
@@ -183,6 +186,7 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     address = await listen(app, options);
   } catch (error) {
     release();
+    await transforms.close();
     await follower.close();
     throw error;
   }
@@ -221,6 +225,7 @@ export async function startServer(project: Project, options: ServerOptions): Pro
         await app.close();
         clearTimeout(force);
         await settled;
+        await transforms.close();
         await follower.close();
         release();
       })()),
