@@ -3,10 +3,17 @@ import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { type Instant, MICROS_PER_SECOND, printInstant } from '../core/base/time.js';
 import type { JoinKey } from '../core/define/types.js';
-import { deriveRow, expandFeatures, type FeatureGroup, type FeaturePlan, finishBase, planFeatures } from '../core/engine/feature-plan.js';
+import {
+  deriveRow,
+  expandFeatures,
+  type FeatureGroup,
+  type FeaturePlan,
+  finishBase,
+  planFeatures,
+} from '../core/engine/feature-plan.js';
 import { type OnlineGroup, type OnlineReader, planReader } from '../core/engine/online/index.js';
 import type { Status } from '../core/engine/types.js';
-import { coerceJson, coerceText, type Coerced } from '../core/schema/coerce.js';
+import { type Coerced, coerceJson, coerceText } from '../core/schema/coerce.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import { printType, type Value, type ValueType } from '../core/schema/types.js';
 import type { OnlineStore } from '../ports/online-store.js';
@@ -53,9 +60,21 @@ interface BoundReader {
 export interface FeatureReader {
   readonly plan: FeaturePlan;
   readonly groups: readonly BoundReader[];
-  parseEntity(entity: Readonly<Record<string, unknown>>, row: number, text: boolean): Readonly<Record<string, Value>>;
-  parseRequest(request: Readonly<Record<string, unknown>> | undefined, row: number, text: boolean): Readonly<Record<string, Value>>;
-  read(entities: readonly Readonly<Record<string, Value>>[], requests: readonly Readonly<Record<string, Value>>[], at: Instant): readonly ValueRow[];
+  parseEntity(
+    entity: Readonly<Record<string, unknown>>,
+    row: number,
+    text: boolean,
+  ): Readonly<Record<string, Value>>;
+  parseRequest(
+    request: Readonly<Record<string, unknown>> | undefined,
+    row: number,
+    text: boolean,
+  ): Readonly<Record<string, Value>>;
+  read(
+    entities: readonly Readonly<Record<string, Value>>[],
+    requests: readonly Readonly<Record<string, Value>>[],
+    at: Instant,
+  ): readonly ValueRow[];
   applied(): Readonly<Record<string, Applied>>;
   dataAgeSeconds(at: Instant): number | null;
 }
@@ -64,8 +83,14 @@ const OPTIONS = { timezone: 'UTC', ambiguousTime: 'refuse' as const, nulls: [] }
 
 function typed(type: ValueType, given: unknown, text: boolean): Coerced {
   if (given === undefined || given === null) return { ok: true, value: null };
-  return text && typeof given === 'string' ? coerceText(type, given, OPTIONS) : coerceJson(type, given, OPTIONS);
+  return text && typeof given === 'string'
+    ? coerceText(type, given, OPTIONS)
+    : coerceJson(type, given, OPTIONS);
 }
+
+/** An object with these names, all null, in V8's fast form, which JSON.parse gives. */
+const shapeOf = <T>(names: readonly string[]): Readonly<Record<string, T>> =>
+  JSON.parse(JSON.stringify(Object.fromEntries(names.map((name) => [name, null])))) as Record<string, T>;
 
 export function createFeatureReader(store: OnlineStore, plan: FeaturePlan, project: Project): FeatureReader {
   const held = new Map(projectGroups(project).map(({ group, online }) => [group.id, online]));
@@ -110,19 +135,32 @@ export function createFeatureReader(store: OnlineStore, plan: FeaturePlan, proje
     return fields;
   };
 
+  // Rows begin as copies of one object with every name in place: adding names one by one makes a slow hash table.
+  const slotShape = shapeOf<Value>([
+    ...keyNames,
+    ...plan.requestFields.map((field) => `request.${field.name}`),
+    'as_of',
+    ...plan.closure.map((feature) => feature.name),
+  ]);
+  const statusShape = shapeOf<Status>(plan.closure.map((feature) => feature.name));
+
   const read: FeatureReader['read'] = (entities, requests, at) => {
     const rows = entities.map((entity, i) => ({
-      slots: { ...entity, ...requests[i] } as Record<string, Value>,
-      statuses: {} as Record<string, Status>,
+      slots: { ...slotShape, ...entity, ...requests[i] } as Record<string, Value>,
+      statuses: { ...statusShape } as Record<string, Status>,
     }));
     for (const { group, reader } of groups) {
       const keys = entities.map((entity) => group.joinKeys.map((key: JoinKey) => entity[key.name] ?? null));
       const answer = store.read(reader, keys, at);
-      for (const [i, row] of rows.entries()) {
-        for (const [j, feature] of group.features.entries()) {
-          const finished = finishBase(feature, reader.types[j]!, answer.rows[i]!.values[j]!, answer.rows[i]!.statuses[j]!);
-          row.slots[feature.name] = finished.value;
-          row.statuses[feature.name] = finished.status;
+      const { features } = group;
+      for (let i = 0; i < rows.length; i++) {
+        const { slots, statuses } = rows[i]!;
+        const given = answer.rows[i]!;
+        for (let j = 0; j < features.length; j++) {
+          const feature = features[j]!;
+          const finished = finishBase(feature, reader.types[j]!, given.values[j]!, given.statuses[j]!);
+          slots[feature.name] = finished.value;
+          statuses[feature.name] = finished.status;
         }
       }
     }
@@ -148,7 +186,13 @@ export function createFeatureReader(store: OnlineStore, plan: FeaturePlan, proje
     read,
     applied: () =>
       Object.fromEntries(
-        [...positions()].map(([source, state]) => [source, { seq: state.seq, available_at: state.availableAt === null ? null : printInstant(state.availableAt) }]),
+        [...positions()].map(([source, state]) => [
+          source,
+          {
+            seq: state.seq,
+            available_at: state.availableAt === null ? null : printInstant(state.availableAt),
+          },
+        ]),
       ),
     dataAgeSeconds: (at) => {
       let oldest: number | null = null;
@@ -165,7 +209,10 @@ export function createFeatureReader(store: OnlineStore, plan: FeaturePlan, proje
 export function requireMaterialized(store: OnlineStore, reader: FeatureReader): void {
   const missing = reader.groups.filter(({ online }) => store.applied(online) === null);
   if (missing.length > 0)
-    throw new MillraceError('NOT_MATERIALIZED', `the online store does not hold ${missing.map(({ group }) => group.id).join(', ')} yet`);
+    throw new MillraceError(
+      'NOT_MATERIALIZED',
+      `the online store does not hold ${missing.map(({ group }) => group.id).join(', ')} yet`,
+    );
 }
 
 export async function featureReader(project: Project, names: readonly string[]): Promise<FeatureReader> {
@@ -176,7 +223,11 @@ export async function featureReader(project: Project, names: readonly string[]):
   return reader;
 }
 
-export function answerFeatures(reader: FeatureReader, request: Omit<FeatureRequest, 'features'>, now: Instant): FeatureAnswer {
+export function answerFeatures(
+  reader: FeatureReader,
+  request: Omit<FeatureRequest, 'features'>,
+  now: Instant,
+): FeatureAnswer {
   const at = request.at ?? now;
   const text = request.text === true;
   checkLengths(request);
@@ -198,12 +249,24 @@ export function answerFeatures(reader: FeatureReader, request: Omit<FeatureReque
 
 export function checkLengths(request: Omit<FeatureRequest, 'features'>): void {
   if (request.request !== undefined && request.request.length !== request.entities.length)
-    throw new MillraceError('REQUEST_INVALID', `there are ${request.entities.length} entities but ${request.request.length} requests`, { hint: 'Give one request object for each entity, in the same order.' });
+    throw new MillraceError(
+      'REQUEST_INVALID',
+      `there are ${request.entities.length} entities but ${request.request.length} requests`,
+      { hint: 'Give one request object for each entity, in the same order.' },
+    );
 }
 
 /** One answer for a command: the store follows the log first. */
-export async function onlineFeatures(project: Project, request: FeatureRequest, command: string): Promise<FeatureAnswer> {
+export async function onlineFeatures(
+  project: Project,
+  request: FeatureRequest,
+  command: string,
+): Promise<FeatureAnswer> {
   const plan = planFeatures(project.definitions, expandFeatures(project.definitions, request.features));
-  await catchUp(project, plan.groups.map((group) => group.id), command);
+  await catchUp(
+    project,
+    plan.groups.map((group) => group.id),
+    command,
+  );
   return answerFeatures(await featureReader(project, request.features), request, project.now());
 }
