@@ -49,7 +49,11 @@ export type OutputFormat = 'csv' | 'parquet';
 export interface OfflineStore {
   observationsFromFile(
     file: string,
-    options: { readonly time: string; readonly timezone: string; readonly types: ReadonlyMap<string, ValueType> },
+    options: {
+      readonly time: string;
+      readonly timezone: string;
+      readonly types: ReadonlyMap<string, ValueType>;
+    },
   ): Promise<ObservationTable>;
   /** The known records of a source at a horizon, each an observation, ordered by (time, seq). */
   observationsFromSource(
@@ -82,7 +86,12 @@ export interface OfflineStore {
   write(
     table: ObservationTable,
     added: readonly { readonly name: string; readonly column: Column }[],
-    out: { readonly file: string; readonly format: OutputFormat; readonly only?: readonly string[]; readonly rows?: Uint8Array },
+    out: {
+      readonly file: string;
+      readonly format: OutputFormat;
+      readonly only?: readonly string[];
+      readonly rows?: Uint8Array;
+    },
   ): Promise<{ readonly rows: number; readonly bytes: number }>;
   /** A query over the known records of `parents`, which stand as tables named after them, to a Parquet file. */
   runSql(
@@ -90,6 +99,22 @@ export interface OfflineStore {
     parents: readonly Source[],
     out: { readonly file: string; readonly orderBy: readonly string[] },
   ): Promise<void>;
+  /**
+   * Holds a transform to its word: of its newest records that claim to be known at `at`, those that its query does
+   * not give from what is known of its parents at `at`. `newest` are the records with the greatest available_at.
+   */
+  claimsAt(
+    transform: Source,
+    parents: readonly Source[],
+    horizons: ReadonlyMap<string, number>,
+    at: Instant,
+    scratch: string,
+  ): Promise<{
+    readonly records: number;
+    readonly wrong: number;
+    readonly newest: number;
+    readonly newestWrong: number;
+  }>;
   release(id: ObservationTable | EntityCodes): Promise<void>;
   close(): Promise<void>;
 }

@@ -9,7 +9,7 @@ import { fingerprint } from '../core/base/fingerprint.js';
 import { nearest } from '../core/base/nearest.js';
 import { printDuration, printInstant } from '../core/base/time.js';
 import { hashColumn, hashTable } from '../core/dataset/content.js';
-import { auditLeakage, type LeakageFinding } from '../core/dataset/leakage.js';
+import { auditLeakage, type LeakageFinding, sourceAncestors } from '../core/dataset/leakage.js';
 import { type DatasetManifest, ENGINE_VERSION, type PartSummary } from '../core/dataset/manifest.js';
 import { splitRows } from '../core/dataset/split.js';
 import { columnProblem, PART_COLUMN } from '../core/define/columns.js';
@@ -25,7 +25,7 @@ import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { columnSample } from './column-sample.js';
 import { computeFeatures, currentHorizons, observationTypes, outputFormat } from './historical.js';
-import type { Project } from './project.js';
+import { type Project, stopIfInterrupted } from './project.js';
 
 export interface BuildOptions {
   readonly knowledge?: 'as_of' | 'hindsight';
@@ -65,7 +65,10 @@ export function enforceAudit(dataset: Dataset, findings: readonly LeakageFinding
   if (refused.length === 0) return;
   throw new MillraceError(
     'LEAKAGE',
-    [`dataset ${dataset.name} would leak the future into training:`, ...refused.map((f) => `  - [${f.rule}] ${f.message}\n    → ${f.remedy}`)].join('\n'),
+    [
+      `dataset ${dataset.name} would leak the future into training:`,
+      ...refused.map((f) => `  - [${f.rule}] ${f.message}\n    → ${f.remedy}`),
+    ].join('\n'),
     { hint: 'Mend the features or the source, then build again.', data: { findings: refused } },
   );
 }
@@ -134,6 +137,69 @@ async function auditAvailability(
   return findings;
 }
 
+/** Observation instants at which transforms are held to their word. */
+const PROBES = [0.25, 0.5, 0.75];
+
+/**
+ * A transform says when each of its records could be known. At an instant, its query over what was known then must
+ * give what it claims was known then; where it does not, its features see the future through it.
+ */
+async function auditTransforms(
+  project: Project,
+  store: OfflineStore,
+  table: ObservationTable,
+  plan: FeaturePlan,
+  horizons: ReadonlyMap<string, number>,
+): Promise<LeakageFinding[]> {
+  const { sources } = project.definitions;
+  const times = Float64Array.from(table.at).sort();
+  const instants = [
+    ...new Set(
+      times.length === 0 ? [] : PROBES.map((share) => times[Math.floor(share * (times.length - 1))]!),
+    ),
+  ];
+  const folder = path.join(project.stateFolder, 'tmp');
+  await mkdir(folder, { recursive: true });
+  const scratch = path.join(folder, `claims-${process.pid}.parquet`);
+  const findings: LeakageFinding[] = [];
+  const transforms = new Set(
+    plan.groups.flatMap((group) => [...sourceAncestors(project.definitions, group.source.name)]),
+  );
+  try {
+    for (const name of transforms) {
+      const source = sources.get(name)!;
+      if (source.read.kind !== 'transform') continue;
+      const parents = source.read.parents.map((parent) => sources.get(parent)!);
+      let [lies, wrong, records] = [0, 0, 0];
+      let first: number | undefined;
+      for (const at of instants) {
+        stopIfInterrupted(project);
+        const claims = await store.claimsAt(source, parents, horizons, at, scratch);
+        records += claims.records;
+        wrong += claims.wrong;
+        if (claims.wrong > 0) first ??= at;
+        if (claims.newestWrong * 2 > claims.newest) lies++;
+      }
+      if (first === undefined) continue;
+      const refused = lies * 2 > instants.length;
+      for (const group of plan.groups) {
+        if (!sourceAncestors(project.definitions, group.source.name).has(name)) continue;
+        for (const feature of group.features)
+          findings.push({
+            rule: 'known_too_early',
+            severity: refused ? 'refuse' : 'warn',
+            feature: feature.name,
+            message: `feature ${feature.name} reads ${name}, of which ${wrong} of ${records} records claim to be known when they were not: at ${printInstant(first)} the query of ${name} gave other values from what was known then`,
+            remedy: `let \`available_at\` of ${name} be the instant at which the last of its inputs was known, for example max("_available_at") in its query`,
+          });
+      }
+    }
+  } finally {
+    await rm(scratch, { force: true });
+  }
+  return findings;
+}
+
 async function labelRows(
   project: Project,
   store: OfflineStore,
@@ -148,7 +214,8 @@ async function labelRows(
   let immature = 0;
   let noOutcome = 0;
   let outsideHorizon = 0;
-  const mature = (i: number): boolean => knownThrough !== null && knownThrough >= table.at[i]! + label.horizon + label.grace;
+  const mature = (i: number): boolean =>
+    knownThrough !== null && knownThrough >= table.at[i]! + label.horizon + label.grace;
   const findings: LeakageFinding[] = [];
   let column: Column;
   if (label.kind === 'record') {
@@ -183,8 +250,14 @@ async function labelRows(
     const entity = project.definitions.entities.get(label.entity!)!;
     const aggregation = label.aggregation!;
     const entities = await store.entities(table, entity.joinKeys);
-    const predicates = new Map([aggregation.where, aggregation.ratioWhere].flatMap((item) => (item ? [[item.canonical, item] as const] : [])));
-    const fields = [aggregation.field, aggregation.arguments.by, aggregation.groupBy].filter((item): item is string => typeof item === 'string');
+    const predicates = new Map(
+      [aggregation.where, aggregation.ratioWhere].flatMap((item) =>
+        item ? [[item.canonical, item] as const] : [],
+      ),
+    );
+    const fields = [aggregation.field, aggregation.arguments.by, aggregation.groupBy].filter(
+      (item): item is string => typeof item === 'string',
+    );
     const records = await store.records({
       source,
       horizonSeq,
@@ -195,12 +268,18 @@ async function labelRows(
       eventTimes: { min: null, max: null },
       knowledge: 'hindsight',
     });
-    const typeOf = (name: string | null | undefined) => source.fields.find((field) => field.name === name)?.type ?? null;
+    const typeOf = (name: string | null | undefined) =>
+      source.fields.find((field) => field.name === name)?.type ?? null;
     // `[t, t + horizon)` is the window of that length that ends `horizon` after t.
     const [swept] = sweep({
       entities: entities.entities,
       records,
-      observations: { rows: table.rows, entity: entities.codes, at: table.at, knowledge: new Float64Array(table.rows).fill(Number.POSITIVE_INFINITY) },
+      observations: {
+        rows: table.rows,
+        entity: entities.codes,
+        at: table.at,
+        knowledge: new Float64Array(table.rows).fill(Number.POSITIVE_INFINITY),
+      },
       features: [
         {
           name: label.name,
@@ -246,7 +325,11 @@ function labelSummary(column: Column, rows: readonly number[]): Readonly<Record<
 }
 
 /** A numeric feature that tells a binary label almost alone is more often a leak than a discovery. */
-function suspicious(features: readonly { feature: Feature; column: Column }[], label: Column, rows: readonly number[]): LeakageFinding[] {
+function suspicious(
+  features: readonly { feature: Feature; column: Column }[],
+  label: Column,
+  rows: readonly number[],
+): LeakageFinding[] {
   if (label.type.kind !== 'boolean') return [];
   const findings: LeakageFinding[] = [];
   for (const { feature, column } of features) {
@@ -285,9 +368,13 @@ async function recipeOf(project: Project, name: string, options: BuildOptions): 
   const declared = findDataset(project, name);
   const dataset: Dataset = options.knowledge ? { ...declared, knowledge: options.knowledge } : declared;
   enforceAudit(dataset, auditLeakage(definitions, dataset));
-  const plan = planFeatures(definitions, dataset.features.map((item) => definitions.features.get(item)!));
+  const plan = planFeatures(
+    definitions,
+    dataset.features.map((item) => definitions.features.get(item)!),
+  );
   const horizons = await currentHorizons(project, datasetSources(project, dataset, plan));
-  for (const [source, seq] of options.horizons ?? []) if (horizons.has(source)) horizons.set(source, Math.min(seq, horizons.get(source)!));
+  for (const [source, seq] of options.horizons ?? [])
+    if (horizons.has(source)) horizons.set(source, Math.min(seq, horizons.get(source)!));
   const observed = dataset.observations.from;
   const observationFile = observed.kind === 'file' ? path.resolve(project.folder, observed.path) : null;
   const observationsHash = observationFile === null ? null : await sha256File(observationFile);
@@ -302,13 +389,19 @@ async function recipeOf(project: Project, name: string, options: BuildOptions): 
 }
 
 /** The key that a build would have now: equal to the latest version's when there is nothing to do. */
-export const datasetKey = async (project: Project, name: string): Promise<string> => (await recipeOf(project, name, {})).key;
+export const datasetKey = async (project: Project, name: string): Promise<string> =>
+  (await recipeOf(project, name, {})).key;
 
-export async function buildDataset(project: Project, name: string, options: BuildOptions = {}): Promise<BuiltDataset> {
+export async function buildDataset(
+  project: Project,
+  name: string,
+  options: BuildOptions = {},
+): Promise<BuiltDataset> {
   const recipe = await recipeOf(project, name, options);
   const registry = await project.registry();
   const present = registry.byKey('dataset', name, recipe.key);
-  if (present && !options.out) return { version: present, manifest: present.manifest as unknown as DatasetManifest, built: false };
+  if (present && !options.out)
+    return { version: present, manifest: present.manifest as unknown as DatasetManifest, built: false };
   const folder = path.join(project.definitions.settings.lake, '_datasets', name, recipe.key.slice(0, 16));
   const manifest = await assembleDataset(project, recipe, folder, options.out);
   const version = registry.addVersion({
@@ -323,12 +416,25 @@ export async function buildDataset(project: Project, name: string, options: Buil
 }
 
 /** The same recipe again, beside the registered version: what `dataset reproduce` compares. */
-export async function rebuildDataset(project: Project, name: string, manifest: DatasetManifest, folder: string): Promise<DatasetManifest> {
-  const recipe = await recipeOf(project, name, { knowledge: manifest.knowledge, horizons: new Map(Object.entries(manifest.horizons)) });
+export async function rebuildDataset(
+  project: Project,
+  name: string,
+  manifest: DatasetManifest,
+  folder: string,
+): Promise<DatasetManifest> {
+  const recipe = await recipeOf(project, name, {
+    knowledge: manifest.knowledge,
+    horizons: new Map(Object.entries(manifest.horizons)),
+  });
   return assembleDataset(project, recipe, folder);
 }
 
-async function assembleDataset(project: Project, recipe: Recipe, folder: string, out?: string): Promise<DatasetManifest> {
+async function assembleDataset(
+  project: Project,
+  recipe: Recipe,
+  folder: string,
+  out?: string,
+): Promise<DatasetManifest> {
   const { definitions } = project;
   const { dataset, plan, horizons, observationFile } = recipe;
   const { name } = dataset;
@@ -339,10 +445,14 @@ async function assembleDataset(project: Project, recipe: Recipe, folder: string,
   project.progress({ step: 'dataset', message: `${name}: reading observations` });
   const table =
     observed.kind === 'source'
-      ? await store.observationsFromSource(definitions.sources.get(observed.source)!, horizons.get(observed.source)!, {
-          time: dataset.observations.time,
-          where: dataset.observations.where,
-        })
+      ? await store.observationsFromSource(
+          definitions.sources.get(observed.source)!,
+          horizons.get(observed.source)!,
+          {
+            time: dataset.observations.time,
+            where: dataset.observations.where,
+          },
+        )
       : await store.observationsFromFile(observationFile!, {
           time: dataset.observations.time,
           timezone: definitions.settings.timezone,
@@ -353,13 +463,22 @@ async function assembleDataset(project: Project, recipe: Recipe, folder: string,
       for (const { name: column } of table.columns) {
         const problem = columnProblem(column, plan.outputs, label?.name ?? null);
         if (problem !== undefined)
-          throw new MillraceError('USAGE', `dataset ${name}: ${observed.path} has a column "${column}", and ${problem}`, {
-            place: { file: observed.path, path: column },
-            hint: 'Rename the column in the file, or what the dataset calls by its name.',
-          });
+          throw new MillraceError(
+            'USAGE',
+            `dataset ${name}: ${observed.path} has a column "${column}", and ${problem}`,
+            {
+              place: { file: observed.path, path: column },
+              hint: 'Rename the column in the file, or what the dataset calls by its name.',
+            },
+          );
       }
     }
-    const findings: LeakageFinding[] = [...audit, ...(await auditAvailability(project, store, table, dataset, plan, horizons))];
+    const findings: LeakageFinding[] = [
+      ...audit,
+      ...(await auditAvailability(project, store, table, dataset, plan, horizons)),
+    ];
+    if (dataset.knowledge === 'as_of')
+      findings.push(...(await auditTransforms(project, store, table, plan, horizons)));
     enforceAudit(dataset, findings);
     project.progress({ step: 'dataset', message: `${name}: labelling ${table.rows} observations` });
     const labelled = label === null ? null : await labelRows(project, store, table, label, horizons);
@@ -386,12 +505,23 @@ async function assembleDataset(project: Project, recipe: Recipe, folder: string,
     }
     const rows = partRows.reduce((sum, part) => sum + part.length, 0);
     if (rows === 0)
-      throw new MillraceError('DATASET_EMPTY', `dataset ${name} has no row: ${table.rows} observations, ${labelled?.immature ?? 0} with an immature label, ${labelled?.noOutcome ?? 0} without an outcome, ${split.purged} purged`, {
-        hint: 'Check the horizon of the label, the record keys and the split.',
-      });
+      throw new MillraceError(
+        'DATASET_EMPTY',
+        `dataset ${name} has no row: ${table.rows} observations, ${labelled?.immature ?? 0} with an immature label, ${labelled?.noOutcome ?? 0} without an outcome, ${split.purged} purged`,
+        {
+          hint: 'Check the horizon of the label, the record keys and the split.',
+        },
+      );
 
-    project.progress({ step: 'dataset', message: `${name}: computing ${plan.outputs.length} features at ${table.rows} observations` });
-    const features = await computeFeatures(store, table, plan, { horizons, knowledge: dataset.knowledge, project });
+    project.progress({
+      step: 'dataset',
+      message: `${name}: computing ${plan.outputs.length} features at ${table.rows} observations`,
+    });
+    const features = await computeFeatures(store, table, plan, {
+      horizons,
+      knowledge: dataset.knowledge,
+      project,
+    });
     const trainRows = partRows[Math.max(0, split.names.indexOf('train'))]!;
     if (labelled) findings.push(...suspicious(features, labelled.column, trainRows));
 
@@ -400,8 +530,11 @@ async function assembleDataset(project: Project, recipe: Recipe, folder: string,
       ...(labelled ? [{ name: label!.name, column: labelled.column }] : []),
       { name: PART_COLUMN, column: partOf.finish() },
     ];
-    if (out !== undefined) await store.write(table, added, { file: path.resolve(out), format: outputFormat(out), rows: included });
-    const columnHashes = Object.fromEntries(added.map((item) => [item.name, hashColumn(item.name, item.column, included)]));
+    if (out !== undefined)
+      await store.write(table, added, { file: path.resolve(out), format: outputFormat(out), rows: included });
+    const columnHashes = Object.fromEntries(
+      added.map((item) => [item.name, hashColumn(item.name, item.column, included)]),
+    );
     const staging = `${folder}.${process.pid}.tmp`;
     await rm(staging, { recursive: true, force: true });
     await mkdir(staging, { recursive: true });
@@ -449,10 +582,18 @@ async function assembleDataset(project: Project, recipe: Recipe, folder: string,
         grace: printDuration(label.grace),
         known_through: labelled!.knownThrough === null ? null : printInstant(labelled!.knownThrough),
       },
-      features: features.map(({ feature }) => ({ name: feature.name, type: printType(feature.valueType), fingerprint: feature.fingerprint })),
-      profile: Object.fromEntries(features.map(({ feature, column }) => [feature.name, profileColumn(columnSample(column, trainMask))])),
+      features: features.map(({ feature }) => ({
+        name: feature.name,
+        type: printType(feature.valueType),
+        fingerprint: feature.fingerprint,
+      })),
+      profile: Object.fromEntries(
+        features.map(({ feature, column }) => [feature.name, profileColumn(columnSample(column, trainMask))]),
+      ),
       leakage: findings,
-      files: [{ file: 'data.parquet', rows: written.rows, bytes: written.bytes, sha256: await sha256File(file) }],
+      files: [
+        { file: 'data.parquet', rows: written.rows, bytes: written.bytes, sha256: await sha256File(file) },
+      ],
       logical_sha256: hashTable(Object.values(columnHashes)),
       column_sha256: columnHashes,
     };
@@ -466,14 +607,26 @@ async function assembleDataset(project: Project, recipe: Recipe, folder: string,
 }
 
 /** What a random or entity split hashes: the entity key, or the observation's own record key and time. */
-async function identities(project: Project, store: OfflineStore, table: ObservationTable, dataset: Dataset, rows: readonly number[]): Promise<string[]> {
+async function identities(
+  project: Project,
+  store: OfflineStore,
+  table: ObservationTable,
+  dataset: Dataset,
+  rows: readonly number[],
+): Promise<string[]> {
   const split = dataset.split;
   if (split === null || split.by === 'time' || split.by === 'time_cuts') return rows.map(() => '');
-  const source = dataset.observations.from.kind === 'source' ? project.definitions.sources.get(dataset.observations.from.source)! : null;
+  const source =
+    dataset.observations.from.kind === 'source'
+      ? project.definitions.sources.get(dataset.observations.from.source)!
+      : null;
   const keys =
     split.by === 'entity'
       ? project.definitions.entities.get(split.entity!)!.joinKeys
-      : (source?.recordKey ?? []).map((name) => ({ name, type: source!.fields.find((field) => field.name === name)!.type }));
+      : (source?.recordKey ?? []).map((name) => ({
+          name,
+          type: source!.fields.find((field) => field.name === name)!.type,
+        }));
   const columns = await Promise.all(keys.map((key) => store.column(table, key.name, key.type)));
   return rows.map((row) =>
     JSON.stringify([
@@ -482,4 +635,3 @@ async function identities(project: Project, store: OfflineStore, table: Observat
     ]),
   );
 }
-

@@ -26,10 +26,14 @@ feature_sets:
   - { name: basics, features: [spent_30d, bought_30d] }
 `;
 const HEADER = 'purchase_id,user_id,amount,bought_at\n';
-const ROWS = 'p1,7,12.50,2024-03-01T10:00:00Z\np2,7,8.00,2024-03-04T09:30:00Z\np3,9,99.90,2024-03-04T15:00:00Z\n';
+const ROWS =
+  'p1,7,12.50,2024-03-01T10:00:00Z\np2,7,8.00,2024-03-04T09:30:00Z\np3,9,99.90,2024-03-04T15:00:00Z\n';
 
 /** A project with three purchases ingested; `state` tells whether anything was lost or added since. */
-async function inProject(work: (folder: string) => Promise<void>, options: { ingest?: boolean } = {}): Promise<void> {
+async function inProject(
+  work: (folder: string) => Promise<void>,
+  options: { ingest?: boolean } = {},
+): Promise<void> {
   await withFolder(async (folder) => {
     await writeFiles(folder, { 'definitions/all.yaml': DEFINITIONS, 'data/purchases.csv': HEADER + ROWS });
     if (options.ingest !== false) {
@@ -56,7 +60,14 @@ function refusal(done: Finished, exit: number, code: string, message: RegExp): R
 /** The log still holds the three purchases, each once. */
 async function nothingLost(folder: string): Promise<void> {
   await writeFiles(folder, { 'data/again.csv': HEADER + ROWS });
-  const again = await millrace(['ingest', 'purchases', path.join(folder, 'data/again.csv'), '--project', folder, '--json']);
+  const again = await millrace([
+    'ingest',
+    'purchases',
+    path.join(folder, 'data/again.csv'),
+    '--project',
+    folder,
+    '--json',
+  ]);
   expect(again.json).toMatchObject({ rows: 3, accepted: 0, duplicates: 3 });
 }
 
@@ -83,7 +94,10 @@ describe('a file to ingest', () => {
 
   it('whose gzip is torn is refused whole, wherever it tears', () =>
     inProject(async (folder) => {
-      const rows = Array.from({ length: 5000 }, (_, i) => `q${i},${i % 50},${(i % 900) + 0.25},2024-02-01T00:00:${String(i % 60).padStart(2, '0')}Z`);
+      const rows = Array.from(
+        { length: 5000 },
+        (_, i) => `q${i},${i % 50},${(i % 900) + 0.25},2024-02-01T00:00:${String(i % 60).padStart(2, '0')}Z`,
+      );
       const whole = gzipSync(`${HEADER}${rows.join('\n')}\n`);
       for (const share of [0.1, 0.5, 0.999]) {
         await writeFiles(folder, { 'data/torn.csv.gz': whole.subarray(0, Math.floor(whole.length * share)) });
@@ -107,7 +121,12 @@ describe('a file to ingest', () => {
         'data/renamed.csv': 'purchase_id,user_id,amout,bought_at\np9,1,1.00,2024-03-01T10:00:00Z\n',
         'data/missing.csv': 'purchase_id,user_id,bought_at\np9,1,2024-03-01T10:00:00Z\n',
       });
-      refusal(await ingest(folder, 'data/renamed.csv'), 3, 'BATCH_REFUSED', /amount[\s\S]*amout|amout[\s\S]*amount/);
+      refusal(
+        await ingest(folder, 'data/renamed.csv'),
+        3,
+        'BATCH_REFUSED',
+        /amount[\s\S]*amout|amout[\s\S]*amount/,
+      );
       refusal(await ingest(folder, 'data/missing.csv'), 3, 'BATCH_REFUSED', /amount/);
       await nothingLost(folder);
     }));
@@ -120,35 +139,73 @@ describe('a file to ingest', () => {
       const done = await ingest(folder, 'data/bad.csv');
       expect(done.status).toBe(0);
       expect(done.json).toMatchObject({ rows: 5, accepted: 1, quarantined: 4, duplicates: 0, dropped: 0 });
-      const shown = await millrace(['quarantine', 'show', '--source', 'purchases', '--project', folder, '--json']);
-      const rows = shown.json.rows as { line: number; file: string; row: Record<string, string>; reasons: { field: string; value: unknown; rule: string; message: string }[] }[];
-      expect(rows.map((row) => [row.line, row.reasons[0]!.field])).toEqual([[2, 'bought_at'], [3, 'amount'], [4, 'user_id'], [5, 'amount']]);
+      const shown = await millrace([
+        'quarantine',
+        'show',
+        '--source',
+        'purchases',
+        '--project',
+        folder,
+        '--json',
+      ]);
+      const rows = shown.json.rows as {
+        line: number;
+        file: string;
+        row: Record<string, string>;
+        reasons: { field: string; value: unknown; rule: string; message: string }[];
+      }[];
+      expect(rows.map((row) => [row.line, row.reasons[0]!.field])).toEqual([
+        [2, 'bought_at'],
+        [3, 'amount'],
+        [4, 'user_id'],
+        [5, 'amount'],
+      ]);
       for (const row of rows) {
         expect(row.file).toContain('bad.csv');
         expect(row.reasons[0]!.message).toContain(String(row.row[row.reasons[0]!.field]).slice(0, 4));
       }
       await nothingLost(folder);
       // The rule is mended, the rows are fed again: one more is right now.
-      await writeFiles(folder, { 'definitions/all.yaml': DEFINITIONS.replace('range: [0, 1000]', 'range: [0, 10000]') });
+      await writeFiles(folder, {
+        'definitions/all.yaml': DEFINITIONS.replace('range: [0, 1000]', 'range: [0, 10000]'),
+      });
       const replayed = await millrace(['quarantine', 'replay', '--project', folder, '--json']);
       expect(replayed.json.results[0]).toMatchObject({ rows: 4, accepted: 1, quarantined: 3 });
     }));
 
   // root reads everything
-  it.skipIf(process.getuid?.() === 0)('that may not be read is a matter of permission, not a fault of millrace', () =>
-    inProject(async (folder) => {
-      const file = path.join(folder, 'data/secret.csv');
-      await writeFile(file, HEADER + ROWS);
-      await chmod(file, 0);
-      refusal(await ingest(folder, 'data/secret.csv'), 1, 'PERMISSION_DENIED', /secret\.csv/);
-    }));
+  it.skipIf(process.getuid?.() === 0)(
+    'that may not be read is a matter of permission, not a fault of millrace',
+    () =>
+      inProject(async (folder) => {
+        const file = path.join(folder, 'data/secret.csv');
+        await writeFile(file, HEADER + ROWS);
+        await chmod(file, 0);
+        refusal(await ingest(folder, 'data/secret.csv'), 1, 'PERMISSION_DENIED', /secret\.csv/);
+      }),
+  );
 
   it('does not end half in the log when the disk is full', () =>
     inProject(async (folder) => {
-      const rows = Array.from({ length: 60_000 }, (_, i) => `r${i}-${(i * 7919) % 104729},${i % 5000},${(i * 31) % 999}.${i % 90 + 10},2024-02-01T00:00:00Z`);
+      const rows = Array.from(
+        { length: 60_000 },
+        (_, i) =>
+          `r${i}-${(i * 7919) % 104729},${i % 5000},${(i * 31) % 999}.${(i % 90) + 10},2024-02-01T00:00:00Z`,
+      );
       await writeFiles(folder, { 'data/large.csv': `${HEADER}${rows.join('\n')}\n` });
       const command = `ulimit -f 200; trap '' XFSZ; exec "$0" "$@"`;
-      const full = await shell(['-c', command, process.execPath, MAIN, 'ingest', 'purchases', path.join(folder, 'data/large.csv'), '--project', folder, '--json']);
+      const full = await shell([
+        '-c',
+        command,
+        process.execPath,
+        MAIN,
+        'ingest',
+        'purchases',
+        path.join(folder, 'data/large.csv'),
+        '--project',
+        folder,
+        '--json',
+      ]);
       refusal(full, 1, 'DISK_FULL', /space|full|large/i);
       await nothingLost(folder);
       expect((await ingest(folder, 'data/large.csv')).json).toMatchObject({ rows: 60_000, accepted: 60_000 });
@@ -157,7 +214,10 @@ describe('a file to ingest', () => {
 
 function shell(args: readonly string[]): Promise<Finished> {
   return new Promise((resolve, reject) => {
-    const child = spawn('bash', [...args], { env: { ...process.env, NO_COLOR: '1' }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('bash', [...args], {
+      env: { ...process.env, NO_COLOR: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
@@ -176,8 +236,26 @@ function shell(args: readonly string[]): Promise<Finished> {
 }
 
 describe('observations', () => {
-  const historical = (folder: string, file: string, more: Partial<Record<'time' | 'features' | 'out', string>> = {}): Promise<Finished> =>
-    millrace(['features', 'historical', '--project', folder, '--json', '--observations', path.join(folder, file), '--time', more.time ?? 't', '--features', more.features ?? 'basics', '--out', path.join(folder, more.out ?? 'out.csv')]);
+  const historical = (
+    folder: string,
+    file: string,
+    more: Partial<Record<'time' | 'features' | 'out', string>> = {},
+  ): Promise<Finished> =>
+    millrace([
+      'features',
+      'historical',
+      '--project',
+      folder,
+      '--json',
+      '--observations',
+      path.join(folder, file),
+      '--time',
+      more.time ?? 't',
+      '--features',
+      more.features ?? 'basics',
+      '--out',
+      path.join(folder, more.out ?? 'out.csv'),
+    ]);
 
   it('that cannot be read are refused with their place', () =>
     inProject(async (folder) => {
@@ -203,13 +281,27 @@ describe('observations', () => {
       refusal(await historical(folder, 'good.xls'), 2, 'FORMAT_UNKNOWN', /good\.xls/);
       refusal(await historical(folder, 'good.csv', { out: 'out.xls' }), 2, 'FORMAT_UNKNOWN', /out\.xls/);
       refusal(await historical(folder, 'good.csv', { features: 'basic' }), 2, 'UNKNOWN_NAME', /basics/);
-      refusal(await historical(folder, 'good.csv', { features: 'spent_31d' }), 2, 'UNKNOWN_NAME', /spent_30d/);
-      refusal(await historical(folder, 'good.csv', { out: 'nowhere/at/all.csv' }), 1, 'FILE_NOT_FOUND', /nowhere/);
+      refusal(
+        await historical(folder, 'good.csv', { features: 'spent_31d' }),
+        2,
+        'UNKNOWN_NAME',
+        /spent_30d/,
+      );
+      refusal(
+        await historical(folder, 'good.csv', { out: 'nowhere/at/all.csv' }),
+        1,
+        'FILE_NOT_FOUND',
+        /nowhere/,
+      );
       const none = await historical(folder, 'header.csv');
       expect(none.status).toBe(0);
-      expect((await readFile(path.join(folder, 'out.csv'), 'utf8')).trim()).toBe('id,user_id,t,spent_30d,bought_30d');
+      expect((await readFile(path.join(folder, 'out.csv'), 'utf8')).trim()).toBe(
+        'id,user_id,t,spent_30d,bought_30d',
+      );
       expect((await historical(folder, 'good.csv')).status).toBe(0);
-      expect(await readFile(path.join(folder, 'out.csv'), 'utf8')).toBe('id,user_id,t,spent_30d,bought_30d\n1,7,2024-03-05T00:00:00Z,20.50,2\n');
+      expect(await readFile(path.join(folder, 'out.csv'), 'utf8')).toBe(
+        'id,user_id,t,spent_30d,bought_30d\n1,7,2024-03-05T00:00:00Z,20.50,2\n',
+      );
     }));
 });
 
@@ -227,11 +319,16 @@ labels:
         const done = await millrace(['check', '--project', folder, '--json']);
         expect(done.status).toBe(2);
         for (const { place, hint } of done.json.diagnostics) {
-          expect(place).toMatchObject({ file: 'definitions/all.yaml', line: expect.any(Number), column: expect.any(Number) });
+          expect(place).toMatchObject({
+            file: 'definitions/all.yaml',
+            line: expect.any(Number),
+            column: expect.any(Number),
+          });
           expect(hint).toMatch(/./);
         }
         const all = JSON.stringify(done.json);
-        for (const text of ['windoww', 'spent_31d', 'spent_30d', 'purchase', 'purchases']) expect(all).toContain(text);
+        for (const text of ['windoww', 'spent_31d', 'spent_30d', 'purchase', 'purchases'])
+          expect(all).toContain(text);
         const run = await millrace(['run', '--project', folder, '--json']);
         expect(run.status).toBe(2);
         expect(run.json.error.code).toBe('DEF_INVALID');
@@ -243,7 +340,10 @@ labels:
   it('in a circle, and text that is no YAML, are diagnostics', () =>
     inProject(
       async (folder) => {
-        await writeFiles(folder, { 'definitions/circle.yaml': "features:\n  - { name: a, entity: user, expression: 'b + 1' }\n  - { name: b, entity: user, expression: 'a + 1' }\n" });
+        await writeFiles(folder, {
+          'definitions/circle.yaml':
+            "features:\n  - { name: a, entity: user, expression: 'b + 1' }\n  - { name: b, entity: user, expression: 'a + 1' }\n",
+        });
         const circle = await millrace(['check', '--project', folder, '--json']);
         expect(circle.status).toBe(2);
         expect(JSON.stringify(circle.json)).toContain('DEF_CYCLE');
@@ -278,7 +378,8 @@ describe('names and usage', () => {
         [['lineage', 'purchases.amont'], /purchases\.amount/],
         [['quarantine', 'list', '--source', 'purchase'], /purchases/],
       ];
-      for (const [args, message] of cases) refusal(await millrace([...args, '--project', folder, '--json']), 2, 'UNKNOWN_NAME', message);
+      for (const [args, message] of cases)
+        refusal(await millrace([...args, '--project', folder, '--json']), 2, 'UNKNOWN_NAME', message);
     }));
 
   it('that is no command, no option or no value ends with 2', () =>
@@ -293,12 +394,53 @@ describe('names and usage', () => {
         ['dataset', 'show', 'a@x'],
         ['quarantine', 'show', 'first'],
       ];
-      for (const args of usage) refusal(await millrace([...args, '--project', folder, '--json']), 2, 'USAGE', /./);
-      refusal(await millrace(['features', 'online', '--features', 'basics', '--entity', 'user_id=seven', '--project', folder, '--json']), 2, 'ENTITY_KEY_INVALID', /seven/);
-      refusal(await millrace(['features', 'online', '--features', 'basics', '--entity', 'usr_id=7', '--project', folder, '--json']), 2, 'ENTITY_KEY_INVALID', /user_id/);
-      refusal(await millrace(['run', '--project', path.join(folder, 'nowhere'), '--json']), 2, 'PROJECT_NOT_FOUND', /nowhere/);
+      for (const args of usage)
+        refusal(await millrace([...args, '--project', folder, '--json']), 2, 'USAGE', /./);
+      refusal(
+        await millrace([
+          'features',
+          'online',
+          '--features',
+          'basics',
+          '--entity',
+          'user_id=seven',
+          '--project',
+          folder,
+          '--json',
+        ]),
+        2,
+        'ENTITY_KEY_INVALID',
+        /seven/,
+      );
+      refusal(
+        await millrace([
+          'features',
+          'online',
+          '--features',
+          'basics',
+          '--entity',
+          'usr_id=7',
+          '--project',
+          folder,
+          '--json',
+        ]),
+        2,
+        'ENTITY_KEY_INVALID',
+        /user_id/,
+      );
+      refusal(
+        await millrace(['run', '--project', path.join(folder, 'nowhere'), '--json']),
+        2,
+        'PROJECT_NOT_FOUND',
+        /nowhere/,
+      );
       refusal(await millrace(['init', folder, '--json']), 2, 'USAGE', /already/);
-      refusal(await millrace(['init', path.join(folder, 'new'), '--example', 'flight', '--json']), 2, 'UNKNOWN_NAME', /flights/);
+      refusal(
+        await millrace(['init', path.join(folder, 'new'), '--example', 'flight', '--json']),
+        2,
+        'UNKNOWN_NAME',
+        /flights/,
+      );
     }));
 });
 
@@ -307,9 +449,17 @@ describe('a second process', () => {
     inProject(async (folder) => {
       const rows = Array.from({ length: 150_000 }, (_, i) => `w${i},${i % 5000},1.00,2024-02-01T00:00:00Z`);
       await writeFiles(folder, { 'data/large.csv': `${HEADER}${rows.join('\n')}\n` });
-      const first = start(['ingest', 'purchases', path.join(folder, 'data/large.csv'), '--project', folder, '--json']);
+      const first = start([
+        'ingest',
+        'purchases',
+        path.join(folder, 'data/large.csv'),
+        '--project',
+        folder,
+        '--json',
+      ]);
       let second: Finished | undefined;
-      while (first.child.exitCode === null && second?.status !== 75) second = await ingest(folder, 'data/purchases.csv');
+      while (first.child.exitCode === null && second?.status !== 75)
+        second = await ingest(folder, 'data/purchases.csv');
       expect(second!.status).toBe(75);
       const error = refusal(second!, 75, 'STORE_LOCKED', /millrace ingest purchases/);
       expect(error['data'].pid).toBe(first.child.pid);
@@ -319,7 +469,9 @@ describe('a second process', () => {
 
   it('reads while another one holds the lock of a killed writer', () =>
     inProject(async (folder) => {
-      await writeFiles(folder, { '.millrace/lock': JSON.stringify({ pid: 2 ** 22 + 7, started: '1', command: 'millrace run' }) });
+      await writeFiles(folder, {
+        '.millrace/lock': JSON.stringify({ pid: 2 ** 22 + 7, started: '1', command: 'millrace run' }),
+      });
       await nothingLost(folder);
     }));
 });

@@ -22,7 +22,8 @@ interface Case {
   readonly num_columns?: readonly string[];
 }
 
-const header = async (file: string): Promise<string[]> => (await readFile(file, 'utf8')).split('\n')[0]!.trim().split(',');
+const header = async (file: string): Promise<string[]> =>
+  (await readFile(file, 'utf8')).split('\n')[0]!.trim().split(',');
 
 const AGGREGATIONS: Readonly<Record<string, (column: string) => Record<string, unknown>>> = {
   count: () => ({ function: 'count', source: 'events' }),
@@ -34,8 +35,12 @@ const AGGREGATIONS: Readonly<Record<string, (column: string) => Record<string, u
 };
 
 function eventFeature(feature: CaseFeature): Record<string, unknown> {
-  const make = AGGREGATIONS[feature.agg!] ?? ((column: string) => ({ function: feature.agg, source: `events.${column}` }));
-  const where = Object.entries(feature.where ?? {}).map(([column, value]) => `${column} = '${value.replaceAll("'", "''")}'`);
+  const make =
+    AGGREGATIONS[feature.agg!] ??
+    ((column: string) => ({ function: feature.agg, source: `events.${column}` }));
+  const where = Object.entries(feature.where ?? {}).map(
+    ([column, value]) => `${column} = '${value.replaceAll("'", "''")}'`,
+  );
   return {
     name: feature.name,
     entity: 'entity',
@@ -60,15 +65,27 @@ function attributeFeature(feature: CaseFeature, columns: readonly string[]): Rec
   };
 }
 
-export async function caseProject(caseFolder: string, folder: string): Promise<{ features: string[]; observations: string; expected: string }> {
+export async function caseProject(
+  caseFolder: string,
+  folder: string,
+): Promise<{ features: string[]; observations: string; expected: string }> {
   const definition = JSON.parse(await readFile(path.join(caseFolder, 'case.json'), 'utf8')) as Case;
   const events = definition.features[0]!.source === 'events';
   const file = events ? 'events.csv' : 'attributes.csv';
   const columns = await header(path.join(caseFolder, file));
   const keys = [...(definition.event_keys ?? definition.attr_keys ?? [])];
   const numbers = new Set(definition.num_columns ?? ['limit']);
-  const types: Record<string, string> = { event_time: 'timestamp', available_at: 'timestamp', valid_from: 'timestamp', recorded_at: 'timestamp', seq: 'int64', deleted: 'boolean' };
-  const fields = Object.fromEntries(columns.map((name) => [name, types[name] ?? (numbers.has(name) ? 'float64' : 'string')]));
+  const types: Record<string, string> = {
+    event_time: 'timestamp',
+    available_at: 'timestamp',
+    valid_from: 'timestamp',
+    recorded_at: 'timestamp',
+    seq: 'int64',
+    deleted: 'boolean',
+  };
+  const fields = Object.fromEntries(
+    columns.map((name) => [name, types[name] ?? (numbers.has(name) ? 'float64' : 'string')]),
+  );
   const has = (name: string): boolean => columns.includes(name);
   const source = {
     name: events ? 'events' : 'attributes',
@@ -76,7 +93,11 @@ export async function caseProject(caseFolder: string, folder: string): Promise<{
     read: { files: `data/${file}` },
     record_key: events ? 'event_id' : [...keys, 'valid_from'],
     event_time: events ? 'event_time' : 'valid_from',
-    ...(has('available_at') ? { available_at: 'available_at' } : has('recorded_at') ? { available_at: 'recorded_at' } : {}),
+    ...(has('available_at')
+      ? { available_at: 'available_at' }
+      : has('recorded_at')
+        ? { available_at: 'recorded_at' }
+        : {}),
     ...(has('deleted') ? { deleted: 'deleted' } : {}),
     ...(has('seq') ? { sequence: 'seq' } : {}),
     fields,
@@ -84,7 +105,9 @@ export async function caseProject(caseFolder: string, folder: string): Promise<{
   const yaml = {
     entities: [{ name: 'entity', join_keys: keys }],
     sources: [source],
-    features: definition.features.map((feature) => (events ? eventFeature(feature) : attributeFeature(feature, definition.attr_columns ?? []))),
+    features: definition.features.map((feature) =>
+      events ? eventFeature(feature) : attributeFeature(feature, definition.attr_columns ?? []),
+    ),
   };
   await mkdir(path.join(folder, 'definitions'), { recursive: true });
   await mkdir(path.join(folder, 'data'), { recursive: true });
@@ -135,8 +158,10 @@ export function parseCsv(text: string): Record<string, string | null>[] {
 
 /** 1e-9 × max(1, |x|) for numbers; texts exactly; null only null. */
 export function agrees(expected: string | null, got: unknown): boolean {
-  if (expected === null || got === null || got === undefined) return expected === null && (got === null || got === undefined);
+  if (expected === null || got === null || got === undefined)
+    return expected === null && (got === null || got === undefined);
   const [a, b] = [Number(expected), Number(got)];
-  if (expected.trim() !== '' && Number.isFinite(a) && Number.isFinite(b)) return Math.abs(a - b) <= 1e-9 * Math.max(1, Math.abs(a));
+  if (expected.trim() !== '' && Number.isFinite(a) && Number.isFinite(b))
+    return Math.abs(a - b) <= 1e-9 * Math.max(1, Math.abs(a));
   return expected === String(got);
 }

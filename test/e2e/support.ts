@@ -25,7 +25,10 @@ function lastJson(stdout: string): unknown {
   }
 }
 
-export function millrace(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Promise<Finished> {
+export function millrace(
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string> } = {},
+): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [MAIN, ...args], {
       cwd: options.cwd ?? tmpdir(),
@@ -57,7 +60,10 @@ export async function withFolder<T>(work: (folder: string) => Promise<T>): Promi
 }
 
 /** Writes files below a folder, making the folders on the way. */
-export async function writeFiles(folder: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<void> {
+export async function writeFiles(
+  folder: string,
+  files: Readonly<Record<string, string | Uint8Array>>,
+): Promise<void> {
   for (const [name, content] of Object.entries(files)) {
     const file = path.join(folder, name);
     await mkdir(path.dirname(file), { recursive: true });
@@ -73,7 +79,10 @@ export interface Running {
   readonly finished: Promise<Finished & { readonly signal: NodeJS.Signals | null }>;
 }
 
-export function start(args: readonly string[], options: { cwd?: string; env?: Record<string, string> } = {}): Running {
+export function start(
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string> } = {},
+): Running {
   const child = spawn(process.execPath, [MAIN, ...args], {
     cwd: options.cwd ?? tmpdir(),
     env: { ...process.env, NO_COLOR: '1', ...options.env },
@@ -111,7 +120,10 @@ export function start(args: readonly string[], options: { cwd?: string; env?: Re
           resolve(match);
         };
         watchers.add(check);
-        void finished.then(() => reject(new Error(`ended before it showed ${String(wanted)}:\n${stderr}`)), reject);
+        void finished.then(
+          () => reject(new Error(`ended before it showed ${String(wanted)}:\n${stderr}`)),
+          reject,
+        );
         check();
       }),
   };

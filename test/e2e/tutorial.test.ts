@@ -5,7 +5,11 @@ import { millrace, ROOT, withFolder } from './support.js';
 
 /** `sh` blocks are run line by line (`# exit N` says what is expected); `yaml file=F` blocks are written to F. */
 function blocks(markdown: string): { language: string; file: string | undefined; body: string }[] {
-  return [...markdown.matchAll(/^```(\w+)(?: file=(\S+))?\n([\s\S]*?)^```$/gm)].map((match) => ({ language: match[1]!, file: match[2], body: match[3]! }));
+  return [...markdown.matchAll(/^```(\w+)(?: file=(\S+))?\n([\s\S]*?)^```$/gm)].map((match) => ({
+    language: match[1]!,
+    file: match[2],
+    body: match[3]!,
+  }));
 }
 
 it('the flights tutorial does what it says, typed line by line', async () => {
@@ -24,7 +28,9 @@ it('the flights tutorial does what it says, typed line by line', async () => {
         const words = command!.trim().split(/\s+/);
         expect(words.slice(0, 2)).toEqual(['npx', 'millrace']);
         const done = await millrace(words.slice(2), { cwd });
-        expect(`${line} → ${done.status}\n${done.status === Number(expectation ?? 0) ? '' : done.stderr.slice(-1500)}`).toBe(`${line} → ${Number(expectation ?? 0)}\n`);
+        expect(
+          `${line} → ${done.status}\n${done.status === Number(expectation ?? 0) ? '' : done.stderr.slice(-1500)}`,
+        ).toBe(`${line} → ${Number(expectation ?? 0)}\n`);
         if (expectation === '3') expect(done.stderr).toContain('LEAKAGE');
       }
     }

@@ -7,12 +7,13 @@ import type { Column as EngineColumn, RecordColumns } from '../../core/engine/ty
 import { printSql } from '../../core/expression/index.js';
 import { toCsv } from '../../core/schema/coerce-print.js';
 import { coerceNativeSql, coerceSql, duckDbType, typeOfDuckDb } from '../../core/schema/coerce-sql.js';
-import { BOOLEAN, printType, sameType, STRING, TIMESTAMP, type ValueType } from '../../core/schema/types.js';
+import { BOOLEAN, printType, STRING, sameType, TIMESTAMP, type ValueType } from '../../core/schema/types.js';
 import type { ObservationTable, OfflineStore, RecordScan } from '../../ports/offline-store.js';
 import type { LogState } from '../../ports/record-log.js';
 import { inspectWhole } from '../files/whole.js';
-import { quoteName, quoteText, type DuckDb, type WriteColumn } from './connection.js';
-import { NumberBuffer, valueBuffer } from './value-buffer.js';
+import { type DuckDb, quoteName, quoteText, type WriteColumn } from './connection.js';
+import { byEntityBlocks } from './entity-blocks.js';
+import { codedBuffer, NumberBuffer, valueBuffer } from './value-buffer.js';
 
 /** How the lake is read: SQL over committed segments. */
 export interface LakeReader {
@@ -24,7 +25,11 @@ export interface LakeReader {
    * (null: for ever). Superseded-at-once versions and tombstones are left out; nothing beyond the horizon is read.
    * With hindsight only the last version of each key that is no tombstone.
    */
-  knownSql(source: Source, state: LogState, options: { readonly horizonSeq: number; readonly hindsight: boolean }): string;
+  knownSql(
+    source: Source,
+    state: LogState,
+    options: { readonly horizonSeq: number; readonly hindsight: boolean },
+  ): string;
 }
 
 interface HeldTable extends ObservationTable {
@@ -33,10 +38,21 @@ interface HeldTable extends ObservationTable {
   readonly timezone: string;
 }
 
-const FORMATS: Readonly<Record<string, string>> = { csv: 'csv', tsv: 'csv', parquet: 'parquet', json: 'json', ndjson: 'json', jsonl: 'json' };
+const FORMATS: Readonly<Record<string, string>> = {
+  csv: 'csv',
+  tsv: 'csv',
+  parquet: 'parquet',
+  json: 'json',
+  ndjson: 'json',
+  jsonl: 'json',
+};
 
 function readerSql(file: string): string {
-  const extension = file.replace(/\.(gz|zst)$/i, '').split('.').pop()!.toLowerCase();
+  const extension = file
+    .replace(/\.(gz|zst)$/i, '')
+    .split('.')
+    .pop()!
+    .toLowerCase();
   const format = FORMATS[extension];
   const name = quoteText(file);
   if (format === 'csv')
@@ -49,8 +65,31 @@ function readerSql(file: string): string {
   });
 }
 
+/** From so many different texts on, a column is read as text. */
+const MANY_TEXTS = 4_096;
+/** Below so many records a scan for the different texts costs more than it saves. */
+const FEW_RECORDS = 200_000;
+
+/** How many of a transform's newest records are held to their word. */
+const CLAIMS = 1000;
+
+interface ParentTable {
+  readonly parent: Source;
+  readonly sql: string;
+}
+
+/** A transform's query, its parents standing as tables with their fields. */
+function transformSql(sql: string, tables: readonly ParentTable[]): string {
+  const known = tables.map(({ parent, sql: relation }) => {
+    const fields = parent.fields.map((field) => quoteName(field.name)).join(', ');
+    return `${quoteName(parent.name)} AS (SELECT ${fields}, "_available_at", "_event_time" FROM (${relation}))`;
+  });
+  return `WITH ${known.join(', ')} SELECT * FROM (${sql.trim().replace(/;$/, '')})`;
+}
+
 /** The lake's type of a field, read as `type`: timestamps and dates as integers. */
-const scanSql = (type: ValueType, column: string): string => (type.kind === 'timestamp' ? `epoch_us(${column})` : column);
+const scanSql = (type: ValueType, column: string): string =>
+  type.kind === 'timestamp' ? `epoch_us(${column})` : column;
 
 export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
   let count = 0;
@@ -63,7 +102,9 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
     file: string | undefined,
   ): Promise<HeldTable> => {
     const id = `obs_${++count}`;
-    await db.run(`CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER ()) - 1 AS "_row", * FROM (${select})`);
+    await db.run(
+      `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER ()) - 1 AS "_row", * FROM (${select})`,
+    );
     const described = await db.rows<{ name: string; type: string }>(
       `SELECT column_name AS name, data_type AS type FROM duckdb_columns() WHERE table_name = '${id}' AND column_name <> '_row' ORDER BY column_index`,
     );
@@ -81,12 +122,18 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       `SELECT "_row" AS row, CAST(${quoteName(timeColumn)} AS VARCHAR) AS text FROM ${id} WHERE (${time.bad}) OR (${time.value}) IS NULL LIMIT 1`,
     );
     if (bad[0])
-      throw new MillraceError('USAGE', `observation ${bad[0].row + 1} has no valid time: ${timeColumn} is ${bad[0].text === null ? 'empty' : `"${bad[0].text}"`}`, {
-        place: { ...(file === undefined ? {} : { file, line: bad[0].row + 2 }), path: timeColumn },
-        hint: 'Give an ISO 8601 timestamp such as 2024-03-01T12:00:00Z.',
-      });
+      throw new MillraceError(
+        'USAGE',
+        `observation ${bad[0].row + 1} has no valid time: ${timeColumn} is ${bad[0].text === null ? 'empty' : `"${bad[0].text}"`}`,
+        {
+          place: { ...(file === undefined ? {} : { file, line: bad[0].row + 2 }), path: timeColumn },
+          hint: 'Give an ISO 8601 timestamp such as 2024-03-01T12:00:00Z.',
+        },
+      );
     const at = new NumberBuffer();
-    await db.stream(`SELECT epoch_us(${time.value}) FROM ${id} ORDER BY "_row"`, (chunk) => at.append(chunk.columns[0]!, chunk.rows));
+    await db.stream(`SELECT epoch_us(${time.value}) FROM ${id} ORDER BY "_row"`, (chunk) =>
+      at.append(chunk.columns[0]!, chunk.rows),
+    );
     const numbers = at.finish();
     return {
       id,
@@ -99,12 +146,19 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
   };
 
   /** The SQL of a held column in `type`, after a check that every value fits. */
-  const typedSql = async (table: HeldTable, name: string, type: ValueType, purpose: string): Promise<string> => {
+  const typedSql = async (
+    table: HeldTable,
+    name: string,
+    type: ValueType,
+    purpose: string,
+  ): Promise<string> => {
     const sqlType = table.sqlTypes.get(name);
     if (sqlType === undefined) {
       const near = nearest(name, table.sqlTypes.keys());
       throw new MillraceError('USAGE', `the observations have no column "${name}", which ${purpose} needs`, {
-        hint: near ? `The nearest column is "${near}".` : `Their columns are ${[...table.sqlTypes.keys()].join(', ')}.`,
+        hint: near
+          ? `The nearest column is "${near}".`
+          : `Their columns are ${[...table.sqlTypes.keys()].join(', ')}.`,
       });
     }
     const present = typeOfDuckDb(sqlType);
@@ -118,14 +172,34 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       `SELECT "_row" AS row, CAST(${quoteName(name)} AS VARCHAR) AS text FROM ${table.id} WHERE ${coerced.bad} LIMIT 1`,
     );
     if (bad[0])
-      throw new MillraceError('ENTITY_KEY_INVALID', `observation ${bad[0].row + 1}: ${name} is "${bad[0].text}", which is no ${printType(type)}`, {
-        place: { path: name },
-        hint: `${purpose} reads ${name} as ${printType(type)}. Mend the file or the field's type.`,
-      });
+      throw new MillraceError(
+        'ENTITY_KEY_INVALID',
+        `observation ${bad[0].row + 1}: ${name} is "${bad[0].text}", which is no ${printType(type)}`,
+        {
+          place: { path: name },
+          hint: `${purpose} reads ${name} as ${printType(type)}. Mend the file or the field's type.`,
+        },
+      );
     return coerced.value;
   };
 
   const held = (table: ObservationTable): HeldTable => table as HeldTable;
+
+  /** The texts of a column as an ENUM type, so that codes come from the scan; null when they are many. */
+  const enumOf = async (
+    relation: string,
+    field: string,
+  ): Promise<{ type: string; dictionary: string[] } | null> => {
+    const type = `texts_${++count}`;
+    const column = quoteName(field);
+    const found = await db.rows<{ text: string }>(
+      `SELECT ${column} AS text FROM (SELECT DISTINCT ${column} FROM (${relation}) WHERE ${column} IS NOT NULL LIMIT ${MANY_TEXTS}) ORDER BY text`,
+    );
+    if (found.length === 0 || found.length >= MANY_TEXTS) return null;
+    const dictionary = found.map(({ text }) => text);
+    await db.run(`CREATE TYPE ${type} AS ENUM (${dictionary.map(quoteText).join(', ')})`);
+    return { type, dictionary };
+  };
 
   return {
     observationsFromFile: async (file, options) => {
@@ -135,7 +209,9 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
         `SELECT * FROM ${readerSql(file)}`,
         options.time,
         (column, sqlType) =>
-          sqlType === 'VARCHAR' ? coerceSql(TIMESTAMP, column, zone) : coerceNativeSql(TIMESTAMP, column, sqlType, zone),
+          sqlType === 'VARCHAR'
+            ? coerceSql(TIMESTAMP, column, zone)
+            : coerceNativeSql(TIMESTAMP, column, sqlType, zone),
         options.timezone,
         file,
       );
@@ -145,10 +221,15 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       const state = await lake.state(source);
       const fields = source.fields.map((field) => quoteName(field.name)).join(', ');
       const where =
-        options.where === null ? 'true' : printSql(options.where, { dialect: 'duckdb', column: (slot) => quoteName(slot) });
+        options.where === null
+          ? 'true'
+          : printSql(options.where, { dialect: 'duckdb', column: (slot) => quoteName(slot) });
       const known = lake.knownSql(source, state, { horizonSeq, hindsight: true });
       const field = source.fields.find((item) => item.name === options.time)!;
-      const time = field.type.kind === 'date' ? `CAST(${quoteName(options.time)} AS TIMESTAMPTZ)` : quoteName(options.time);
+      const time =
+        field.type.kind === 'date'
+          ? `CAST(${quoteName(options.time)} AS TIMESTAMPTZ)`
+          : quoteName(options.time);
       return hold(
         `SELECT ${fields} FROM (${known}) WHERE (${where}) IS TRUE AND ${quoteName(options.time)} IS NOT NULL ORDER BY ${time}, "_seq"`,
         options.time,
@@ -165,9 +246,13 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       await db.run(
         `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER (ORDER BY "_row")) - 1 AS "_row", "_row" AS "_from", * EXCLUDE ("_row") FROM ${table.id} ORDER BY hash("_row", ${Math.floor(seed)}) LIMIT ${Math.floor(rows)}`,
       );
-      await db.run(`CREATE OR REPLACE TEMP TABLE ${id} AS SELECT (row_number() OVER (ORDER BY "_from")) - 1 AS "_row", * EXCLUDE ("_row") FROM ${id} ORDER BY "_from"`);
+      await db.run(
+        `CREATE OR REPLACE TEMP TABLE ${id} AS SELECT (row_number() OVER (ORDER BY "_from")) - 1 AS "_row", * EXCLUDE ("_row") FROM ${id} ORDER BY "_from"`,
+      );
       const chosen = new NumberBuffer();
-      await db.stream(`SELECT "_from" FROM ${id} ORDER BY "_row"`, (chunk) => chosen.append(chunk.columns[0]!, chunk.rows));
+      await db.stream(`SELECT "_from" FROM ${id} ORDER BY "_row"`, (chunk) =>
+        chosen.append(chunk.columns[0]!, chunk.rows),
+      );
       const at = chosen.finish().values.map((row) => table.at[row]!);
       await db.run(`DROP TABLE ${table.id}`);
       return { id, rows: at.length, columns, at, sqlTypes, timezone } as HeldTable;
@@ -176,7 +261,8 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
     entities: async (table, keys) => {
       const id = `ent_${++count}`;
       const columns: string[] = [];
-      for (const key of keys) columns.push(await typedSql(held(table), key.name, key.type, `join key ${key.name}`));
+      for (const key of keys)
+        columns.push(await typedSql(held(table), key.name, key.type, `join key ${key.name}`));
       const list = columns.map((sql, i) => `${sql} AS k${i}`).join(', ');
       const present = columns.map((_, i) => `k${i} IS NOT NULL`).join(' AND ');
       await db.run(
@@ -202,19 +288,33 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       const hindsight = scan.knowledge === 'hindsight';
       const known = lake.knownSql(source, state, { horizonSeq: scan.horizonSeq, hindsight });
       const withUntil = !hindsight && state.hasVersions;
+      const onTime = !hindsight && source.availableAt.kind === 'event_time';
       const predicates = [...scan.predicates];
       const fieldTypes = scan.fields.map((name) => source.fields.find((field) => field.name === name)!);
+      const enums = await Promise.all(
+        fieldTypes.map((field) =>
+          field.type.kind === 'string' && state.lastSeq >= FEW_RECORDS
+            ? enumOf(lake.relation(state), field.name)
+            : null,
+        ),
+      );
+      // Times and positions as doubles: they are safe integers, and DuckDB's threads convert them.
       const select = [
         'e._e',
-        'r."_event_time"',
-        hindsight ? 'CAST(-9007199254740991 AS BIGINT)' : 'r."_available_at"',
-        'r."_order"',
-        ...(withUntil ? ['coalesce(r."_until", 9007199254740991)'] : []),
+        'CAST(r."_event_time" AS DOUBLE)',
+        ...(hindsight || onTime ? [] : ['CAST(r."_available_at" AS DOUBLE)']),
+        'CAST(r."_order" AS DOUBLE)',
+        ...(withUntil ? [`coalesce(CAST(r."_until" AS DOUBLE), CAST('inf' AS DOUBLE))`] : []),
         ...predicates.map(
           ([, expression]) =>
             `CAST(coalesce(CAST((${printSql(expression, { dialect: 'duckdb', column: (slot) => `r.${quoteName(slot)}` })}) AS INTEGER), 2) AS TINYINT)`,
         ),
-        ...fieldTypes.map((field) => scanSql(field.type, `r.${quoteName(field.name)}`)),
+        ...fieldTypes.map((field, i) => {
+          const column = `r.${quoteName(field.name)}`;
+          return enums[i]
+            ? `CAST(enum_code(CAST(${column} AS ${enums[i].type})) AS INTEGER)`
+            : scanSql(field.type, column);
+        }),
       ];
       const on = scan.keyFields.map((field, i) => `r.${quoteName(field)} = e.k${i}`).join(' AND ');
       const bounds = [
@@ -222,42 +322,58 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
         ...(scan.eventTimes.max === null ? [] : [`r."_event_time" <= ${scan.eventTimes.max}`]),
       ];
       const entity = new NumberBuffer(Int32Array);
-      const times = [new NumberBuffer(), new NumberBuffer(), new NumberBuffer()];
-      const until = new NumberBuffer();
+      const eventTime = new NumberBuffer();
+      const available = hindsight || onTime ? null : new NumberBuffer();
+      const order = new NumberBuffer();
+      const until = withUntil ? new NumberBuffer() : null;
       const masks = predicates.map(() => new NumberBuffer(Uint8Array));
-      const values = fieldTypes.map((field) => valueBuffer(field.type));
+      const values = fieldTypes.map((field, i) =>
+        enums[i] ? codedBuffer(field.type, enums[i].dictionary) : valueBuffer(field.type),
+      );
+      const buffers = [
+        entity,
+        eventTime,
+        ...(available ? [available] : []),
+        order,
+        ...(until ? [until] : []),
+        ...masks,
+        ...values,
+      ];
       await db.stream(
         `SELECT ${select.join(', ')} FROM (${known}) r JOIN ${scan.entities.id} e ON ${on}${bounds.length > 0 ? ` WHERE ${bounds.join(' AND ')}` : ''}`,
         ({ rows, columns }) => {
-          let i = 0;
-          entity.append(columns[i++]!, rows);
-          for (const buffer of times) buffer.append(columns[i++]!, rows);
-          if (withUntil) until.append(columns[i++]!, rows);
-          for (const buffer of masks) buffer.append(columns[i++]!, rows);
-          for (const buffer of values) buffer.append(columns[i++]!, rows);
+          for (let i = 0; i < buffers.length; i++) buffers[i]!.append(columns[i]!, rows);
         },
       );
+      for (const held of enums) if (held) await db.run(`DROP TYPE ${held.type}`);
       const codes = entity.finish().values as unknown as Int32Array;
-      const expiry = withUntil ? until.finish().values : null;
-      if (expiry) for (let i = 0; i < expiry.length; i++) if (expiry[i] === Number.MAX_SAFE_INTEGER) expiry[i] = Number.POSITIVE_INFINITY;
-      const available = times[1]!.finish().values;
-      return {
-        rows: codes.length,
-        entity: codes,
-        eventTime: times[0]!.finish().values,
-        availableAt: available,
-        seq: times[2]!.finish().values,
-        until: expiry,
-        sequenced: source.sequence !== undefined,
-        columns: new Map(scan.fields.map((name, i) => [name, values[i]!.finish()])),
-        masks: new Map(predicates.map(([text], i) => [text, masks[i]!.finish().values as unknown as Uint8Array])),
-      };
+      const times = eventTime.finish().values;
+      return byEntityBlocks(
+        {
+          rows: codes.length,
+          entity: codes,
+          eventTime: times,
+          availableAt: onTime
+            ? times
+            : (available?.finish().values ?? new Float64Array(codes.length).fill(Number.MIN_SAFE_INTEGER)),
+          seq: order.finish().values,
+          until: until?.finish().values ?? null,
+          sequenced: source.sequence !== undefined,
+          columns: new Map(scan.fields.map((name, i) => [name, values[i]!.finish()])),
+          masks: new Map(
+            predicates.map(([text], i) => [text, masks[i]!.finish().values as unknown as Uint8Array]),
+          ),
+        },
+        scan.entities.entities,
+      );
     },
 
     column: async (table, name, type) => {
       const sql = await typedSql(held(table), name, type, `request.${name}`);
       const buffer = valueBuffer(type);
-      await db.stream(`SELECT ${scanSql(type, sql)} FROM ${table.id} ORDER BY "_row"`, (chunk) => buffer.append(chunk.columns[0]!, chunk.rows));
+      await db.stream(`SELECT ${scanSql(type, sql)} FROM ${table.id} ORDER BY "_row"`, (chunk) =>
+        buffer.append(chunk.columns[0]!, chunk.rows),
+      );
       return buffer.finish();
     },
 
@@ -271,7 +387,10 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       }
       const on = source.recordKey.map((name, i) => `r.${quoteName(name)} = o.k${i}`).join(' AND ');
       const type = expression?.type ?? BOOLEAN;
-      const value = expression === null ? 'true' : printSql(expression, { dialect: 'duckdb', column: (slot) => `r.${quoteName(slot)}` });
+      const value =
+        expression === null
+          ? 'true'
+          : printSql(expression, { dialect: 'duckdb', column: (slot) => `r.${quoteName(slot)}` });
       const values = valueBuffer(type);
       const found = new NumberBuffer(Uint8Array);
       const eventTime = new NumberBuffer();
@@ -317,18 +436,29 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       const columns: WriteColumn[] = added.map(({ column }, i) => writeColumn(`c${i}`, column, out.format));
       if (kept) columns.push({ name: 'kept', type: 'BOOLEAN', data: kept });
       // A table needs a column; the row numbers serve when nothing else is added.
-      if (columns.length === 0) columns.push({ name: 'kept', type: 'BOOLEAN', data: new Uint8Array(table.rows).fill(1) });
+      if (columns.length === 0)
+        columns.push({ name: 'kept', type: 'BOOLEAN', data: new Uint8Array(table.rows).fill(1) });
       await db.writeTable(id, columns);
-      const passed = held(table).columns.filter(({ name }) => (out.only === undefined || out.only.includes(name)) && !added.some((item) => item.name === name));
+      const passed = held(table).columns.filter(
+        ({ name }) =>
+          (out.only === undefined || out.only.includes(name)) && !added.some((item) => item.name === name),
+      );
       const select = [
         ...passed.map(({ name, type }) => {
           const column = `o.${quoteName(name)}`;
-          return out.format === 'csv' && type.kind === 'timestamp' ? `${isoSql(column)} AS ${quoteName(name)}` : column;
+          return out.format === 'csv' && type.kind === 'timestamp'
+            ? `${isoSql(column)} AS ${quoteName(name)}`
+            : column;
         }),
-        ...added.map(({ name, column }, i) => `${castSql(`a.c${i}`, column.type, out.format)} AS ${quoteName(name)}`),
+        ...added.map(
+          ({ name, column }, i) => `${castSql(`a.c${i}`, column.type, out.format)} AS ${quoteName(name)}`,
+        ),
       ];
       const temporary = `${out.file}.${process.pid}.tmp`;
-      const options = out.format === 'csv' ? "FORMAT csv, HEADER, DELIMITER ','" : "FORMAT parquet, COMPRESSION 'zstd', ROW_GROUP_SIZE 122880";
+      const options =
+        out.format === 'csv'
+          ? "FORMAT csv, HEADER, DELIMITER ','"
+          : "FORMAT parquet, COMPRESSION 'zstd', ROW_GROUP_SIZE 122880";
       await db.run(
         `COPY (SELECT ${select.join(', ')} FROM ${table.id} o POSITIONAL JOIN ${id} a${kept ? ' WHERE a.kept' : ''}) TO ${quoteText(temporary)} (${options})`,
       );
@@ -339,16 +469,78 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
     },
 
     runSql: async (sql, parents, out) => {
-      const tables: string[] = [];
+      const tables: ParentTable[] = [];
       for (const parent of parents) {
         const state = await lake.state(parent);
-        const fields = parent.fields.map((field) => quoteName(field.name)).join(', ');
-        tables.push(`${quoteName(parent.name)} AS (SELECT ${fields}, "_available_at", "_event_time" FROM (${lake.knownSql(parent, state, { horizonSeq: state.lastSeq, hindsight: true })}))`);
+        tables.push({
+          parent,
+          sql: lake.knownSql(parent, state, { horizonSeq: state.lastSeq, hindsight: true }),
+        });
       }
-      const order = out.orderBy.map(quoteName).join(', ');
+      const order = ` ORDER BY ${out.orderBy.map(quoteName).join(', ')}`;
+      await db.run(`COPY (${transformSql(sql, tables)}${order}) TO ${quoteText(out.file)} (FORMAT parquet)`);
+    },
+
+    claimsAt: async (transform, parents, horizons, at, scratch) => {
+      if (transform.read.kind !== 'transform') return { records: 0, wrong: 0, newest: 0, newestWrong: 0 };
+      const knownAt = async (source: Source): Promise<string> => {
+        const state = await lake.state(source);
+        const known = lake.knownSql(source, state, {
+          horizonSeq: horizons.get(source.name) ?? state.lastSeq,
+          hindsight: false,
+        });
+        return `SELECT * FROM (${known}) WHERE "_available_at" <= ${at} AND ("_until" IS NULL OR "_until" > ${at})`;
+      };
+      const tables: ParentTable[] = [];
+      for (const parent of parents) tables.push({ parent, sql: await knownAt(parent) });
+      // Through a file, as the transform's records went, so that both have passed the same conversions.
       await db.run(
-        `COPY (WITH ${tables.join(', ')} SELECT * FROM (${sql.trim().replace(/;$/, '')}) ORDER BY ${order}) TO ${quoteText(out.file)} (FORMAT parquet)`,
+        `COPY (${transformSql(transform.read.sql, tables)}) TO ${quoteText(scratch)} (FORMAT parquet)`,
       );
+      const computed = `read_parquet(${quoteText(scratch)})`;
+      const types = new Map(
+        (
+          await db.rows<{ name: string; type: string }>(
+            `SELECT column_name AS name, column_type AS type FROM (DESCRIBE SELECT * FROM ${computed})`,
+          )
+        ).map((column) => [column.name, column.type]),
+      );
+      const zone = { timezone: transform.timezone, ambiguousTime: transform.ambiguousTime, nulls: [] };
+      const fields = transform.fields.map((field, i) => ({
+        field,
+        name: quoteName(field.name),
+        value: `v${i}`,
+      }));
+      const values = fields.map(
+        ({ field, name, value }) =>
+          `${coerceNativeSql(field.type, name, types.get(field.from ?? field.name) ?? 'VARCHAR', zone).value} AS ${value}`,
+      );
+      const key = (name: string): boolean => transform.recordKey.includes(name);
+      const same = fields.map(({ field, name, value }) => ({
+        key: key(field.name),
+        // Sums of doubles may end on other last bits in another order.
+        sql:
+          field.type.kind === 'float64' && !key(field.name)
+            ? `(c.${name} IS NOT DISTINCT FROM n.${value} OR abs(c.${name} - n.${value}) <= 1e-9 * greatest(1, abs(c.${name})))`
+            : `c.${name} IS NOT DISTINCT FROM n.${value}`,
+      }));
+      const on = same
+        .filter((item) => item.key)
+        .map((item) => item.sql)
+        .join(' AND ');
+      const equal = same.map((item) => `(${item.sql}) IS TRUE`).join(' AND ');
+      const [row] = await db.rows<{ records: number; wrong: number; newest: number; newest_wrong: number }>(
+        `WITH claimed AS (SELECT *, "_available_at" = max("_available_at") OVER () AS "_newest" FROM (${await knownAt(transform)}) ORDER BY "_available_at" DESC LIMIT ${CLAIMS}),` +
+          ` now AS (SELECT ${values.join(', ')}, true AS hit FROM ${computed}),` +
+          ` judged AS (SELECT c."_seq", c."_newest", bool_or(coalesce(n.hit AND ${equal}, false)) AS fine FROM claimed c LEFT JOIN now n ON ${on} GROUP BY ALL)` +
+          ' SELECT count(*) AS records, count(*) FILTER (NOT fine) AS wrong, count(*) FILTER ("_newest") AS newest, count(*) FILTER ("_newest" AND NOT fine) AS newest_wrong FROM judged',
+      );
+      return {
+        records: row!.records,
+        wrong: row!.wrong,
+        newest: row!.newest,
+        newestWrong: row!.newest_wrong,
+      };
     },
 
     release: async (table) => {
@@ -383,6 +575,7 @@ function writeColumn(name: string, column: EngineColumn, format: 'csv' | 'parque
 }
 
 function castSql(column: string, type: ValueType, format: 'csv' | 'parquet'): string {
-  if (format === 'csv' || type.kind === 'string' || type.kind === 'list' || type.kind === 'map') return column;
+  if (format === 'csv' || type.kind === 'string' || type.kind === 'list' || type.kind === 'map')
+    return column;
   return `CAST(${column} AS ${duckDbType(type)})`;
 }

@@ -15,6 +15,7 @@ export interface LeakageFinding {
     | 'includes_current'
     | 'hindsight'
     | 'known_too_late'
+    | 'known_too_early'
     | 'outcome_known_before'
     | 'predicts_alone';
   readonly severity: 'refuse' | 'warn';
@@ -98,7 +99,8 @@ export function auditLeakage(definitions: Definitions, dataset: Dataset): readon
   const outcome = definitions.sources.get(label.source)!;
   const outcomeReads = outcomeFields(label);
   const observations = dataset.observations.from;
-  const observationSource = observations.kind === 'source' ? definitions.sources.get(observations.source)! : null;
+  const observationSource =
+    observations.kind === 'source' ? definitions.sources.get(observations.source)! : null;
 
   for (const feature of featureClosure(definitions, dataset.features)) {
     const computation = feature.computation;
@@ -107,7 +109,8 @@ export function auditLeakage(definitions: Definitions, dataset: Dataset): readon
       const isOutcome = source.name === outcome.name;
       const derived = !isOutcome && sourceAncestors(definitions, source.name).has(outcome.name);
       const keyFields = feature.joinKeys.map((key) => source.keys[key] ?? key);
-      const perRecord = sameMembers(keyFields, source.recordKey) && sameMembers(feature.joinKeys, outcome.recordKey);
+      const perRecord =
+        sameMembers(keyFields, source.recordKey) && sameMembers(feature.joinKeys, outcome.recordKey);
       const availability =
         source.availableAt.kind === 'event_time'
           ? 'at its event_time'
@@ -136,7 +139,9 @@ export function auditLeakage(definitions: Definitions, dataset: Dataset): readon
         });
         continue;
       }
-      if ((isOutcome || derived) && label.horizon > 0 && !declaresAvailability(source)) {
+      // A record that an aggregate label counts is a fact at its own event_time: windows before t and after t share none.
+      const judgedLater = derived || label.kind === 'record';
+      if ((isOutcome || derived) && judgedLater && label.horizon > 0 && !declaresAvailability(source)) {
         findings.push({
           rule: derived ? 'derived_from_outcome' : 'outcome_available_at_event',
           severity: 'refuse',
@@ -170,7 +175,8 @@ export function auditLeakage(definitions: Definitions, dataset: Dataset): readon
           severity: 'refuse',
           feature: feature.name,
           message: `feature ${feature.name} reads request.${field.name}, which the observations take from ${outcome.name}, the source of label ${label.name}`,
-          remedy: 'take observations from a source that is written before the prediction, without the outcome in it',
+          remedy:
+            'take observations from a source that is written before the prediction, without the outcome in it',
         });
     }
   }
@@ -181,6 +187,7 @@ export function auditLeakage(definitions: Definitions, dataset: Dataset): readon
 function inOtherParent(definitions: Definitions, transform: Source, outcome: Source, field: string): boolean {
   if (transform.read.kind !== 'transform') return false;
   return transform.read.parents.some(
-    (parent) => parent !== outcome.name && definitions.sources.get(parent)?.fields.some((item) => item.name === field),
+    (parent) =>
+      parent !== outcome.name && definitions.sources.get(parent)?.fields.some((item) => item.name === field),
   );
 }
