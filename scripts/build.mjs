@@ -18,6 +18,9 @@ try {
   console.error('millrace: building needs the development dependencies; run `npm ci` first');
   process.exit(1);
 }
-const built = spawnSync(process.execPath, [tsc, '-p', path.join(root, 'tsconfig.json')], { stdio: 'inherit', cwd: root });
+const built = spawnSync(process.execPath, [tsc, '-p', path.join(root, 'tsconfig.json')], {
+  stdio: 'inherit',
+  cwd: root,
+});
 if (built.status !== 0) process.exit(built.status ?? 1);
 chmodSync(main, 0o755);

@@ -9,6 +9,8 @@ const steps = [
 for (const [command, args] of steps) {
   const started = Date.now();
   const { status } = spawnSync(command, args, { stdio: 'inherit' });
-  console.error(`${status === 0 ? 'ok  ' : 'FAIL'} ${[command, ...args].join(' ')} (${((Date.now() - started) / 1000).toFixed(1)} s)`);
+  console.error(
+    `${status === 0 ? 'ok  ' : 'FAIL'} ${[command, ...args].join(' ')} (${((Date.now() - started) / 1000).toFixed(1)} s)`,
+  );
   if (status !== 0) process.exit(status ?? 1);
 }

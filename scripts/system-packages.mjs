@@ -2,7 +2,13 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
-const NEEDED = [{ name: 'chromium', present: () => ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].some(existsSync) }];
+const NEEDED = [
+  {
+    name: 'chromium',
+    present: () =>
+      ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].some(existsSync),
+  },
+];
 
 /** Returns the names of the packages that are still missing. */
 export function provideSystemPackages() {

@@ -7,7 +7,9 @@ import { provideSystemPackages } from './system-packages.mjs';
 
 const missing = provideSystemPackages();
 if (missing.length > 0) {
-  console.error(`missing system packages: ${missing.join(', ')}. Install them: apt-get install -y ${missing.join(' ')}`);
+  console.error(
+    `missing system packages: ${missing.join(', ')}. Install them: apt-get install -y ${missing.join(' ')}`,
+  );
   if (process.env.CI) {
     console.log('0 passed, 1 failed');
     process.exit(1);
@@ -32,10 +34,14 @@ for (const [name, command, args] of steps) {
   }
 }
 const status = run('npx', ['vitest', 'run', ...process.argv.slice(2)], { MILLRACE_TEST_REPORT: report });
-const totals = existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : { passed: 0, failed: 1, skipped: 0 };
+const totals = existsSync(report)
+  ? JSON.parse(readFileSync(report, 'utf8'))
+  : { passed: 0, failed: 1, skipped: 0 };
 rmSync(folder, { recursive: true, force: true });
 if (status !== 0 && totals.failed === 0) totals.failed = 1;
 totals.failed += failedSteps;
 totals.passed += steps.length - failedSteps;
-console.log(`${totals.passed} passed, ${totals.failed} failed${totals.skipped ? `, ${totals.skipped} skipped` : ''}`);
+console.log(
+  `${totals.passed} passed, ${totals.failed} failed${totals.skipped ? `, ${totals.skipped} skipped` : ''}`,
+);
 process.exit(totals.failed === 0 ? 0 : 1);

@@ -48,7 +48,11 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
   const duckdb = lazy(async () => {
     mkdirSync(temporaryDirectory, { recursive: true });
     const { openDuckDb } = await import('./adapters/duckdb/connection.js');
-    return openDuckDb({ temporaryDirectory, memoryLimitBytes: settings.memoryLimitBytes, threads: settings.threads });
+    return openDuckDb({
+      temporaryDirectory,
+      memoryLimitBytes: settings.memoryLimitBytes,
+      threads: settings.threads,
+    });
   });
   const log = lazy(async () => {
     const { openRecordLog } = await import('./adapters/lake/record-log.js');
@@ -71,7 +75,9 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     const { lockHolder } = await import('./adapters/files/lock.js');
     // Beside a living writer (a server) this process only reads.
     const writer = lockHolder(path.join(stateFolder, 'lock'));
-    return openLmdbOnlineStore(settings.online, { readOnly: writer !== undefined && writer.pid !== process.pid });
+    return openLmdbOnlineStore(settings.online, {
+      readOnly: writer !== undefined && writer.pid !== process.pid,
+    });
   });
   const registry = lazy<Registry>(async () => {
     const { createRegistry } = await import('./adapters/sqlite/registry.js');

@@ -63,15 +63,23 @@ function imports(file: string): { local: Import[]; packages: string[] } {
   const packages: string[] = [];
   for (const match of text.matchAll(/^(?:import|export)\s+(type\s+)?(?:[^'";]*?\s+from\s+)?'([^']+)'/gms)) {
     const [, typeOnly, specifier] = match;
-    if (specifier!.startsWith('.')) local.push({ target: path.normalize(path.join(path.dirname(file), specifier!)).replace(/\.js$/, '.ts'), typeOnly: typeOnly !== undefined });
+    if (specifier!.startsWith('.'))
+      local.push({
+        target: path.normalize(path.join(path.dirname(file), specifier!)).replace(/\.js$/, '.ts'),
+        typeOnly: typeOnly !== undefined,
+      });
     else packages.push(specifier!);
   }
   for (const [, specifier] of text.matchAll(/\bimport\('(\.[^']+)'\)/g))
-    local.push({ target: path.normalize(path.join(path.dirname(file), specifier!)).replace(/\.js$/, '.ts'), typeOnly: false });
+    local.push({
+      target: path.normalize(path.join(path.dirname(file), specifier!)).replace(/\.js$/, '.ts'),
+      typeOnly: false,
+    });
   return { local, packages };
 }
 
-const matches = (rule: string, room: string): boolean => rule === room || (rule.endsWith('/*') && room.startsWith(rule.slice(0, -1)));
+const matches = (rule: string, room: string): boolean =>
+  rule === room || (rule.endsWith('/*') && room.startsWith(rule.slice(0, -1)));
 
 const all = files(SRC);
 
@@ -83,10 +91,26 @@ describe('architecture', () => {
       const room = roomOf(file);
       for (const { target, typeOnly } of imports(file).local) {
         const other = roomOf(target);
-        if (other === room || (typeOnly && TYPE_EXCEPTIONS.has(`${room} → ${other}`)) || EXTRA.has(`${room} → ${other}`)) continue;
-        const allowed = room.startsWith('adapters/') ? ['core/*', 'ports', 'adapters/files', 'adapters/sqlite', 'adapters/memory', ...(room === 'adapters/lake' ? ['adapters/duckdb', 'adapters/lmdb'] : [])] : (ALLOWED[room] ?? []);
+        if (
+          other === room ||
+          (typeOnly && TYPE_EXCEPTIONS.has(`${room} → ${other}`)) ||
+          EXTRA.has(`${room} → ${other}`)
+        )
+          continue;
+        const allowed = room.startsWith('adapters/')
+          ? [
+              'core/*',
+              'ports',
+              'adapters/files',
+              'adapters/sqlite',
+              'adapters/memory',
+              ...(room === 'adapters/lake' ? ['adapters/duckdb', 'adapters/lmdb'] : []),
+            ]
+          : (ALLOWED[room] ?? []);
         if (!allowed.some((rule) => matches(rule, other)))
-          wrong.push(`${file} imports ${target}: ${room} may import from ${allowed.join(', ') || 'nothing'} only. Move what it needs to the left, or pass it in.`);
+          wrong.push(
+            `${file} imports ${target}: ${room} may import from ${allowed.join(', ') || 'nothing'} only. Move what it needs to the left, or pass it in.`,
+          );
       }
     }
     expect(wrong).toEqual([]);
@@ -104,13 +128,21 @@ describe('architecture', () => {
       ] as const)
         if (pattern.test(text)) wrong.push(`${file} ${what}: take it as an argument`);
       for (const name of imports(file).packages)
-        if (name.startsWith('node:') && name !== 'node:crypto') wrong.push(`${file} imports ${name}: core is pure`);
+        if (name.startsWith('node:') && name !== 'node:crypto')
+          wrong.push(`${file} imports ${name}: core is pure`);
     }
     expect(wrong).toEqual([]);
   });
 
   it('has no cycles between files', () => {
-    const graph = new Map(all.map((file) => [file, imports(file).local.filter((item) => !item.typeOnly).map((item) => item.target)]));
+    const graph = new Map(
+      all.map((file) => [
+        file,
+        imports(file)
+          .local.filter((item) => !item.typeOnly)
+          .map((item) => item.target),
+      ]),
+    );
     const state = new Map<string, 'open' | 'done'>();
     const cycles: string[] = [];
     const visit = (file: string, trail: readonly string[]): void => {
@@ -130,7 +162,16 @@ describe('architecture', () => {
   it('adapters import each other only where one is made of others: files, sqlite and memory carry; the lake is made of several', () => {
     const wrong = all
       .filter((file) => file.startsWith('adapters/') && !file.startsWith('adapters/lake/'))
-      .flatMap((file) => imports(file).local.filter(({ target }) => target.startsWith('adapters/') && roomOf(target) !== roomOf(file) && !/^adapters\/(files|sqlite|memory)\//.test(target)).map(({ target }) => `${file} imports ${target}`));
+      .flatMap((file) =>
+        imports(file)
+          .local.filter(
+            ({ target }) =>
+              target.startsWith('adapters/') &&
+              roomOf(target) !== roomOf(file) &&
+              !/^adapters\/(files|sqlite|memory)\//.test(target),
+          )
+          .map(({ target }) => `${file} imports ${target}`),
+      );
     expect(wrong).toEqual([]);
   });
 });

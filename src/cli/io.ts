@@ -100,7 +100,10 @@ export function createIo(options: IoOptions): Io {
 export function printDiagnostic(diagnostic: Diagnostic): string {
   const place = diagnostic.place ? `${printPlace(diagnostic.place)}: ` : '';
   const tone = diagnostic.severity === 'error' ? colors.red : colors.yellow;
-  const near = diagnostic.nearest && !diagnostic.message.includes(diagnostic.nearest) ? ` Did you mean "${diagnostic.nearest}"?` : '';
+  const near =
+    diagnostic.nearest && !diagnostic.message.includes(diagnostic.nearest)
+      ? ` Did you mean "${diagnostic.nearest}"?`
+      : '';
   const hint = diagnostic.hint ? `\n    → ${diagnostic.hint}` : '';
   return `${place}${tone(diagnostic.severity)} ${colors.bold(diagnostic.code)} ${diagnostic.message}${near}${hint}`;
 }
@@ -124,12 +127,15 @@ export async function runHandled(io: Io, work: () => Promise<number>): Promise<n
     const error =
       caught instanceof MillraceError
         ? caught
-        : new MillraceError('INTERNAL', caught instanceof Error ? caught.message : String(caught), { cause: caught });
+        : new MillraceError('INTERNAL', caught instanceof Error ? caught.message : String(caught), {
+            cause: caught,
+          });
     for (const diagnostic of error.diagnostics) write(2, `${printDiagnostic(diagnostic)}\n`);
     const place = error.place ? `${printPlace(error.place)}: ` : '';
     write(2, `${colors.red('error')} ${colors.bold(error.code)} ${place}${error.message}\n`);
     if (error.hint) write(2, `    → ${error.hint}\n`);
-    if (error.code === 'INTERNAL' && caught instanceof Error && process.env['MILLRACE_DEBUG']) write(2, `${caught.stack}\n`);
+    if (error.code === 'INTERNAL' && caught instanceof Error && process.env['MILLRACE_DEBUG'])
+      write(2, `${caught.stack}\n`);
     io.result({ error: errorObject(error) });
     return error.exit;
   }

@@ -4,10 +4,16 @@ import { Command, CommanderError, Option } from 'commander';
 import { VERSION } from '../core/base/version.js';
 import type { Io } from './io.js';
 
-type Handler = (io: Io, args: readonly string[], options: Readonly<Record<string, unknown>>) => Promise<number>;
+type Handler = (
+  io: Io,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+) => Promise<number>;
 
 const program = new Command('millrace')
-  .description('An intelligence pipeline for machine learning: raw records in, the same features in training and in serving.')
+  .description(
+    'An intelligence pipeline for machine learning: raw records in, the same features in training and in serving.',
+  )
   .version(VERSION)
   .option('--project <dir>', 'project folder', '.')
   .option('--json', 'print the result as one JSON object on the last line of stdout')
@@ -45,24 +51,70 @@ function define(command: Command, module: string, name: string): Command {
 const collect = (value: string, previous: string[] | undefined): string[] => [...(previous ?? []), value];
 
 define(
-  program.command('init').argument('[dir]', 'folder of the new project', '.').option('--example <name>', 'an example with its data (flights)').description('start a project'),
+  program
+    .command('init')
+    .argument('[dir]', 'folder of the new project', '.')
+    .option('--example <name>', 'an example with its data (flights)')
+    .description('start a project'),
   'init',
   'init',
 );
-define(program.command('check').description('read the definitions and say what is wrong with them'), 'check', 'check');
-define(program.command('plan').argument('[assets...]').description('what a run would change and recompute, and why'), 'run', 'plan');
-define(program.command('apply').argument('[assets...]').description('do what `plan` prints'), 'run', 'apply');
-define(program.command('run').argument('[assets...]').description('the main job: bring every stale asset up to date'), 'run', 'run');
 define(
-  program.command('ingest').argument('<source>').argument('[files...]').description('validate, quarantine, append'),
+  program.command('check').description('read the definitions and say what is wrong with them'),
+  'check',
+  'check',
+);
+define(
+  program
+    .command('plan')
+    .argument('[assets...]')
+    .description('what a run would change and recompute, and why'),
+  'run',
+  'plan',
+);
+define(program.command('apply').argument('[assets...]').description('do what `plan` prints'), 'run', 'apply');
+define(
+  program
+    .command('run')
+    .argument('[assets...]')
+    .description('the main job: bring every stale asset up to date'),
+  'run',
+  'run',
+);
+define(
+  program
+    .command('ingest')
+    .argument('<source>')
+    .argument('[files...]')
+    .description('validate, quarantine, append'),
   'ingest',
   'ingest',
 );
 
 const quarantine = program.command('quarantine').description('rows that were refused, and why');
-define(quarantine.command('list').option('--source <name>').description('refused rows by source and rule'), 'ingest', 'quarantineList');
-define(quarantine.command('show').argument('[id]').option('--source <name>').option('--limit <n>', 'rows to show', '20').description('refused rows with file, line, field, value and reason'), 'ingest', 'quarantineShow');
-define(quarantine.command('replay').option('--source <name>').description('feed open rows through the present rules'), 'ingest', 'quarantineReplay');
+define(
+  quarantine.command('list').option('--source <name>').description('refused rows by source and rule'),
+  'ingest',
+  'quarantineList',
+);
+define(
+  quarantine
+    .command('show')
+    .argument('[id]')
+    .option('--source <name>')
+    .option('--limit <n>', 'rows to show', '20')
+    .description('refused rows with file, line, field, value and reason'),
+  'ingest',
+  'quarantineShow',
+);
+define(
+  quarantine
+    .command('replay')
+    .option('--source <name>')
+    .description('feed open rows through the present rules'),
+  'ingest',
+  'quarantineReplay',
+);
 
 const features = program.command('features').description('feature values');
 define(
@@ -90,31 +142,96 @@ define(
   'online',
 );
 define(
-  features.command('explain').argument('<feature>').option('--entity <key=value>', 'entity key', collect).option('--request <key=value>', 'request field', collect).option('--at <instant>').description('the records and the SQL behind one value'),
+  features
+    .command('explain')
+    .argument('<feature>')
+    .option('--entity <key=value>', 'entity key', collect)
+    .option('--request <key=value>', 'request field', collect)
+    .option('--at <instant>')
+    .description('the records and the SQL behind one value'),
   'features',
   'explain',
 );
 
 const dataset = program.command('dataset').description('training sets and their versions');
 define(
-  dataset.command('build').argument('<name>').option('--out <file>', 'a copy as .csv or .parquet').option('--knowledge <kind>').option('--horizon <source=seq>', 'read a source up to a position', collect).description('build a training set'),
+  dataset
+    .command('build')
+    .argument('<name>')
+    .option('--out <file>', 'a copy as .csv or .parquet')
+    .option('--knowledge <kind>')
+    .option('--horizon <source=seq>', 'read a source up to a position', collect)
+    .description('build a training set'),
   'dataset',
   'build',
 );
 define(dataset.command('list').description('all versions'), 'dataset', 'list');
-define(dataset.command('show').argument('<name>', 'NAME or NAME@VERSION').description('the manifest of a version'), 'dataset', 'show');
-define(dataset.command('diff').argument('<a>').argument('<b>').description('what differs between two versions'), 'dataset', 'diff');
-define(dataset.command('reproduce').argument('<name>', 'NAME@VERSION').description('build a version again and compare the bytes'), 'dataset', 'reproduce');
+define(
+  dataset.command('show').argument('<name>', 'NAME or NAME@VERSION').description('the manifest of a version'),
+  'dataset',
+  'show',
+);
+define(
+  dataset.command('diff').argument('<a>').argument('<b>').description('what differs between two versions'),
+  'dataset',
+  'diff',
+);
+define(
+  dataset
+    .command('reproduce')
+    .argument('<name>', 'NAME@VERSION')
+    .description('build a version again and compare the bytes'),
+  'dataset',
+  'reproduce',
+);
 
 define(program.command('train').argument('<model>').description('train a model version'), 'models', 'train');
 const models = program.command('models').description('model versions');
-define(models.command('list').argument('[model]').description('versions, metrics, champion'), 'models', 'list');
-define(models.command('show').argument('<model>', 'NAME or NAME@VERSION').description('one version'), 'models', 'show');
-define(models.command('compare').argument('<a>').argument('[b]').description('versions side by side'), 'models', 'compare');
-define(program.command('promote').argument('<model>').option('--version <n>').option('--reason <text>').option('--force', 'past a gate that does not hold').description('make a version the champion, if it passes its gate'), 'models', 'promote');
-define(program.command('rollback').argument('<model>').option('--to <n>').option('--reason <text>').description('back to the champion before'), 'models', 'rollback');
+define(
+  models.command('list').argument('[model]').description('versions, metrics, champion'),
+  'models',
+  'list',
+);
+define(
+  models.command('show').argument('<model>', 'NAME or NAME@VERSION').description('one version'),
+  'models',
+  'show',
+);
+define(
+  models.command('compare').argument('<a>').argument('[b]').description('versions side by side'),
+  'models',
+  'compare',
+);
+define(
+  program
+    .command('promote')
+    .argument('<model>')
+    .option('--version <n>')
+    .option('--reason <text>')
+    .option('--force', 'past a gate that does not hold')
+    .description('make a version the champion, if it passes its gate'),
+  'models',
+  'promote',
+);
+define(
+  program
+    .command('rollback')
+    .argument('<model>')
+    .option('--to <n>')
+    .option('--reason <text>')
+    .description('back to the champion before'),
+  'models',
+  'rollback',
+);
 
-define(program.command('materialize').option('--rebuild', 'from the log, from nothing').description('bring the online store up to the log'), 'serving', 'materialize');
+define(
+  program
+    .command('materialize')
+    .option('--rebuild', 'from the log, from nothing')
+    .description('bring the online store up to the log'),
+  'serving',
+  'materialize',
+);
 define(
   program
     .command('score')
@@ -127,14 +244,67 @@ define(
   'serving',
   'score',
 );
-define(program.command('serve').option('--port <n>', 'TCP port', '8080').option('--host <address>', 'address to listen on', '127.0.0.1').description('HTTP API'), 'serve', 'serve');
-define(program.command('verify').option('--features <list>', 'features and sets', collect).option('--sample <n>', 'observations to check; `all` for all', '2000').option('--seed <n>', 'which sample', '1').description('offline = online, on the project’s own data'), 'serving', 'verify');
-define(program.command('replay').argument('<service>').option('--since <instant>').description('recompute logged feature vectors and compare'), 'serving', 'replay');
-define(program.command('monitor').argument('[name]').option('--at <instant>', 'end of the window').option('--fail', 'exit 3 when a monitor alerts').description('drift, performance, alerts'), 'monitor', 'monitor');
-define(program.command('report').option('--out <file>', 'HTML file').description('a self-contained HTML report of the project'), 'report', 'report');
+define(
+  program
+    .command('serve')
+    .option('--port <n>', 'TCP port', '8080')
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .description('HTTP API'),
+  'serve',
+  'serve',
+);
+define(
+  program
+    .command('verify')
+    .option('--features <list>', 'features and sets', collect)
+    .option('--sample <n>', 'observations to check; `all` for all', '2000')
+    .option('--seed <n>', 'which sample', '1')
+    .description('offline = online, on the project’s own data'),
+  'serving',
+  'verify',
+);
+define(
+  program
+    .command('replay')
+    .argument('<service>')
+    .option('--since <instant>')
+    .description('recompute logged feature vectors and compare'),
+  'serving',
+  'replay',
+);
+define(
+  program
+    .command('monitor')
+    .argument('[name]')
+    .option('--at <instant>', 'end of the window')
+    .option('--fail', 'exit 3 when a monitor alerts')
+    .description('drift, performance, alerts'),
+  'monitor',
+  'monitor',
+);
+define(
+  program
+    .command('report')
+    .option('--out <file>', 'HTML file')
+    .description('a self-contained HTML report of the project'),
+  'report',
+  'report',
+);
 
-define(program.command('profile').argument('<file>').description('statistics of every column of a file'), 'files', 'profile');
-define(program.command('compare').argument('<reference>').argument('<current>').description('drift between two files'), 'files', 'compare');
+define(
+  program.command('profile').argument('<file>').description('statistics of every column of a file'),
+  'files',
+  'profile',
+);
+define(
+  program
+    .command('compare')
+    .argument('<reference>')
+    .argument('<current>')
+    .description('drift between two files'),
+  'files',
+  'compare',
+);
 define(
   program
     .command('evaluate')
@@ -148,7 +318,14 @@ define(
   'files',
   'evaluate',
 );
-define(program.command('lineage').argument('<asset>', 'ASSET or ASSET.FIELD').description('where it comes from and what it feeds'), 'lineage', 'lineage');
+define(
+  program
+    .command('lineage')
+    .argument('<asset>', 'ASSET or ASSET.FIELD')
+    .description('where it comes from and what it feeds'),
+  'lineage',
+  'lineage',
+);
 define(program.command('doctor').description('what is wrong with this installation'), 'doctor', 'doctor');
 
 try {
@@ -158,12 +335,19 @@ try {
   exit = error.exitCode === 0 ? 0 : 2;
   // `commander.help` is a command without its verb: the help has been printed.
   if (exit !== 0 && error.code !== 'commander.help') {
-    const [{ createIo, runHandled }, { MillraceError }] = await Promise.all([import('./io.js'), import('../core/base/error.js')]);
+    const [{ createIo, runHandled }, { MillraceError }] = await Promise.all([
+      import('./io.js'),
+      import('../core/base/error.js'),
+    ]);
     const [message, ...more] = error.message.replace(/^error: /, '').split('\n');
     const given = process.argv.slice(2);
     const io = createIo({ project: '.', json: given.includes('--json'), quiet: true, command: 'millrace' });
     await runHandled(io, async () => {
-      throw new MillraceError('USAGE', message!, more.length > 0 ? { hint: more.join(' ').replace(/^\((.*)\)$/, '$1') } : {});
+      throw new MillraceError(
+        'USAGE',
+        message!,
+        more.length > 0 ? { hint: more.join(' ').replace(/^\((.*)\)$/, '$1') } : {},
+      );
     });
   }
 }

@@ -14,14 +14,17 @@ export function instant(value: unknown, option: string): Instant | undefined {
   if (value === 'now') return Date.now() * 1000;
   const parsed = parseInstant(String(value));
   if (parsed === undefined)
-    throw new MillraceError('USAGE', `${option} is "${String(value)}", which is no instant`, { hint: 'Give ISO 8601, for example 2024-03-01T12:00:00Z.' });
+    throw new MillraceError('USAGE', `${option} is "${String(value)}", which is no instant`, {
+      hint: 'Give ISO 8601, for example 2024-03-01T12:00:00Z.',
+    });
   return parsed;
 }
 
 export function integer(value: unknown, option: string): number | undefined {
   if (value === undefined) return undefined;
   const number = Number(value);
-  if (!Number.isSafeInteger(number) || number < 0) throw new MillraceError('USAGE', `${option} is "${String(value)}", which is no whole number`);
+  if (!Number.isSafeInteger(number) || number < 0)
+    throw new MillraceError('USAGE', `${option} is "${String(value)}", which is no whole number`);
   return number;
 }
 
@@ -31,7 +34,10 @@ export function pairs(value: unknown, option: string): Record<string, string> {
   for (const item of Array.isArray(value) ? value : value === undefined ? [] : [value]) {
     const text = String(item);
     const at = text.indexOf('=');
-    if (at <= 0) throw new MillraceError('USAGE', `${option} "${text}" is not key=value`, { hint: `For example ${option} user_id=7.` });
+    if (at <= 0)
+      throw new MillraceError('USAGE', `${option} "${text}" is not key=value`, {
+        hint: `For example ${option} user_id=7.`,
+      });
     result[text.slice(0, at)] = text.slice(at + 1);
   }
   return result;
@@ -42,7 +48,8 @@ export function versioned(text: string): { name: string; version: number | undef
   const at = text.lastIndexOf('@');
   if (at <= 0) return { name: text, version: undefined };
   const version = Number(text.slice(at + 1));
-  if (!Number.isSafeInteger(version) || version < 1) throw new MillraceError('USAGE', `"${text}" is not NAME@VERSION`);
+  if (!Number.isSafeInteger(version) || version < 1)
+    throw new MillraceError('USAGE', `"${text}" is not NAME@VERSION`);
   return { name: text.slice(0, at), version };
 }
 
@@ -57,6 +64,10 @@ export function known(name: string, of: Iterable<string>, what: string): string 
   if (names.includes(name)) return name;
   const near = nearest(name, names);
   throw new MillraceError('UNKNOWN_NAME', `there is no ${what} named "${name}"`, {
-    hint: near ? `Did you mean "${near}"?` : names.length > 0 ? `There are: ${names.slice(0, 20).join(', ')}.` : `No ${what} is defined.`,
+    hint: near
+      ? `Did you mean "${near}"?`
+      : names.length > 0
+        ? `There are: ${names.slice(0, 20).join(', ')}.`
+        : `No ${what} is defined.`,
   });
 }

@@ -34,7 +34,14 @@ export interface PredictionLog {
   /** Durable when it resolves. */
   append(service: string, predictions: readonly LoggedPrediction[]): Promise<void>;
   appendOutcomes(service: string, outcomes: readonly LoggedOutcome[]): Promise<void>;
-  predictions(service: string, filter?: { readonly since?: Instant; readonly until?: Instant; readonly origin?: LoggedPrediction['origin'] }): AsyncIterable<LoggedPrediction>;
+  predictions(
+    service: string,
+    filter?: {
+      readonly since?: Instant;
+      readonly until?: Instant;
+      readonly origin?: LoggedPrediction['origin'];
+    },
+  ): AsyncIterable<LoggedPrediction>;
   outcomes(service: string): Promise<ReadonlyMap<string, LoggedOutcome>>;
   close(): Promise<void>;
 }

@@ -58,7 +58,12 @@ export interface QuarantinedRow {
   readonly line: number;
   /** The row as it came: column name → text or JSON value. */
   readonly row: Readonly<Record<string, unknown>>;
-  readonly reasons: readonly { readonly rule: string; readonly field: string | null; readonly value: unknown; readonly message: string }[];
+  readonly reasons: readonly {
+    readonly rule: string;
+    readonly field: string | null;
+    readonly value: unknown;
+    readonly message: string;
+  }[];
   readonly status: 'open' | 'replayed' | 'dropped';
   readonly at: Instant;
 }
@@ -129,9 +134,17 @@ export interface QuarantineFilter {
 export interface RecordLog {
   state(source: Source): Promise<LogState>;
   /** Validate, split, deduplicate and append the records of files as one atomic batch. */
-  ingestFiles(source: Source, files: readonly string[], options?: { readonly now?: Instant; readonly signal?: AbortSignal }): Promise<IngestResult>;
+  ingestFiles(
+    source: Source,
+    files: readonly string[],
+    options?: { readonly now?: Instant; readonly signal?: AbortSignal },
+  ): Promise<IngestResult>;
   /** The same for rows in hand (pushed JSON objects, replayed quarantine rows). Durable when it resolves. */
-  ingestRows(source: Source, rows: readonly Readonly<Record<string, unknown>>[], options: { readonly now: Instant }): Promise<IngestResult>;
+  ingestRows(
+    source: Source,
+    rows: readonly Readonly<Record<string, unknown>>[],
+    options: { readonly now: Instant },
+  ): Promise<IngestResult>;
   /** The files that the source's own patterns name now, absolute and sorted; none for pushed and computed sources. */
   expand(source: Source): readonly string[];
   /**
@@ -146,7 +159,11 @@ export interface RecordLog {
   /** Every batch, committed or refused, oldest first. */
   batches(source?: string): Promise<readonly BatchRecord[]>;
   /** Feeds open rows of the ledger through the source's rules of today and marks what was settled. */
-  replay(source: Source, rows: readonly QuarantinedRow[], options: { readonly now: Instant }): Promise<ReplayResult>;
+  replay(
+    source: Source,
+    rows: readonly QuarantinedRow[],
+    options: { readonly now: Instant },
+  ): Promise<ReplayResult>;
   /** Settles rows without feeding them (`dropped`), or opens them again. */
   markQuarantined(ids: readonly number[], status: QuarantinedRow['status']): Promise<void>;
   close(): Promise<void>;

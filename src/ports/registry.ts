@@ -45,7 +45,12 @@ export interface Registry {
   getFact(name: string): unknown;
   setFact(name: string, value: unknown): void;
   startRun(command: string, at: Instant): number;
-  endRun(id: number, status: RunRecord['status'], at: Instant, summary: Readonly<Record<string, unknown>>): void;
+  endRun(
+    id: number,
+    status: RunRecord['status'],
+    at: Instant,
+    summary: Readonly<Record<string, unknown>>,
+  ): void;
   runs(limit: number): readonly RunRecord[];
   close(): void;
 }

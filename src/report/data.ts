@@ -61,7 +61,11 @@ export interface DatasetReport {
   readonly description: string | null;
   readonly versions: number;
   /** The newest version; null: not built yet. */
-  readonly latest: { readonly version: number; readonly at: Instant; readonly manifest: DatasetManifest } | null;
+  readonly latest: {
+    readonly version: number;
+    readonly at: Instant;
+    readonly manifest: DatasetManifest;
+  } | null;
 }
 
 export interface FeatureReport {
@@ -84,7 +88,11 @@ export type AnyEvaluation = Evaluation | BinaryEvaluation | MulticlassEvaluation
 /** The parts of a model manifest that are shown. */
 export interface ModelVersionManifest {
   readonly task: 'binary' | 'multiclass' | 'regression';
-  readonly trainer: { readonly kind: string; readonly parameters: Readonly<Record<string, unknown>>; readonly seed: number };
+  readonly trainer: {
+    readonly kind: string;
+    readonly parameters: Readonly<Record<string, unknown>>;
+    readonly seed: number;
+  };
   readonly dataset: { readonly name: string; readonly version: number; readonly logical_sha256: string };
   readonly features: readonly { readonly name: string }[];
   readonly label: string;
@@ -101,7 +109,11 @@ export interface ModelReport {
   readonly description: string | null;
   readonly champion: number | null;
   /** The version in detail: the champion, else the newest. */
-  readonly shown: { readonly version: number; readonly at: Instant; readonly manifest: ModelVersionManifest } | null;
+  readonly shown: {
+    readonly version: number;
+    readonly at: Instant;
+    readonly manifest: ModelVersionManifest;
+  } | null;
   readonly versions: readonly {
     readonly version: number;
     readonly at: Instant;
@@ -133,7 +145,11 @@ export interface MonitorResultReport {
     readonly outcomes: number;
     readonly coverage: number;
     readonly evaluation: AnyEvaluation | null;
-    readonly requirements: readonly { readonly text: string; readonly observed: number | null; readonly passed: boolean | null }[];
+    readonly requirements: readonly {
+      readonly text: string;
+      readonly observed: number | null;
+      readonly passed: boolean | null;
+    }[];
     readonly verdict: 'ok' | 'degraded' | 'insufficient_data';
   };
   readonly verdict: 'ok' | 'drifted' | 'insufficient_data';
@@ -151,7 +167,10 @@ export interface MonitorReport {
   readonly overlays: Readonly<Record<string, Overlay>>;
   readonly scoreOverlay: Overlay | null;
   /** The same metrics on the part that judged the champion. */
-  readonly baseline: { readonly part: string; readonly metrics: Readonly<Record<string, number | null>> } | null;
+  readonly baseline: {
+    readonly part: string;
+    readonly metrics: Readonly<Record<string, number | null>>;
+  } | null;
 }
 
 export interface VerifyReport {

@@ -5,12 +5,16 @@ export const NONE = '–';
 
 /** 12,345 */
 export const count = (n: number | null | undefined): string =>
-  n === null || n === undefined || !Number.isFinite(n) ? NONE : n.toLocaleString('en-US', { maximumFractionDigits: 0 });
+  n === null || n === undefined || !Number.isFinite(n)
+    ? NONE
+    : n.toLocaleString('en-US', { maximumFractionDigits: 0 });
 
 /** 1.2k, 3.4M: where there is no room for all digits. */
 export function brief(n: number | null | undefined): string {
   if (n === null || n === undefined || !Number.isFinite(n)) return NONE;
-  return Math.abs(n) < 10_000 ? number(n, 3) : n.toLocaleString('en-US', { notation: 'compact', maximumFractionDigits: 1 });
+  return Math.abs(n) < 10_000
+    ? number(n, 3)
+    : n.toLocaleString('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 }
 
 /** As many significant digits as asked for, without trailing zeros: 0.0123, 45.2, 1.2e-9, 12,345. */
@@ -38,7 +42,13 @@ export function percent(share: number | null | undefined, decimals = 1): string 
 }
 
 export const pValue = (p: number | null | undefined): string =>
-  p === null || p === undefined || !Number.isFinite(p) ? NONE : p < 1e-4 ? '<0.0001' : p >= 0.1 ? p.toFixed(2) : Number(p.toPrecision(2)).toString();
+  p === null || p === undefined || !Number.isFinite(p)
+    ? NONE
+    : p < 1e-4
+      ? '<0.0001'
+      : p >= 0.1
+        ? p.toFixed(2)
+        : Number(p.toPrecision(2)).toString();
 
 /** 2024-03-01 12:00 UTC */
 export const instant = (at: Instant | null | undefined): string =>
@@ -60,7 +70,9 @@ export function elapsed(micros: Duration | null): string {
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   const minutes = Math.floor(seconds / 60);
-  return minutes < 60 ? `${minutes}m ${Math.floor(seconds % 60)}s` : `${Math.floor(minutes / 60)}h ${minutes % 60}m`;
+  return minutes < 60
+    ? `${minutes}m ${Math.floor(seconds % 60)}s`
+    : `${Math.floor(minutes / 60)}h ${minutes % 60}m`;
 }
 
 export function bytes(n: number): string {
@@ -69,7 +81,8 @@ export function bytes(n: number): string {
   return `${unit === 0 ? n : value.toFixed(value < 10 ? 1 : 0)} ${['B', 'kB', 'MB', 'GB', 'TB'][unit]}`;
 }
 
-export const plural = (n: number, one: string, many = `${one}s`): string => `${count(n)} ${n === 1 ? one : many}`;
+export const plural = (n: number, one: string, many = `${one}s`): string =>
+  `${count(n)} ${n === 1 ? one : many}`;
 
 const METRIC_NAMES: Readonly<Record<string, string>> = {
   auc: 'ROC AUC',

@@ -30,7 +30,14 @@ export function quantileBars(profile: NumericProfile): readonly DensityBar[] | n
     const from = Math.max(low, i === 0 ? low : edges[i - 1]);
     const to = Math.min(high, i === edges.length ? high : edges[i]);
     const share = each / profile.count;
-    const whole = i === 0 ? (edges[0] > low ? Math.max(0, share - 0.01) : share) : i === edges.length ? Math.max(0, share - 0.01) : share;
+    const whole =
+      i === 0
+        ? edges[0] > low
+          ? Math.max(0, share - 0.01)
+          : share
+        : i === edges.length
+          ? Math.max(0, share - 0.01)
+          : share;
     // Bins are closed above: a value that repeats much is the upper edge of its bin and stands by itself.
     const single = repeats.get(to) ?? 0;
     const apart = to === from ? whole : single > ATOM && single > whole / 2 ? Math.min(single, whole) : 0;
@@ -68,7 +75,13 @@ export interface CategoricalOverlay {
 export type Overlay = NumericOverlay | CategoricalOverlay;
 
 /** Shares of a weighted sample in `bins` equal bins of [from, to]; the last one is closed. */
-export function equalShares(values: ArrayLike<number>, counts: ArrayLike<number> | null, from: number, to: number, bins: number): number[] {
+export function equalShares(
+  values: ArrayLike<number>,
+  counts: ArrayLike<number> | null,
+  from: number,
+  to: number,
+  bins: number,
+): number[] {
   const shares = new Array<number>(bins).fill(0);
   let total = 0;
   for (let i = 0; i < values.length; i++) {
@@ -96,10 +109,18 @@ export function overlay(reference: ColumnProfile, current: ColumnSample): Overla
     const at = (q: number): number => sorted[Math.floor(q * (sorted.length - 1))];
     const low = Math.min(reference.quantiles['0.01'] ?? reference.min ?? at(0), at(0.01));
     const high = Math.max(reference.quantiles['0.99'] ?? reference.max ?? at(1), at(0.99));
-    const whole = reference.kept.values.every(Number.isInteger) && sorted.every(Number.isInteger) && high - low < OVERLAY_BINS * 2;
-    const [from, to] = whole ? [Math.floor(low), Math.ceil(high)] : high > low ? [low, high] : [low - 0.5, low + 0.5];
-    const [left, right, bins] =
-      whole ? [from - 0.5, to + 0.5, Math.round(to - from) + 1] : ([from, to, OVERLAY_BINS] as const);
+    const whole =
+      reference.kept.values.every(Number.isInteger) &&
+      sorted.every(Number.isInteger) &&
+      high - low < OVERLAY_BINS * 2;
+    const [from, to] = whole
+      ? [Math.floor(low), Math.ceil(high)]
+      : high > low
+        ? [low, high]
+        : [low - 0.5, low + 0.5];
+    const [left, right, bins] = whole
+      ? [from - 0.5, to + 0.5, Math.round(to - from) + 1]
+      : ([from, to, OVERLAY_BINS] as const);
     const shares = equalShares(sorted, null, left, right, bins);
     return {
       kind: 'numeric',
@@ -115,10 +136,14 @@ export function overlay(reference: ColumnProfile, current: ColumnSample): Overla
     if (reference.count === 0 || total === 0) return null;
     const known = new Map(reference.top.map(({ value, count }) => [value, count]));
     const rising = [...current.counts].filter(([name]) => !known.has(name)).sort((a, b) => b[1] - a[1]);
-    const names = [...reference.top.slice(0, OVERLAY_NAMES - 2).map(({ value }) => value), ...rising.slice(0, 2).map(([name]) => name)];
+    const names = [
+      ...reference.top.slice(0, OVERLAY_NAMES - 2).map(({ value }) => value),
+      ...rising.slice(0, 2).map(([name]) => name),
+    ];
     const first = names.map((name) => (known.get(name) ?? 0) / reference.count);
     const second = names.map((name) => (current.counts.get(name) ?? 0) / total);
-    const rest = (shares: readonly number[]): number => Math.max(0, 1 - shares.reduce((sum, share) => sum + share, 0));
+    const rest = (shares: readonly number[]): number =>
+      Math.max(0, 1 - shares.reduce((sum, share) => sum + share, 0));
     const all = rest(first) > 1e-9 || rest(second) > 1e-9;
     return {
       kind: 'categorical',

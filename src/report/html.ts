@@ -7,7 +7,13 @@ export interface Markup {
 
 export type Content = Markup | string | number | null | undefined | false | readonly Content[];
 
-const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
 
 /** Whether a code point may stand in a document: no control but tab and line ends, no lone surrogate, no noncharacter. */
 const allowed = (code: number): boolean =>
@@ -22,7 +28,8 @@ const allowed = (code: number): boolean =>
 /** Safe in text and in quoted attributes. Characters that may not stand in a document become U+FFFD. */
 export function escapeText(text: string): string {
   let out = '';
-  for (const character of text) out += allowed(character.codePointAt(0)!) ? (ENTITIES[character] ?? character) : '\u{fffd}';
+  for (const character of text)
+    out += allowed(character.codePointAt(0)!) ? (ENTITIES[character] ?? character) : '\u{fffd}';
   return out;
 }
 
@@ -43,7 +50,11 @@ export const raw = (markup: string): Markup => ({ markup });
 
 /** An id that is safe in `id`, `href` and `aria` attributes and different for different parts. */
 export const anchor = (...parts: readonly string[]): string =>
-  parts.map((part) => part.replaceAll(/[^A-Za-z0-9_]/g, (character) => `-${character.codePointAt(0)!.toString(16)}`)).join('-');
+  parts
+    .map((part) =>
+      part.replaceAll(/[^A-Za-z0-9_]/g, (character) => `-${character.codePointAt(0)!.toString(16)}`),
+    )
+    .join('-');
 
 /** The first characters of a text that is only shown; the whole stands in its title. */
 export const clip = (text: string, length: number): string => {

@@ -17,12 +17,19 @@ export interface Head {
 export type Cell = Content;
 
 /** The first cell of every row is its header. Wide tables scroll by themselves. */
-export function dataTable(caption: string, head: readonly (Head | string)[], rows: readonly (readonly Cell[])[], options: { readonly quiet?: boolean } = {}): Markup {
+export function dataTable(
+  caption: string,
+  head: readonly (Head | string)[],
+  rows: readonly (readonly Cell[])[],
+  options: { readonly quiet?: boolean } = {},
+): Markup {
   const columns = head.map((item) => (typeof item === 'string' ? { text: item } : item)) as readonly Head[];
   return html`<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table${options.quiet ? html` class="quiet"` : null}><caption class="hidden">${caption}</caption><thead><tr>${columns.map(
-    (column) => html`<th scope="col"${column.numeric ? html` class="n"` : null}${column.title ? html` title="${column.title}"` : null}>${column.text}</th>`,
+    (column) =>
+      html`<th scope="col"${column.numeric ? html` class="n"` : null}${column.title ? html` title="${column.title}"` : null}>${column.text}</th>`,
   )}</tr></thead><tbody>${rows.map(
-    (row) => html`<tr>${row.map((cell, i) => (i === 0 ? html`<th scope="row">${cell}</th>` : html`<td${columns[i]?.numeric ? html` class="n"` : null}>${cell}</td>`))}</tr>`,
+    (row) =>
+      html`<tr>${row.map((cell, i) => (i === 0 ? html`<th scope="row">${cell}</th>` : html`<td${columns[i]?.numeric ? html` class="n"` : null}>${cell}</td>`))}</tr>`,
   )}</tbody></table></div>`;
 }
 
@@ -30,7 +37,11 @@ export function dataTable(caption: string, head: readonly (Head | string)[], row
 export const figure = (
   title: string,
   plot: Content,
-  options: { readonly legend?: readonly { readonly name: string; readonly tone: number }[]; readonly table?: Content; readonly note?: Content } = {},
+  options: {
+    readonly legend?: readonly { readonly name: string; readonly tone: number }[];
+    readonly table?: Content;
+    readonly note?: Content;
+  } = {},
 ): Markup =>
   html`<figure><figcaption>${title}</figcaption>${
     options.legend && options.legend.length > 0
@@ -58,8 +69,11 @@ export const verdict = (name: string): Markup => badge(...(VERDICTS[name] ?? (['
 export const stat = (label: string, value: Content, detail: Content = null): Markup =>
   html`<div class="card"><dt>${label}</dt><dd><span class="value">${value}</span>${detail ? html`<span class="detail">${detail}</span>` : null}</dd></div>`;
 
-export const hash = (value: string, length = 12): Markup => html`<code class="hash" title="${value}">${value.slice(0, length)}</code>`;
+export const hash = (value: string, length = 12): Markup =>
+  html`<code class="hash" title="${value}">${value.slice(0, length)}</code>`;
 
 /** The first of many, and a sentence for the rest. */
 export const more = (shown: number, all: number, what: string): Content =>
-  all > shown ? html`<p class="note">${(all - shown).toLocaleString('en-US')} more ${what} are not shown.</p>` : null;
+  all > shown
+    ? html`<p class="note">${(all - shown).toLocaleString('en-US')} more ${what} are not shown.</p>`
+    : null;

@@ -25,7 +25,10 @@ export interface PipelineGraph {
 }
 
 /** `details` replaces the second line of nodes by id (`source.x`, `dataset.x`, `model.x`, …): counts, verdicts. */
-export function pipelineGraph(definitions: Definitions, details: ReadonlyMap<string, string> = new Map()): PipelineGraph {
+export function pipelineGraph(
+  definitions: Definitions,
+  details: ReadonlyMap<string, string> = new Map(),
+): PipelineGraph {
   const nodes: PipelineNode[] = [];
   const edges = new Map<string, PipelineEdge>();
   const add = (kind: NodeKind, id: string, name: string, detail: string, column: number): void => {
@@ -46,8 +49,15 @@ export function pipelineGraph(definitions: Definitions, details: ReadonlyMap<str
   };
   for (const source of definitions.sources.values()) {
     const { read } = source;
-    add(read.kind === 'transform' ? 'transform' : 'source', `source.${source.name}`, source.name, source.kind, depthOf(source.name));
-    if (read.kind === 'transform') for (const parent of read.parents) link(`source.${parent}`, `source.${source.name}`);
+    add(
+      read.kind === 'transform' ? 'transform' : 'source',
+      `source.${source.name}`,
+      source.name,
+      source.kind,
+      depthOf(source.name),
+    );
+    if (read.kind === 'transform')
+      for (const parent of read.parents) link(`source.${parent}`, `source.${source.name}`);
   }
 
   const all = [...definitions.features.values()];
@@ -87,7 +97,9 @@ export function pipelineGraph(definitions: Definitions, details: ReadonlyMap<str
     const label = dataset.label === null ? undefined : definitions.labels.get(dataset.label);
     if (label) link(`source.${label.source}`, id, 'label');
   }
-  const present = [definitions.datasets, definitions.models, definitions.services].map((kind) => (kind.size > 0 ? 1 : 0));
+  const present = [definitions.datasets, definitions.models, definitions.services].map((kind) =>
+    kind.size > 0 ? 1 : 0,
+  );
   const modelColumn = datasetColumn + present[0];
   const serviceColumn = modelColumn + present[1];
   const monitorColumn = serviceColumn + present[2];

@@ -1,5 +1,5 @@
 /** The pipeline graph drawn left to right: columns by depth, rows ordered so that few edges cross. */
-import { clip, type Content, html, type Markup } from './html.js';
+import { type Content, clip, html, type Markup } from './html.js';
 import type { PipelineGraph, PipelineNode } from './pipeline-graph.js';
 
 const BOX = { width: 124, height: 42 };
@@ -19,11 +19,24 @@ function folded(graph: PipelineGraph): PipelineGraph {
     const rest = all.slice(COLUMN_LIMIT - 1);
     const id = `rest:${column}`;
     for (const node of rest) standIn.set(node.id, id);
-    nodes.push({ id, kind: rest[0].kind, name: `${rest.length} more`, detail: rest.slice(0, 3).map((node) => node.name).join(', '), column });
+    nodes.push({
+      id,
+      kind: rest[0].kind,
+      name: `${rest.length} more`,
+      detail: rest
+        .slice(0, 3)
+        .map((node) => node.name)
+        .join(', '),
+      column,
+    });
   }
   const edges = new Map(
     graph.edges.map((edge) => {
-      const renamed = { ...edge, from: standIn.get(edge.from) ?? edge.from, to: standIn.get(edge.to) ?? edge.to };
+      const renamed = {
+        ...edge,
+        from: standIn.get(edge.from) ?? edge.from,
+        to: standIn.get(edge.to) ?? edge.to,
+      };
       return [`${renamed.from} ${renamed.to} ${renamed.role}`, renamed] as const;
     }),
   );
@@ -55,8 +68,13 @@ interface Route {
 }
 
 /** Edges that pass over columns go through waypoints in them; edges to one target share theirs. */
-function routed(graph: PipelineGraph): { readonly slots: readonly Slot[]; readonly routes: readonly Route[] } {
-  const slots = new Map<string, Slot>(graph.nodes.map((node) => [node.id, { id: node.id, column: node.column, node }]));
+function routed(graph: PipelineGraph): {
+  readonly slots: readonly Slot[];
+  readonly routes: readonly Route[];
+} {
+  const slots = new Map<string, Slot>(
+    graph.nodes.map((node) => [node.id, { id: node.id, column: node.column, node }]),
+  );
   const routes: Route[] = [];
   for (const edge of graph.edges) {
     const [from, to] = [slots.get(edge.from), slots.get(edge.to)];
@@ -78,7 +96,8 @@ function arrange(slots: readonly Slot[], links: readonly Link[]): readonly (read
   for (const slot of slots) byColumn.set(slot.column, [...(byColumn.get(slot.column) ?? []), slot]);
   const columns = [...byColumn].sort(([a], [b]) => a - b).map(([, own]) => own);
   const place = new Map<string, number>();
-  const settle = (column: readonly Slot[]): void => column.forEach((slot, i) => void place.set(slot.id, i - (column.length - 1) / 2));
+  const settle = (column: readonly Slot[]): void =>
+    column.forEach((slot, i) => void place.set(slot.id, i - (column.length - 1) / 2));
   for (const column of columns) settle(column);
   const near = { from: new Map<string, string[]>(), to: new Map<string, string[]>() };
   for (const link of links) {
@@ -90,10 +109,17 @@ function arrange(slots: readonly Slot[], links: readonly Link[]): readonly (read
       const weight = new Map(
         columns[i].map((slot) => {
           const others = near[side].get(slot.id) ?? [];
-          return [slot.id, others.length === 0 ? place.get(slot.id)! : others.reduce((sum, id) => sum + place.get(id)!, 0) / others.length];
+          return [
+            slot.id,
+            others.length === 0
+              ? place.get(slot.id)!
+              : others.reduce((sum, id) => sum + place.get(id)!, 0) / others.length,
+          ];
         }),
       );
-      columns[i] = [...columns[i]].sort((a, b) => weight.get(a.id)! - weight.get(b.id)! || place.get(a.id)! - place.get(b.id)!);
+      columns[i] = [...columns[i]].sort(
+        (a, b) => weight.get(a.id)! - weight.get(b.id)! || place.get(a.id)! - place.get(b.id)!,
+      );
       settle(columns[i]);
     }
   };
@@ -122,17 +148,30 @@ const at = (n: number): number => Math.round(n * 10) / 10;
 export function pipelinePicture(given: PipelineGraph): Markup {
   const graph = folded(given);
   const { slots, routes } = routed(graph);
-  const links = new Map(routes.flatMap(({ through }) => through.slice(1).map((to, i) => [`${through[i]} ${to}`, { from: through[i], to }] as const)));
+  const links = new Map(
+    routes.flatMap(({ through }) =>
+      through.slice(1).map((to, i) => [`${through[i]} ${to}`, { from: through[i], to }] as const),
+    ),
+  );
   const columns = arrange(slots, [...links.values()]);
-  const used = (column: readonly Slot[]): number => column.reduce((sum, slot) => sum + heightOf(slot) + GAP.y, 0) - GAP.y;
+  const used = (column: readonly Slot[]): number =>
+    column.reduce((sum, slot) => sum + heightOf(slot) + GAP.y, 0) - GAP.y;
   const tallest = Math.max(BOX.height, ...columns.map(used));
   const height = TOP + tallest + 6;
   const width = columns.length * (BOX.width + GAP.x) - GAP.x + 4;
-  const placed = new Map<string, { readonly slot: Slot; readonly x: number; readonly y: number; readonly middle: number }>();
+  const placed = new Map<
+    string,
+    { readonly slot: Slot; readonly x: number; readonly y: number; readonly middle: number }
+  >();
   for (const [i, column] of columns.entries()) {
     let y = TOP + (tallest - used(column)) / 2;
     for (const slot of column) {
-      placed.set(slot.id, { slot, x: 2 + i * (BOX.width + GAP.x), y: at(y), middle: at(y + heightOf(slot) / 2) });
+      placed.set(slot.id, {
+        slot,
+        x: 2 + i * (BOX.width + GAP.x),
+        y: at(y),
+        middle: at(y + heightOf(slot) / 2),
+      });
       y += heightOf(slot) + GAP.y;
     }
   }
@@ -155,7 +194,8 @@ export function pipelinePicture(given: PipelineGraph): Markup {
       node &&
       html`<g class="node ${node.kind}"><title>${`${node.kind} ${node.name}: ${node.detail}`}</title><rect x="${x}" y="${y}" width="${BOX.width}" height="${BOX.height}" rx="5"/><rect class="stripe" x="${x}" y="${y}" width="4" height="${BOX.height}" rx="2"/><text x="${x + 12}" y="${at(y + 17.5)}">${clip(node.name, 16)}</text><text class="muted" x="${x + 12}" y="${at(y + 32.5)}">${clip(node.detail, 19)}</text></g>`,
   );
-  const nodesOf = (column: readonly Slot[] | undefined): string => (column ?? []).flatMap((slot) => slot.node?.name ?? []).join(', ') || 'nothing';
+  const nodesOf = (column: readonly Slot[] | undefined): string =>
+    (column ?? []).flatMap((slot) => slot.node?.name ?? []).join(', ') || 'nothing';
   const headings: Content = columns.map((column, i) => {
     const kinds = [...new Set(column.flatMap((slot) => (slot.node ? [HEADINGS[slot.node.kind]] : [])))];
     return html`<text class="heading" x="${2 + i * (BOX.width + GAP.x)}" y="13">${kinds.join(', ')}</text>`;

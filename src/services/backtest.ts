@@ -7,10 +7,10 @@ import { parseType, STRING, type Value } from '../core/schema/types.js';
 import type { LoggedOutcome } from '../ports/prediction-log.js';
 import { PART_COLUMN } from './build-dataset.js';
 import { datasetTable } from './dataset-table.js';
+import { openChampion } from './predict.js';
 import type { Project } from './project.js';
 import { CHAMPION } from './promote.js';
 import { batchEntries, batchId, scoreTable } from './score.js';
-import { openChampion } from './predict.js';
 
 /** Champion and dataset version; null while there is no champion. */
 export async function backtestKey(project: Project, service: Service): Promise<string | null> {
@@ -40,16 +40,36 @@ export async function runBacktest(project: Project, service: Service): Promise<B
   try {
     const part = await store.column(table, PART_COLUMN, STRING);
     const rows: number[] = [];
-    for (let row = 0; row < table.rows; row++) if (service.backtest.includes(columnValue(part, row) as never)) rows.push(row);
+    for (let row = 0; row < table.rows; row++)
+      if (service.backtest.includes(columnValue(part, row) as never)) rows.push(row);
     const label = manifest.label ? await store.column(table, manifest.label.name, labelType) : null;
-    project.progress({ step: 'backtest', message: `${service.name}: scoring ${rows.length} rows of ${service.backtest.join(', ')}` });
+    project.progress({
+      step: 'backtest',
+      message: `${service.name}: scoring ${rows.length} rows of ${service.backtest.join(', ')}`,
+    });
     const scores = await scoreTable(project, store, table, champion);
     const ids = rows.map((row) => batchId([key!, row]));
-    const entries = await batchEntries(project, store, table, scores, { service: service.name, origin: 'backtest', rows, ids });
+    const entries = await batchEntries(project, store, table, scores, {
+      service: service.name,
+      origin: 'backtest',
+      rows,
+      ids,
+    });
     const log = project.predictions();
     await log.append(service.name, entries);
     const horizon = project.definitions.labels.get(dataset.label ?? '')?.horizon ?? 0;
-    const outcomes = label === null ? [] : rows.map((row, i): LoggedOutcome => ({ prediction_id: ids[i]!, service: service.name, label: plain(columnValue(label, row)), at: table.at[row]! + horizon, received_at: project.now() }));
+    const outcomes =
+      label === null
+        ? []
+        : rows.map(
+            (row, i): LoggedOutcome => ({
+              prediction_id: ids[i]!,
+              service: service.name,
+              label: plain(columnValue(label, row)),
+              at: table.at[row]! + horizon,
+              received_at: project.now(),
+            }),
+          );
     await log.appendOutcomes(service.name, outcomes);
     registry.setFact(`backtest:${service.name}`, key);
     return { service: service.name, predictions: entries.length, outcomes: outcomes.length };
@@ -59,4 +79,12 @@ export async function runBacktest(project: Project, service: Service): Promise<B
 }
 
 const plain = (value: Value): LoggedOutcome['label'] =>
-  value === null ? null : typeof value === 'boolean' ? (value ? 1 : 0) : typeof value === 'bigint' ? Number(value) : (value as number | string);
+  value === null
+    ? null
+    : typeof value === 'boolean'
+      ? value
+        ? 1
+        : 0
+      : typeof value === 'bigint'
+        ? Number(value)
+        : (value as number | string);

@@ -33,7 +33,8 @@ export function valueSample(type: ValueType, values: readonly Value[]): ColumnSa
       nulls++;
       continue;
     }
-    const text = typeof value === 'object' ? JSON.stringify(value instanceof Map ? [...value] : value) : String(value);
+    const text =
+      typeof value === 'object' ? JSON.stringify(value instanceof Map ? [...value] : value) : String(value);
     counts.set(text, (counts.get(text) ?? 0) + 1);
   }
   return { type: 'categorical', counts, nulls };

@@ -15,18 +15,29 @@ export interface VersionName {
   readonly version: number | undefined;
 }
 
-export async function findDatasetVersion(project: Project, { name, version }: VersionName): Promise<VersionRecord> {
+export async function findDatasetVersion(
+  project: Project,
+  { name, version }: VersionName,
+): Promise<VersionRecord> {
   const registry = await project.registry();
   const found = registry.version('dataset', name, version);
   if (found) return found;
   const known = registry.versions('dataset', name);
   if (known.length === 0) findDataset(project, name);
-  throw new MillraceError('UNKNOWN_NAME', `there is no version ${name}${version === undefined ? '' : `@${version}`} of a dataset`, {
-    hint: known.length > 0 ? `${name} has versions 1 to ${known.length}.` : `Run \`millrace dataset build ${name}\`.`,
-  });
+  throw new MillraceError(
+    'UNKNOWN_NAME',
+    `there is no version ${name}${version === undefined ? '' : `@${version}`} of a dataset`,
+    {
+      hint:
+        known.length > 0
+          ? `${name} has versions 1 to ${known.length}.`
+          : `Run \`millrace dataset build ${name}\`.`,
+    },
+  );
 }
 
-export const manifestOfDataset = (version: VersionRecord): DatasetManifest => version.manifest as unknown as DatasetManifest;
+export const manifestOfDataset = (version: VersionRecord): DatasetManifest =>
+  version.manifest as unknown as DatasetManifest;
 
 export interface DatasetDiff {
   readonly a: string;
@@ -34,12 +45,20 @@ export interface DatasetDiff {
   readonly equal: boolean;
   readonly definitions: readonly string[];
   readonly rows: readonly [number, number];
-  readonly columns: { readonly changed: readonly string[]; readonly only_a: readonly string[]; readonly only_b: readonly string[] };
+  readonly columns: {
+    readonly changed: readonly string[];
+    readonly only_a: readonly string[];
+    readonly only_b: readonly string[];
+  };
   readonly distributions: Comparison | null;
   readonly lines: readonly string[];
 }
 
-export async function diffDatasets(project: Project, left: VersionName, right: VersionName): Promise<DatasetDiff> {
+export async function diffDatasets(
+  project: Project,
+  left: VersionName,
+  right: VersionName,
+): Promise<DatasetDiff> {
   const [a, b] = [await findDatasetVersion(project, left), await findDatasetVersion(project, right)];
   const [x, y] = [manifestOfDataset(a), manifestOfDataset(b)];
   const names = [`${a.name}@${a.version}`, `${b.name}@${b.version}`] as const;
@@ -47,21 +66,31 @@ export async function diffDatasets(project: Project, left: VersionName, right: V
   const featuresY = new Map(y.features.map((feature) => [feature.name, feature]));
   for (const feature of x.features) {
     const other = featuresY.get(feature.name);
-    if (other && other.fingerprint !== feature.fingerprint) definitions.push(`feature ${feature.name} is defined differently`);
+    if (other && other.fingerprint !== feature.fingerprint)
+      definitions.push(`feature ${feature.name} is defined differently`);
   }
   for (const source of new Set([...Object.keys(x.horizons), ...Object.keys(y.horizons)]))
-    if (x.horizons[source] !== y.horizons[source]) definitions.push(`${source} is read through seq ${x.horizons[source] ?? '-'} and ${y.horizons[source] ?? '-'}`);
+    if (x.horizons[source] !== y.horizons[source])
+      definitions.push(
+        `${source} is read through seq ${x.horizons[source] ?? '-'} and ${y.horizons[source] ?? '-'}`,
+      );
   if (x.knowledge !== y.knowledge) definitions.push(`knowledge is ${x.knowledge} and ${y.knowledge}`);
   const [columnsX, columnsY] = [Object.keys(x.column_sha256), Object.keys(y.column_sha256)];
   const shared = columnsX.filter((name) => y.column_sha256[name] !== undefined);
   const changed = shared.filter((name) => x.column_sha256[name] !== y.column_sha256[name]);
-  const common = x.features.filter((feature) => featuresY.get(feature.name)?.type === feature.type && changed.includes(feature.name));
+  const common = x.features.filter(
+    (feature) => featuresY.get(feature.name)?.type === feature.type && changed.includes(feature.name),
+  );
   let distributions: Comparison | null = null;
   if (common.length > 0) {
     const store = await project.offline();
     const types = common.map((feature) => ({ name: feature.name, type: parseType(feature.type)! }));
     const read = async (version: VersionRecord) =>
-      Object.fromEntries([...(await store.readColumns(path.join(version.folder, 'data.parquet'), types))].map(([name, column]) => [name, columnSample(column)]));
+      Object.fromEntries(
+        [...(await store.readColumns(path.join(version.folder, 'data.parquet'), types))].map(
+          ([name, column]) => [name, columnSample(column)],
+        ),
+      );
     distributions = compareColumns(await read(a), await read(b));
   }
   const onlyA = columnsX.filter((name) => !columnsY.includes(name));
@@ -74,9 +103,20 @@ export async function diffDatasets(project: Project, left: VersionName, right: V
     ...(onlyA.length > 0 ? [`  only in ${names[0]}: ${onlyA.join(', ')}`] : []),
     ...(onlyB.length > 0 ? [`  only in ${names[1]}: ${onlyB.join(', ')}`] : []),
     ...(changed.length > 0 ? [`  values differ in: ${changed.join(', ')}`] : []),
-    ...(distributions && distributions.drifted.length > 0 ? [`  distributions differ in: ${distributions.drifted.join(', ')}`] : []),
+    ...(distributions && distributions.drifted.length > 0
+      ? [`  distributions differ in: ${distributions.drifted.join(', ')}`]
+      : []),
   ];
-  return { a: names[0], b: names[1], equal, definitions, rows: [x.counts.rows, y.counts.rows], columns: { changed, only_a: onlyA, only_b: onlyB }, distributions, lines };
+  return {
+    a: names[0],
+    b: names[1],
+    equal,
+    definitions,
+    rows: [x.counts.rows, y.counts.rows],
+    columns: { changed, only_a: onlyA, only_b: onlyB },
+    distributions,
+    lines,
+  };
 }
 
 export interface Reproduction {
@@ -93,9 +133,13 @@ export async function reproduceDataset(project: Project, wanted: VersionName): P
   const manifest = manifestOfDataset(version);
   const dataset = project.definitions.datasets.get(version.name);
   if (!dataset || dataset.fingerprint !== manifest.fingerprint)
-    throw new MillraceError('USAGE', `the definition of dataset ${version.name} is no longer the one of version ${version.version}`, {
-      hint: 'Check out the definitions of that version and run the command again.',
-    });
+    throw new MillraceError(
+      'USAGE',
+      `the definition of dataset ${version.name} is no longer the one of version ${version.version}`,
+      {
+        hint: 'Check out the definitions of that version and run the command again.',
+      },
+    );
   const folder = path.join(project.stateFolder, 'tmp', `reproduce-${process.pid}`);
   try {
     const again = await rebuildDataset(project, version.name, manifest, folder);
@@ -104,7 +148,9 @@ export async function reproduceDataset(project: Project, wanted: VersionName): P
       version: version.version,
       logical: again.logical_sha256 === manifest.logical_sha256,
       physical: again.files[0]!.sha256 === manifest.files[0]!.sha256,
-      columns_that_differ: Object.keys(manifest.column_sha256).filter((name) => manifest.column_sha256[name] !== again.column_sha256[name]),
+      columns_that_differ: Object.keys(manifest.column_sha256).filter(
+        (name) => manifest.column_sha256[name] !== again.column_sha256[name],
+      ),
     };
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -9,8 +9,8 @@ import { toJson } from '../core/schema/coerce-print.js';
 import { printType, type Value } from '../core/schema/types.js';
 import type { LogRecord } from '../ports/record-log.js';
 import { catchUp } from './materialize.js';
-import { answerFeatures, featureReader } from './serve.js';
 import type { Project } from './project.js';
+import { answerFeatures, featureReader } from './serve.js';
 
 export interface ExplainedPart {
   readonly feature: string;
@@ -37,35 +37,63 @@ export interface Explanation {
 export async function explainFeature(
   project: Project,
   name: string,
-  given: { readonly entity: Readonly<Record<string, string>>; readonly request: Readonly<Record<string, string>>; readonly at: Instant | undefined },
+  given: {
+    readonly entity: Readonly<Record<string, string>>;
+    readonly request: Readonly<Record<string, string>>;
+    readonly at: Instant | undefined;
+  },
   command: string,
 ): Promise<Explanation> {
   const feature = project.definitions.features.get(name);
   if (!feature) {
     const near = nearest(name, project.definitions.features.keys());
-    throw new MillraceError('UNKNOWN_NAME', `there is no feature named "${name}"`, { hint: near ? `Did you mean "${near}"?` : 'See `millrace check`.' });
+    throw new MillraceError('UNKNOWN_NAME', `there is no feature named "${name}"`, {
+      hint: near ? `Did you mean "${near}"?` : 'See `millrace check`.',
+    });
   }
   const at = given.at ?? project.now();
   const plan = planFeatures(project.definitions, [feature]);
-  await catchUp(project, plan.groups.map((group) => group.id), command);
-  const reader = await featureReader(project, plan.closure.map((item) => item.name));
-  const answer = answerFeatures(reader, { entities: [given.entity], request: [given.request], at, text: true }, at);
+  await catchUp(
+    project,
+    plan.groups.map((group) => group.id),
+    command,
+  );
+  const reader = await featureReader(
+    project,
+    plan.closure.map((item) => item.name),
+  );
+  const answer = answerFeatures(
+    reader,
+    { entities: [given.entity], request: [given.request], at, text: true },
+    at,
+  );
   const keys = reader.parseEntity(given.entity, 0, true);
-  const valueOf = (item: Feature): { value: unknown; status: string } => {
+  const answerOf = (item: Feature): { value: unknown; status: string } => {
     const i = answer.features.indexOf(item.name);
     return { value: answer.rows[0]!.values[i], status: answer.rows[0]!.statuses[i]! };
   };
   const parts: ExplainedPart[] = [];
-  for (const item of plan.closure) parts.push({ feature: item.name, ...valueOf(item), ...(await partOf(project, item, keys, at)) });
-  return { feature: name, ...valueOf(feature), at: printInstant(at), definition: describe(feature), parts: parts.reverse() };
+  for (const item of plan.closure)
+    parts.push({ feature: item.name, ...answerOf(item), ...(await partOf(project, item, keys, at)) });
+  return {
+    feature: name,
+    ...answerOf(feature),
+    at: printInstant(at),
+    definition: describe(feature),
+    parts: parts.reverse(),
+  };
 }
 
 function describe(feature: Feature): string {
   const { computation } = feature;
   switch (computation.kind) {
     case 'aggregation': {
-      const of = computation.field === null ? computation.source : `${computation.source}.${computation.field}`;
-      const window = computation.window === null ? 'the whole history' : `[t - ${printDuration(computation.window + computation.offset)}, t${computation.offset === 0 ? '' : ` - ${printDuration(computation.offset)}`}${computation.includeCurrent ? ']' : ')'}`;
+      const of =
+        computation.field === null ? computation.source : `${computation.source}.${computation.field}`;
+      const window =
+        computation.window === null
+          ? 'the whole history'
+          : `[t - ${printDuration(computation.window + computation.offset)}, t${computation.offset === 0 ? '' : ` - ${printDuration(computation.offset)}`}${computation.includeCurrent ? ']' : ')'}`;
       const where = computation.where ? ` where ${computation.where.text}` : '';
       const ratio = computation.ratioWhere ? ` share of ${computation.ratioWhere.text}` : '';
       return `${computation.function}(${of})${ratio}${where} over ${window} by ${feature.joinKeys.join(', ')}: ${printType(feature.valueType)}`;
@@ -92,9 +120,12 @@ async function partOf(
   const log = await project.log();
   const state = await log.state(source);
   const keyFields = feature.joinKeys.map((key) => source.keys[key] ?? key);
-  const where = computation.kind === 'aggregation' && computation.where ? compileJsRow(computation.where) : null;
+  const where =
+    computation.kind === 'aggregation' && computation.where ? compileJsRow(computation.where) : null;
   const known = new Map<string, LogRecord>();
-  const later = (a: LogRecord, b: LogRecord): boolean => a.availableAt - b.availableAt > 0 || (a.availableAt === b.availableAt && (a.order > b.order || (a.order === b.order && a.seq > b.seq)));
+  const later = (a: LogRecord, b: LogRecord): boolean =>
+    a.availableAt - b.availableAt > 0 ||
+    (a.availableAt === b.availableAt && (a.order > b.order || (a.order === b.order && a.seq > b.seq)));
   for await (const chunk of log.read(source, 0, state.lastSeq))
     for (const record of chunk) {
       if (record.availableAt > at) continue;
@@ -103,17 +134,30 @@ async function partOf(
       if (!present || later(record, present)) known.set(id, record);
     }
   const upper = computation.kind === 'aggregation' ? at - computation.offset : at;
-  const lower = computation.kind === 'aggregation' && computation.window !== null ? upper - computation.window : Number.NEGATIVE_INFINITY;
+  const lower =
+    computation.kind === 'aggregation' && computation.window !== null
+      ? upper - computation.window
+      : Number.NEGATIVE_INFINITY;
   const closed = computation.kind === 'lookup' || computation.includeCurrent;
   const members = [...known.values()]
-    .filter((record) => !record.deleted && keyFields.every((field, i) => record.fields[field] === keys[feature.joinKeys[i]!]))
-    .filter((record) => record.eventTime >= lower && (closed ? record.eventTime <= upper : record.eventTime < upper))
+    .filter(
+      (record) =>
+        !record.deleted && keyFields.every((field, i) => record.fields[field] === keys[feature.joinKeys[i]!]),
+    )
+    .filter(
+      (record) =>
+        record.eventTime >= lower && (closed ? record.eventTime <= upper : record.eventTime < upper),
+    )
     .filter((record) => where === null || where(record.fields) === true)
     .sort((a, b) => a.eventTime - b.eventTime || (later(a, b) ? 1 : -1));
   const shown = computation.kind === 'lookup' ? members.slice(-1) : members.slice(-50);
-  const fields = source.fields.filter((field) => source.recordKey.includes(field.name) || field.name === computation.field);
+  const fields = source.fields.filter(
+    (field) => source.recordKey.includes(field.name) || field.name === computation.field,
+  );
   const records = shown.map((record) => ({
-    ...Object.fromEntries(fields.map((field) => [field.name, toJson(field.type, record.fields[field.name] ?? null)])),
+    ...Object.fromEntries(
+      fields.map((field) => [field.name, toJson(field.type, record.fields[field.name] ?? null)]),
+    ),
     event_time: printInstant(record.eventTime),
     available_at: printInstant(record.availableAt),
     seq: record.seq,
@@ -122,9 +166,15 @@ async function partOf(
   return { arithmetic, records, members: members.length, sql: sqlOf(feature, at, keyFields, keys) };
 }
 
-const literal = (value: Value): string => (typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(value));
+const literal = (value: Value): string =>
+  typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(value);
 
-function sqlOf(feature: Feature, at: Instant, keyFields: readonly string[], keys: Readonly<Record<string, Value>>): string | null {
+function sqlOf(
+  feature: Feature,
+  at: Instant,
+  keyFields: readonly string[],
+  keys: Readonly<Record<string, Value>>,
+): string | null {
   const { computation } = feature;
   if (computation.kind !== 'aggregation' && computation.kind !== 'lookup') return null;
   const t = `TIMESTAMPTZ '${printInstant(at)}'`;
@@ -132,7 +182,10 @@ function sqlOf(feature: Feature, at: Instant, keyFields: readonly string[], keys
   if (computation.kind === 'lookup')
     return `SELECT ${computation.field} FROM known(${computation.source}, ${t}) WHERE ${key} AND event_time <= ${t} ORDER BY event_time DESC LIMIT 1`;
   const upper = computation.offset === 0 ? t : `${t} - INTERVAL '${computation.offset} microseconds'`;
-  const lower = computation.window === null ? '' : ` AND event_time >= ${upper} - INTERVAL '${computation.window} microseconds'`;
+  const lower =
+    computation.window === null
+      ? ''
+      : ` AND event_time >= ${upper} - INTERVAL '${computation.window} microseconds'`;
   const where = computation.where ? ` AND (${computation.where.text})` : '';
   const of = computation.ratioWhere ? computation.ratioWhere.text : (computation.field ?? '*');
   return `SELECT ${computation.function}(${of}) FROM known(${computation.source}, ${t}) WHERE ${key}${lower} AND event_time ${computation.includeCurrent ? '<=' : '<'} ${upper}${where}`;

@@ -15,7 +15,10 @@ type FileMarks = Readonly<Record<string, FileMark>>;
 
 const marksName = (source: string): string => `files:${source}`;
 
-export async function newFiles(project: Project, source: Source): Promise<{ files: string[]; bytes: number }> {
+export async function newFiles(
+  project: Project,
+  source: Source,
+): Promise<{ files: string[]; bytes: number }> {
   if (source.read.kind !== 'files') return { files: [], bytes: 0 };
   const marks = ((await project.registry()).getFact(marksName(source.name)) ?? {}) as FileMarks;
   const files: string[] = [];
@@ -23,7 +26,13 @@ export async function newFiles(project: Project, source: Source): Promise<{ file
   for (const file of (await project.log()).expand(source)) {
     const info = await stat(file);
     const mark = marks[file];
-    if (mark && mark.size === info.size && mark.modified === info.mtimeMs && mark.fingerprint === source.fingerprint) continue;
+    if (
+      mark &&
+      mark.size === info.size &&
+      mark.modified === info.mtimeMs &&
+      mark.fingerprint === source.fingerprint
+    )
+      continue;
     files.push(file);
     bytes += info.size;
   }
@@ -33,7 +42,9 @@ export async function newFiles(project: Project, source: Source): Promise<{ file
 /** Remembers files as ingested, so that the next plan finds nothing to do. */
 export async function markFiles(project: Project, source: Source, files: readonly string[]): Promise<void> {
   const registry = await project.registry();
-  const marks: Record<string, FileMark> = { ...((registry.getFact(marksName(source.name)) ?? {}) as FileMarks) };
+  const marks: Record<string, FileMark> = {
+    ...((registry.getFact(marksName(source.name)) ?? {}) as FileMarks),
+  };
   for (const file of files) {
     const info = await stat(file);
     marks[path.resolve(file)] = { size: info.size, modified: info.mtimeMs, fingerprint: source.fingerprint };

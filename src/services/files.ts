@@ -30,11 +30,30 @@ export interface FileProfile {
 }
 
 function printColumn(type: ValueType, profile: ColumnProfile, sample: ColumnSample): PrintedColumn {
-  const base = { type: printType(type), kind: profile.type, count: profile.count, nulls: profile.nulls, distinct: profile.distinct };
+  const base = {
+    type: printType(type),
+    kind: profile.type,
+    count: profile.count,
+    nulls: profile.nulls,
+    distinct: profile.distinct,
+  };
   if (profile.type === 'numeric') {
     const show = (value: number | null): number | string | null =>
-      value === null ? null : type.kind === 'timestamp' ? printInstant(value) : type.kind === 'date' ? printDate(value) : value;
-    return { ...base, min: show(profile.min), max: show(profile.max), mean: profile.mean, std: profile.std, quantiles: profile.quantiles };
+      value === null
+        ? null
+        : type.kind === 'timestamp'
+          ? printInstant(value)
+          : type.kind === 'date'
+            ? printDate(value)
+            : value;
+    return {
+      ...base,
+      min: show(profile.min),
+      max: show(profile.max),
+      mean: profile.mean,
+      std: profile.std,
+      quantiles: profile.quantiles,
+    };
   }
   const names = sample.type === 'categorical' ? [...sample.counts.keys()].sort() : [];
   return { ...base, min: names[0] ?? null, max: names.at(-1) ?? null, top: profile.top.slice(0, 20) };
@@ -45,11 +64,17 @@ export async function profileFile(reader: TableReader, file: string): Promise<Fi
   return {
     file,
     rows,
-    columns: Object.fromEntries(columns.map(({ name, type, sample }) => [name, printColumn(type, profileColumn(sample), sample)])),
+    columns: Object.fromEntries(
+      columns.map(({ name, type, sample }) => [name, printColumn(type, profileColumn(sample), sample)]),
+    ),
   };
 }
 
-export async function compareFiles(reader: TableReader, reference: string, current: string): Promise<Comparison> {
+export async function compareFiles(
+  reader: TableReader,
+  reference: string,
+  current: string,
+): Promise<Comparison> {
   const read = async (file: string): Promise<Record<string, ColumnSample>> =>
     Object.fromEntries((await reader.samples(file)).columns.map((column) => [column.name, column.sample]));
   return compareColumns(await read(reference), await read(current));
@@ -63,7 +88,11 @@ export interface EvaluateOptions {
   readonly task: 'binary' | 'regression';
 }
 
-export async function evaluateFile(reader: TableReader, file: string, options: EvaluateOptions): Promise<Evaluation> {
+export async function evaluateFile(
+  reader: TableReader,
+  file: string,
+  options: EvaluateOptions,
+): Promise<Evaluation> {
   const wanted = [options.label, options.score, ...(options.weight === undefined ? [] : [options.weight])];
   const present = await reader.columnNames(file);
   for (const name of wanted) {
@@ -75,15 +104,30 @@ export async function evaluateFile(reader: TableReader, file: string, options: E
     });
   }
   const [labels, scores, weights] = await reader.numbers(file, wanted);
-  if (labels!.length === 0) throw new MillraceError('FILE_EMPTY', `"${path.basename(file)}" has a header and no rows, so there is nothing to evaluate`, { place: { file } });
+  if (labels!.length === 0)
+    throw new MillraceError(
+      'FILE_EMPTY',
+      `"${path.basename(file)}" has a header and no rows, so there is nothing to evaluate`,
+      { place: { file } },
+    );
   for (const [i, column] of [labels!, scores!, ...(weights ? [weights] : [])].entries()) {
     const row = column.findIndex((value) => !Number.isFinite(value));
     if (row >= 0)
-      throw new MillraceError('FILE_UNREADABLE', `${wanted[i]} has no number in row ${row + 1}`, { place: { file, line: row + 2, path: wanted[i]! }, hint: 'Leave out rows without a label or score first.' });
+      throw new MillraceError('FILE_UNREADABLE', `${wanted[i]} has no number in row ${row + 1}`, {
+        place: { file, line: row + 2, path: wanted[i]! },
+        hint: 'Leave out rows without a label or score first.',
+      });
   }
   if (options.task === 'regression') return evaluateRegression(labels!, scores!, { weights });
   const row = labels!.findIndex((value) => value !== 0 && value !== 1);
   if (row >= 0)
-    throw new MillraceError('FILE_UNREADABLE', `${options.label} is ${labels![row]} in row ${row + 1}; a binary label is 0 or 1`, { place: { file, line: row + 2, path: options.label }, hint: 'For numbers use --task regression.' });
-  return evaluateBinary(labels!, scores!, { weights, ...(options.threshold === undefined ? {} : { threshold: options.threshold }) });
+    throw new MillraceError(
+      'FILE_UNREADABLE',
+      `${options.label} is ${labels![row]} in row ${row + 1}; a binary label is 0 or 1`,
+      { place: { file, line: row + 2, path: options.label }, hint: 'For numbers use --task regression.' },
+    );
+  return evaluateBinary(labels!, scores!, {
+    weights,
+    ...(options.threshold === undefined ? {} : { threshold: options.threshold }),
+  });
 }

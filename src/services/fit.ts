@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { ErrorCode } from '../core/base/catalogue.js';
 import { MillraceError } from '../core/base/error.js';
-import { train, type TrainPart, type TrainSpec } from '../core/learn/model.js';
+import { type TrainPart, type TrainSpec, train } from '../core/learn/model.js';
 
 export interface FitJob {
   readonly spec: TrainSpec;
@@ -13,7 +13,13 @@ export interface FitJob {
 
 export type FitAnswer =
   | { readonly text: string }
-  | { readonly failure: { readonly code: ErrorCode | null; readonly message: string; readonly hint: string | undefined } };
+  | {
+      readonly failure: {
+        readonly code: ErrorCode | null;
+        readonly message: string;
+        readonly hint: string | undefined;
+      };
+    };
 
 const WORKER = new URL('./fit-worker.js', import.meta.url);
 
@@ -35,12 +41,21 @@ export async function fitAside(job: FitJob, signal: AbortSignal): Promise<string
     worker.once('message', (answer: FitAnswer) => {
       if ('text' in answer) return resolve(answer.text);
       const { code, message, hint } = answer.failure;
-      reject(code === null ? new Error(message) : new MillraceError(code, message, hint === undefined ? {} : { hint }));
+      reject(
+        code === null
+          ? new Error(message)
+          : new MillraceError(code, message, hint === undefined ? {} : { hint }),
+      );
     });
     worker.once('error', reject);
     worker.once('exit', (status) => {
       signal.removeEventListener('abort', stop);
-      reject(new MillraceError('TRAIN_FAILED', `the training thread ended with status ${status} before it had a model`));
+      reject(
+        new MillraceError(
+          'TRAIN_FAILED',
+          `the training thread ended with status ${status} before it had a model`,
+        ),
+      );
     });
   });
 }

@@ -51,7 +51,8 @@ export function createTransformFollower(
   const work = async (): Promise<void> => {
     while (due.size > 0 && !closed) {
       const order = new Map<string, Source>();
-      for (const name of due) for (const transform of transformsOf(project, name)) order.set(transform.name, transform);
+      for (const name of due)
+        for (const transform of transformsOf(project, name)) order.set(transform.name, transform);
       due.clear();
       for (const transform of order.values()) {
         if (closed) return;

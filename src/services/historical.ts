@@ -2,7 +2,14 @@
 import { MillraceError } from '../core/base/error.js';
 import type { Definitions, Feature } from '../core/define/types.js';
 import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
-import { deriveRow, expandFeatures, type FeatureGroup, type FeaturePlan, finishBase, planFeatures } from '../core/engine/feature-plan.js';
+import {
+  deriveRow,
+  expandFeatures,
+  type FeatureGroup,
+  type FeaturePlan,
+  finishBase,
+  planFeatures,
+} from '../core/engine/feature-plan.js';
 import { sweep } from '../core/engine/sweep.js';
 import { sweepFeature, sweepLookup } from '../core/engine/sweep-plan.js';
 import { type Column, STATUS, STATUS_NAMES, type Status } from '../core/engine/types.js';
@@ -36,7 +43,8 @@ export function groupReads(group: FeatureGroup): { fields: string[]; predicates:
     if (computation.field !== null) fields.add(computation.field);
     if (computation.arguments.by !== undefined) fields.add(computation.arguments.by);
     if (computation.groupBy !== null) fields.add(computation.groupBy);
-    for (const expression of [computation.where, computation.ratioWhere]) if (expression) predicates.set(expression.canonical, expression);
+    for (const expression of [computation.where, computation.ratioWhere])
+      if (expression) predicates.set(expression.canonical, expression);
   }
   return { fields: [...fields], predicates };
 }
@@ -60,7 +68,8 @@ async function baseColumns(
     eventTimes: { min: null, max: null },
     knowledge: options.knowledge,
   });
-  const knowledge = options.knowledge === 'hindsight' ? new Float64Array(table.rows).fill(Number.POSITIVE_INFINITY) : null;
+  const knowledge =
+    options.knowledge === 'hindsight' ? new Float64Array(table.rows).fill(Number.POSITIVE_INFINITY) : null;
   const swept = sweep({
     entities: entities.entities,
     records,
@@ -103,10 +112,17 @@ export async function computeFeatures(
   }
 
   if (plan.derived.length > 0) {
-    const inputs: { slot: string; column: Column }[] = [...computed.values()].map((item) => ({ slot: item.feature.name, column: item.column }));
-    for (const key of plan.joinKeys) inputs.push({ slot: key.name, column: await store.column(table, key.name, key.type) });
+    const inputs: { slot: string; column: Column }[] = [...computed.values()].map((item) => ({
+      slot: item.feature.name,
+      column: item.column,
+    }));
+    for (const key of plan.joinKeys)
+      inputs.push({ slot: key.name, column: await store.column(table, key.name, key.type) });
     for (const field of plan.requestFields)
-      inputs.push({ slot: `request.${field.name}`, column: await store.column(table, field.name, field.type) });
+      inputs.push({
+        slot: `request.${field.name}`,
+        column: await store.column(table, field.name, field.type),
+      });
     const builders = plan.derived.map(({ feature }) => new ColumnBuilder(feature.valueType, table.rows));
     const status = plan.derived.map(() => new Uint8Array(table.rows));
     const slots: Record<string, Value> = {};
@@ -126,7 +142,10 @@ export async function computeFeatures(
 }
 
 /** Every source's last committed position: what a build reads up to, unless told otherwise. */
-export async function currentHorizons(project: Project, sources?: Iterable<string>): Promise<Map<string, number>> {
+export async function currentHorizons(
+  project: Project,
+  sources?: Iterable<string>,
+): Promise<Map<string, number>> {
   const log = await project.log();
   const horizons = new Map<string, number>();
   for (const name of sources ?? project.definitions.sources.keys())
@@ -168,7 +187,10 @@ export interface HistoricalResult {
   readonly statuses: Readonly<Record<string, Readonly<Partial<Record<Status, number>>>>>;
 }
 
-export async function historicalFeatures(project: Project, request: HistoricalRequest): Promise<HistoricalResult> {
+export async function historicalFeatures(
+  project: Project,
+  request: HistoricalRequest,
+): Promise<HistoricalResult> {
   const definitions: Definitions = project.definitions;
   const format = outputFormat(request.out);
   const plan = planFeatures(definitions, expandFeatures(definitions, request.features));
@@ -179,10 +201,21 @@ export async function historicalFeatures(project: Project, request: HistoricalRe
     timezone: definitions.settings.timezone,
     types: observationTypes(plan),
   });
-  const horizons = await currentHorizons(project, plan.groups.map((group) => group.source.name));
-  if (request.horizon !== undefined) for (const [name, seq] of horizons) horizons.set(name, Math.min(seq, request.horizon));
-  project.progress({ step: 'features', message: `computing ${plan.outputs.length} features at ${table.rows} observations` });
-  const columns = await computeFeatures(store, table, plan, { horizons, knowledge: request.knowledge ?? 'as_of', project });
+  const horizons = await currentHorizons(
+    project,
+    plan.groups.map((group) => group.source.name),
+  );
+  if (request.horizon !== undefined)
+    for (const [name, seq] of horizons) horizons.set(name, Math.min(seq, request.horizon));
+  project.progress({
+    step: 'features',
+    message: `computing ${plan.outputs.length} features at ${table.rows} observations`,
+  });
+  const columns = await computeFeatures(store, table, plan, {
+    horizons,
+    knowledge: request.knowledge ?? 'as_of',
+    project,
+  });
   const written = await store.write(
     table,
     columns.map(({ feature, column }) => ({ name: feature.name, column })),
@@ -190,11 +223,10 @@ export async function historicalFeatures(project: Project, request: HistoricalRe
   );
   const statuses: Record<string, Partial<Record<Status, number>>> = {};
   for (const { feature, status } of columns) {
+    const byCode = new Uint32Array(STATUS_NAMES.length);
+    for (let row = 0; row < status.length; row++) byCode[status[row]!] = byCode[status[row]!]! + 1;
     const counts: Partial<Record<Status, number>> = {};
-    for (const code of status) {
-      const name = STATUS_NAMES[code]!;
-      counts[name] = (counts[name] ?? 0) + 1;
-    }
+    for (const [code, name] of STATUS_NAMES.entries()) if (byCode[code]! > 0) counts[name] = byCode[code]!;
     statuses[feature.name] = counts;
   }
   await store.release(table);

@@ -11,7 +11,10 @@ export interface ReplayedSource extends ReplayResult {
 }
 
 /** One result for each source with open rows. Rows that still break a rule stay open, with their present reasons. */
-export async function replayQuarantine(project: Project, filter: ReplayFilter = {}): Promise<readonly ReplayedSource[]> {
+export async function replayQuarantine(
+  project: Project,
+  filter: ReplayFilter = {},
+): Promise<readonly ReplayedSource[]> {
   const log = await project.log();
   const open = await log.quarantine({ ...filter, status: 'open' });
   const bySource = new Map<string, QuarantinedRow[]>();

@@ -29,7 +29,8 @@ export function lineageEdges(definitions: Definitions): ReadonlyMap<string, Read
   };
   for (const source of definitions.sources.values()) {
     for (const field of source.fields) link(`source.${source.name}.${field.name}`, `source.${source.name}`);
-    if (source.read.kind === 'transform') for (const parent of source.read.parents) link(`source.${source.name}`, `source.${parent}`);
+    if (source.read.kind === 'transform')
+      for (const parent of source.read.parents) link(`source.${source.name}`, `source.${parent}`);
   }
   for (const feature of definitions.features.values()) {
     const id = `feature.${feature.name}`;
@@ -41,7 +42,8 @@ export function lineageEdges(definitions: Definitions): ReadonlyMap<string, Read
       if (computation.kind === 'aggregation') {
         if (computation.arguments.by) fields.add(computation.arguments.by);
         if (computation.groupBy) fields.add(computation.groupBy);
-        for (const expression of [computation.where, computation.ratioWhere]) for (const slot of expression?.slots ?? []) fields.add(slot.slot);
+        for (const expression of [computation.where, computation.ratioWhere])
+          for (const slot of expression?.slots ?? []) fields.add(slot.slot);
       }
       for (const key of feature.joinKeys) fields.add(source.keys[key] ?? key);
       for (const field of fields) link(id, `source.${source.name}.${field}`);
@@ -49,7 +51,8 @@ export function lineageEdges(definitions: Definitions): ReadonlyMap<string, Read
     for (const dependency of feature.dependsOn) link(id, `feature.${dependency}`);
     for (const field of feature.requestFields) link(id, `request.${field.name}`);
   }
-  for (const set of definitions.featureSets.values()) for (const feature of set.features) link(`feature_set.${set.name}`, `feature.${feature}`);
+  for (const set of definitions.featureSets.values())
+    for (const feature of set.features) link(`feature_set.${set.name}`, `feature.${feature}`);
   for (const label of definitions.labels.values()) {
     const fields = new Set((label.expression?.slots ?? []).map((slot) => slot.slot));
     if (label.aggregation?.field) fields.add(label.aggregation.field);
@@ -58,11 +61,14 @@ export function lineageEdges(definitions: Definitions): ReadonlyMap<string, Read
   for (const dataset of definitions.datasets.values()) {
     for (const feature of dataset.features) link(`dataset.${dataset.name}`, `feature.${feature}`);
     if (dataset.label) link(`dataset.${dataset.name}`, `label.${dataset.label}`);
-    if (dataset.observations.from.kind === 'source') link(`dataset.${dataset.name}`, `source.${dataset.observations.from.source}`);
+    if (dataset.observations.from.kind === 'source')
+      link(`dataset.${dataset.name}`, `source.${dataset.observations.from.source}`);
   }
   for (const model of definitions.models.values()) link(`model.${model.name}`, `dataset.${model.dataset}`);
-  for (const service of definitions.services.values()) link(`service.${service.name}`, `model.${service.model}`);
-  for (const monitor of definitions.monitors.values()) link(`monitor.${monitor.name}`, `service.${monitor.service}`);
+  for (const service of definitions.services.values())
+    link(`service.${service.name}`, `model.${service.model}`);
+  for (const monitor of definitions.monitors.values())
+    link(`monitor.${monitor.name}`, `service.${monitor.service}`);
   return edges;
 }
 
@@ -84,14 +90,24 @@ function reach(from: string, next: (id: string) => Iterable<string>): { id: stri
 export async function lineageOf(project: Project, wanted: string): Promise<Lineage> {
   const { definitions } = project;
   const edges = lineageEdges(definitions);
-  const matches = [...edges.keys()].filter((id) => id === wanted || id.endsWith(`.${wanted}`)).sort((a, b) => a.length - b.length);
+  const matches = [...edges.keys()]
+    .filter((id) => id === wanted || id.endsWith(`.${wanted}`))
+    .sort((a, b) => a.length - b.length);
   const id = matches[0];
   if (id === undefined) {
-    const near = nearest(wanted, [...edges.keys()].flatMap((item) => [item, item.slice(item.indexOf('.') + 1)]));
-    throw new MillraceError('UNKNOWN_NAME', `there is no asset named "${wanted}"`, { hint: near ? `Did you mean "${near}"?` : 'Name a source, SOURCE.FIELD, feature, dataset, model, service or monitor.' });
+    const near = nearest(
+      wanted,
+      [...edges.keys()].flatMap((item) => [item, item.slice(item.indexOf('.') + 1)]),
+    );
+    throw new MillraceError('UNKNOWN_NAME', `there is no asset named "${wanted}"`, {
+      hint: near
+        ? `Did you mean "${near}"?`
+        : 'Name a source, SOURCE.FIELD, feature, dataset, model, service or monitor.',
+    });
   }
   const children = new Map<string, string[]>();
-  for (const [child, parents] of edges) for (const parent of parents) children.set(parent, [...(children.get(parent) ?? []), child]);
+  for (const [child, parents] of edges)
+    for (const parent of parents) children.set(parent, [...(children.get(parent) ?? []), child]);
   const registry = await project.registry();
   const log = await project.log();
   const node = async (name: string): Promise<LineageNode> => {
@@ -110,12 +126,20 @@ export async function lineageOf(project: Project, wanted: string): Promise<Linea
       service: definitions.services,
       monitor: definitions.monitors,
     };
-    return { id: name, owner: collections[kind]?.get(bare)?.owner ?? null, updated: updated === null ? null : printInstant(updated) };
+    return {
+      id: name,
+      owner: collections[kind]?.get(bare)?.owner ?? null,
+      updated: updated === null ? null : printInstant(updated),
+    };
   };
   const all = async (items: { id: string; depth: number }[]) => {
     const nodes: { depth: number; node: LineageNode }[] = [];
     for (const item of items) nodes.push({ depth: item.depth, node: await node(item.id) });
     return nodes;
   };
-  return { asset: await node(id), up: await all(reach(id, (item) => edges.get(item) ?? [])), down: await all(reach(id, (item) => children.get(item) ?? [])) };
+  return {
+    asset: await node(id),
+    up: await all(reach(id, (item) => edges.get(item) ?? [])),
+    down: await all(reach(id, (item) => children.get(item) ?? [])),
+  };
 }

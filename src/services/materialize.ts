@@ -16,7 +16,12 @@ export function projectGroups(project: Project): readonly BoundGroup[] {
 }
 
 export interface MaterializeResult {
-  readonly groups: readonly { readonly group: string; readonly records: number; readonly seq: number; readonly rebuilt: boolean }[];
+  readonly groups: readonly {
+    readonly group: string;
+    readonly records: number;
+    readonly seq: number;
+    readonly rebuilt: boolean;
+  }[];
   readonly records: number;
 }
 
@@ -40,7 +45,10 @@ export interface MaterializeOptions {
   readonly only?: ReadonlySet<string>;
 }
 
-export async function materialize(project: Project, options: MaterializeOptions = {}): Promise<MaterializeResult> {
+export async function materialize(
+  project: Project,
+  options: MaterializeOptions = {},
+): Promise<MaterializeResult> {
   const store = await project.online();
   const log = await project.log();
   const all = projectGroups(project);
@@ -57,15 +65,23 @@ export async function materialize(project: Project, options: MaterializeOptions 
       for await (const chunk of log.read(group.source, from, state.lastSeq)) {
         const last = chunk.at(-1)!;
         let availableAt: number | null = store.applied(online)?.availableAt ?? null;
-        for (const record of chunk) availableAt = availableAt === null ? record.availableAt : Math.max(availableAt, record.availableAt);
+        for (const record of chunk)
+          availableAt = availableAt === null ? record.availableAt : Math.max(availableAt, record.availableAt);
         await store.apply(online, chunk, { seq: last.seq, availableAt });
         records += chunk.length;
         stopIfInterrupted(project, `the online store has applied ${group.id} through seq ${last.seq}`);
       }
     }
-    results.push({ group: group.id, records, seq: store.applied(online)?.seq ?? 0, rebuilt: options.rebuild === true });
+    results.push({
+      group: group.id,
+      records,
+      seq: store.applied(online)?.seq ?? 0,
+      rebuilt: options.rebuild === true,
+    });
   }
-  await store.activate(all.filter(({ online }) => store.applied(online) !== null).map(({ online }) => online.fingerprint));
+  await store.activate(
+    all.filter(({ online }) => store.applied(online) !== null).map(({ online }) => online.fingerprint),
+  );
   return { groups: results, records: results.reduce((sum, item) => sum + item.records, 0) };
 }
 

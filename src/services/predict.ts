@@ -10,7 +10,14 @@ import type { Value } from '../core/schema/types.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import type { Project } from './project.js';
 import { CHAMPION } from './promote.js';
-import { type Applied, checkLengths, type FeatureReader, featureReader, type FeatureRequest, type ValueRow } from './serve.js';
+import {
+  type Applied,
+  checkLengths,
+  type FeatureReader,
+  type FeatureRequest,
+  featureReader,
+  type ValueRow,
+} from './serve.js';
 import { loadModel, type ModelManifest } from './train.js';
 
 export interface PredictAnswer {
@@ -41,7 +48,9 @@ export function findService(project: Project, name: string): Service {
   const service = project.definitions.services.get(name);
   if (service) return service;
   const near = nearest(name, project.definitions.services.keys());
-  throw new MillraceError('UNKNOWN_NAME', `there is no service named "${name}"`, { hint: near ? `Did you mean "${near}"?` : 'Define it under `services:`.' });
+  throw new MillraceError('UNKNOWN_NAME', `there is no service named "${name}"`, {
+    hint: near ? `Did you mean "${near}"?` : 'Define it under `services:`.',
+  });
 }
 
 export async function openChampion(project: Project, service: Service): Promise<Champion> {
@@ -50,16 +59,24 @@ export async function openChampion(project: Project, service: Service): Promise<
   const champion = registry.alias(model.name, CHAMPION);
   const version = champion === undefined ? undefined : registry.version('model', model.name, champion);
   if (!version)
-    throw new MillraceError('MODEL_MISSING', `service ${service.name} has no model to serve: ${model.name} has no champion`, {
-      hint: `Run \`millrace train ${model.name}\` and \`millrace promote ${model.name}\`.`,
-    });
+    throw new MillraceError(
+      'MODEL_MISSING',
+      `service ${service.name} has no model to serve: ${model.name} has no champion`,
+      {
+        hint: `Run \`millrace train ${model.name}\` and \`millrace promote ${model.name}\`.`,
+      },
+    );
   const { manifest, compiled } = await loadModel(version);
   for (const feature of manifest.features) {
     const present = project.definitions.features.get(feature.name);
     if (!present || present.fingerprint !== feature.fingerprint)
-      throw new MillraceError('MODEL_MISSING', `model ${model.name}@${version.version} was trained with another definition of feature ${feature.name}`, {
-        hint: `Run \`millrace run ${service.name}\` to train with the present definitions.`,
-      });
+      throw new MillraceError(
+        'MODEL_MISSING',
+        `model ${model.name}@${version.version} was trained with another definition of feature ${feature.name}`,
+        {
+          hint: `Run \`millrace run ${service.name}\` to train with the present definitions.`,
+        },
+      );
   }
   return { service, model, version: version.version, manifest, compiled };
 }
@@ -68,11 +85,20 @@ export async function openPredictor(project: Project, name: string): Promise<Pre
   const champion = await openChampion(project, findService(project, name));
   const names = champion.manifest.features.map((feature) => feature.name);
   const reader = await featureReader(project, names);
-  return { ...champion, reader, predictRow: (row) => champion.compiled.predictRow(names.map((feature) => row.slots[feature] ?? null)) };
+  return {
+    ...champion,
+    reader,
+    predictRow: (row) => champion.compiled.predictRow(names.map((feature) => row.slots[feature] ?? null)),
+  };
 }
 
 /** The number that monitoring follows: probability of the positive class, the predicted number, or none. */
-export const scoreOf = (prediction: Prediction): number | null => ('probability' in prediction && prediction.probability !== undefined ? prediction.probability : 'score' in prediction ? (prediction.score ?? null) : null);
+export const scoreOf = (prediction: Prediction): number | null =>
+  'probability' in prediction && prediction.probability !== undefined
+    ? prediction.probability
+    : 'score' in prediction
+      ? (prediction.score ?? null)
+      : null;
 
 export function logEntry(
   predictor: Predictor,
@@ -103,8 +129,15 @@ export function logEntry(
     made_at: given.now,
     as_of: given.at,
     origin: given.origin,
-    entity: Object.fromEntries(reader.plan.joinKeys.map((key) => [key.name, toJson(key.type, given.entity[key.name] ?? null)])),
-    request: Object.fromEntries(reader.plan.requestFields.map((field) => [field.name, toJson(field.type, given.request[`request.${field.name}`] ?? null)])),
+    entity: Object.fromEntries(
+      reader.plan.joinKeys.map((key) => [key.name, toJson(key.type, given.entity[key.name] ?? null)]),
+    ),
+    request: Object.fromEntries(
+      reader.plan.requestFields.map((field) => [
+        field.name,
+        toJson(field.type, given.request[`request.${field.name}`] ?? null),
+      ]),
+    ),
     features,
     statuses,
     applied: given.applied,
@@ -140,7 +173,19 @@ export async function predict(
   const ids = rows.map(() => randomUUID());
   const entries = rows.flatMap((row, i) =>
     isLogged(predictor.service, ids[i]!)
-      ? [logEntry(predictor, { id: ids[i]!, at, now, origin: options.origin ?? 'online', entity: entities[i]!, request: requests[i]!, row, prediction: predictions[i]!, applied: seqs })]
+      ? [
+          logEntry(predictor, {
+            id: ids[i]!,
+            at,
+            now,
+            origin: options.origin ?? 'online',
+            entity: entities[i]!,
+            request: requests[i]!,
+            row,
+            prediction: predictions[i]!,
+            applied: seqs,
+          }),
+        ]
       : [],
   );
   if (entries.length > 0) await project.predictions().append(predictor.service.name, entries);

@@ -35,6 +35,9 @@ export interface Project {
 }
 
 /** Where work may end when the user has asked for it: INTERRUPTED, between two steps that are each all or nothing. */
-export function stopIfInterrupted(project: Pick<Project, 'signal'>, kept = 'what was finished is kept'): void {
+export function stopIfInterrupted(
+  project: Pick<Project, 'signal'>,
+  kept = 'what was finished is kept',
+): void {
   if (project.signal.aborted) throw new MillraceError('INTERRUPTED', `interrupted; ${kept}`);
 }

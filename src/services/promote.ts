@@ -41,8 +41,13 @@ const holds = (value: number, { operator, value: bound }: MetricRequirement): bo
 };
 
 /** Pure: what the gate says of a candidate beside the champion. */
-export function judgePromotion(model: Model, candidate: ModelManifest, champion: ModelManifest | null): readonly GateCheck[] {
-  const metric = (manifest: ModelManifest, part: string, name: string): number | null => manifest.metrics[part]?.[name] ?? null;
+export function judgePromotion(
+  model: Model,
+  candidate: ModelManifest,
+  champion: ModelManifest | null,
+): readonly GateCheck[] {
+  const metric = (manifest: ModelManifest, part: string, name: string): number | null =>
+    manifest.metrics[part]?.[name] ?? null;
   const checks: GateCheck[] = model.promote.require.map((requirement) => {
     const observed = metric(candidate, requirement.part, requirement.metric);
     return { text: requirement.text, observed, passed: observed !== null && holds(observed, requirement) };
@@ -62,19 +67,47 @@ export function judgePromotion(model: Model, candidate: ModelManifest, champion:
 export async function promoteModel(
   project: Project,
   name: string,
-  options: { readonly version?: number; readonly reason?: string; readonly force?: boolean; readonly actor?: string } = {},
+  options: {
+    readonly version?: number;
+    readonly reason?: string;
+    readonly force?: boolean;
+    readonly actor?: string;
+  } = {},
 ): Promise<PromotionResult> {
   const model = findModel(project, name);
   const registry = await project.registry();
   const candidate = registry.version('model', name, options.version);
-  if (!candidate) throw new MillraceError('MODEL_MISSING', `model ${name} has no version${options.version === undefined ? '' : ` ${options.version}`}`, { hint: `Run \`millrace train ${name}\`.` });
+  if (!candidate)
+    throw new MillraceError(
+      'MODEL_MISSING',
+      `model ${name} has no version${options.version === undefined ? '' : ` ${options.version}`}`,
+      { hint: `Run \`millrace train ${name}\`.` },
+    );
   const current = registry.alias(name, CHAMPION);
-  if (current === candidate.version) return { model: name, version: current, previous: current, promoted: false, checks: [], reason: 'it is the champion already' };
+  if (current === candidate.version)
+    return {
+      model: name,
+      version: current,
+      previous: current,
+      promoted: false,
+      checks: [],
+      reason: 'it is the champion already',
+    };
   const champion = current === undefined ? undefined : registry.version('model', name, current);
   const checks = judgePromotion(model, manifestOf(candidate), champion ? manifestOf(champion) : null);
   const passed = checks.every((check) => check.passed);
   if (!passed && !options.force)
-    return { model: name, version: candidate.version, previous: current ?? null, promoted: false, checks, reason: checks.filter((check) => !check.passed).map((check) => `${check.text} (observed ${check.observed ?? 'nothing'})`).join('; ') };
+    return {
+      model: name,
+      version: candidate.version,
+      previous: current ?? null,
+      promoted: false,
+      checks,
+      reason: checks
+        .filter((check) => !check.passed)
+        .map((check) => `${check.text} (observed ${check.observed ?? 'nothing'})`)
+        .join('; '),
+    };
   const change = registry.setAlias({
     model: name,
     alias: CHAMPION,
@@ -83,7 +116,14 @@ export async function promoteModel(
     actor: options.actor ?? userName(),
     reason: options.reason ?? (passed ? 'passed its gate' : 'forced past its gate'),
   });
-  return { model: name, version: candidate.version, previous: change.previous, promoted: true, checks, reason: change.reason };
+  return {
+    model: name,
+    version: candidate.version,
+    previous: change.previous,
+    promoted: true,
+    checks,
+    reason: change.reason,
+  };
 }
 
 /** Back to the champion before the present one, or to a named version. */
@@ -96,13 +136,28 @@ export async function rollbackModel(
   const registry = await project.registry();
   const current = registry.alias(name, CHAMPION);
   const history = registry.aliasHistory(name).filter((change) => change.alias === CHAMPION);
-  const target = options.to ?? [...history].reverse().find((change) => change.version === current)?.previous ?? undefined;
+  const target =
+    options.to ?? [...history].reverse().find((change) => change.version === current)?.previous ?? undefined;
   if (target === undefined || target === null)
-    throw new MillraceError('MODEL_MISSING', `model ${name} has no earlier champion to go back to`, { hint: `See \`millrace models list\`; \`millrace promote ${name} --version N\` names one.` });
-  if (!registry.version('model', name, target)) throw new MillraceError('MODEL_MISSING', `model ${name} has no version ${target}`, { hint: 'See `millrace models list`.' });
-  return registry.setAlias({ model: name, alias: CHAMPION, version: target, at: project.now(), actor: options.actor ?? userName(), reason: options.reason ?? `rollback from version ${current}` });
+    throw new MillraceError('MODEL_MISSING', `model ${name} has no earlier champion to go back to`, {
+      hint: `See \`millrace models list\`; \`millrace promote ${name} --version N\` names one.`,
+    });
+  if (!registry.version('model', name, target))
+    throw new MillraceError('MODEL_MISSING', `model ${name} has no version ${target}`, {
+      hint: 'See `millrace models list`.',
+    });
+  return registry.setAlias({
+    model: name,
+    alias: CHAMPION,
+    version: target,
+    at: project.now(),
+    actor: options.actor ?? userName(),
+    reason: options.reason ?? `rollback from version ${current}`,
+  });
 }
 
-export const manifestOf = (version: VersionRecord): ModelManifest => version.manifest as unknown as ModelManifest;
+export const manifestOf = (version: VersionRecord): ModelManifest =>
+  version.manifest as unknown as ModelManifest;
 
-const userName = (): string => process.env['MILLRACE_ACTOR'] ?? process.env['USER'] ?? process.env['LOGNAME'] ?? 'unknown';
+const userName = (): string =>
+  process.env['MILLRACE_ACTOR'] ?? process.env['USER'] ?? process.env['LOGNAME'] ?? 'unknown';

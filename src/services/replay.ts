@@ -7,8 +7,8 @@ import { expandFeatures, planFeatures } from '../core/engine/feature-plan.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import { computeFeatures, currentHorizons, observationTypes } from './historical.js';
-import type { Project } from './project.js';
 import { findService } from './predict.js';
+import type { Project } from './project.js';
 
 export type ReplayCause = 'changed_definition' | 'late_record_or_correction' | 'unexplained';
 
@@ -21,16 +21,28 @@ export interface ReplayResult {
   readonly causes: Readonly<Partial<Record<ReplayCause, number>>>;
   /** Values that the present log would give otherwise, though the answer was right when it was given. */
   readonly outdated: number;
-  readonly examples: readonly { readonly prediction_id: string; readonly feature: string; readonly logged: unknown; readonly recomputed: unknown; readonly cause: ReplayCause }[];
+  readonly examples: readonly {
+    readonly prediction_id: string;
+    readonly feature: string;
+    readonly logged: unknown;
+    readonly recomputed: unknown;
+    readonly cause: ReplayCause;
+  }[];
 }
 
 const quoted = (value: unknown): string =>
-  value === null || value === undefined ? '' : `"${String(typeof value === 'object' ? JSON.stringify(value) : value).replaceAll('"', '""')}"`;
+  value === null || value === undefined
+    ? ''
+    : `"${String(typeof value === 'object' ? JSON.stringify(value) : value).replaceAll('"', '""')}"`;
 
 const TIME = '__as_of';
 const BATCH = 50_000;
 
-export async function replayService(project: Project, name: string, options: { readonly since?: Instant | undefined }): Promise<ReplayResult> {
+export async function replayService(
+  project: Project,
+  name: string,
+  options: { readonly since?: Instant | undefined },
+): Promise<ReplayResult> {
   const service = findService(project, name);
   const registry = await project.registry();
   const folder = path.join(project.stateFolder, 'tmp');
@@ -43,34 +55,81 @@ export async function replayService(project: Project, name: string, options: { r
 
   const check = async (batch: readonly LoggedPrediction[]): Promise<void> => {
     const first = batch[0]!;
-    const features = Object.keys(first.features).filter((feature) => project.definitions.features.has(feature));
+    const features = Object.keys(first.features).filter((feature) =>
+      project.definitions.features.has(feature),
+    );
     const plan = planFeatures(project.definitions, expandFeatures(project.definitions, features));
     const [modelName, version] = first.model.split('@');
-    const trained = registry.version('model', modelName!, Number(version))?.manifest as { features?: { name: string; fingerprint: string }[] } | undefined;
-    const changed = new Set((trained?.features ?? []).filter((item) => project.definitions.features.get(item.name)?.fingerprint !== item.fingerprint).map((item) => item.name));
-    const columns = [...plan.joinKeys.map((key) => ({ name: key.name, of: 'entity' as const })), ...plan.requestFields.map((field) => ({ name: field.name, of: 'request' as const }))];
-    const lines = batch.map((item) => [...columns.map((column) => quoted(item[column.of][column.name])), quoted(printInstant(item.as_of))].join(','));
-    await writeFile(file, `${[...columns.map((column) => quoted(column.name)), TIME].join(',')}\n${lines.join('\n')}\n`);
-    const table = await store.observationsFromFile(file, { time: TIME, timezone: 'UTC', types: observationTypes(plan) });
+    const trained = registry.version('model', modelName!, Number(version))?.manifest as
+      | { features?: { name: string; fingerprint: string }[] }
+      | undefined;
+    const changed = new Set(
+      (trained?.features ?? [])
+        .filter((item) => project.definitions.features.get(item.name)?.fingerprint !== item.fingerprint)
+        .map((item) => item.name),
+    );
+    const columns = [
+      ...plan.joinKeys.map((key) => ({ name: key.name, of: 'entity' as const })),
+      ...plan.requestFields.map((field) => ({ name: field.name, of: 'request' as const })),
+    ];
+    const lines = batch.map((item) =>
+      [
+        ...columns.map((column) => quoted(item[column.of][column.name])),
+        quoted(printInstant(item.as_of)),
+      ].join(','),
+    );
+    await writeFile(
+      file,
+      `${[...columns.map((column) => quoted(column.name)), TIME].join(',')}\n${lines.join('\n')}\n`,
+    );
+    const table = await store.observationsFromFile(file, {
+      time: TIME,
+      timezone: 'UTC',
+      types: observationTypes(plan),
+    });
     try {
-      const now = await currentHorizons(project, plan.groups.map((group) => group.source.name));
-      const then = new Map([...now].map(([source, seq]) => [source, Math.min(seq, first.applied[source] ?? seq)]));
-      const computed = await computeFeatures(store, table, plan, { horizons: then, knowledge: 'as_of', project });
+      const now = await currentHorizons(
+        project,
+        plan.groups.map((group) => group.source.name),
+      );
+      const then = new Map(
+        [...now].map(([source, seq]) => [source, Math.min(seq, first.applied[source] ?? seq)]),
+      );
+      const computed = await computeFeatures(store, table, plan, {
+        horizons: then,
+        knowledge: 'as_of',
+        project,
+      });
       const moved = [...now].some(([source, seq]) => seq !== then.get(source));
-      const present = moved ? await computeFeatures(store, table, plan, { horizons: now, knowledge: 'as_of', project }) : computed;
+      const present = moved
+        ? await computeFeatures(store, table, plan, { horizons: now, knowledge: 'as_of', project })
+        : computed;
       for (const [row, item] of batch.entries()) {
         let same = true;
         for (const [i, { feature, column }] of computed.entries()) {
           values++;
           const logged = JSON.stringify(item.features[feature.name] ?? null);
           const again = toJson(feature.valueType, columnValue(column, row));
-          const nowValue = JSON.stringify(toJson(feature.valueType, columnValue(present[i]!.column, row)) ?? null);
+          const nowValue = JSON.stringify(
+            toJson(feature.valueType, columnValue(present[i]!.column, row)) ?? null,
+          );
           if (nowValue !== logged) outdated++;
           if (JSON.stringify(again ?? null) === logged) continue;
           same = false;
-          const cause: ReplayCause = changed.has(feature.name) ? 'changed_definition' : nowValue === logged ? 'late_record_or_correction' : 'unexplained';
+          const cause: ReplayCause = changed.has(feature.name)
+            ? 'changed_definition'
+            : nowValue === logged
+              ? 'late_record_or_correction'
+              : 'unexplained';
           causes[cause] = (causes[cause] ?? 0) + 1;
-          if (examples.length < 100) examples.push({ prediction_id: item.prediction_id, feature: feature.name, logged: item.features[feature.name] ?? null, recomputed: again, cause });
+          if (examples.length < 100)
+            examples.push({
+              prediction_id: item.prediction_id,
+              feature: feature.name,
+              logged: item.features[feature.name] ?? null,
+              recomputed: again,
+              cause,
+            });
         }
         predictions++;
         if (same) equal++;
@@ -84,7 +143,9 @@ export async function replayService(project: Project, name: string, options: { r
   try {
     let batch: LoggedPrediction[] = [];
     let key = '';
-    for await (const prediction of project.predictions().predictions(service.name, options.since === undefined ? {} : { since: options.since })) {
+    for await (const prediction of project
+      .predictions()
+      .predictions(service.name, options.since === undefined ? {} : { since: options.since })) {
       // One recomputation serves every neighbour that was answered by the same model through the same positions.
       const own = JSON.stringify([prediction.model, prediction.applied]);
       if (batch.length > 0 && (own !== key || batch.length >= BATCH)) {

@@ -50,7 +50,10 @@ export interface BatchSummary {
 /** A log that remembers its batches. */
 export interface BatchHistory {
   batches(source?: string): Promise<readonly BatchSummary[]>;
-  quarantineCount(filter?: { readonly source?: string; readonly status?: 'open' | 'replayed' | 'dropped' }): Promise<number>;
+  quarantineCount(filter?: {
+    readonly source?: string;
+    readonly status?: 'open' | 'replayed' | 'dropped';
+  }): Promise<number>;
 }
 
 export type ReportedProject = Omit<Project, 'log'> & { log(): Promise<RecordLog & BatchHistory> };
@@ -68,7 +71,9 @@ function availabilityText(availability: Availability): string {
     case 'append':
       return 'when appended';
     case 'delay':
-      return availability.delay < 0 ? `${printDuration(-availability.delay)} before the event` : `event time + ${printDuration(availability.delay)}`;
+      return availability.delay < 0
+        ? `${printDuration(-availability.delay)} before the event`
+        : `event time + ${printDuration(availability.delay)}`;
   }
 }
 
@@ -78,10 +83,15 @@ async function sourceReport(project: ReportedProject, source: Source): Promise<S
   const batches = await log.batches(source.name);
   const committed = batches.filter((batch) => batch.status === 'committed');
   const refused = batches.filter((batch) => batch.status === 'refused');
-  const sum = (pick: (batch: BatchSummary) => number): number => committed.reduce((total, batch) => total + pick(batch), 0);
+  const sum = (pick: (batch: BatchSummary) => number): number =>
+    committed.reduce((total, batch) => total + pick(batch), 0);
   const byRule = new Map<string, number>();
-  for (const batch of committed) for (const [rule, rows] of Object.entries(batch.reasons)) byRule.set(rule, (byRule.get(rule) ?? 0) + rows);
-  const reasons: RuleCount[] = [...byRule].map(([rule, rows]) => ({ rule, rows })).sort((a, b) => b.rows - a.rows || (a.rule < b.rule ? -1 : 1));
+  for (const batch of committed)
+    for (const [rule, rows] of Object.entries(batch.reasons))
+      byRule.set(rule, (byRule.get(rule) ?? 0) + rows);
+  const reasons: RuleCount[] = [...byRule]
+    .map(([rule, rows]) => ({ rule, rows }))
+    .sort((a, b) => b.rows - a.rows || (a.rule < b.rule ? -1 : 1));
   return {
     name: source.name,
     description: source.description ?? null,
@@ -98,23 +108,31 @@ async function sourceReport(project: ReportedProject, source: Source): Promise<S
     batches: committed.length,
     refusedBatches: refused.length,
     lastBatch: committed.at(-1)?.at ?? null,
-    eventTimes: state.minEventTime === null || state.maxEventTime === null ? null : [state.minEventTime, state.maxEventTime],
+    eventTimes:
+      state.minEventTime === null || state.maxEventTime === null
+        ? null
+        : [state.minEventTime, state.maxEventTime],
     knownThrough: state.maxAvailableAt,
     reasons,
     open: await log.quarantineCount({ source: source.name, status: 'open' }),
-    refusals: [...refused].reverse().slice(0, 5).map((batch) => batch.reason ?? 'refused'),
+    refusals: [...refused]
+      .reverse()
+      .slice(0, 5)
+      .map((batch) => batch.reason ?? 'refused'),
     warnings: (committed.at(-1)?.warnings ?? []).slice(0, 20),
   };
 }
 
 function windowText(aggregation: Aggregation): string {
-  const window = aggregation.window === null ? 'all history' : `the last ${printDuration(aggregation.window)}`;
+  const window =
+    aggregation.window === null ? 'all history' : `the last ${printDuration(aggregation.window)}`;
   return aggregation.offset > 0 ? `${window}, ${printDuration(aggregation.offset)} back` : window;
 }
 
 function computationText(feature: Feature): string {
   const { computation } = feature;
-  const field = (item: { readonly source: string; readonly field: string | null }): string => (item.field === null ? item.source : `${item.source}.${item.field}`);
+  const field = (item: { readonly source: string; readonly field: string | null }): string =>
+    item.field === null ? item.source : `${item.source}.${item.field}`;
   switch (computation.kind) {
     case 'aggregation': {
       const what: Aggregation = computation;
@@ -133,7 +151,10 @@ function computationText(feature: Feature): string {
   }
 }
 
-function featureReports(project: ReportedProject, profiles: ReadonlyMap<string, ColumnProfile>): FeatureReport[] {
+function featureReports(
+  project: ReportedProject,
+  profiles: ReadonlyMap<string, ColumnProfile>,
+): FeatureReport[] {
   const sets = [...project.definitions.featureSets.values()];
   const reports = [...project.definitions.features.values()].map((feature): FeatureReport => {
     const { computation } = feature;
@@ -143,7 +164,8 @@ function featureReports(project: ReportedProject, profiles: ReadonlyMap<string, 
       type: printType(feature.valueType),
       entity: feature.entities.join(', '),
       computation: computationText(feature),
-      group: computation.kind === 'aggregation' || computation.kind === 'lookup' ? computation.source : 'computed',
+      group:
+        computation.kind === 'aggregation' || computation.kind === 'lookup' ? computation.source : 'computed',
       sets: sets.filter((set) => set.features.includes(feature.name)).map((set) => set.name),
       fingerprint: feature.fingerprint,
       profile: profiles.get(`${feature.name} ${feature.fingerprint}`) ?? null,
@@ -187,7 +209,9 @@ function modelReport(project: ReportedProject, registry: Registry, name: string)
       .map(({ version, previous, at, actor, reason }) => ({ version, previous, at, actor, reason })),
     gate: [
       ...require.map((requirement) => requirement.text),
-      ...(beatChampion ? [`${beatChampion.part}.${beatChampion.metric} better than the champion's by ${beatChampion.by}`] : []),
+      ...(beatChampion
+        ? [`${beatChampion.part}.${beatChampion.metric} better than the champion's by ${beatChampion.by}`]
+        : []),
     ],
   };
 }
@@ -220,18 +244,31 @@ async function overlaysOf(
     if (drawn) features[name] = drawn;
   }
   const reference = champion.score_profile['validation'] ?? champion.score_profile['train'];
-  return { features, score: reference ? overlay(reference, { type: 'numeric', values: Float64Array.from(scores), nulls: 0 }) : null };
+  return {
+    features,
+    score: reference
+      ? overlay(reference, { type: 'numeric', values: Float64Array.from(scores), nulls: 0 })
+      : null,
+  };
 }
 
-async function monitorReport(project: ReportedProject, registry: Registry, monitor: Monitor): Promise<MonitorReport> {
-  const fact = registry.getFact(`monitor:${monitor.name}`) as (Omit<MonitorResultReport, 'at'> & { readonly at?: Instant }) | undefined;
+async function monitorReport(
+  project: ReportedProject,
+  registry: Registry,
+  monitor: Monitor,
+): Promise<MonitorReport> {
+  const fact = registry.getFact(`monitor:${monitor.name}`) as
+    | (Omit<MonitorResultReport, 'at'> & { readonly at?: Instant })
+    | undefined;
   const base = { name: monitor.name, service: monitor.service, window: printDuration(monitor.window) };
   if (!fact) return { ...base, result: null, overlays: {}, scoreOverlay: null, baseline: null };
   const result: MonitorResultReport = { ...fact, at: fact.at ?? null };
   const [name, version] = result.model.split('@');
   const record = registry.version('model', name!, Number(version));
   const manifest = record ? manifestOf(record) : null;
-  const drawn = manifest ? await overlaysOf(project, monitor, result, manifest) : { features: {}, score: null };
+  const drawn = manifest
+    ? await overlaysOf(project, monitor, result, manifest)
+    : { features: {}, score: null };
   const part = manifest ? judgingPart(manifest) : null;
   return {
     ...base,
@@ -257,7 +294,9 @@ function differenceText(item: unknown): string {
 /** The fact `verify`, in whatever detail it was written: `differences` may be a number or the first of them. */
 export function verifyReport(fact: unknown): VerifyReport | null {
   if (typeof fact !== 'object' || fact === null) return null;
-  const { checked, differing, differences, features, observations, at } = fact as Readonly<Record<string, unknown>>;
+  const { checked, differing, differences, features, observations, at } = fact as Readonly<
+    Record<string, unknown>
+  >;
   const compared = sizeOf(checked);
   const different = sizeOf(differing) ?? sizeOf(differences);
   if (compared === null || different === null) return null;
@@ -266,7 +305,12 @@ export function verifyReport(fact: unknown): VerifyReport | null {
     differences: different,
     features: sizeOf(features),
     observations: sizeOf(observations),
-    at: typeof at === 'number' ? at : typeof at === 'string' && !Number.isNaN(Date.parse(at)) ? Date.parse(at) * 1000 : null,
+    at:
+      typeof at === 'number'
+        ? at
+        : typeof at === 'string' && !Number.isNaN(Date.parse(at))
+          ? Date.parse(at) * 1000
+          : null,
     examples: Array.isArray(differences) ? differences.slice(0, 10).map(differenceText) : [],
   };
 }
@@ -297,18 +341,45 @@ export async function collectReport(project: ReportedProject): Promise<ReportDat
       name: dataset.name,
       description: dataset.description ?? null,
       versions: versions.length,
-      latest: latest ? { version: latest.version, at: latest.createdAt, manifest: manifestOfDataset(latest) } : null,
+      latest: latest
+        ? { version: latest.version, at: latest.createdAt, manifest: manifestOfDataset(latest) }
+        : null,
     };
   });
   const models = [...definitions.models.keys()].map((name) => modelReport(project, registry, name));
   const monitors: MonitorReport[] = [];
-  for (const monitor of definitions.monitors.values()) monitors.push(await monitorReport(project, registry, monitor));
+  for (const monitor of definitions.monitors.values())
+    monitors.push(await monitorReport(project, registry, monitor));
   const newest = [...definitions.datasets.keys()].flatMap((name) => registry.version('dataset', name) ?? []);
   const details = new Map<string, string>([
-    ...sources.filter((source) => source.rows > 0).map((source) => [`source.${source.name}`, plural(source.rows, 'record')] as const),
-    ...datasets.flatMap((dataset) => (dataset.latest ? [[`dataset.${dataset.name}`, `v${dataset.latest.version}, ${count(dataset.latest.manifest.counts.rows)} rows`] as const] : [])),
-    ...models.flatMap((model) => (model.shown ? [[`model.${model.name}`, `v${model.shown.version}${model.champion === model.shown.version ? ', champion' : ''}`] as const] : [])),
-    ...monitors.flatMap((monitor) => (monitor.result ? [[`monitor.${monitor.name}`, monitor.result.verdict.replaceAll('_', ' ')] as const] : [])),
+    ...sources
+      .filter((source) => source.rows > 0)
+      .map((source) => [`source.${source.name}`, plural(source.rows, 'record')] as const),
+    ...datasets.flatMap((dataset) =>
+      dataset.latest
+        ? [
+            [
+              `dataset.${dataset.name}`,
+              `v${dataset.latest.version}, ${count(dataset.latest.manifest.counts.rows)} rows`,
+            ] as const,
+          ]
+        : [],
+    ),
+    ...models.flatMap((model) =>
+      model.shown
+        ? [
+            [
+              `model.${model.name}`,
+              `v${model.shown.version}${model.champion === model.shown.version ? ', champion' : ''}`,
+            ] as const,
+          ]
+        : [],
+    ),
+    ...monitors.flatMap((monitor) =>
+      monitor.result
+        ? [[`monitor.${monitor.name}`, monitor.result.verdict.replaceAll('_', ' ')] as const]
+        : [],
+    ),
   ]);
   return {
     project: definitions.settings.project,

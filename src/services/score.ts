@@ -9,9 +9,15 @@ import { toJson } from '../core/schema/coerce-print.js';
 import { FLOAT64, STRING, type Value } from '../core/schema/types.js';
 import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
-import { computeFeatures, currentHorizons, type FeatureColumn, observationTypes, outputFormat } from './historical.js';
-import type { Project } from './project.js';
+import {
+  computeFeatures,
+  currentHorizons,
+  type FeatureColumn,
+  observationTypes,
+  outputFormat,
+} from './historical.js';
 import { type Champion, findService, isLogged, openChampion, scoreOf } from './predict.js';
+import type { Project } from './project.js';
 
 export interface BatchScores {
   readonly champion: Champion;
@@ -22,10 +28,18 @@ export interface BatchScores {
 }
 
 /** Features and predictions of every observation, at its own instant and with what was known then. */
-export async function scoreTable(project: Project, store: OfflineStore, table: ObservationTable, champion: Champion): Promise<BatchScores> {
+export async function scoreTable(
+  project: Project,
+  store: OfflineStore,
+  table: ObservationTable,
+  champion: Champion,
+): Promise<BatchScores> {
   const names = champion.manifest.features.map((feature) => feature.name);
   const plan = planFeatures(project.definitions, expandFeatures(project.definitions, names));
-  const horizons = await currentHorizons(project, plan.groups.map((group) => group.source.name));
+  const horizons = await currentHorizons(
+    project,
+    plan.groups.map((group) => group.source.name),
+  );
   const features = await computeFeatures(store, table, plan, { horizons, knowledge: 'as_of', project });
   const columns = features.map((item) => item.column);
   const predictions: Prediction[] = new Array(table.rows);
@@ -49,7 +63,12 @@ export async function batchEntries(
   store: OfflineStore,
   table: ObservationTable,
   scores: BatchScores,
-  options: { readonly service: string; readonly origin: LoggedPrediction['origin']; readonly rows: readonly number[]; readonly ids: readonly string[] },
+  options: {
+    readonly service: string;
+    readonly origin: LoggedPrediction['origin'];
+    readonly rows: readonly number[];
+    readonly ids: readonly string[];
+  },
 ): Promise<LoggedPrediction[]> {
   const { plan, features, champion } = scores;
   const keys = await columnsOf(store, table, plan.joinKeys);
@@ -119,7 +138,11 @@ export async function scoreFile(project: Project, request: ScoreRequest): Promis
   const names = champion.manifest.features.map((feature) => feature.name);
   const plan = planFeatures(project.definitions, expandFeatures(project.definitions, names));
   const file = path.resolve(request.observations);
-  const table = await store.observationsFromFile(file, { time, timezone: project.definitions.settings.timezone, types: observationTypes(plan) });
+  const table = await store.observationsFromFile(file, {
+    time,
+    timezone: project.definitions.settings.timezone,
+    types: observationTypes(plan),
+  });
   try {
     project.progress({ step: 'score', message: `${service.name}: ${table.rows} observations` });
     const scores = await scoreTable(project, store, table, champion);
@@ -128,18 +151,33 @@ export async function scoreFile(project: Project, request: ScoreRequest): Promis
     const ids = all.map((row) => batchId([fileHash, row]));
     const logged = request.log ? all.filter((row) => isLogged(service, ids[row]!)) : [];
     if (logged.length > 0) {
-      const entries = await batchEntries(project, store, table, scores, { service: service.name, origin: 'batch', rows: logged, ids: logged.map((row) => ids[row]!) });
+      const entries = await batchEntries(project, store, table, scores, {
+        service: service.name,
+        origin: 'batch',
+        rows: logged,
+        ids: logged.map((row) => ids[row]!),
+      });
       await project.predictions().append(service.name, entries);
     }
     await store.write(table, predictionColumns(table, scores, ids), { file: request.out, format });
-    return { service: service.name, model: `${champion.model.name}@${champion.version}`, rows: table.rows, logged: logged.length, out: request.out };
+    return {
+      service: service.name,
+      model: `${champion.model.name}@${champion.version}`,
+      rows: table.rows,
+      logged: logged.length,
+      out: request.out,
+    };
   } finally {
     await store.release(table);
   }
 }
 
 /** What a batch file gains: prediction_id, the prediction, and class probabilities where there are classes. */
-function predictionColumns(table: ObservationTable, scores: BatchScores, ids: readonly string[]): { name: string; column: Column }[] {
+function predictionColumns(
+  table: ObservationTable,
+  scores: BatchScores,
+  ids: readonly string[],
+): { name: string; column: Column }[] {
   const { champion, predictions } = scores;
   const id = new ColumnBuilder(STRING, table.rows);
   const model = new ColumnBuilder(STRING, table.rows);
@@ -152,7 +190,8 @@ function predictionColumns(table: ObservationTable, scores: BatchScores, ids: re
     score.set(row, scoreOf(predictions[row]!));
     if (multiclass) label.set(row, String((predictions[row] as { label?: unknown }).label ?? ''));
   }
-  const name = champion.model.task === 'regression' ? 'prediction' : multiclass ? 'predicted_class' : 'probability';
+  const name =
+    champion.model.task === 'regression' ? 'prediction' : multiclass ? 'predicted_class' : 'probability';
   return [
     { name: 'prediction_id', column: id.finish() },
     { name, column: multiclass ? label.finish() : score.finish() },

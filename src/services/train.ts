@@ -10,8 +10,20 @@ import type { Model } from '../core/define/types.js';
 import { type ColumnProfile, profileColumn } from '../core/drift/profile.js';
 import { columnLength, columnValue } from '../core/engine/columns.js';
 import type { Column } from '../core/engine/types.js';
-import { type FeatureColumn, type FeatureTable, featureKind, featureWidth, takeRows, writeNumbers } from '../core/learn/matrix.js';
-import { type Evaluation, evaluateBinary, evaluateMulticlass, evaluateRegression } from '../core/learn/metrics.js';
+import {
+  type FeatureColumn,
+  type FeatureTable,
+  featureKind,
+  featureWidth,
+  takeRows,
+  writeNumbers,
+} from '../core/learn/matrix.js';
+import {
+  type Evaluation,
+  evaluateBinary,
+  evaluateMulticlass,
+  evaluateRegression,
+} from '../core/learn/metrics.js';
 import { compileModel, type TrainedModel } from '../core/learn/model.js';
 import { parseType, STRING } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
@@ -23,9 +35,17 @@ export interface ModelManifest {
   readonly format: 1;
   readonly model: string;
   readonly task: Model['task'];
-  readonly trainer: { readonly kind: string; readonly parameters: Readonly<Record<string, unknown>>; readonly seed: number };
+  readonly trainer: {
+    readonly kind: string;
+    readonly parameters: Readonly<Record<string, unknown>>;
+    readonly seed: number;
+  };
   readonly dataset: { readonly name: string; readonly version: number; readonly logical_sha256: string };
-  readonly features: readonly { readonly name: string; readonly type: string; readonly fingerprint: string }[];
+  readonly features: readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly fingerprint: string;
+  }[];
   readonly label: string;
   readonly classes: readonly string[] | null;
   readonly metrics: Readonly<Record<string, Readonly<Record<string, number | null>>>>;
@@ -59,7 +79,12 @@ export function toFeatureColumn(name: string, column: Column): FeatureColumn {
   const rows = columnLength(column);
   if (featureKind(feature) === 'categorical') {
     const codes = column as Extract<Column, { kind: 'codes' }>;
-    return { ...feature, kind: 'categorical', codes: codes.codes, dictionary: codes.dictionary as readonly string[] };
+    return {
+      ...feature,
+      kind: 'categorical',
+      codes: codes.codes,
+      dictionary: codes.dictionary as readonly string[],
+    };
   }
   const width = featureWidth(column.type);
   const values = new Float64Array(rows * width);
@@ -68,7 +93,10 @@ export function toFeatureColumn(name: string, column: Column): FeatureColumn {
 }
 
 /** Label values as trainers take them: 0/1, class codes, or numbers. */
-export function targetOf(task: Model['task'], label: Column): { target: Float64Array; classes: readonly string[] | null } {
+export function targetOf(
+  task: Model['task'],
+  label: Column,
+): { target: Float64Array; classes: readonly string[] | null } {
   const rows = columnLength(label);
   const target = new Float64Array(rows);
   if (task === 'multiclass') {
@@ -82,9 +110,13 @@ export function targetOf(task: Model['task'], label: Column): { target: Float64A
     const value = columnValue(label, i);
     target[i] = typeof value === 'boolean' ? (value ? 1 : 0) : Number(value) / scale;
     if (task === 'binary' && target[i] !== 0 && target[i] !== 1)
-      throw new MillraceError('TRAIN_FAILED', `a binary label must be boolean or 0 and 1, row ${i + 1} has ${String(value)}`, {
-        hint: 'Write the label as a comparison, or choose task: multiclass or regression.',
-      });
+      throw new MillraceError(
+        'TRAIN_FAILED',
+        `a binary label must be boolean or 0 and 1, row ${i + 1} has ${String(value)}`,
+        {
+          hint: 'Write the label as a comparison, or choose task: multiclass or regression.',
+        },
+      );
   }
   return { target, classes: null };
 }
@@ -96,11 +128,20 @@ export async function trainModel(project: Project, name: string): Promise<Traine
   const dataset = await buildDataset(project, model.dataset);
   const manifest: DatasetManifest = dataset.manifest;
   if (manifest.label === null)
-    throw new MillraceError('TRAIN_FAILED', `dataset ${model.dataset} has no label, so nothing can be learnt from it`, { hint: 'Give the dataset a `label`.' });
-  const key = fingerprint({ model: model.fingerprint, dataset: manifest.logical_sha256, key: dataset.version.key });
+    throw new MillraceError(
+      'TRAIN_FAILED',
+      `dataset ${model.dataset} has no label, so nothing can be learnt from it`,
+      { hint: 'Give the dataset a `label`.' },
+    );
+  const key = fingerprint({
+    model: model.fingerprint,
+    dataset: manifest.logical_sha256,
+    key: dataset.version.key,
+  });
   const registry = await project.registry();
   const present = registry.byKey('model', name, key);
-  if (present) return { version: present, manifest: present.manifest as unknown as ModelManifest, built: false };
+  if (present)
+    return { version: present, manifest: present.manifest as unknown as ModelManifest, built: false };
 
   const used = manifest.features.filter((feature) => !model.exclude.includes(feature.name));
   const types = used.map((feature) => ({ name: feature.name, type: parseType(feature.type)! }));
@@ -121,18 +162,33 @@ export async function trainModel(project: Project, name: string): Promise<Traine
   }
   const label = columns.get(manifest.label.name)!;
   const { target, classes } = targetOf(model.task, label);
-  const table: FeatureTable = { rows: target.length, columns: types.map(({ name: feature }) => toFeatureColumn(feature, columns.get(feature)!)) };
+  const table: FeatureTable = {
+    rows: target.length,
+    columns: types.map(({ name: feature }) => toFeatureColumn(feature, columns.get(feature)!)),
+  };
   const partOf = (part: string): { table: FeatureTable; target: Float64Array } | undefined => {
     const rows = rowsOf.get(part);
     return rows && { table: takeRows(table, rows), target: Float64Array.from(rows, (row) => target[row]!) };
   };
   const train = partOf('train');
-  if (!train) throw new MillraceError('DATASET_EMPTY', `dataset ${model.dataset} has no row in its train part`, { hint: 'Look at the split.' });
+  if (!train)
+    throw new MillraceError('DATASET_EMPTY', `dataset ${model.dataset} has no row in its train part`, {
+      hint: 'Look at the split.',
+    });
   const validation = partOf('validation');
-  project.progress({ step: 'train', message: `${name}: fitting ${model.trainer.kind} on ${train.table.rows} rows x ${types.length} features` });
+  project.progress({
+    step: 'train',
+    message: `${name}: fitting ${model.trainer.kind} on ${train.table.rows} rows x ${types.length} features`,
+  });
   const text = await fitAside(
     {
-      spec: { kind: model.trainer.kind, task: model.task, parameters: model.trainer.parameters, seed: model.trainer.seed, classes: classes ?? undefined },
+      spec: {
+        kind: model.trainer.kind,
+        task: model.task,
+        parameters: model.trainer.parameters,
+        seed: model.trainer.seed,
+        classes: classes ?? undefined,
+      },
       data: { train, validation },
     },
     project.signal,
@@ -145,10 +201,12 @@ export async function trainModel(project: Project, name: string): Promise<Traine
     const data = partOf(part)!;
     project.progress({ step: 'train', message: `${name}: evaluating on ${part} (${data.table.rows} rows)` });
     const scores = compiled.predictTable(data.table);
-    if (model.task === 'multiclass') evaluation[part] = evaluateMulticlass(data.target, scores as Float64Array[]);
+    if (model.task === 'multiclass')
+      evaluation[part] = evaluateMulticlass(data.target, scores as Float64Array[]);
     else {
       const flat = scores as Float64Array;
-      evaluation[part] = model.task === 'binary' ? evaluateBinary(data.target, flat) : evaluateRegression(data.target, flat);
+      evaluation[part] =
+        model.task === 'binary' ? evaluateBinary(data.target, flat) : evaluateRegression(data.target, flat);
       scoreProfile[part] = profileColumn({ type: 'numeric', values: flat, nulls: 0 });
     }
   }
@@ -157,7 +215,11 @@ export async function trainModel(project: Project, name: string): Promise<Traine
     model: name,
     task: model.task,
     trainer: model.trainer,
-    dataset: { name: model.dataset, version: dataset.version.version, logical_sha256: manifest.logical_sha256 },
+    dataset: {
+      name: model.dataset,
+      version: dataset.version.version,
+      logical_sha256: manifest.logical_sha256,
+    },
     features: used,
     label: manifest.label.name,
     classes,
@@ -177,18 +239,34 @@ export async function trainModel(project: Project, name: string): Promise<Traine
   await writeFile(path.join(staging, 'manifest.json'), `${JSON.stringify(modelManifest, null, 2)}\n`);
   await rm(folder, { recursive: true, force: true });
   await rename(staging, folder);
-  const version = registry.addVersion({ kind: 'model', name, key, folder, manifest: modelManifest as unknown as Record<string, unknown>, createdAt: project.now() });
+  const version = registry.addVersion({
+    kind: 'model',
+    name,
+    key,
+    folder,
+    manifest: modelManifest as unknown as Record<string, unknown>,
+    createdAt: project.now(),
+  });
   return { version, manifest: modelManifest, built: true };
 }
 
 /** The model of a version, ready to predict. */
-export async function loadModel(version: VersionRecord): Promise<{ manifest: ModelManifest; trained: TrainedModel; compiled: ReturnType<typeof compileModel> }> {
+export async function loadModel(
+  version: VersionRecord,
+): Promise<{ manifest: ModelManifest; trained: TrainedModel; compiled: ReturnType<typeof compileModel> }> {
   const text = await readFile(path.join(version.folder, 'model.json'), 'utf8').catch((cause: unknown) => {
-    throw new MillraceError('STORE_CORRUPT', `model ${version.name}@${version.version} has lost its file`, { cause, hint: `Run \`millrace train ${version.name}\` again.` });
+    throw new MillraceError('STORE_CORRUPT', `model ${version.name}@${version.version} has lost its file`, {
+      cause,
+      hint: `Run \`millrace train ${version.name}\` again.`,
+    });
   });
   const manifest = version.manifest as unknown as ModelManifest;
   if (fingerprint(text) !== manifest.model_sha256)
-    throw new MillraceError('STORE_CORRUPT', `model ${version.name}@${version.version} is not what was registered`, { hint: 'Train it again, or roll back.' });
+    throw new MillraceError(
+      'STORE_CORRUPT',
+      `model ${version.name}@${version.version} is not what was registered`,
+      { hint: 'Train it again, or roll back.' },
+    );
   const trained = JSON.parse(text) as TrainedModel;
   return { manifest, trained, compiled: compileModel(trained) };
 }

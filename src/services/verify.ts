@@ -37,8 +37,10 @@ export interface VerifyResult {
 /** The same bits: numbers by Object.is, everything else by content. */
 export function sameValue(a: Value, b: Value): boolean {
   if (Object.is(a, b)) return true;
-  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, i) => sameValue(item as Value, b[i] as Value));
-  if (a instanceof Map && b instanceof Map) return a.size === b.size && [...a].every(([key, item]) => b.has(key) && sameValue(item, b.get(key)!));
+  if (Array.isArray(a) && Array.isArray(b))
+    return a.length === b.length && a.every((item, i) => sameValue(item as Value, b[i] as Value));
+  if (a instanceof Map && b instanceof Map)
+    return a.size === b.size && [...a].every(([key, item]) => b.has(key) && sameValue(item, b.get(key)!));
   return false;
 }
 
@@ -50,20 +52,33 @@ export interface VerifyOptions {
 }
 
 /** Observations that the project's datasets are built on: where a wrong value would do harm. */
-async function observationTables(project: Project, store: OfflineStore, options: VerifyOptions): Promise<{ name: string; table: ObservationTable; features: string[] }[]> {
+async function observationTables(
+  project: Project,
+  store: OfflineStore,
+  options: VerifyOptions,
+): Promise<{ name: string; table: ObservationTable; features: string[] }[]> {
   const found: { name: string; table: ObservationTable; features: string[] }[] = [];
   const seen = new Set<string>();
   for (const dataset of project.definitions.datasets.values()) {
     const from = dataset.observations.from;
-    const wanted = options.features ? expandFeatures(project.definitions, options.features).map((feature) => feature.name) : [...dataset.features];
+    const wanted = options.features
+      ? expandFeatures(project.definitions, options.features).map((feature) => feature.name)
+      : [...dataset.features];
     const id = JSON.stringify([from, dataset.observations.time, wanted]);
     if (seen.has(id)) continue;
     seen.add(id);
     if (from.kind !== 'source') continue;
     const source = project.definitions.sources.get(from.source)!;
     const horizons = await currentHorizons(project, [source.name]);
-    const table = await store.observationsFromSource(source, horizons.get(source.name)!, { time: dataset.observations.time, where: dataset.observations.where });
-    found.push({ name: dataset.name, table: await store.sample(table, options.sample, options.seed), features: wanted });
+    const table = await store.observationsFromSource(source, horizons.get(source.name)!, {
+      time: dataset.observations.time,
+      where: dataset.observations.where,
+    });
+    found.push({
+      name: dataset.name,
+      table: await store.sample(table, options.sample, options.seed),
+      features: wanted,
+    });
   }
   return found;
 }
@@ -74,7 +89,9 @@ export async function verify(project: Project, options: VerifyOptions): Promise<
   const online = await project.online();
   const tables = await observationTables(project, offline, options);
   if (tables.length === 0)
-    throw new MillraceError('USAGE', 'there are no observations to verify at', { hint: 'Define a dataset whose observations come from a source.' });
+    throw new MillraceError('USAGE', 'there are no observations to verify at', {
+      hint: 'Define a dataset whose observations come from a source.',
+    });
   let checked = 0;
   let differing = 0;
   let observations = 0;
@@ -82,16 +99,31 @@ export async function verify(project: Project, options: VerifyOptions): Promise<
   const names = new Set<string>();
   for (const { name, table, features } of tables) {
     const plan = planFeatures(project.definitions, expandFeatures(project.definitions, features));
-    const horizons = await currentHorizons(project, plan.groups.map((group) => group.source.name));
-    project.progress({ step: 'verify', message: `${name}: ${plan.outputs.length} features at ${table.rows} observations` });
+    const horizons = await currentHorizons(
+      project,
+      plan.groups.map((group) => group.source.name),
+    );
+    project.progress({
+      step: 'verify',
+      message: `${name}: ${plan.outputs.length} features at ${table.rows} observations`,
+    });
     const computed = await computeFeatures(offline, table, plan, { horizons, knowledge: 'as_of', project });
     const reader = createFeatureReader(online, plan, project);
-    const keys = await Promise.all(plan.joinKeys.map(async (key) => ({ key, column: await offline.column(table, key.name, key.type) })));
-    const fields = await Promise.all(plan.requestFields.map(async (field) => ({ field, column: await offline.column(table, field.name, field.type) })));
+    const keys = await Promise.all(
+      plan.joinKeys.map(async (key) => ({ key, column: await offline.column(table, key.name, key.type) })),
+    );
+    const fields = await Promise.all(
+      plan.requestFields.map(async (field) => ({
+        field,
+        column: await offline.column(table, field.name, field.type),
+      })),
+    );
     observations += table.rows;
     for (let row = 0; row < table.rows; row++) {
       const entity = Object.fromEntries(keys.map(({ key, column }) => [key.name, columnValue(column, row)]));
-      const request = Object.fromEntries(fields.map(({ field, column }) => [`request.${field.name}`, columnValue(column, row)]));
+      const request = Object.fromEntries(
+        fields.map(({ field, column }) => [`request.${field.name}`, columnValue(column, row)]),
+      );
       const [answer] = reader.read([entity], [request], table.at[row]!);
       for (const { feature, column, status } of computed) {
         names.add(feature.name);
@@ -107,7 +139,9 @@ export async function verify(project: Project, options: VerifyOptions): Promise<
             dataset: name,
             feature: feature.name,
             at: printInstant(table.at[row]!),
-            entity: Object.fromEntries(keys.map(({ key }) => [key.name, toJson(key.type, entity[key.name]!)])),
+            entity: Object.fromEntries(
+              keys.map(({ key }) => [key.name, toJson(key.type, entity[key.name]!)]),
+            ),
             offline: toJson(feature.valueType, expected),
             online: toJson(feature.valueType, got),
             offline_status: expectedStatus,
@@ -117,7 +151,14 @@ export async function verify(project: Project, options: VerifyOptions): Promise<
     }
     await offline.release(table);
   }
-  const result: VerifyResult = { features: names.size, observations, checked, differing, differences, at: printInstant(project.now()) };
+  const result: VerifyResult = {
+    features: names.size,
+    observations,
+    checked,
+    differing,
+    differences,
+    at: printInstant(project.now()),
+  };
   (await project.registry()).setFact('verify', result);
   return result;
 }

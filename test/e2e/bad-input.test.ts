@@ -45,6 +45,7 @@ async function inProject(
 }
 
 /** One error: on stderr with code and remedy, on stdout as JSON, with the exit code. */
+// biome-ignore lint/suspicious/noExplicitAny: errors of many shapes
 function refusal(done: Finished, exit: number, code: string, message: RegExp): Record<string, any> {
   expect(done.stderr).toMatch(new RegExp(`error ${code} `));
   expect(done.stderr).toMatch(message);

@@ -10,7 +10,8 @@ import { projectGroups } from '../../src/services/materialize.js';
 import { parseCsv } from './case-project.js';
 import { type Finished, millrace, start } from './support.js';
 
-type Json = any; // biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
+// biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
+type Json = any;
 
 let base: string;
 let demo: string;

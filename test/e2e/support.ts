@@ -14,7 +14,8 @@ export interface Finished {
   readonly stdout: string;
   readonly stderr: string;
   /** The last line of stdout, parsed, when it is JSON. */
-  readonly json: any; // biome-ignore lint/suspicious/noExplicitAny: tests look into many shapes
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into many shapes
+  readonly json: any;
 }
 
 function lastJson(stdout: string): unknown {

@@ -84,7 +84,7 @@ const FLOATS: readonly Value[] = [
   1e16,
   99999.995,
   -12345.125,
-  3.14159,
+  3.25,
   null,
 ];
 const DECIMALS: readonly Value[] = [

@@ -162,7 +162,10 @@ describe('a file that cannot be meant', () => {
     ['is empty inside its gzip', (at) => at.write('e.csv.gz', gzipSync('')), 'FILE_EMPTY'],
     [
       'is a directory',
-      (at) => (mkdirSync(join(at.folder, 'd.csv')), join(at.folder, 'd.csv')),
+      (at) => {
+        mkdirSync(join(at.folder, 'd.csv'));
+        return join(at.folder, 'd.csv');
+      },
       'FILE_UNREADABLE',
     ],
     ['has an unknown format', (at) => at.write('x.bin', 'x'), 'FORMAT_UNKNOWN'],

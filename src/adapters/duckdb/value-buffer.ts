@@ -31,7 +31,11 @@ export class NumberBuffer {
       const words = new Int32Array(source.buffer, source.byteOffset, rows * 2);
       for (let i = 0, at = this.rows; i < rows; i++, at++) {
         const value = words[2 * i + 1]! * TWO_32 + (words[2 * i]! >>> 0);
-        if ((value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER) && (!column.valid || column.valid[i])) this.unsafe = true;
+        if (
+          (value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER) &&
+          (!column.valid || column.valid[i])
+        )
+          this.unsafe = true;
         target[at] = value;
       }
     } else target.set((source as Float64Array).subarray(0, rows), this.rows);
@@ -52,7 +56,10 @@ export class NumberBuffer {
   }
 
   finish(): { values: Float64Array; valid: Uint8Array | null } {
-    return { values: this.data.subarray(0, this.rows) as Float64Array, valid: this.valid?.subarray(0, this.rows) ?? null };
+    return {
+      values: this.data.subarray(0, this.rows) as Float64Array,
+      valid: this.valid?.subarray(0, this.rows) ?? null,
+    };
   }
 }
 
@@ -74,7 +81,10 @@ export function valueBuffer(type: ValueType): ValueBuffer {
       return listBuffer(type);
     default: {
       const buffer = new NumberBuffer();
-      return { append: (column, rows) => buffer.append(column, rows), finish: () => ({ type, kind: 'numbers', ...buffer.finish() }) };
+      return {
+        append: (column, rows) => buffer.append(column, rows),
+        finish: () => ({ type, kind: 'numbers', ...buffer.finish() }),
+      };
     }
   }
 }
@@ -112,6 +122,20 @@ function codeBuffer(type: ValueType): ValueBuffer {
   };
 }
 
+/** Codes that the scan gives as integers into a known dictionary. */
+export function codedBuffer(type: ValueType, dictionary: readonly string[]): ValueBuffer {
+  const buffer = new NumberBuffer(Int32Array);
+  return {
+    append: (column, rows) => buffer.append(column, rows),
+    finish: () => {
+      const { values, valid } = buffer.finish();
+      const codes = values as unknown as Int32Array;
+      if (valid) for (let i = 0; i < codes.length; i++) if (valid[i] === 0) codes[i] = -1;
+      return { type, kind: 'codes', codes, dictionary };
+    },
+  };
+}
+
 /** Numbers while all are safe; once one is not, every value is kept as number or bigint. */
 function integerBuffer(type: ValueType): ValueBuffer {
   const buffer = new NumberBuffer();
@@ -122,7 +146,9 @@ function integerBuffer(type: ValueType): ValueBuffer {
         const before = buffer.finish();
         buffer.append(column, rows);
         if (!buffer.unsafe) return;
-        wide = Array.from(before.values, (value, i) => (before.valid && before.valid[i] === 0 ? null : value));
+        wide = Array.from(before.values, (value, i) =>
+          before.valid && before.valid[i] === 0 ? null : value,
+        );
       }
       for (let i = 0; i < rows; i++) {
         if (column.valid && column.valid[i] === 0) {
@@ -134,7 +160,8 @@ function integerBuffer(type: ValueType): ValueBuffer {
         wide.push(Number.isSafeInteger(number) ? number : value);
       }
     },
-    finish: () => (wide === null ? { type, kind: 'numbers', ...buffer.finish() } : { type, kind: 'values', values: wide }),
+    finish: () =>
+      wide === null ? { type, kind: 'numbers', ...buffer.finish() } : { type, kind: 'values', values: wide },
   };
 }
 

@@ -1,6 +1,6 @@
 /** The prediction log as one append-only NDJSON file a service; a line torn by a crash is cut off at the next open. */
 import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { LoggedOutcome, LoggedPrediction, PredictionLog } from '../../ports/prediction-log.js';
@@ -67,7 +67,10 @@ async function endOfLastLine(handle: FileHandle, size: number): Promise<number> 
 
 async function* readLines<T>(file: string): AsyncIterable<T> {
   if (!existsSync(file)) return;
-  const lines = createInterface({ input: createReadStream(file, 'utf8'), crlfDelay: Number.POSITIVE_INFINITY });
+  const lines = createInterface({
+    input: createReadStream(file, 'utf8'),
+    crlfDelay: Number.POSITIVE_INFINITY,
+  });
   for await (const line of lines) {
     if (line === '') continue;
     let record: T;
@@ -86,12 +89,20 @@ export function openPredictionLog(folder: string): PredictionLog {
   const lineFile = (service: string, kind: string): LineFile => {
     const name = fileOf(service, kind);
     let file = files.get(name);
-    if (!file) files.set(name, (file = new LineFile(name)));
+    if (!file) {
+      file = new LineFile(name);
+      files.set(name, file);
+    }
     return file;
   };
   const write = async (service: string, kind: string, records: readonly object[]): Promise<void> => {
     for (let i = 0; i < records.length; i += 5_000)
-      await lineFile(service, kind).append(records.slice(i, i + 5_000).map((record) => `${JSON.stringify(record)}\n`).join(''));
+      await lineFile(service, kind).append(
+        records
+          .slice(i, i + 5_000)
+          .map((record) => `${JSON.stringify(record)}\n`)
+          .join(''),
+      );
   };
   return {
     append: (service, predictions) => write(service, 'predictions', predictions),
@@ -106,7 +117,8 @@ export function openPredictionLog(folder: string): PredictionLog {
     },
     async outcomes(service) {
       const latest = new Map<string, LoggedOutcome>();
-      for await (const record of readLines<LoggedOutcome>(fileOf(service, 'outcomes'))) latest.set(record.prediction_id, record);
+      for await (const record of readLines<LoggedOutcome>(fileOf(service, 'outcomes')))
+        latest.set(record.prediction_id, record);
       return latest;
     },
     async close() {

@@ -139,7 +139,7 @@ function openIndex(root: lmdb.RootDatabase<Buffer, Buffer>, source: Source): Ver
     ]),
   );
   const held = table.get(SHAPE);
-  if (!held || !held.equals(shape)) {
+  if (!held?.equals(shape)) {
     table.clearSync();
     table.putSync(SHAPE, shape);
   }

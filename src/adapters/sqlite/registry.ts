@@ -1,5 +1,5 @@
-import { type Database, transaction } from './database.js';
 import type { AliasChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
+import { type Database, transaction } from './database.js';
 
 /** Tables of the registry; the record log keeps its own beside them in the same file. */
 const SCHEMA = `
@@ -53,7 +53,8 @@ const toRun = (row: Row): RunRecord => ({
 
 export function createRegistry(db: Database): Registry {
   db.exec(SCHEMA);
-  const all = (sql: string, ...args: (string | number | null)[]): Row[] => db.prepare(sql).all(...args) as Row[];
+  const all = (sql: string, ...args: (string | number | null)[]): Row[] =>
+    db.prepare(sql).all(...args) as Row[];
   const first = (sql: string, ...args: (string | number | null)[]): Row | undefined => all(sql, ...args)[0];
   const transact = <T>(work: () => T): T => transaction(db, work);
   const byKey: Registry['byKey'] = (kind, name, key) => {
@@ -61,7 +62,11 @@ export function createRegistry(db: Database): Registry {
     return row && toVersion(row);
   };
   const alias: Registry['alias'] = (model, name) => {
-    const row = first('SELECT version FROM alias_change WHERE model = ? AND alias = ? ORDER BY id DESC LIMIT 1', model, name);
+    const row = first(
+      'SELECT version FROM alias_change WHERE model = ? AND alias = ? ORDER BY id DESC LIMIT 1',
+      model,
+      name,
+    );
     return row && Number(row['version']);
   };
 
@@ -70,7 +75,11 @@ export function createRegistry(db: Database): Registry {
       transact(() => {
         const present = byKey(record.kind, record.name, record.key);
         if (present) return present;
-        const last = first('SELECT max(version) AS v FROM version WHERE kind = ? AND name = ?', record.kind, record.name);
+        const last = first(
+          'SELECT max(version) AS v FROM version WHERE kind = ? AND name = ?',
+          record.kind,
+          record.name,
+        );
         const version = Number(last?.['v'] ?? 0) + 1;
         db.prepare('INSERT INTO version VALUES (?, ?, ?, ?, ?, ?, ?)').run(
           record.kind,
@@ -91,7 +100,11 @@ export function createRegistry(db: Database): Registry {
     version: (kind, name, version) => {
       const row =
         version === undefined
-          ? first('SELECT * FROM version WHERE kind = ? AND name = ? ORDER BY version DESC LIMIT 1', kind, name)
+          ? first(
+              'SELECT * FROM version WHERE kind = ? AND name = ? ORDER BY version DESC LIMIT 1',
+              kind,
+              name,
+            )
           : first('SELECT * FROM version WHERE kind = ? AND name = ? AND version = ?', kind, name, version);
       return row && toVersion(row);
     },
@@ -115,10 +128,9 @@ export function createRegistry(db: Database): Registry {
       return row === undefined ? undefined : JSON.parse(row['value'] as string);
     },
     setFact: (name, value) => {
-      db.prepare('INSERT INTO fact VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value').run(
-        name,
-        JSON.stringify(value),
-      );
+      db.prepare(
+        'INSERT INTO fact VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
+      ).run(name, JSON.stringify(value));
     },
     startRun: (command, at) =>
       Number(
@@ -127,7 +139,12 @@ export function createRegistry(db: Database): Registry {
           .run(command, at).lastInsertRowid,
       ),
     endRun: (id, status, at, summary) => {
-      db.prepare('UPDATE run SET status = ?, ended_at = ?, summary = ? WHERE id = ?').run(status, at, JSON.stringify(summary), id);
+      db.prepare('UPDATE run SET status = ?, ended_at = ?, summary = ? WHERE id = ?').run(
+        status,
+        at,
+        JSON.stringify(summary),
+        id,
+      );
     },
     runs: (limit) => all('SELECT * FROM run ORDER BY id DESC LIMIT ?', limit).map(toRun),
     close: () => db.close(),

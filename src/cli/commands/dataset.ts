@@ -1,20 +1,35 @@
-import { printInstant } from '../../core/base/time.js';
 import { MillraceError } from '../../core/base/error.js';
+import { printInstant } from '../../core/base/time.js';
 import type { DatasetManifest } from '../../core/dataset/manifest.js';
 import { openProject } from '../../open.js';
 import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
 import { diffDatasets, findDatasetVersion, reproduceDataset } from '../../services/dataset-versions.js';
 import type { Io } from '../io.js';
-import { knowledge as knowledgeOf, known, list as items, versioned } from '../parse.js';
+import { list as items, knowledge as knowledgeOf, known, versioned } from '../parse.js';
 import { count, table } from '../table.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
 export function printManifest(io: Io, name: string, version: number, manifest: DatasetManifest): void {
   const { counts } = manifest;
-  io.print(`${name}@${version}  ${count(counts.rows)} rows of ${count(counts.observations)} observations, ${manifest.features.length} features`);
-  io.print(`left out: ${count(counts.immature_label)} immature label, ${count(counts.no_outcome)} no outcome, ${count(counts.outside_horizon)} outside the horizon, ${count(counts.purged)} purged`);
-  io.print(table(['part', 'rows', 'from', 'to', 'label'], manifest.parts.map((part) => [part.name, part.rows, part.from, part.to, part.label ? JSON.stringify(part.label) : '-'])));
+  io.print(
+    `${name}@${version}  ${count(counts.rows)} rows of ${count(counts.observations)} observations, ${manifest.features.length} features`,
+  );
+  io.print(
+    `left out: ${count(counts.immature_label)} immature label, ${count(counts.no_outcome)} no outcome, ${count(counts.outside_horizon)} outside the horizon, ${count(counts.purged)} purged`,
+  );
+  io.print(
+    table(
+      ['part', 'rows', 'from', 'to', 'label'],
+      manifest.parts.map((part) => [
+        part.name,
+        part.rows,
+        part.from,
+        part.to,
+        part.label ? JSON.stringify(part.label) : '-',
+      ]),
+    ),
+  );
   for (const finding of manifest.leakage) io.warn(`[${finding.rule}] ${finding.message} → ${finding.remedy}`);
   io.print(`knowledge ${manifest.knowledge}; logical hash ${manifest.logical_sha256}`);
 }
@@ -35,9 +50,11 @@ export async function build(io: Io, args: readonly string[], options: Options): 
     for (const item of items(options['horizon'])) {
       const [source, seq] = item.includes('=') ? item.split('=') : [undefined, item];
       const position = Number(seq);
-      if (!Number.isSafeInteger(position) || position < 0) throw new MillraceError('USAGE', `--horizon "${item}" is not SOURCE=SEQ or SEQ`);
+      if (!Number.isSafeInteger(position) || position < 0)
+        throw new MillraceError('USAGE', `--horizon "${item}" is not SOURCE=SEQ or SEQ`);
       const sources = [...project.definitions.sources.keys()];
-      for (const name of source === undefined ? sources : [known(source, sources, 'source')]) horizons.set(name, position);
+      for (const name of source === undefined ? sources : [known(source, sources, 'source')])
+        horizons.set(name, position);
     }
     await project.lockForWriting(io.command);
     const built = await buildDataset(project, args[0]!, {
@@ -63,11 +80,24 @@ export async function list(io: Io): Promise<number> {
         ['dataset', 'version', 'rows', 'built', 'logical hash'],
         versions.map((item) => {
           const manifest = item.manifest as unknown as DatasetManifest;
-          return [item.name, item.version, manifest.counts.rows, printInstant(item.createdAt), manifest.logical_sha256.slice(0, 16)];
+          return [
+            item.name,
+            item.version,
+            manifest.counts.rows,
+            printInstant(item.createdAt),
+            manifest.logical_sha256.slice(0, 16),
+          ];
         }),
       ),
     );
-    io.result({ datasets: versions.map(({ name, version, folder, createdAt }) => ({ name, version, folder, created_at: printInstant(createdAt) })) });
+    io.result({
+      datasets: versions.map(({ name, version, folder, createdAt }) => ({
+        name,
+        version,
+        folder,
+        created_at: printInstant(createdAt),
+      })),
+    });
     return 0;
   } finally {
     await project.close();
@@ -103,7 +133,9 @@ export async function reproduce(io: Io, args: readonly string[]): Promise<number
   const project = await openProject(io.projectFolder, io);
   try {
     const result = await reproduceDataset(project, versioned(args[0]!));
-    io.print(`${args[0]}: logical hash ${result.logical ? 'equal' : 'DIFFERENT'}, file bytes ${result.physical ? 'equal' : 'DIFFERENT'}`);
+    io.print(
+      `${args[0]}: logical hash ${result.logical ? 'equal' : 'DIFFERENT'}, file bytes ${result.physical ? 'equal' : 'DIFFERENT'}`,
+    );
     io.result(result);
     return result.logical ? 0 : 3;
   } finally {

@@ -27,7 +27,8 @@ export async function doctor(io: Io): Promise<number> {
   const findings: Finding[] = [
     await probe('node', async () => {
       const [major, minor] = process.versions.node.split('.').map(Number);
-      if (major! < 20 || (major === 20 && minor! < 19)) throw new Error(`${process.version} is older than 20.19`);
+      if (major! < 20 || (major === 20 && minor! < 19))
+        throw new Error(`${process.version} is older than 20.19`);
       return process.version;
     }),
     await probe('duckdb', async () => {
@@ -69,7 +70,10 @@ export async function doctor(io: Io): Promise<number> {
       if (free < 1) throw new Error(`only ${free.toFixed(2)} GiB free in ${state}`);
       return `${free.toFixed(0)} GiB free, a durable write takes ${each.toFixed(2)} ms`;
     }),
-    await probe('memory', async () => `${(os.totalmem() / 2 ** 30).toFixed(1)} GiB, ${os.availableParallelism()} cores`),
+    await probe(
+      'memory',
+      async () => `${(os.totalmem() / 2 ** 30).toFixed(1)} GiB, ${os.availableParallelism()} cores`,
+    ),
   ];
   const project = path.resolve(io.projectFolder);
   if (existsSync(path.join(project, 'millrace.yaml')) || existsSync(path.join(project, 'definitions'))) {
@@ -88,7 +92,12 @@ export async function doctor(io: Io): Promise<number> {
     );
   }
   await rm(temporary, { recursive: true, force: true });
-  io.print(table(['check', 'state', 'detail'], findings.map((item) => [item.check, item.ok ? 'ok' : 'FAILS', item.detail])));
+  io.print(
+    table(
+      ['check', 'state', 'detail'],
+      findings.map((item) => [item.check, item.ok ? 'ok' : 'FAILS', item.detail]),
+    ),
+  );
   const ok = findings.every((item) => item.ok);
   io.result({ ok, findings });
   return ok ? 0 : 1;

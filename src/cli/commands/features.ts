@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { openProject } from '../../open.js';
-import { historicalFeatures } from '../../services/historical.js';
 import { explainFeature } from '../../services/explain.js';
+import { historicalFeatures } from '../../services/historical.js';
 import { onlineFeatures } from '../../services/serve.js';
 import type { Io } from '../io.js';
 import { instant, integer, knowledge as knowledgeOf, list, pairs } from '../parse.js';
@@ -14,7 +14,10 @@ export async function historical(io: Io, _args: readonly string[], options: Opti
   try {
     const knowledge = knowledgeOf(options['knowledge']) ?? 'as_of';
     const horizon = integer(options['horizon'], '--horizon');
-    if (knowledge === 'hindsight') io.warn('knowledge is hindsight: values see corrections and late records that serving could not have seen');
+    if (knowledge === 'hindsight')
+      io.warn(
+        'knowledge is hindsight: values see corrections and late records that serving could not have seen',
+      );
     const result = await historicalFeatures(project, {
       observations: path.resolve(String(options['observations'])),
       time: String(options['time']),
@@ -34,16 +37,27 @@ export async function historical(io: Io, _args: readonly string[], options: Opti
 export async function online(io: Io, _args: readonly string[], options: Options): Promise<number> {
   const project = await openProject(io.projectFolder, io);
   try {
-    const answer = await onlineFeatures(project, {
-      features: list(options['features']),
-      entities: [pairs(options['entity'], '--entity')],
-      request: [pairs(options['request'], '--request')],
-      at: instant(options['at'], '--at'),
-      text: true,
-    }, io.command);
+    const answer = await onlineFeatures(
+      project,
+      {
+        features: list(options['features']),
+        entities: [pairs(options['entity'], '--entity')],
+        request: [pairs(options['request'], '--request')],
+        at: instant(options['at'], '--at'),
+        text: true,
+      },
+      io.command,
+    );
     const row = answer.rows[0]!;
-    io.print(table(['feature', 'value', 'status'], answer.features.map((name, i) => [name, JSON.stringify(row.values[i]), row.statuses[i]!])));
-    io.print(`as of ${answer.as_of}${answer.data_age_seconds === null ? '' : `, data are ${answer.data_age_seconds.toFixed(1)} s old`}`);
+    io.print(
+      table(
+        ['feature', 'value', 'status'],
+        answer.features.map((name, i) => [name, JSON.stringify(row.values[i]), row.statuses[i]!]),
+      ),
+    );
+    io.print(
+      `as of ${answer.as_of}${answer.data_age_seconds === null ? '' : `, data are ${answer.data_age_seconds.toFixed(1)} s old`}`,
+    );
     io.result(answer);
     return 0;
   } finally {
@@ -54,17 +68,30 @@ export async function online(io: Io, _args: readonly string[], options: Options)
 export async function explain(io: Io, args: readonly string[], options: Options): Promise<number> {
   const project = await openProject(io.projectFolder, io);
   try {
-    const explained = await explainFeature(project, args[0]!, {
-      entity: pairs(options['entity'], '--entity'),
-      request: pairs(options['request'], '--request'),
-      at: instant(options['at'], '--at'),
-    }, io.command);
-    io.print(`${explained.feature} = ${JSON.stringify(explained.value)} (${explained.status}) at ${explained.at}`);
+    const explained = await explainFeature(
+      project,
+      args[0]!,
+      {
+        entity: pairs(options['entity'], '--entity'),
+        request: pairs(options['request'], '--request'),
+        at: instant(options['at'], '--at'),
+      },
+      io.command,
+    );
+    io.print(
+      `${explained.feature} = ${JSON.stringify(explained.value)} (${explained.status}) at ${explained.at}`,
+    );
     io.print(explained.definition);
     for (const part of explained.parts) {
       io.print();
       io.print(`${part.feature}: ${part.arithmetic}`);
-      if (part.records.length > 0) io.print(table(Object.keys(part.records[0]!), part.records.map((record) => Object.values(record).map(String))));
+      if (part.records.length > 0)
+        io.print(
+          table(
+            Object.keys(part.records[0]!),
+            part.records.map((record) => Object.values(record).map(String)),
+          ),
+        );
       if (part.sql) io.print(part.sql);
     }
     io.result(explained);

@@ -16,7 +16,8 @@ export function printIngest(io: Io, result: IngestResult): void {
   io.print(
     `${result.source}: ${count(result.rows)} rows in = ${count(result.accepted)} accepted + ${count(result.quarantined)} quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped${result.corrections > 0 ? ` (${count(result.corrections)} corrections)` : ''}`,
   );
-  for (const [rule, rows] of Object.entries(result.reasons)) io.print(`  quarantined by ${rule}: ${count(rows)}`);
+  for (const [rule, rows] of Object.entries(result.reasons))
+    io.print(`  quarantined by ${rule}: ${count(rows)}`);
   for (const warning of result.warnings) io.warn(`${result.source}: [${warning.rule}] ${warning.message}`);
   if (result.quarantined > 0) io.note(`see them: millrace quarantine show --source ${result.source}`);
 }
@@ -25,7 +26,9 @@ export async function ingest(io: Io, args: readonly string[]): Promise<number> {
   const project = await openProject(io.projectFolder, io);
   try {
     const name = args[0]!;
-    const source = project.definitions.sources.get(known(name, project.definitions.sources.keys(), 'source'))!;
+    const source = project.definitions.sources.get(
+      known(name, project.definitions.sources.keys(), 'source'),
+    )!;
     await project.lockForWriting(io.command);
     if (source.read.kind === 'transform') {
       const result = await runTransform(project, name);
@@ -37,7 +40,9 @@ export async function ingest(io: Io, args: readonly string[]): Promise<number> {
     const log = await project.log();
     const files = given.length > 0 ? given : log.expand(source);
     if (files.length === 0)
-      throw new MillraceError('USAGE', `source ${name} has no files of its own`, { hint: `Name files: millrace ingest ${name} FILE...` });
+      throw new MillraceError('USAGE', `source ${name} has no files of its own`, {
+        hint: `Name files: millrace ingest ${name} FILE...`,
+      });
     const result = await log.ingestFiles(source, files, { now: project.now(), signal: project.signal });
     if (given.length === 0) await markFiles(project, source, files);
     printIngest(io, result);
@@ -53,16 +58,33 @@ export async function quarantineList(io: Io, _args: readonly string[], options: 
   try {
     const log = await project.log();
     const rows = await log.quarantine(filterOf(project, options));
-    const groups = new Map<string, { source: string; rule: string; status: string; rows: number; example: string }>();
+    const groups = new Map<
+      string,
+      { source: string; rule: string; status: string; rows: number; example: string }
+    >();
     for (const row of rows)
       for (const reason of row.reasons) {
         const key = `${row.source}\n${reason.rule}\n${row.status}`;
         const group = groups.get(key);
         if (group) group.rows++;
-        else groups.set(key, { source: row.source, rule: reason.rule, status: row.status, rows: 1, example: reason.message });
+        else
+          groups.set(key, {
+            source: row.source,
+            rule: reason.rule,
+            status: row.status,
+            rows: 1,
+            example: reason.message,
+          });
       }
     const list = [...groups.values()];
-    io.print(list.length === 0 ? 'nothing is in quarantine' : table(['source', 'rule', 'status', 'rows', 'for example'], list.map((item) => [item.source, item.rule, item.status, item.rows, item.example])));
+    io.print(
+      list.length === 0
+        ? 'nothing is in quarantine'
+        : table(
+            ['source', 'rule', 'status', 'rows', 'for example'],
+            list.map((item) => [item.source, item.rule, item.status, item.rows, item.example]),
+          ),
+    );
     io.result({ rows: rows.length, groups: list });
     return 0;
   } finally {
@@ -71,7 +93,9 @@ export async function quarantineList(io: Io, _args: readonly string[], options: 
 }
 
 const filterOf = (project: Project, options: Options): { source?: string } =>
-  options['source'] === undefined ? {} : { source: known(String(options['source']), project.definitions.sources.keys(), 'source') };
+  options['source'] === undefined
+    ? {}
+    : { source: known(String(options['source']), project.definitions.sources.keys(), 'source') };
 
 export async function quarantineShow(io: Io, args: readonly string[], options: Options): Promise<number> {
   const project = await openProject(io.projectFolder, io);
@@ -81,13 +105,20 @@ export async function quarantineShow(io: Io, args: readonly string[], options: O
     const limit = integer(options['limit'], '--limit') ?? 20;
     const all = await log.quarantine(filterOf(project, options));
     const rows = id === undefined ? all.slice(0, limit) : all.filter((row) => row.id === id);
-    if (id !== undefined && rows.length === 0) throw new MillraceError('UNKNOWN_NAME', `there is no quarantined row ${id}`, { hint: 'See `millrace quarantine list`.' });
+    if (id !== undefined && rows.length === 0)
+      throw new MillraceError('UNKNOWN_NAME', `there is no quarantined row ${id}`, {
+        hint: 'See `millrace quarantine list`.',
+      });
     for (const row of rows) {
       io.print(`#${row.id} ${row.source} ${row.file ?? 'pushed'}:${row.line} (${row.status})`);
-      for (const reason of row.reasons) io.print(`    [${reason.rule}]${reason.field ? ` ${reason.field} = ${JSON.stringify(reason.value)}` : ''}: ${reason.message}`);
+      for (const reason of row.reasons)
+        io.print(
+          `    [${reason.rule}]${reason.field ? ` ${reason.field} = ${JSON.stringify(reason.value)}` : ''}: ${reason.message}`,
+        );
       io.print(`    ${JSON.stringify(row.row)}`);
     }
-    if (id === undefined && all.length > rows.length) io.note(`${all.length - rows.length} more; --limit shows them`);
+    if (id === undefined && all.length > rows.length)
+      io.note(`${all.length - rows.length} more; --limit shows them`);
     io.result({ total: all.length, rows });
     return 0;
   } finally {
@@ -102,7 +133,9 @@ export async function quarantineReplay(io: Io, _args: readonly string[], options
     const results = await replayQuarantine(project, filterOf(project, options));
     if (results.length === 0) io.print('nothing is open in quarantine');
     for (const result of results)
-      io.print(`${result.source}: ${count(result.rows)} rows fed again = ${count(result.accepted)} accepted + ${count(result.quarantined)} still quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped`);
+      io.print(
+        `${result.source}: ${count(result.rows)} rows fed again = ${count(result.accepted)} accepted + ${count(result.quarantined)} still quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped`,
+      );
     io.result({ results });
     return results.length === 0 ? 99 : 0;
   } finally {

@@ -1,5 +1,5 @@
-import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
+import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MillraceError } from '../../core/base/error.js';
@@ -56,10 +56,17 @@ p3,9,99.90,open,2024-03-04T15:00:00Z,2024-03-05T12:00:00Z
   '.gitignore': '.millrace/\n',
 } as const;
 
-export async function init(io: Io, args: readonly string[], options: Readonly<Record<string, unknown>>): Promise<number> {
+export async function init(
+  io: Io,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<number> {
   const folder = path.resolve(io.projectFolder, args[0] ?? '.');
   if (existsSync(path.join(folder, 'millrace.yaml')) || existsSync(path.join(folder, 'definitions')))
-    throw new MillraceError('USAGE', `there is a project in ${folder} already`, { place: { file: folder }, hint: 'Choose another folder.' });
+    throw new MillraceError('USAGE', `there is a project in ${folder} already`, {
+      place: { file: folder },
+      hint: 'Choose another folder.',
+    });
   await mkdir(folder, { recursive: true });
   const example = options['example'];
   if (example === undefined) {
@@ -68,14 +75,26 @@ export async function init(io: Io, args: readonly string[], options: Readonly<Re
       await mkdir(path.dirname(file), { recursive: true });
       await writeFile(file, text, { flag: 'wx' });
     }
-    await writeFile(path.join(folder, 'millrace.schema.json'), await readFile(path.join(PACKAGE, 'schema', 'millrace.schema.json')));
+    await writeFile(
+      path.join(folder, 'millrace.schema.json'),
+      await readFile(path.join(PACKAGE, 'schema', 'millrace.schema.json')),
+    );
   } else {
-    const known = existsSync(EXAMPLES) ? (await readdir(EXAMPLES, { withFileTypes: true })).filter((entry) => entry.isDirectory()).map((entry) => entry.name) : [];
+    const known = existsSync(EXAMPLES)
+      ? (await readdir(EXAMPLES, { withFileTypes: true }))
+          .filter((entry) => entry.isDirectory())
+          .map((entry) => entry.name)
+      : [];
     if (!known.includes(String(example))) {
       const near = nearest(String(example), known);
-      throw new MillraceError('UNKNOWN_NAME', `there is no example "${String(example)}"`, { hint: near ? `Did you mean "${near}"?` : `There are: ${known.join(', ')}.` });
+      throw new MillraceError('UNKNOWN_NAME', `there is no example "${String(example)}"`, {
+        hint: near ? `Did you mean "${near}"?` : `There are: ${known.join(', ')}.`,
+      });
     }
-    await cp(path.join(EXAMPLES, String(example)), folder, { recursive: true, filter: (source) => path.basename(source) !== '.millrace' });
+    await cp(path.join(EXAMPLES, String(example)), folder, {
+      recursive: true,
+      filter: (source) => path.basename(source) !== '.millrace',
+    });
   }
   const shown = path.relative(process.cwd(), folder) || '.';
   io.print(`a new project in ${folder}`);

@@ -7,7 +7,9 @@ export async function lineage(io: Io, args: readonly string[]): Promise<number> 
   try {
     const result = await lineageOf(project, args[0]!);
     const show = (node: LineageNode, depth: number): void => {
-      io.print(`${'  '.repeat(depth)}${node.id}${node.owner ? ` (${node.owner})` : ''}${node.updated ? `  updated ${node.updated}` : ''}`);
+      io.print(
+        `${'  '.repeat(depth)}${node.id}${node.owner ? ` (${node.owner})` : ''}${node.updated ? `  updated ${node.updated}` : ''}`,
+      );
     };
     io.print(result.asset.id);
     io.print('comes from:');

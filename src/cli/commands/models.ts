@@ -1,10 +1,10 @@
-import { printInstant } from '../../core/base/time.js';
 import { MillraceError } from '../../core/base/error.js';
+import { printInstant } from '../../core/base/time.js';
 import { openProject } from '../../open.js';
-import { CHAMPION, manifestOf, promoteModel, rollbackModel } from '../../services/promote.js';
-import { trainModel } from '../../services/train.js';
 import type { VersionRecord } from '../../ports/registry.js';
 import type { Project } from '../../services/project.js';
+import { CHAMPION, manifestOf, promoteModel, rollbackModel } from '../../services/promote.js';
+import { trainModel } from '../../services/train.js';
 import type { Io } from '../io.js';
 import { integer, known, versioned } from '../parse.js';
 import { metric, table } from '../table.js';
@@ -22,14 +22,34 @@ async function within(io: Io, lock: boolean, work: (project: Project) => Promise
   }
 }
 
-const MAIN_METRICS = ['auc', 'average_precision', 'log_loss', 'brier', 'ece', 'accuracy', 'macro_f1', 'rmse', 'mae', 'r2'];
+const MAIN_METRICS = [
+  'auc',
+  'average_precision',
+  'log_loss',
+  'brier',
+  'ece',
+  'accuracy',
+  'macro_f1',
+  'rmse',
+  'mae',
+  'r2',
+];
 
 function printVersion(io: Io, version: VersionRecord, champion: number | undefined): void {
   const manifest = manifestOf(version);
-  io.print(`${version.name}@${version.version}${champion === version.version ? '  (champion)' : ''}  ${manifest.trainer.kind}, dataset ${manifest.dataset.name}@${manifest.dataset.version}`);
+  io.print(
+    `${version.name}@${version.version}${champion === version.version ? '  (champion)' : ''}  ${manifest.trainer.kind}, dataset ${manifest.dataset.name}@${manifest.dataset.version}`,
+  );
   const parts = Object.keys(manifest.metrics);
-  const names = MAIN_METRICS.filter((name) => parts.some((part) => manifest.metrics[part]![name] !== undefined));
-  io.print(table(['part', ...names], parts.map((part) => [part, ...names.map((name) => metric(manifest.metrics[part]![name]))])));
+  const names = MAIN_METRICS.filter((name) =>
+    parts.some((part) => manifest.metrics[part]![name] !== undefined),
+  );
+  io.print(
+    table(
+      ['part', ...names],
+      parts.map((part) => [part, ...names.map((name) => metric(manifest.metrics[part]![name]))]),
+    ),
+  );
 }
 
 export const train = (io: Io, args: readonly string[]): Promise<number> =>
@@ -37,14 +57,28 @@ export const train = (io: Io, args: readonly string[]): Promise<number> =>
     const { version, manifest, built } = await trainModel(project, args[0]!);
     printVersion(io, version, (await project.registry()).alias(version.name, CHAMPION));
     io.print(built ? `trained in ${version.folder}` : 'unchanged: nothing it depends on has changed');
-    io.result({ model: version.name, version: version.version, built, metrics: manifest.metrics, folder: version.folder });
+    io.result({
+      model: version.name,
+      version: version.version,
+      built,
+      metrics: manifest.metrics,
+      folder: version.folder,
+    });
     return 0;
   });
 
 export const list = (io: Io, args: readonly string[]): Promise<number> =>
   within(io, false, async (project) => {
     const registry = await project.registry();
-    if (args[0] !== undefined) known(args[0], new Set([...project.definitions.models.keys(), ...registry.versions('model').map((item) => item.name)]), 'model');
+    if (args[0] !== undefined)
+      known(
+        args[0],
+        new Set([
+          ...project.definitions.models.keys(),
+          ...registry.versions('model').map((item) => item.name),
+        ]),
+        'model',
+      );
     const versions = registry.versions('model', args[0]);
     io.print(
       table(
@@ -53,7 +87,14 @@ export const list = (io: Io, args: readonly string[]): Promise<number> =>
           const manifest = manifestOf(item);
           const test = manifest.metrics['test'] ?? {};
           const name = MAIN_METRICS.find((candidate) => test[candidate] !== undefined);
-          return [item.name, item.version, registry.alias(item.name, CHAMPION) === item.version ? 'yes' : '', manifest.trainer.kind, name ? `${name} ${metric(test[name])}` : '-', printInstant(item.createdAt)];
+          return [
+            item.name,
+            item.version,
+            registry.alias(item.name, CHAMPION) === item.version ? 'yes' : '',
+            manifest.trainer.kind,
+            name ? `${name} ${metric(test[name])}` : '-',
+            printInstant(item.createdAt),
+          ];
         }),
       ),
     );
@@ -74,8 +115,12 @@ function find(project: Project, text: string): Promise<VersionRecord> {
   const { name, version } = versioned(text);
   return project.registry().then((registry) => {
     const found = registry.version('model', name, version);
-    if (!found && registry.versions('model', name).length === 0) known(name, project.definitions.models.keys(), 'model');
-    if (!found) throw new MillraceError('MODEL_MISSING', `there is no model version ${text}`, { hint: 'See `millrace models list`.' });
+    if (!found && registry.versions('model', name).length === 0)
+      known(name, project.definitions.models.keys(), 'model');
+    if (!found)
+      throw new MillraceError('MODEL_MISSING', `there is no model version ${text}`, {
+        hint: 'See `millrace models list`.',
+      });
     return found;
   });
 }
@@ -87,8 +132,18 @@ export const show = (io: Io, args: readonly string[]): Promise<number> =>
     printVersion(io, version, registry.alias(version.name, CHAMPION));
     const manifest = manifestOf(version);
     io.print();
-    io.print(table(['feature', 'gain'], manifest.importance.slice(0, 20).map((item) => [item.feature, item.gain.toFixed(4)])));
-    io.result({ model: version.name, version: version.version, champion: registry.alias(version.name, CHAMPION) === version.version, manifest });
+    io.print(
+      table(
+        ['feature', 'gain'],
+        manifest.importance.slice(0, 20).map((item) => [item.feature, item.gain.toFixed(4)]),
+      ),
+    );
+    io.result({
+      model: version.name,
+      version: version.version,
+      champion: registry.alias(version.name, CHAMPION) === version.version,
+      manifest,
+    });
     return 0;
   });
 
@@ -101,17 +156,27 @@ export const compare = (io: Io, args: readonly string[]): Promise<number> =>
     const left = manifestOf(a);
     const right = manifestOf(b);
     const rows = Object.keys(left.metrics).flatMap((part) =>
-      MAIN_METRICS.filter((name) => left.metrics[part]?.[name] !== undefined || right.metrics[part]?.[name] !== undefined).map((name) => {
+      MAIN_METRICS.filter(
+        (name) => left.metrics[part]?.[name] !== undefined || right.metrics[part]?.[name] !== undefined,
+      ).map((name) => {
         const x = left.metrics[part]?.[name] ?? null;
         const y = right.metrics[part]?.[name] ?? null;
         return { metric: `${part}.${name}`, a: x, b: y, difference: x === null || y === null ? null : x - y };
       }),
     );
     const names = [`${a.name}@${a.version}`, `${b.name}@${b.version}`] as const;
-    io.print(table(['metric', ...names, 'difference'], rows.map((row) => [row.metric, metric(row.a), metric(row.b), metric(row.difference)])));
+    io.print(
+      table(
+        ['metric', ...names, 'difference'],
+        rows.map((row) => [row.metric, metric(row.a), metric(row.b), metric(row.difference)]),
+      ),
+    );
     const features = new Set(left.features.map((feature) => feature.name));
     const other = new Set(right.features.map((feature) => feature.name));
-    const only = [[...features].filter((name) => !other.has(name)), [...other].filter((name) => !features.has(name))] as const;
+    const only = [
+      [...features].filter((name) => !other.has(name)),
+      [...other].filter((name) => !features.has(name)),
+    ] as const;
     if (only[0].length > 0) io.print(`only in ${names[0]}: ${only[0].join(', ')}`);
     if (only[1].length > 0) io.print(`only in ${names[1]}: ${only[1].join(', ')}`);
     io.result({ a: names[0], b: names[1], metrics: rows, only_in_a: only[0], only_in_b: only[1] });
@@ -126,8 +191,15 @@ export const promote = (io: Io, args: readonly string[], options: Options): Prom
       ...(options['reason'] === undefined ? {} : { reason: String(options['reason']) }),
       force: options['force'] === true,
     });
-    for (const check of result.checks) io.print(`${check.passed ? 'holds' : 'FAILS'}  ${check.text} (observed ${check.observed ?? 'nothing'})`);
-    io.print(result.promoted ? `${result.model}@${result.version} is the champion${result.previous === null ? '' : `, before it ${result.previous}`}` : `not promoted: ${result.reason}`);
+    for (const check of result.checks)
+      io.print(
+        `${check.passed ? 'holds' : 'FAILS'}  ${check.text} (observed ${check.observed ?? 'nothing'})`,
+      );
+    io.print(
+      result.promoted
+        ? `${result.model}@${result.version} is the champion${result.previous === null ? '' : `, before it ${result.previous}`}`
+        : `not promoted: ${result.reason}`,
+    );
     io.result(result);
     return result.promoted || result.previous === result.version ? 0 : 3;
   });

@@ -5,7 +5,9 @@ import { instant } from '../parse.js';
 import { count, metric, table } from '../table.js';
 
 export function printMonitor(io: Io, result: MonitorResult): void {
-  io.print(`${result.monitor}: ${result.verdict}  (${count(result.rows)} predictions of ${result.model}, ${result.from} to ${result.to})`);
+  io.print(
+    `${result.monitor}: ${result.verdict}  (${count(result.rows)} predictions of ${result.model}, ${result.from} to ${result.to})`,
+  );
   const columns = [...Object.entries(result.features.columns), ...Object.entries(result.score.columns)];
   const worth = columns.filter(([, column]) => column.verdict !== 'ok');
   if (worth.length > 0)
@@ -14,16 +16,40 @@ export function printMonitor(io: Io, result: MonitorResult): void {
         ['column', 'verdict', 'why', 'test', 'p', 'psi'],
         worth.map(([name, column]) => {
           const test = column.tests.ks ?? column.tests.chi_squared;
-          return [name, column.verdict, column.reasons.join(', '), column.tests.ks ? `ks ${column.tests.ks.statistic.toFixed(3)}` : column.tests.chi_squared ? 'chi²' : '-', test ? test.p_value.toPrecision(2) : '-', metric(column.tests.psi?.value)];
+          return [
+            name,
+            column.verdict,
+            column.reasons.join(', '),
+            column.tests.ks
+              ? `ks ${column.tests.ks.statistic.toFixed(3)}`
+              : column.tests.chi_squared
+                ? 'chi²'
+                : '-',
+            test ? test.p_value.toPrecision(2) : '-',
+            metric(column.tests.psi?.value),
+          ];
         }),
       ),
     );
   const { performance } = result;
-  io.print(`performance: ${performance.verdict}, outcomes for ${(performance.coverage * 100).toFixed(1)} % of the predictions${performance.evaluation ? ` (${Object.entries(performance.evaluation.metrics).slice(0, 3).map(([name, value]) => `${name} ${metric(value)}`).join(', ')})` : ''}`);
+  io.print(
+    `performance: ${performance.verdict}, outcomes for ${(performance.coverage * 100).toFixed(1)} % of the predictions${
+      performance.evaluation
+        ? ` (${Object.entries(performance.evaluation.metrics)
+            .slice(0, 3)
+            .map(([name, value]) => `${name} ${metric(value)}`)
+            .join(', ')})`
+        : ''
+    }`,
+  );
   for (const alert of result.alerts) io.warn(`${result.monitor}: ${alert}`);
 }
 
-export async function monitor(io: Io, args: readonly string[], options: Readonly<Record<string, unknown>>): Promise<number> {
+export async function monitor(
+  io: Io,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<number> {
   const project = await openProject(io.projectFolder, io);
   try {
     const at = instant(options['at'], '--at');

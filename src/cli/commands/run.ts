@@ -5,7 +5,7 @@ import { openProject } from '../../open.js';
 import { applyPlan, planProject, type RunResult } from '../../services/apply-plan.js';
 import type { Project } from '../../services/project.js';
 import { writeReport } from '../../services/report.js';
-import { verify, type VerifyResult } from '../../services/verify.js';
+import { type VerifyResult, verify } from '../../services/verify.js';
 import type { Io } from '../io.js';
 import { count, metric, table } from '../table.js';
 
@@ -16,7 +16,18 @@ function printPlan(io: Io, plan: Plan): void {
     io.print(`nothing to do: ${plan.fresh.length} assets are up to date`);
     return;
   }
-  io.print(table(['step', 'asset', 'certainty', 'why', 'read'], plan.steps.map((step) => [step.action, step.asset, step.certainty === 'stale' ? 'will run' : 'if changed', step.reason, mebibytes(step.bytes)])));
+  io.print(
+    table(
+      ['step', 'asset', 'certainty', 'why', 'read'],
+      plan.steps.map((step) => [
+        step.action,
+        step.asset,
+        step.certainty === 'stale' ? 'will run' : 'if changed',
+        step.reason,
+        mebibytes(step.bytes),
+      ]),
+    ),
+  );
   if (plan.fresh.length > 0) io.print(`up to date: ${plan.fresh.join(', ')}`);
 }
 
@@ -80,7 +91,10 @@ async function perform(io: Io, project: Project, planned: Plan, whole: boolean):
   try {
     if (whole) registry.setFact(OPEN_RUN, true);
     const result = await applyPlan(project, planned);
-    const proof = whole && project.definitions.datasets.size > 0 ? await verify(project, { sample: 2000, seed: 1 }).catch(withoutObservations) : null;
+    const proof =
+      whole && project.definitions.datasets.size > 0
+        ? await verify(project, { sample: 2000, seed: 1 }).catch(withoutObservations)
+        : null;
     registry.endRun(id, 'done', project.now(), { steps: result.steps });
     let report: string | null = null;
     if (whole) {
@@ -94,7 +108,9 @@ async function perform(io: Io, project: Project, planned: Plan, whole: boolean):
     const refused = result.steps.some((step) => step.outcome === 'refused');
     return proof !== null && proof.differing > 0 ? 3 : refused ? 3 : 0;
   } catch (error) {
-    registry.endRun(id, project.signal.aborted ? 'interrupted' : 'failed', project.now(), { error: error instanceof Error ? error.message : String(error) });
+    registry.endRun(id, project.signal.aborted ? 'interrupted' : 'failed', project.now(), {
+      error: error instanceof Error ? error.message : String(error),
+    });
     throw error;
   }
 }
@@ -105,7 +121,10 @@ function withoutObservations(error: unknown): null {
 }
 
 /** Records from outside; what transforms compute from them is not counted twice. */
-function totals(project: Project, result: RunResult): { rows: number; accepted: number; quarantined: number; duplicates: number; dropped: number } {
+function totals(
+  project: Project,
+  result: RunResult,
+): { rows: number; accepted: number; quarantined: number; duplicates: number; dropped: number } {
   const sum = { rows: 0, accepted: 0, quarantined: 0, duplicates: 0, dropped: 0 };
   for (const item of result.ingested) {
     if (project.definitions.sources.get(item.source)?.read.kind === 'transform') continue;
@@ -118,15 +137,37 @@ function totals(project: Project, result: RunResult): { rows: number; accepted: 
   return sum;
 }
 
-function summaryOf(project: Project, result: RunResult, proof: VerifyResult | null, report: string | null): Record<string, unknown> {
+function summaryOf(
+  project: Project,
+  result: RunResult,
+  proof: VerifyResult | null,
+  report: string | null,
+): Record<string, unknown> {
   return {
     steps: result.steps,
     records: totals(project, result),
     sources: result.ingested,
-    datasets: result.datasets.map(({ version, manifest, built }) => ({ dataset: version.name, version: version.version, built, rows: manifest.counts.rows, folder: version.folder })),
-    models: result.models.map(({ version, manifest, built }) => ({ model: version.name, version: version.version, built, metrics: manifest.metrics, folder: version.folder })),
+    datasets: result.datasets.map(({ version, manifest, built }) => ({
+      dataset: version.name,
+      version: version.version,
+      built,
+      rows: manifest.counts.rows,
+      folder: version.folder,
+    })),
+    models: result.models.map(({ version, manifest, built }) => ({
+      model: version.name,
+      version: version.version,
+      built,
+      metrics: manifest.metrics,
+      folder: version.folder,
+    })),
     promotions: result.promotions,
-    monitors: result.monitors.map(({ monitor, verdict, alerts, rows }) => ({ monitor, verdict, alerts, rows })),
+    monitors: result.monitors.map(({ monitor, verdict, alerts, rows }) => ({
+      monitor,
+      verdict,
+      alerts,
+      rows,
+    })),
     verify: proof && { checked: proof.checked, differing: proof.differing },
     report,
     state: project.stateFolder,
@@ -135,26 +176,62 @@ function summaryOf(project: Project, result: RunResult, proof: VerifyResult | nu
 
 const HEADLINES = ['auc', 'log_loss', 'rmse', 'r2', 'accuracy'];
 
-function printSummary(io: Io, project: Project, result: RunResult, proof: VerifyResult | null, report: string | null): void {
+function printSummary(
+  io: Io,
+  project: Project,
+  result: RunResult,
+  proof: VerifyResult | null,
+  report: string | null,
+): void {
   const records = totals(project, result);
   const lines: [string, string][] = [];
   if (result.ingested.length > 0)
-    lines.push(['records', `${count(records.rows)} in = ${count(records.accepted)} accepted + ${count(records.quarantined)} quarantined + ${count(records.duplicates)} duplicates + ${count(records.dropped)} dropped`]);
+    lines.push([
+      'records',
+      `${count(records.rows)} in = ${count(records.accepted)} accepted + ${count(records.quarantined)} quarantined + ${count(records.duplicates)} duplicates + ${count(records.dropped)} dropped`,
+    ]);
   for (const { version, manifest } of result.datasets)
-    lines.push(['training set', `${version.name}@${version.version}: ${count(manifest.counts.rows)} rows (${manifest.parts.map((part) => `${part.name} ${count(part.rows)}`).join(', ')})`]);
+    lines.push([
+      'training set',
+      `${version.name}@${version.version}: ${count(manifest.counts.rows)} rows (${manifest.parts.map((part) => `${part.name} ${count(part.rows)}`).join(', ')})`,
+    ]);
   for (const { version, manifest } of result.models) {
     const part = manifest.metrics['test'] ? 'test' : Object.keys(manifest.metrics)[0]!;
     const metrics = manifest.metrics[part]!;
-    lines.push(['model', `${version.name}@${version.version}: ${part} ${HEADLINES.filter((name) => metrics[name] !== undefined).map((name) => `${name} ${metric(metrics[name])}`).join(', ')}`]);
+    lines.push([
+      'model',
+      `${version.name}@${version.version}: ${part} ${HEADLINES.filter((name) => metrics[name] !== undefined)
+        .map((name) => `${name} ${metric(metrics[name])}`)
+        .join(', ')}`,
+    ]);
   }
   for (const promotion of result.promotions)
-    lines.push(['promotion', promotion.promoted ? `${promotion.model}@${promotion.version} is the champion` : `${promotion.model}@${promotion.version}: ${promotion.reason}`]);
-  for (const monitor of result.monitors) lines.push(['drift', `${monitor.monitor}: ${monitor.verdict}${monitor.alerts.length > 0 ? ` (${monitor.alerts.slice(0, 4).join('; ')}${monitor.alerts.length > 4 ? '; ...' : ''})` : ''}`]);
-  if (proof) lines.push(['offline = online', proof.differing === 0 ? `equal to the bit on ${count(proof.checked)} values` : `${count(proof.differing)} of ${count(proof.checked)} values DIFFER (millrace verify)`]);
+    lines.push([
+      'promotion',
+      promotion.promoted
+        ? `${promotion.model}@${promotion.version} is the champion`
+        : `${promotion.model}@${promotion.version}: ${promotion.reason}`,
+    ]);
+  for (const monitor of result.monitors)
+    lines.push([
+      'drift',
+      `${monitor.monitor}: ${monitor.verdict}${monitor.alerts.length > 0 ? ` (${monitor.alerts.slice(0, 4).join('; ')}${monitor.alerts.length > 4 ? '; ...' : ''})` : ''}`,
+    ]);
+  if (proof)
+    lines.push([
+      'offline = online',
+      proof.differing === 0
+        ? `equal to the bit on ${count(proof.checked)} values`
+        : `${count(proof.differing)} of ${count(proof.checked)} values DIFFER (millrace verify)`,
+    ]);
   lines.push(['state', project.stateFolder]);
   if (report) lines.push(['report', report]);
   const service = [...project.definitions.services.keys()][0];
-  if (service) lines.push(['serve it', `npx millrace serve --project ${path.relative(process.cwd(), project.folder) || '.'} --port 8080`]);
+  if (service)
+    lines.push([
+      'serve it',
+      `npx millrace serve --project ${path.relative(process.cwd(), project.folder) || '.'} --port 8080`,
+    ]);
   const width = Math.max(...lines.map(([name]) => name.length));
   io.print();
   for (const [name, text] of lines) io.print(`${name.padEnd(width)}  ${text}`);

@@ -15,7 +15,12 @@ export async function materialize(io: Io, _args: readonly string[], options: Opt
   try {
     await project.lockForWriting(io.command);
     const result = await bringUp(project, { rebuild: options['rebuild'] === true });
-    io.print(table(['group', 'records applied', 'through seq'], result.groups.map((group) => [group.group, group.records, group.seq])));
+    io.print(
+      table(
+        ['group', 'records applied', 'through seq'],
+        result.groups.map((group) => [group.group, group.records, group.seq]),
+      ),
+    );
     io.result(result);
     return result.records > 0 ? 0 : 99;
   } finally {
@@ -33,7 +38,9 @@ export async function score(io: Io, args: readonly string[], options: Options): 
       out: path.resolve(String(options['out'])),
       log: options['log'] !== false,
     });
-    io.print(`${count(result.rows)} rows scored by ${result.model} → ${result.out}${result.logged > 0 ? `, ${count(result.logged)} logged` : ''}`);
+    io.print(
+      `${count(result.rows)} rows scored by ${result.model} → ${result.out}${result.logged > 0 ? `, ${count(result.logged)} logged` : ''}`,
+    );
     io.result(result);
     return 0;
   } finally {
@@ -51,9 +58,24 @@ export async function verify(io: Io, _args: readonly string[], options: Options)
       sample: options['sample'] === 'all' ? null : (integer(options['sample'], '--sample') ?? 2000),
       seed: integer(options['seed'], '--seed') ?? 1,
     });
-    io.print(`${count(result.checked)} values (${result.features} features at ${count(result.observations)} observations): ${result.differing === 0 ? 'offline = online, to the bit' : `${count(result.differing)} DIFFER`}`);
+    io.print(
+      `${count(result.checked)} values (${result.features} features at ${count(result.observations)} observations): ${result.differing === 0 ? 'offline = online, to the bit' : `${count(result.differing)} DIFFER`}`,
+    );
     if (result.differing > 0)
-      io.print(table(['feature', 'at', 'entity', 'offline', 'online'], result.differences.slice(0, 20).map((item) => [item.feature, item.at, JSON.stringify(item.entity), `${JSON.stringify(item.offline)} ${item.offline_status}`, `${JSON.stringify(item.online)} ${item.online_status}`])));
+      io.print(
+        table(
+          ['feature', 'at', 'entity', 'offline', 'online'],
+          result.differences
+            .slice(0, 20)
+            .map((item) => [
+              item.feature,
+              item.at,
+              JSON.stringify(item.entity),
+              `${JSON.stringify(item.offline)} ${item.offline_status}`,
+              `${JSON.stringify(item.online)} ${item.online_status}`,
+            ]),
+        ),
+      );
     io.result(result);
     return result.differing === 0 ? 0 : 3;
   } finally {
@@ -65,10 +87,25 @@ export async function replay(io: Io, args: readonly string[], options: Options):
   const project = await openProject(io.projectFolder, io);
   try {
     const result = await replayService(project, args[0]!, { since: instant(options['since'], '--since') });
-    io.print(`${result.service}: ${count(result.predictions)} logged vectors, ${count(result.equal)} equal, ${count(result.different)} different`);
+    io.print(
+      `${result.service}: ${count(result.predictions)} logged vectors, ${count(result.equal)} equal, ${count(result.different)} different`,
+    );
     for (const [cause, n] of Object.entries(result.causes)) io.print(`  ${cause}: ${count(n)}`);
     if (result.examples.length > 0)
-      io.print(table(['prediction', 'feature', 'logged', 'recomputed', 'cause'], result.examples.slice(0, 20).map((item) => [item.prediction_id, item.feature, JSON.stringify(item.logged), JSON.stringify(item.recomputed), item.cause])));
+      io.print(
+        table(
+          ['prediction', 'feature', 'logged', 'recomputed', 'cause'],
+          result.examples
+            .slice(0, 20)
+            .map((item) => [
+              item.prediction_id,
+              item.feature,
+              JSON.stringify(item.logged),
+              JSON.stringify(item.recomputed),
+              item.cause,
+            ]),
+        ),
+      );
     io.result(result);
     return result.different === 0 ? 0 : 3;
   } finally {

@@ -3,7 +3,14 @@ import { createHash } from 'node:crypto';
 /** SHA-256 in lower-case hex. Node's hash is a pure function here: no I/O, no state. */
 export type Fingerprint = string;
 
-type Canonical = null | boolean | number | bigint | string | readonly Canonical[] | { readonly [key: string]: Canonical | undefined };
+type Canonical =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | readonly Canonical[]
+  | { readonly [key: string]: Canonical | undefined };
 
 /**
  * Canonical bytes: each value is a tag and a length-prefixed body; object keys are sorted; undefined keys are
@@ -20,7 +27,9 @@ function write(value: Canonical, parts: string[]): void {
     parts.push(`a${value.length}:`);
     for (const item of value as readonly Canonical[]) write(item, parts);
   } else {
-    const entries = Object.entries(value as Record<string, Canonical | undefined>).filter(([, item]) => item !== undefined);
+    const entries = Object.entries(value as Record<string, Canonical | undefined>).filter(
+      ([, item]) => item !== undefined,
+    );
     entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
     parts.push(`o${entries.length}:`);
     for (const [key, item] of entries) {

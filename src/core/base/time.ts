@@ -29,7 +29,8 @@ export function parseDuration(text: string): Duration | undefined {
   const body = sign < 0 ? text.slice(1) : text;
   if (!/^(\d+(us|ms|s|m|h|d|w))+$/.test(body)) return undefined;
   let total = 0;
-  for (const [, count, unit] of body.matchAll(/(\d+)(us|ms|s|m|h|d|w)/g)) total += Number(count) * UNIT_MICROS[unit!]!;
+  for (const [, count, unit] of body.matchAll(/(\d+)(us|ms|s|m|h|d|w)/g))
+    total += Number(count) * UNIT_MICROS[unit!]!;
   return Number.isSafeInteger(total) ? sign * total : undefined;
 }
 
@@ -57,11 +58,17 @@ export function civilFromDays(days: number): { year: number; month: number; day:
   const z = days + 719_468;
   const era = Math.floor(z / 146_097);
   const doe = z - era * 146_097;
-  const yoe = Math.floor((doe - Math.floor(doe / 1_460) + Math.floor(doe / 36_524) - Math.floor(doe / 146_096)) / 365);
+  const yoe = Math.floor(
+    (doe - Math.floor(doe / 1_460) + Math.floor(doe / 36_524) - Math.floor(doe / 146_096)) / 365,
+  );
   const doy = doe - (365 * yoe + Math.floor(yoe / 4) - Math.floor(yoe / 100));
   const mp = Math.floor((5 * doy + 2) / 153);
   const month = mp < 10 ? mp + 3 : mp - 9;
-  return { year: yoe + era * 400 + (month <= 2 ? 1 : 0), month, day: doy - Math.floor((153 * mp + 2) / 5) + 1 };
+  return {
+    year: yoe + era * 400 + (month <= 2 ? 1 : 0),
+    month,
+    day: doy - Math.floor((153 * mp + 2) / 5) + 1,
+  };
 }
 
 const DAYS_IN_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
@@ -98,7 +105,8 @@ export function parseTimestampParts(text: string): ParsedInstant | undefined {
   const second = Number(match[6] ?? 0);
   if (hour > 23 || minute > 59 || second > 59) return undefined;
   const fraction = match[7] ? Number(match[7].slice(0, 6).padEnd(6, '0')) : 0;
-  const localMicros = days * MICROS_PER_DAY + ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND + fraction;
+  const localMicros =
+    days * MICROS_PER_DAY + ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND + fraction;
   const zone = match[8];
   if (zone === undefined) return { localMicros, offsetMicros: undefined };
   if (zone === 'Z' || zone === 'z' || zone === 'UTC') return { localMicros, offsetMicros: 0 };
@@ -128,7 +136,8 @@ export function printInstant(micros: Instant): string {
   const seconds = Math.floor(rest / MICROS_PER_SECOND);
   const fraction = rest - seconds * MICROS_PER_SECOND;
   const clock = `${pad(Math.floor(seconds / 3600), 2)}:${pad(Math.floor(seconds / 60) % 60, 2)}:${pad(seconds % 60, 2)}`;
-  const tail = fraction === 0 ? '' : fraction % 1000 === 0 ? `.${pad(fraction / 1000, 3)}` : `.${pad(fraction, 6)}`;
+  const tail =
+    fraction === 0 ? '' : fraction % 1000 === 0 ? `.${pad(fraction / 1000, 3)}` : `.${pad(fraction, 6)}`;
   return `${pad(year, 4)}-${pad(month, 2)}-${pad(day, 2)}T${clock}${tail}Z`;
 }
 

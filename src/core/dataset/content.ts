@@ -23,9 +23,13 @@ export function hashColumn(name: string, column: Column, rows?: Uint8Array): Fin
       valid[n] = ok ? 1 : 0;
       kept[n++] = ok ? column.values[i]! + 0 : 0;
     }
-    hash.update(`${n}:`).update(new Uint8Array(kept.buffer, 0, n * 8)).update(valid.subarray(0, n));
+    hash
+      .update(`${n}:`)
+      .update(new Uint8Array(kept.buffer, 0, n * 8))
+      .update(valid.subarray(0, n));
   } else {
-    for (let i = 0; i < total; i++) if (!rows || rows[i] !== 0) hash.update(canonical(columnValue(column, i)));
+    for (let i = 0; i < total; i++)
+      if (rows?.[i] !== 0) hash.update(canonical(columnValue(column, i)));
   }
   return hash.digest('hex');
 }

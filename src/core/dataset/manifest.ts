@@ -34,12 +34,27 @@ export interface DatasetManifest {
     readonly purged: number;
   };
   readonly parts: readonly PartSummary[];
-  readonly label: { readonly name: string; readonly type: string; readonly horizon: string; readonly grace: string; readonly known_through: string | null } | null;
-  readonly features: readonly { readonly name: string; readonly type: string; readonly fingerprint: Fingerprint }[];
+  readonly label: {
+    readonly name: string;
+    readonly type: string;
+    readonly horizon: string;
+    readonly grace: string;
+    readonly known_through: string | null;
+  } | null;
+  readonly features: readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly fingerprint: Fingerprint;
+  }[];
   /** Column profiles of the training part: what monitoring compares with. */
   readonly profile: Readonly<Record<string, ColumnProfile>>;
   readonly leakage: readonly LeakageFinding[];
-  readonly files: readonly { readonly file: string; readonly rows: number; readonly bytes: number; readonly sha256: string }[];
+  readonly files: readonly {
+    readonly file: string;
+    readonly rows: number;
+    readonly bytes: number;
+    readonly sha256: string;
+  }[];
   /** Over every column in order: the same version built again has the same one. */
   readonly logical_sha256: Fingerprint;
   readonly column_sha256: Readonly<Record<string, Fingerprint>>;

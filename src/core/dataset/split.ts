@@ -22,7 +22,10 @@ export interface SplitResult {
 }
 
 /** The instants that end each part: rows with t < cut are before it, so equal times stay together. */
-function timeCuts(split: Extract<Split, { by: 'time' | 'time_cuts' }>, at: Float64Array): readonly (Instant | null)[] {
+function timeCuts(
+  split: Extract<Split, { by: 'time' | 'time_cuts' }>,
+  at: Float64Array,
+): readonly (Instant | null)[] {
   if (split.by === 'time_cuts') return split.parts.map((part) => part.until);
   const sorted = Float64Array.from(at).sort();
   let share = 0;
@@ -60,7 +63,7 @@ export function splitRows(split: Split | null, input: SplitInput): SplitResult {
     return { names, part, purged, until };
   }
   const cumulative: number[] = [];
-  split.parts.reduce((sum, item) => (cumulative.push(sum + item.share), sum + item.share), 0);
+  for (const item of split.parts) cumulative.push((cumulative.at(-1) ?? 0) + item.share);
   for (let i = 0; i < rows; i++) {
     const u = uniform(split.seed, input.identity[i]!);
     const index = cumulative.findIndex((edge) => u < edge);

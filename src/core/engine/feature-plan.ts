@@ -6,9 +6,10 @@
 import { MillraceError } from '../base/error.js';
 import { nearest } from '../base/nearest.js';
 import { type Instant, parseDuration } from '../base/time.js';
-import type { Definitions, Feature, JoinKey, Source } from '../define/types.js';
+import type { Computation, Definitions, Feature, JoinKey, Source } from '../define/types.js';
 import { compileJsRow, type Expression } from '../expression/index.js';
-import type { Value, ValueType } from '../schema/types.js';
+import { printType, type Value, type ValueType } from '../schema/types.js';
+import { conform } from './conform.js';
 import type { Status } from './types.js';
 
 export interface FeatureGroup {
@@ -94,7 +95,7 @@ export function planFeatures(definitions: Definitions, outputs: readonly Feature
       group.features.push(feature);
     } else if (computation.kind === 'expression') {
       derived.push({ feature, compute: compileJsRow(computation.expression) });
-    } else derived.push({ feature, compute: computation.compute });
+    } else derived.push({ feature, compute: functionOf(feature, computation) });
   }
   const joinKeys = [...new Set(closure.flatMap((feature) => feature.joinKeys))].map((name) => keyTypes.get(name)!);
   const requestFields = new Map<string, ValueType>();
@@ -106,6 +107,18 @@ export function planFeatures(definitions: Definitions, outputs: readonly Feature
     derived,
     joinKeys,
     requestFields: [...requestFields].map(([name, type]) => ({ name, type })),
+  };
+}
+
+/** A user's function sees its inputs only, fresh for each row, and gives a value of its type or fails. */
+function functionOf(feature: Feature, { inputs, compute }: Extract<Computation, { kind: 'function' }>): DerivedFeature['compute'] {
+  return (slots) => {
+    const given: Record<string, Value> = {};
+    for (const slot of inputs) given[slot] = slots[slot] ?? null;
+    const value = conform(feature.valueType, compute(given));
+    if (value === undefined)
+      throw new MillraceError('EVALUATION', `the function of feature ${feature.name} gave what is no ${printType(feature.valueType)}`);
+    return value;
   };
 }
 

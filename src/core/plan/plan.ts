@@ -64,7 +64,11 @@ export function assetGraph(definitions: Definitions): readonly Asset[] {
     const read = definitions.sources.get(name)!.read;
     const parents = read.kind === 'transform' ? read.parents : [];
     for (const parent of parents) addSource(parent);
-    add('source', name, parents.map((parent) => `source.${parent}`));
+    add(
+      'source',
+      name,
+      parents.map((parent) => `source.${parent}`),
+    );
   };
   for (const name of definitions.sources.keys()) addSource(name);
 
@@ -74,7 +78,8 @@ export function assetGraph(definitions: Definitions): readonly Asset[] {
       const feature = definitions.features.get(name);
       if (!feature) return;
       const computation = feature.computation;
-      if (computation.kind === 'aggregation' || computation.kind === 'lookup') found.add(`source.${computation.source}`);
+      if (computation.kind === 'aggregation' || computation.kind === 'lookup')
+        found.add(`source.${computation.source}`);
       for (const dependency of feature.dependsOn) visit(dependency);
     };
     for (const name of features) visit(name);
@@ -88,8 +93,10 @@ export function assetGraph(definitions: Definitions): readonly Asset[] {
       ...(dataset.label === null ? [] : [`source.${definitions.labels.get(dataset.label)!.source}`]),
     ]);
   for (const model of definitions.models.values()) add('model', model.name, [`dataset.${model.dataset}`]);
-  for (const service of definitions.services.values()) add('service', service.name, [`model.${service.model}`, ONLINE]);
-  for (const monitor of definitions.monitors.values()) add('monitor', monitor.name, [`service.${monitor.service}`]);
+  for (const service of definitions.services.values())
+    add('service', service.name, [`model.${service.model}`, ONLINE]);
+  for (const monitor of definitions.monitors.values())
+    add('monitor', monitor.name, [`service.${monitor.service}`]);
   return assets;
 }
 
@@ -106,8 +113,13 @@ export function selectAssets(assets: readonly Asset[], names: readonly string[])
   for (const name of names) {
     const found = assets.filter((asset) => asset.id === name || asset.name === name);
     if (found.length === 0) {
-      const near = nearest(name, assets.flatMap((asset) => [asset.id, asset.name]));
-      throw new MillraceError('UNKNOWN_NAME', `there is no asset named "${name}"`, { hint: near ? `Did you mean "${near}"?` : 'See `millrace plan`.' });
+      const near = nearest(
+        name,
+        assets.flatMap((asset) => [asset.id, asset.name]),
+      );
+      throw new MillraceError('UNKNOWN_NAME', `there is no asset named "${name}"`, {
+        hint: near ? `Did you mean "${near}"?` : 'See `millrace plan`.',
+      });
     }
     for (const asset of found) want(asset.id);
   }
@@ -135,7 +147,8 @@ export function planRun(definitions: Definitions, snapshot: Snapshot, names: rea
       continue;
     }
     planned.add(asset.id);
-    const transform = asset.kind === 'source' && definitions.sources.get(asset.name)!.read.kind === 'transform';
+    const transform =
+      asset.kind === 'source' && definitions.sources.get(asset.name)!.read.kind === 'transform';
     steps.push({
       asset: asset.id,
       kind: asset.kind,

@@ -40,16 +40,39 @@ export const DATE: ValueType = { kind: 'date' };
 export const decimal = (scale: number): ValueType => ({ kind: 'decimal', scale });
 
 const ALIASES: Readonly<Record<string, ValueType>> = {
-  int64: INT64, int: INT64, integer: INT64, int32: INT64, long: INT64, bigint: INT64,
-  float64: FLOAT64, float: FLOAT64, double: FLOAT64, float32: FLOAT64, number: FLOAT64,
-  string: STRING, text: STRING, varchar: STRING,
-  boolean: BOOLEAN, bool: BOOLEAN,
-  timestamp: TIMESTAMP, datetime: TIMESTAMP, timestamptz: TIMESTAMP,
+  int64: INT64,
+  int: INT64,
+  integer: INT64,
+  int32: INT64,
+  long: INT64,
+  bigint: INT64,
+  float64: FLOAT64,
+  float: FLOAT64,
+  double: FLOAT64,
+  float32: FLOAT64,
+  number: FLOAT64,
+  string: STRING,
+  text: STRING,
+  varchar: STRING,
+  boolean: BOOLEAN,
+  bool: BOOLEAN,
+  timestamp: TIMESTAMP,
+  datetime: TIMESTAMP,
+  timestamptz: TIMESTAMP,
   date: DATE,
   float64_vector: { kind: 'float64_vector' },
 };
 
-export const TYPE_NAMES = ['int64', 'float64', 'decimal(2)', 'string', 'boolean', 'timestamp', 'date', 'float64_vector(n)'];
+export const TYPE_NAMES = [
+  'int64',
+  'float64',
+  'decimal(2)',
+  'string',
+  'boolean',
+  'timestamp',
+  'date',
+  'float64_vector(n)',
+];
 
 /** `int64`, `decimal(2)`, `float64_vector(128)`, `list(string)`, and the usual aliases; undefined when unknown. */
 export function parseType(text: string): ValueType | undefined {

@@ -1,5 +1,5 @@
-import type { ColumnProfile } from '../../core/drift/profile.js';
 import { printDate, printInstant } from '../../core/base/time.js';
+import type { ColumnProfile } from '../../core/drift/profile.js';
 import type { FeatureReport, ReportData } from '../data.js';
 import { count, instantText, NONE, number, percent, plural } from '../format.js';
 import { quantileBars } from '../histogram.js';
@@ -20,15 +20,34 @@ export const valueText = (type: string, value: number | null | undefined): strin
 function spark(feature: FeatureReport, profile: ColumnProfile): Content {
   if (profile.count === 0) return html`<span class="quiet-text">only nulls</span>`;
   if (profile.type === 'categorical') {
-    const rows = profile.top.slice(0, CATEGORY_LIMIT).map(({ value, count: rows }) => ({ name: value, share: rows / profile.count }));
-    return categorySpark(`${feature.name}: ${rows.slice(0, 5).map((row) => `${clip(row.name, 30)} ${percent(row.share)}`).join(', ')}${profile.distinct > 5 ? ' and others' : ''}`, rows);
+    const rows = profile.top
+      .slice(0, CATEGORY_LIMIT)
+      .map(({ value, count: rows }) => ({ name: value, share: rows / profile.count }));
+    return categorySpark(
+      `${feature.name}: ${rows
+        .slice(0, 5)
+        .map((row) => `${clip(row.name, 30)} ${percent(row.share)}`)
+        .join(', ')}${profile.distinct > 5 ? ' and others' : ''}`,
+      rows,
+    );
   }
   const bars = quantileBars(profile);
   const text = (value: number | null | undefined): string => valueText(feature.type, value);
   if (bars)
-    return densitySpark(`${feature.name}: half of the values lie between ${text(profile.quantiles['0.25'])} and ${text(profile.quantiles['0.75'])}, median ${text(profile.quantiles['0.5'])}; drawn from the 1st to the 99th percentile`, bars);
-  const rows = profile.histogram.edges.slice(0, CATEGORY_LIMIT).map((value, i) => ({ name: text(value), share: profile.histogram.counts[i] / profile.count }));
-  return categorySpark(`${feature.name}: ${rows.slice(0, 5).map((row) => `${row.name} ${percent(row.share)}`).join(', ')}`, rows);
+    return densitySpark(
+      `${feature.name}: half of the values lie between ${text(profile.quantiles['0.25'])} and ${text(profile.quantiles['0.75'])}, median ${text(profile.quantiles['0.5'])}; drawn from the 1st to the 99th percentile`,
+      bars,
+    );
+  const rows = profile.histogram.edges
+    .slice(0, CATEGORY_LIMIT)
+    .map((value, i) => ({ name: text(value), share: profile.histogram.counts[i] / profile.count }));
+  return categorySpark(
+    `${feature.name}: ${rows
+      .slice(0, 5)
+      .map((row) => `${row.name} ${percent(row.share)}`)
+      .join(', ')}`,
+    rows,
+  );
 }
 
 function summary(feature: FeatureReport, profile: ColumnProfile): Content {
@@ -41,7 +60,8 @@ function summary(feature: FeatureReport, profile: ColumnProfile): Content {
 
 const row = (feature: FeatureReport): readonly Content[] => {
   const { profile } = feature;
-  const rows = profile === null ? 0 : profile.count + profile.nulls + (profile.type === 'numeric' ? profile.nans : 0);
+  const rows =
+    profile === null ? 0 : profile.count + profile.nulls + (profile.type === 'numeric' ? profile.nans : 0);
   const missing = rows === 0 ? null : 1 - profile!.count / rows;
   return [
     html`${feature.name}<small>${clip(feature.description ? `${feature.description}. ${feature.computation}` : feature.computation, 140)}</small>`,
@@ -56,7 +76,8 @@ const row = (feature: FeatureReport): readonly Content[] => {
 };
 
 export function features(data: ReportData): Markup {
-  if (data.features.length === 0) return section('features', 'Features', null, empty('No feature is defined.'));
+  if (data.features.length === 0)
+    return section('features', 'Features', null, empty('No feature is defined.'));
   const shown = data.features.slice(0, FEATURE_LIMIT);
   const groups = [...new Set(shown.map((feature) => feature.group))];
   return section(
@@ -68,7 +89,16 @@ export function features(data: ReportData): Markup {
         const own = shown.filter((feature) => feature.group === group);
         return html`<details class="group" open><summary><strong>${group}</strong> <span class="muted">${plural(own.length, 'feature')}</span></summary>${dataTable(
           `Features of ${group}`,
-          ['Feature', 'Entity', 'Type', 'Distribution', { text: '5% · median · 95%' }, { text: 'Missing', numeric: true }, { text: 'Distinct', numeric: true }, 'Definition'],
+          [
+            'Feature',
+            'Entity',
+            'Type',
+            'Distribution',
+            { text: '5% · median · 95%' },
+            { text: 'Missing', numeric: true },
+            { text: 'Distinct', numeric: true },
+            'Definition',
+          ],
           own.map(row),
         )}</details>`;
       }),

@@ -1,6 +1,6 @@
 import type { ReportData, SourceReport } from '../data.js';
 import { count, instant, NONE, percent, plural } from '../format.js';
-import { html, type Content, type Markup } from '../html.js';
+import { type Content, html, type Markup } from '../html.js';
 import { dataTable, empty, more, section } from '../parts.js';
 import { shareBar } from '../svg.js';
 
@@ -12,7 +12,11 @@ function rateBar(source: SourceReport): Content {
   const rate = source.quarantined / source.received;
   return html`<span class="rate">${shareBar(`${source.name}: ${percent(rate, 2)} quarantined`, [
     { name: 'accepted', share: source.accepted / source.received, tone: 'c1 soft' },
-    { name: 'duplicates and dropped', share: (source.duplicates + source.dropped) / source.received, tone: 'idle' },
+    {
+      name: 'duplicates and dropped',
+      share: (source.duplicates + source.dropped) / source.received,
+      tone: 'idle',
+    },
     { name: 'quarantined', share: rate, tone: 'alarm' },
   ])}<span>${percent(rate, 2)}</span></span>`;
 }
@@ -21,11 +25,27 @@ export function sources(data: ReportData): Markup {
   if (data.sources.length === 0) return section('sources', 'Sources', null, empty('No source is defined.'));
   const shown = data.sources.slice(0, ROW_LIMIT);
   const reasons = data.sources
-    .flatMap((source) => source.reasons.map((reason) => ({ source: source.name, ...reason, share: source.received > 0 ? reason.rows / source.received : 0 })))
+    .flatMap((source) =>
+      source.reasons.map((reason) => ({
+        source: source.name,
+        ...reason,
+        share: source.received > 0 ? reason.rows / source.received : 0,
+      })),
+    )
     .sort((a, b) => b.rows - a.rows);
   const notes = data.sources.flatMap((source) => [
-    ...source.refusals.map((text) => ({ source: source.name, what: 'refused batch', text, rows: null as number | null })),
-    ...source.warnings.map((warning) => ({ source: source.name, what: `warning ${warning.rule}`, text: warning.message, rows: warning.rows as number | null })),
+    ...source.refusals.map((text) => ({
+      source: source.name,
+      what: 'refused batch',
+      text,
+      rows: null as number | null,
+    })),
+    ...source.warnings.map((warning) => ({
+      source: source.name,
+      what: `warning ${warning.rule}`,
+      text: warning.message,
+      rows: warning.rows as number | null,
+    })),
   ]);
   return section(
     'sources',
@@ -55,8 +75,12 @@ export function sources(data: ReportData): Markup {
           count(source.duplicates),
           rateBar(source),
           html`${source.origin === 'transform' ? `transform, ${source.kind}` : source.kind}<small>${source.availability}</small>`,
-          source.eventTimes ? html`<span class="nowrap">${instant(source.eventTimes[0]).slice(0, 10)}</span><small class="nowrap">to ${instant(source.eventTimes[1]).slice(0, 10)}</small>` : NONE,
-          source.lastBatch === null ? 'never' : html`<span class="nowrap">${instant(source.lastBatch).slice(0, 10)}</span><small class="nowrap">${instant(source.lastBatch).slice(11)}</small>`,
+          source.eventTimes
+            ? html`<span class="nowrap">${instant(source.eventTimes[0]).slice(0, 10)}</span><small class="nowrap">to ${instant(source.eventTimes[1]).slice(0, 10)}</small>`
+            : NONE,
+          source.lastBatch === null
+            ? 'never'
+            : html`<span class="nowrap">${instant(source.lastBatch).slice(0, 10)}</span><small class="nowrap">${instant(source.lastBatch).slice(11)}</small>`,
         ]),
       ),
       more(shown.length, data.sources.length, 'sources'),
@@ -66,10 +90,25 @@ export function sources(data: ReportData): Markup {
         : [
             dataTable(
               'Quarantine reasons by rule',
-              ['Rule', 'Source', { text: 'Rows', numeric: true }, { text: 'Share of rows read', numeric: true }],
-              reasons.slice(0, RULE_LIMIT).map((reason) => [html`<code>${reason.rule}</code>`, reason.source, count(reason.rows), percent(reason.share, 2)]),
+              [
+                'Rule',
+                'Source',
+                { text: 'Rows', numeric: true },
+                { text: 'Share of rows read', numeric: true },
+              ],
+              reasons
+                .slice(0, RULE_LIMIT)
+                .map((reason) => [
+                  html`<code>${reason.rule}</code>`,
+                  reason.source,
+                  count(reason.rows),
+                  percent(reason.share, 2),
+                ]),
             ),
-            html`<p class="note">A row that breaks two rules is counted under both. ${plural(data.sources.reduce((sum, source) => sum + source.open, 0), 'row')} wait in quarantine: <code>millrace quarantine show</code> prints them, <code>millrace quarantine replay</code> feeds them again.</p>`,
+            html`<p class="note">A row that breaks two rules is counted under both. ${plural(
+              data.sources.reduce((sum, source) => sum + source.open, 0),
+              'row',
+            )} wait in quarantine: <code>millrace quarantine show</code> prints them, <code>millrace quarantine replay</code> feeds them again.</p>`,
             more(RULE_LIMIT, reasons.length, 'rules'),
           ],
       notes.length === 0
