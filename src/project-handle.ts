@@ -65,6 +65,7 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
   const readers = new Map<string, FeatureReader>();
   const predictors = new Map<string, Predictor>();
   let follower: Promise<Follower> | undefined;
+  let closed: Promise<void> | undefined;
   const following = (): Promise<Follower> => {
     follower ??= (async () => {
       await project.lockForWriting('open()');
@@ -122,9 +123,12 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
       return predict(project, predictor, { ...request, at: instantOf(at) });
     },
     buildDataset: (name) => buildDataset(project, name),
-    close: async () => {
-      await (await follower?.catch(() => undefined))?.close();
-      await project.close();
+    close: () => {
+      closed ??= (async () => {
+        await (await follower?.catch(() => undefined))?.close();
+        await project.close();
+      })();
+      return closed;
     },
   };
 }

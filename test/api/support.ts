@@ -35,15 +35,30 @@ export function readCsv(file: string): Record<string, string | null>[] {
   const text = readFileSync(file, 'utf8');
   const rows: (string | null)[][] = [];
   let row: (string | null)[] = [];
-  const cell = /("(?:[^"]|"")*"|[^,\r\n]*)(,|\r?\n|$)/gy;
-  for (let match = cell.exec(text); match; match = cell.exec(text)) {
-    const [whole, written, end] = match;
-    if (whole === '' && row.length === 0) break;
-    row.push(written!.startsWith('"') ? written!.slice(1, -1).replaceAll('""', '"') : written === '' ? null : written!);
-    if (end === ',') continue;
+  for (let at = 0; at < text.length; ) {
+    let cell: string | null = '';
+    if (text[at] === '"') {
+      for (;;) {
+        const end = text.indexOf('"', at + 1);
+        cell += text.slice(at + 1, end);
+        at = end + 1;
+        if (text[at] !== '"') break;
+        cell += '"';
+      }
+    } else {
+      const end = text.slice(at).search(/[,\r\n]/);
+      cell = text.slice(at, at + end) || null;
+      at += end;
+    }
+    row.push(cell);
+    if (text[at] === ',') {
+      at++;
+      if (text[at] === '\n' || text[at] === '\r') row.push(null);
+      else continue;
+    }
+    at += text.startsWith('\r\n', at) ? 2 : 1;
     rows.push(row);
     row = [];
-    if (end === '') break;
   }
   const [names, ...body] = rows;
   return body.map((cells) => Object.fromEntries(names!.map((name, i) => [name!, cells[i] ?? null])));

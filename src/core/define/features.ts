@@ -650,7 +650,7 @@ function resolveFunction(
   }
   if (slots.length < named.length) return undefined;
   const requestFields = inputs.request.map((field) => ({ name: field, type: given.get(field)! }));
-  const text = String(compute);
+  const text = String(compute).replaceAll('\r\n', '\n');
   return finish(
     context,
     unit,
