@@ -5,7 +5,7 @@
  */
 
 import { type Planned, planFeature, planLookup, ViewFields } from './kernels/plan.js';
-import { type Grouped, groupByEntity, sortRange } from './kernels/sort.js';
+import { type Grouped, groupByEntity, sortByTime } from './kernels/sort.js';
 import { Frame, View, type Window } from './kernels/view.js';
 import { STATUS, type SweepColumn, type SweepInput } from './types.js';
 
@@ -105,7 +105,7 @@ export function sweep(input: SweepInput): SweepColumn[] {
   const tie = records.sequenced === true ? seq : records.availableAt;
   const byMemberOrder = (a: number, b: number): number =>
     eventTime[a]! - eventTime[b]! || tie[a]! - tie[b]! || seq[a]! - seq[b]! || a - b;
-  const byTime = (a: number, b: number): number => observations.at[a]! - observations.at[b]! || a - b;
+  const byRow = (a: number, b: number): number => a - b;
   let knowable = new Float64Array(0);
   for (let entity = 0; entity < entities; entity++) {
     const firstObservation = observationRows.offsets[entity]!;
@@ -114,13 +114,18 @@ export function sweep(input: SweepInput): SweepColumn[] {
     if (count === 0) continue;
     const start = recordRows.offsets[entity]!;
     const end = recordRows.offsets[entity + 1]!;
-    if (!ascending(recordRows.rows, start, end, eventTime))
-      sortRange(recordRows.rows, start, end, byMemberOrder);
-    if (!ascending(observationRows.rows, firstObservation, endObservation, observations.at))
-      sortRange(observationRows.rows, firstObservation, endObservation, byTime);
-    const out = observationRows.rows.subarray(firstObservation, endObservation);
+    everything.reserve(end - start);
+    sortByTime(recordRows.rows, start, end, eventTime, everything.eventTime, byMemberOrder);
     if (knowable.length < count) knowable = new Float64Array(Math.max(2 * knowable.length, count));
-    for (let o = 0; o < count; o++) knowable[o] = observations.at[out[o]!]!;
+    sortByTime(
+      observationRows.rows,
+      firstObservation,
+      endObservation,
+      observations.at,
+      knowable,
+      byRow,
+    );
+    const out = observationRows.rows.subarray(firstObservation, endObservation);
     if (knowledge === 'given') {
       for (let o = 0; o < count; o++) {
         loadKnownAt(everything, input, recordRows, entity, observations.knowledge![out[o]!]!);
@@ -135,7 +140,7 @@ export function sweep(input: SweepInput): SweepColumn[] {
       if (everything.size > 0) for (let o = 0; o < count; o++) known[out[o]!] = 1;
       observe(everything, knowable.subarray(0, count), out);
     } else {
-      if (punctual) loadPunctual(everything, input, recordRows, entity);
+      if (punctual) loadPunctual(everything, recordRows, entity);
       else load(everything, input, recordRows, entity);
       observe(everything, knowable.subarray(0, count), out);
       if (everything.size > 0) markKnown(everything, known, punctual);
@@ -153,47 +158,30 @@ function observe(view: View, at: Float64Array, out: Int32Array): void {
   view.out = out;
 }
 
-/** Are the times of these rows strictly ascending? Then there is nothing to sort and no tie to break. */
-function ascending(rows: Int32Array, start: number, end: number, times: Float64Array): boolean {
-  let previous = Number.NEGATIVE_INFINITY;
-  for (let i = start; i < end; i++) {
-    const time = times[rows[i]!]!;
-    if (time <= previous) return false;
-    previous = time;
-  }
-  return true;
-}
-
 /** Is every record known from its event on, for ever, and does no window reach beyond the observation? */
 function isPunctual({ records, features }: SweepInput): boolean {
   if (features.some(({ aggregation }) => aggregation.offset < 0)) return false;
   const { rows, eventTime, availableAt, until } = records;
   if (until !== null) for (let i = 0; i < rows; i++) if (until[i] !== Number.POSITIVE_INFINITY) return false;
+  if (availableAt === eventTime) return true;
   for (let i = 0; i < rows; i++) if (availableAt[i] !== eventTime[i]) return false;
   return true;
 }
 
-/** The records of an entity when all are punctual: their knowledge intervals need not be read. */
-function loadPunctual(view: View, { records }: SweepInput, grouped: Grouped, entity: number): void {
+/** The records of an entity when all are punctual: their knowledge intervals need not be read. Times are there. */
+function loadPunctual(view: View, grouped: Grouped, entity: number): void {
   const start = grouped.offsets[entity]!;
   const size = grouped.offsets[entity + 1]! - start;
-  view.reserve(size);
   view.size = size;
   view.stamp++;
   view.lateness = 0;
-  const { rows, eventTime } = view;
-  for (let i = 0; i < size; i++) {
-    const row = grouped.rows[start + i]!;
-    rows[i] = row;
-    eventTime[i] = records.eventTime[row]!;
-  }
+  for (let i = 0; i < size; i++) view.rows[i] = grouped.rows[start + i]!;
 }
 
-/** All versions of an entity, each with its interval of knowledge. */
+/** All versions of an entity, each with its interval of knowledge. Times are there. */
 function load(view: View, { records }: SweepInput, grouped: Grouped, entity: number): void {
   const start = grouped.offsets[entity]!;
   const size = grouped.offsets[entity + 1]! - start;
-  view.reserve(size);
   view.size = size;
   view.stamp++;
   const { rows, eventTime, from, until } = view;
@@ -201,11 +189,9 @@ function load(view: View, { records }: SweepInput, grouped: Grouped, entity: num
   for (let i = 0; i < size; i++) {
     const row = grouped.rows[start + i]!;
     rows[i] = row;
-    const time = records.eventTime[row]!;
     const available = records.availableAt[row]!;
-    eventTime[i] = time;
     from[i] = available;
-    if (available - time > lateness) lateness = available - time;
+    if (available - eventTime[i]! > lateness) lateness = available - eventTime[i]!;
   }
   if (records.until === null) until.fill(Number.POSITIVE_INFINITY, 0, size);
   else {

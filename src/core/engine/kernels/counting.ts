@@ -195,30 +195,38 @@ function sumInOrder(view: View, frame: Frame, limbs: Limbs, output: NumberOutput
   }
 }
 
-export const countDistinct =
-  (field: Field, output: NumberOutput, status: Uint8Array): Kernel =>
-  (view, frame) => {
-    const codes = field.dense();
-    const counts = new Int32Array(field.distinct);
+/** Texts of so small a dictionary are counted by their code, others by codes of their own for each entity. */
+const COUNTED_CODES = 4_096;
+
+export const countDistinct = (field: Field, output: NumberOutput, status: Uint8Array): Kernel => {
+  const { column } = field;
+  const known = column.kind === 'codes' && column.dictionary.length <= COUNTED_CODES;
+  const shared = known ? new Int32Array(column.dictionary.length) : null;
+  return (view, frame) => {
+    const codes = known ? field.load().values : field.dense();
+    const counts = shared ?? new Int32Array(field.distinct);
     let different = 0;
     let e = 0;
     let l = 0;
     const { entered, left, entering, leaving, inOrder } = frame;
-    for (let o = 0; o < view.observations; o++) {
-      for (; e < entered[o]!; e++) {
+    const { out, observations } = view;
+    for (let o = 0; o < observations; o++) {
+      for (const end = entered[o]!; e < end; e++) {
         const code = codes[inOrder ? e : entering[e]!]!;
         if (code < 0) continue;
         if (counts[code] === 0) different++;
         counts[code] = counts[code]! + 1;
       }
-      for (; l < left[o]!; l++) {
+      for (const end = left[o]!; l < end; l++) {
         const code = codes[inOrder ? l : leaving[l]!]!;
         if (code < 0) continue;
         counts[code] = counts[code]! - 1;
         if (counts[code] === 0) different--;
       }
-      const row = view.out[o]!;
+      const row = out[o]!;
       output.values[row] = different;
       status[row] = different === 0 ? STATUS.empty : STATUS.ok;
     }
+    if (different > 0) counts.fill(0);
   };
+};

@@ -76,3 +76,104 @@ export function sortRange(
     }
   }
 }
+
+const RADIX_FROM = 512;
+const DIGIT_BITS = 11;
+const DIGITS = 1 << DIGIT_BITS;
+const histogram = new Int32Array(DIGITS);
+let places = new Int32Array(0);
+let otherPlaces = new Int32Array(0);
+let spareKeys = new Float64Array(0);
+let spareRows = new Int32Array(0);
+
+function reserve(size: number): void {
+  if (places.length >= size) return;
+  const length = Math.max(1024, size, 2 * places.length);
+  places = new Int32Array(length);
+  otherPlaces = new Int32Array(length);
+  spareKeys = new Float64Array(length);
+  spareRows = new Int32Array(length);
+}
+
+/**
+ * Sorts rows[start..end) by `times[row]` (integers), rows of one time by `ties`, and leaves the sorted times in
+ * `keys[0..end - start)`. Linear when already sorted; otherwise keys are gathered once, so that the sort itself reads
+ * memory in order: digits of 11 bits from the lowest up for many rows, blocks and merges for few.
+ */
+export function sortByTime(
+  rows: Int32Array,
+  start: number,
+  end: number,
+  times: Float64Array,
+  keys: Float64Array,
+  ties: (a: number, b: number) => number,
+): void {
+  const size = end - start;
+  if (size === 0) return;
+  let least = times[rows[start]!]!;
+  let greatest = least;
+  let sorted = true;
+  let tied = false;
+  keys[0] = least;
+  for (let i = 1; i < size; i++) {
+    const time = times[rows[start + i]!]!;
+    keys[i] = time;
+    if (time <= keys[i - 1]!) {
+      if (time < keys[i - 1]!) sorted = false;
+      else tied = true;
+    }
+    if (time < least) least = time;
+    if (time > greatest) greatest = time;
+  }
+  if (!sorted) {
+    reserve(size);
+    for (let i = 0; i < size; i++) places[i] = i;
+    if (size < RADIX_FROM || greatest - least > Number.MAX_SAFE_INTEGER)
+      sortRange(places, 0, size, (a, b) => keys[a]! - keys[b]!);
+    else sortDigits(keys, size, least, greatest);
+    for (let i = 0; i < size; i++) {
+      spareKeys[i] = keys[places[i]!]!;
+      spareRows[i] = rows[start + places[i]!]!;
+    }
+    for (let i = 0; i < size; i++) {
+      keys[i] = spareKeys[i]!;
+      rows[start + i] = spareRows[i]!;
+      if (i > 0 && keys[i] === keys[i - 1]) tied = true;
+    }
+  }
+  if (!tied) return;
+  for (let i = 0; i < size; ) {
+    let next = i + 1;
+    while (next < size && keys[next] === keys[i]) next++;
+    if (next - i > 1) sortRange(rows, start + i, start + next, ties);
+    i = next;
+  }
+}
+
+/** `places` in the order of their keys, stable. */
+function sortDigits(keys: Float64Array, size: number, least: number, greatest: number): void {
+  const bits = Math.floor(Math.log2(greatest - least)) + 1;
+  for (let shift = 0; shift < bits; shift += DIGIT_BITS) {
+    const unit = 2 ** shift;
+    histogram.fill(0);
+    for (let i = 0; i < size; i++) {
+      const digit = digitOf(keys[i]! - least, unit);
+      histogram[digit] = histogram[digit]! + 1;
+    }
+    for (let digit = 0, total = 0; digit < DIGITS; digit++) {
+      const n = histogram[digit]!;
+      histogram[digit] = total;
+      total += n;
+    }
+    for (let i = 0; i < size; i++) {
+      const place = places[i]!;
+      const digit = digitOf(keys[place]! - least, unit);
+      const at = histogram[digit]!;
+      otherPlaces[at] = place;
+      histogram[digit] = at + 1;
+    }
+    [places, otherPlaces] = [otherPlaces, places];
+  }
+}
+
+const digitOf = (difference: number, unit: number): number => (difference / unit) & (DIGITS - 1);
