@@ -117,14 +117,7 @@ export function sweep(input: SweepInput): SweepColumn[] {
     everything.reserve(end - start);
     sortByTime(recordRows.rows, start, end, eventTime, everything.eventTime, byMemberOrder);
     if (knowable.length < count) knowable = new Float64Array(Math.max(2 * knowable.length, count));
-    sortByTime(
-      observationRows.rows,
-      firstObservation,
-      endObservation,
-      observations.at,
-      knowable,
-      byRow,
-    );
+    sortByTime(observationRows.rows, firstObservation, endObservation, observations.at, knowable, byRow);
     const out = observationRows.rows.subarray(firstObservation, endObservation);
     if (knowledge === 'given') {
       for (let o = 0; o < count; o++) {
