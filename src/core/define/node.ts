@@ -122,7 +122,15 @@ function convert(node: YamlNode | null, context: Context): Node {
 function build(node: YamlNode, place: Place, context: Context): Node {
   if (isAlias(node)) {
     const target = context.resolve(node);
-    return target === undefined ? empty(place) : convert(target, context);
+    if (target !== undefined) return convert(target, context);
+    context.diagnostics.push({
+      code: 'DEF_SYNTAX',
+      severity: 'error',
+      message: `there is no anchor \`&${node.source}\` before this in the document`,
+      place,
+      hint: 'An anchor is known in its own file only, after the place where it stands.',
+    });
+    return empty(place);
   }
   if (isSeq(node))
     return {
@@ -199,8 +207,9 @@ function blockOffset(text: string, start: number, end: number, offset: number): 
   let rest = offset;
   while (line < end) {
     const stop = text.indexOf('\n', line);
-    const length = Math.max(0, (stop < 0 ? end : stop) - line - indent);
-    if (rest <= length || stop < 0) return line + Math.min(indent, (stop < 0 ? end : stop) - line) + rest;
+    const close = stop < 0 ? end : text[stop - 1] === '\r' ? stop - 1 : stop;
+    const length = Math.max(0, close - line - indent);
+    if (rest <= length || stop < 0) return line + Math.min(indent, close - line) + rest;
     rest -= length + 1;
     line = stop + 1;
   }
