@@ -3,13 +3,15 @@
  * `createClient<typeof definitions>(...)` takes names, records and values from definitions written in TypeScript.
  */
 import type { BUILT, BuiltKind } from '../core/define/builders.js';
-import type { Status } from '../core/engine/types.js';
 
 /** Definitions of one kind in a module (or any object) of definitions. */
 type OfKind<D, K extends BuiltKind> = Extract<D[keyof D], { readonly [BUILT]: { readonly kind: K } }>;
 type NameOf<T> = T extends { readonly name: infer Name extends string } ? Name : never;
 /** The names of a kind; any text when the definitions are not known. */
 type Names<D, K extends BuiltKind> = [NameOf<OfKind<D, K>>] extends [never] ? string : NameOf<OfKind<D, K>>;
+
+/** What is known of a value: why it is null, or that it is a default. */
+export type Status = 'ok' | 'empty' | 'never_seen' | 'expired' | 'defaulted' | 'error';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 

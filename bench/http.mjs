@@ -1,0 +1,240 @@
+// The HTTP surface against an empty node:http server, both in processes of their own, loaded by the same client over
+// keep-alive connections: 12 exact window features of one entity and of 100, durable pushes one by one and 1,000 a
+// request, and the time from sending an event to seeing it in a feature. The processor time of the server for one
+// request is less troubled by other work on the machine than the rate is.
+// Usage: node bench/http.mjs [--seconds 3] [--connections 32]   (after the build)
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
+import { argument, MAIN, note, project, ratio, table } from './lib.mjs';
+
+const SECONDS = Number(argument('seconds', '3'));
+const CONNECTIONS = Number(argument('connections', '32'));
+const WINDOWS = ['1h', '6h', '1d', '7d', '30d', '90d'];
+
+const definitions = {
+  entities: [{ name: 'user', join_key: 'user_id' }],
+  sources: [
+    {
+      name: 'events',
+      kind: 'events',
+      read: 'push',
+      record_key: 'id',
+      event_time: 'at',
+      available_at: 'at',
+      fields: { id: 'int64', user_id: 'int64', amount: 'float64', at: 'timestamp' },
+    },
+  ],
+  features: ['count', 'sum'].map((name) => ({
+    name: `amount_${name}`,
+    entity: 'user',
+    aggregation: { function: name, source: 'events.amount', windows: WINDOWS },
+  })),
+  feature_sets: [{ name: 'twelve', features: ['amount_count', 'amount_sum'] }],
+};
+
+async function child(args) {
+  const process_ = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let errors = '';
+  process_.stderr.on('data', (chunk) => {
+    errors += chunk;
+  });
+  const lines = createInterface({ input: process_.stdout });
+  const first = await Promise.race([once(lines, 'line'), once(process_, 'exit').then(() => [undefined])]);
+  if (first[0] === undefined) throw new Error(errors);
+  return {
+    port: Number(JSON.parse(first[0]).port),
+    pid: process_.pid,
+    stop: () => {
+      process_.kill('SIGTERM');
+      return once(process_, 'exit');
+    },
+  };
+}
+
+const EMPTY = `import { createServer } from 'node:http';
+const server = createServer((request, response) => {
+  request.on('data', () => undefined).on('end', () => response.writeHead(200, { 'content-type': 'application/json' }).end('{}'));
+}).listen(0, '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port })));
+process.on('SIGTERM', () => process.exit(0));`;
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+
+/** One keep-alive connection that sends a request, waits for its answer, and sends the next. */
+class Connection {
+  constructor(port) {
+    this.socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    this.held = Buffer.alloc(0);
+    this.socket.on('data', (chunk) => this.take(chunk));
+    this.socket.on('error', (error) => this.fail?.(error));
+  }
+  take(chunk) {
+    this.held = this.held.length === 0 ? chunk : Buffer.concat([this.held, chunk]);
+    const head = this.held.indexOf(HEAD_END);
+    if (head < 0) return;
+    const text = this.held.latin1Slice(0, head);
+    const chunked = /transfer-encoding: chunked/i.test(text);
+    const length = chunked
+      ? this.held.indexOf('0\r\n\r\n', head) + 5 - head - 4
+      : Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0);
+    if ((chunked && length < 5) || this.held.length < head + 4 + length) return;
+    const body = this.held.subarray(head + 4, head + 4 + length);
+    const status = Number(text.slice(9, 12));
+    this.held = Buffer.alloc(0);
+    this.done({ status, body });
+  }
+  send(request) {
+    return new Promise((done, fail) => {
+      this.done = done;
+      this.fail = fail;
+      this.socket.write(request);
+    });
+  }
+}
+
+const post = (path, body, type = 'application/json') => {
+  const bytes = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+  return Buffer.concat([
+    Buffer.from(
+      `POST ${path} HTTP/1.1\r\nHost: bench\r\nContent-Type: ${type}\r\nContent-Length: ${bytes.length}\r\n\r\n`,
+    ),
+    bytes,
+  ]);
+};
+
+/** Processor seconds of a process so far (Linux: fields 14 and 15 of its stat, in hundredths). */
+function cpuOf(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch {
+    return Number.NaN;
+  }
+}
+
+/** Closed loop over `connections`: requests a second, p50 and p99 in milliseconds, processor time of the server in µs a request. */
+async function load({ port, pid }, connections, make, seconds = SECONDS) {
+  const open = Array.from({ length: connections }, () => new Connection(port));
+  const times = [];
+  const cpu = cpuOf(pid);
+  const until = performance.now() + seconds * 1000;
+  const began = performance.now();
+  let bad = 0;
+  await Promise.all(
+    open.map(async (connection) => {
+      while (performance.now() < until) {
+        const request = make();
+        const at = performance.now();
+        const { status } = await connection.send(request);
+        times.push(performance.now() - at);
+        if (status !== 200) bad++;
+      }
+      connection.socket.destroy();
+    }),
+  );
+  if (bad > 0) throw new Error(`${bad} of ${times.length} requests were refused`);
+  const wall = (performance.now() - began) / 1000;
+  times.sort((a, b) => a - b);
+  return {
+    rate: times.length / wall,
+    cpu: ((cpuOf(pid) - cpu) / times.length) * 1e6,
+    p50: times[Math.floor(times.length * 0.5)],
+    p99: times[Math.floor(times.length * 0.99)],
+  };
+}
+
+const USERS = 1_000;
+let next = 0;
+const now = Date.now();
+const event = () => {
+  const id = next++;
+  return {
+    id,
+    user_id: (id * 7919) % USERS,
+    amount: (id % 1000) / 8,
+    at: new Date(now - ((id * 104_729) % 7_000_000) * 1000).toISOString(),
+  };
+};
+const events = (count) => post('/v1/sources/events/records', Array.from({ length: count }, event));
+const users = (count) =>
+  post('/v1/features/twelve', {
+    entities: Array.from({ length: count }, (_, i) => ({ user_id: (i * 37) % USERS })),
+  });
+
+/** Milliseconds from sending one event to the first answer of a feature that shows it. */
+async function visibility(port, times) {
+  const sender = new Connection(port);
+  const reader = new Connection(port);
+  const waited = [];
+  for (let i = 0; i < times; i++) {
+    const user = 1_000_000 + i;
+    const ask = post('/v1/features/amount_count_90d', { entities: [{ user_id: user }] });
+    const began = performance.now();
+    const sent = sender.send(
+      post('/v1/sources/events/records', {
+        ...event(),
+        user_id: user,
+        at: new Date(Date.now() - 1000).toISOString(),
+      }),
+    );
+    for (;;) {
+      const { body } = await reader.send(ask);
+      if (JSON.parse(body).rows[0].values[0] === 1) break;
+    }
+    waited.push(performance.now() - began);
+    await sent;
+  }
+  sender.socket.destroy();
+  reader.socket.destroy();
+  waited.sort((a, b) => a - b);
+  return { p50: waited[Math.floor(times * 0.5)], p99: waited[Math.floor(times * 0.99)] };
+}
+
+const folder = project('http', definitions);
+const empty = await child(['--input-type=module', '-e', EMPTY]);
+const server = await child([MAIN, 'serve', '--project', folder, '--port', '0', '--json']);
+const rows = [];
+const add = (name, given, base, unit = 1) =>
+  rows.push([
+    name,
+    Math.round(given.rate * unit).toLocaleString('en'),
+    given.p50.toFixed(3),
+    given.p99.toFixed(3),
+    given.cpu.toFixed(0),
+    base ? ratio(given.rate / base.rate) : '',
+  ]);
+try {
+  note('durable pushes');
+  const batches = await load(server, 4, () => events(1_000));
+  const single = await load(server, CONNECTIONS * 2, () => events(1));
+  note('reads');
+  for (const connections of [1, CONNECTIONS]) {
+    const one = users(1);
+    await load(empty, connections, () => one, 0.5);
+    await load(server, connections, () => one, 1);
+    const floor = await load(empty, connections, () => one);
+    add(`empty node:http, ${connections} connection${connections > 1 ? 's' : ''} (requests/s)`, floor);
+    add(
+      `1 entity × 12 features, ${connections} connection${connections > 1 ? 's' : ''} (requests/s)`,
+      await load(server, connections, () => one),
+      floor,
+    );
+  }
+  const hundred = users(100);
+  add('100 entities × 12 features, 4 connections (requests/s)', await load(server, 4, () => hundred));
+  add('push, 1,000 events a request, 4 connections (events/s)', batches, undefined, 1_000);
+  add(`push one by one, ${CONNECTIONS * 2} connections (events/s)`, single);
+  const seen = await visibility(server.port, 300);
+  rows.push(['event sent → visible in a feature', '', seen.p50.toFixed(3), seen.p99.toFixed(3), '', '']);
+  process.stdout.write(
+    `${table(['', 'per second', 'p50 ms', 'p99 ms', 'server CPU µs/request', 'of the empty server'], rows)}\n`,
+  );
+} finally {
+  await server.stop();
+  await empty.stop();
+  rmSync(folder, { recursive: true, force: true });
+}
