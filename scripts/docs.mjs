@@ -1,4 +1,5 @@
-// Writes the generated pages of docs/reference from the build: errors, commands. The others have tests that hold them current.
+// Writes the generated pages of docs/reference from the build: errors, commands. `--check` only says whether they are
+// current. The other generated pages have tests that hold them current.
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -12,7 +13,11 @@ const write = (name, text) => {
   try {
     before = readFileSync(file, 'utf8');
   } catch {}
-  if (before !== text) {
+  if (before === text) return;
+  if (process.argv.includes('--check')) {
+    console.error(`docs/reference/${name} is not current: run \`npm run docs\``);
+    process.exitCode = 1;
+  } else {
     writeFileSync(file, text);
     console.log(`wrote docs/reference/${name}`);
   }

@@ -13,6 +13,8 @@ export interface Io {
   print(text?: string): void;
   /** The result: the last line of stdout with --json. */
   result(value: unknown): void;
+  /** A gate is closed: the error on stderr, the result with it on stdout, the exit status back. */
+  refuse(error: MillraceError, result: Readonly<Record<string, unknown>>): number;
   note(text: string): void;
   warn(text: string): void;
   progress(event: ProgressEvent): void;
@@ -74,6 +76,12 @@ export function createIo(options: IoOptions): Io {
       clear();
       if (options.json) write(1, `${JSON.stringify(value)}\n`);
     },
+    refuse: (error, result) => {
+      clear();
+      printError(error);
+      if (options.json) write(1, `${JSON.stringify({ ...result, error: errorObject(error) })}\n`);
+      return error.exit;
+    },
     note: (text) => {
       clear();
       if (!options.quiet) write(2, `${text}\n`);
@@ -119,6 +127,13 @@ export function errorObject(error: MillraceError): Record<string, unknown> {
   };
 }
 
+function printError(error: MillraceError): void {
+  for (const diagnostic of error.diagnostics) write(2, `${printDiagnostic(diagnostic)}\n`);
+  const place = error.place ? `${printPlace(error.place)}: ` : '';
+  write(2, `${colors.red('error')} ${colors.bold(error.code)} ${place}${error.message}\n`);
+  if (error.hint) write(2, `    → ${error.hint}\n`);
+}
+
 /** Runs a command and turns what it throws into a message, a JSON error and an exit status. */
 export async function runHandled(io: Io, work: () => Promise<number>): Promise<number> {
   try {
@@ -130,10 +145,7 @@ export async function runHandled(io: Io, work: () => Promise<number>): Promise<n
         : new MillraceError('INTERNAL', caught instanceof Error ? caught.message : String(caught), {
             cause: caught,
           });
-    for (const diagnostic of error.diagnostics) write(2, `${printDiagnostic(diagnostic)}\n`);
-    const place = error.place ? `${printPlace(error.place)}: ` : '';
-    write(2, `${colors.red('error')} ${colors.bold(error.code)} ${place}${error.message}\n`);
-    if (error.hint) write(2, `    → ${error.hint}\n`);
+    printError(error);
     if (error.code === 'INTERNAL' && caught instanceof Error && process.env['MILLRACE_DEBUG'])
       write(2, `${caught.stack}\n`);
     io.result({ error: errorObject(error) });

@@ -18,7 +18,7 @@ const program = new Command('millrace')
   .option('--project <dir>', 'project folder', '.')
   .option('--json', 'print the result as one JSON object on the last line of stdout')
   .option('--quiet', 'no progress on stderr')
-  .enablePositionalOptions(false)
+  .enablePositionalOptions()
   .configureOutput({ outputError: () => {} })
   .exitOverride();
 

@@ -5,6 +5,7 @@ import type { VersionRecord } from '../../ports/registry.js';
 import type { Project } from '../../services/project.js';
 import { CHAMPION, manifestOf, promoteModel, rollbackModel } from '../../services/promote.js';
 import { trainModel } from '../../services/train.js';
+import { promotionError } from '../gates.js';
 import type { Io } from '../io.js';
 import { integer, known, versioned } from '../parse.js';
 import { metric, table } from '../table.js';
@@ -200,8 +201,10 @@ export const promote = (io: Io, args: readonly string[], options: Options): Prom
         ? `${result.model}@${result.version} is the champion${result.previous === null ? '' : `, before it ${result.previous}`}`
         : `not promoted: ${result.reason}`,
     );
+    if (!result.promoted && result.previous !== result.version)
+      return io.refuse(promotionError(result), { ...result });
     io.result(result);
-    return result.promoted || result.previous === result.version ? 0 : 3;
+    return 0;
   });
 
 export const rollback = (io: Io, args: readonly string[], options: Options): Promise<number> =>

@@ -1,5 +1,6 @@
 import { openProject } from '../../open.js';
 import { type MonitorResult, runMonitor } from '../../services/monitor.js';
+import { driftError } from '../gates.js';
 import type { Io } from '../io.js';
 import { instant } from '../parse.js';
 import { count, metric, table } from '../table.js';
@@ -59,8 +60,11 @@ export async function monitor(
       printMonitor(io, result);
       results.push(result);
     }
+    const alerted = results.filter((result) => result.alerts.length > 0);
+    if (options['fail'] === true && alerted.length > 0)
+      return io.refuse(driftError(alerted), { monitors: results });
     io.result({ monitors: results });
-    return options['fail'] === true && results.some((result) => result.alerts.length > 0) ? 3 : 0;
+    return 0;
   } finally {
     await project.close();
   }

@@ -6,6 +6,7 @@ import { applyPlan, planProject, type RunResult } from '../../services/apply-pla
 import type { Project } from '../../services/project.js';
 import { writeReport } from '../../services/report.js';
 import { type VerifyResult, verify } from '../../services/verify.js';
+import { parityError, promotionError } from '../gates.js';
 import type { Io } from '../io.js';
 import { count, metric, table } from '../table.js';
 
@@ -104,9 +105,12 @@ async function perform(io: Io, project: Project, planned: Plan, whole: boolean):
       registry.setFact(OPEN_RUN, proof !== null && proof.differing > 0);
     }
     printSummary(io, project, result, proof, report);
-    io.result(summaryOf(project, result, proof, report));
-    const refused = result.steps.some((step) => step.outcome === 'refused');
-    return proof !== null && proof.differing > 0 ? 3 : refused ? 3 : 0;
+    const summary = summaryOf(project, result, proof, report);
+    if (proof !== null && proof.differing > 0) return io.refuse(parityError(proof), summary);
+    const refused = result.promotions.find((item) => !item.promoted && item.previous !== item.version);
+    if (refused) return io.refuse(promotionError(refused), summary);
+    io.result(summary);
+    return 0;
   } catch (error) {
     registry.endRun(id, project.signal.aborted ? 'interrupted' : 'failed', project.now(), {
       error: error instanceof Error ? error.message : String(error),

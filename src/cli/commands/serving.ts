@@ -4,6 +4,7 @@ import { materialize as bringUp } from '../../services/materialize.js';
 import { replayService } from '../../services/replay.js';
 import { scoreFile } from '../../services/score.js';
 import { verify as compare } from '../../services/verify.js';
+import { parityError, replayError } from '../gates.js';
 import type { Io } from '../io.js';
 import { instant, integer, list } from '../parse.js';
 import { count, table } from '../table.js';
@@ -76,8 +77,9 @@ export async function verify(io: Io, _args: readonly string[], options: Options)
             ]),
         ),
       );
+    if (result.differing > 0) return io.refuse(parityError(result), { ...result });
     io.result(result);
-    return result.differing === 0 ? 0 : 3;
+    return 0;
   } finally {
     await project.close();
   }
@@ -106,8 +108,9 @@ export async function replay(io: Io, args: readonly string[], options: Options):
             ]),
         ),
       );
+    if (result.different > 0) return io.refuse(replayError(result), { ...result });
     io.result(result);
-    return result.different === 0 ? 0 : 3;
+    return 0;
   } finally {
     await project.close();
   }

@@ -98,12 +98,9 @@ export const CATALOGUE = {
     true,
   ),
   NOT_READY: row(75, 503, 'The server is not ready', undefined, true),
-  ADAPTER_MISSING: row(1, 500, 'An optional package is not installed'),
-  NOTHING_TO_DO: row(99, 200, 'There is nothing to do'),
   MODEL_MISSING: row(1, 409, 'There is no trained model to use', 'Run `millrace train MODEL`.'),
   DATASET_EMPTY: row(1, 409, 'The training set has too few rows'),
   TRAIN_FAILED: row(1, 500, 'Training failed'),
-  VALUE_OUT_OF_RANGE: row(1, 422, 'A value cannot be held exactly'),
   EVALUATION: row(1, 422, 'An expression failed on a row'),
   INTERRUPTED: row(
     130,
