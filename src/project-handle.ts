@@ -7,6 +7,7 @@ import type { IngestResult } from './ports/record-log.js';
 import { type BuiltDataset, buildDataset } from './services/build-dataset.js';
 import { markFiles } from './services/file-marks.js';
 import { createFollower, findSource, type Follower } from './services/follow.js';
+import { transformsOf } from './services/follow-transforms.js';
 import { type HistoricalRequest, type HistoricalResult, historicalFeatures } from './services/historical.js';
 import { materialize, type MaterializeResult } from './services/materialize.js';
 import { openPredictor, predict, type PredictAnswer, type Predictor } from './services/predict.js';
@@ -25,8 +26,8 @@ export interface OnlineRequest {
 
 export interface MillraceProject {
   /**
-   * Records in hand. When it resolves they are durable, and the next `online` sees them. STORE_LOCKED while another
-   * process writes to the project; BATCH_REFUSED; UNKNOWN_NAME.
+   * Records in hand. When it resolves they are durable, and the next read sees them, through transforms too.
+   * STORE_LOCKED while another process writes to the project; BATCH_REFUSED; UNKNOWN_NAME.
    */
   ingest(source: string, rows: readonly Readonly<Record<string, unknown>>[]): Promise<IngestResult>;
   /** The same for files by path; absent: those that the source names. A transform is computed anew. */
@@ -66,6 +67,9 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
   const predictors = new Map<string, Predictor>();
   let follower: Promise<Follower> | undefined;
   let closed: Promise<void> | undefined;
+  /** Sources appended to since what is computed from them was. */
+  const changed = new Set<string>();
+  let settling: Promise<void> = Promise.resolve();
   const following = (): Promise<Follower> => {
     follower ??= (async () => {
       await project.lockForWriting('open()');
@@ -83,8 +87,24 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
   const appended = async (source: Source, append: () => Promise<IngestResult>): Promise<IngestResult> => {
     const applying = await following();
     const result = await append();
-    if (result.accepted > 0) await applying.apply(source);
+    if (result.accepted === 0) return result;
+    changed.add(source.name);
+    await applying.apply(source);
     return result;
+  };
+  const recompute = async (): Promise<void> => {
+    for (const name of [...changed]) {
+      for (const transform of transformsOf(project, name)) {
+        const result = await runTransform(project, transform.name);
+        if (result.accepted > 0) await (await following()).apply(transform);
+      }
+      changed.delete(name);
+    }
+  };
+  /** Before anything is read: transforms follow what this process has appended, once for many appends. */
+  const settle = (): Promise<void> => {
+    settling = settling.catch(() => undefined).then(recompute);
+    return settling;
   };
   return {
     ingest: async (name, rows) => {
@@ -109,20 +129,31 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
         return result;
       });
     },
-    historical: (request) => historicalFeatures(project, request),
-    materialize: () => materialize(project),
+    historical: async (request) => {
+      await settle();
+      return historicalFeatures(project, request);
+    },
+    materialize: async () => {
+      await settle();
+      return materialize(project);
+    },
     online: async ({ features, at, ...request }) => {
+      await settle();
       const key = features.join(',');
       const reader = readers.get(key) ?? (await featureReader(project, features));
       readers.set(key, reader);
       return answerFeatures(reader, { ...request, at: instantOf(at) }, project.now());
     },
     predict: async (name, { at, ...request }) => {
+      await settle();
       const predictor = predictors.get(name) ?? (await openPredictor(project, name));
       predictors.set(name, predictor);
       return predict(project, predictor, { ...request, at: instantOf(at) });
     },
-    buildDataset: (name) => buildDataset(project, name),
+    buildDataset: async (name) => {
+      await settle();
+      return buildDataset(project, name);
+    },
     close: () => {
       closed ??= (async () => {
         await (await follower?.catch(() => undefined))?.close();

@@ -1,5 +1,6 @@
 /** Point-in-time values of features for any table of observations: scan, sweep, derive. */
 import { MillraceError } from '../core/base/error.js';
+import { likeNames } from '../core/define/columns.js';
 import type { Definitions, Feature } from '../core/define/types.js';
 import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
 import {
@@ -201,6 +202,15 @@ export async function historicalFeatures(
     timezone: definitions.settings.timezone,
     types: observationTypes(plan),
   });
+  const like = likeNames(
+    table.columns.map((column) => column.name),
+    plan.outputs.map((feature) => feature.name),
+  );
+  if (like)
+    throw new MillraceError('USAGE', `the columns "${like[0]}" and "${like[1]}" would differ only in case`, {
+      place: { file: request.observations, path: like[0] },
+      hint: 'Rename the column of the observations, or ask for one of the features at a time.',
+    });
   const horizons = await currentHorizons(
     project,
     plan.groups.map((group) => group.source.name),

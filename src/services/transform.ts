@@ -23,11 +23,20 @@ export async function runTransform(project: Project, name: string): Promise<Inge
   const key = await transformKey(project, source);
   const file = path.join(project.stateFolder, 'tmp', `transform-${name}-${process.pid}.parquet`);
   try {
-    await store.runSql(
-      source.read.sql,
-      source.read.parents.map((parent) => project.definitions.sources.get(parent)!),
-      { file, orderBy: [source.eventTime, ...source.recordKey] },
-    );
+    await store
+      .runSql(
+        source.read.sql,
+        source.read.parents.map((parent) => project.definitions.sources.get(parent)!),
+        { file, orderBy: [source.eventTime, ...source.recordKey] },
+      )
+      .catch((error: unknown) => {
+        if (!(error instanceof MillraceError) || error.code !== 'INTERNAL') throw error;
+        throw new MillraceError('EVALUATION', `the SQL of transform ${name} does not run: ${error.message}`, {
+          ...(source.place ? { place: source.place } : {}),
+          hint: 'Mend the SQL: it is DuckDB SQL over the fields of the sources that it reads.',
+          cause: error,
+        });
+      });
     const result = await log.ingestFiles(source, [file], { now: project.now(), signal: project.signal });
     (await project.registry()).setFact(`transform:${name}`, key);
     return result;

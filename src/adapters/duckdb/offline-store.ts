@@ -103,10 +103,10 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
   ): Promise<HeldTable> => {
     const id = `obs_${++count}`;
     await db.run(
-      `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER ()) - 1 AS "_row", * FROM (${select})`,
+      `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER ()) - 1 AS "_millrace_row", * FROM (${select})`,
     );
     const described = await db.rows<{ name: string; type: string }>(
-      `SELECT column_name AS name, data_type AS type FROM duckdb_columns() WHERE table_name = '${id}' AND column_name <> '_row' ORDER BY column_index`,
+      `SELECT column_name AS name, data_type AS type FROM duckdb_columns() WHERE table_name = '${id}' AND column_name <> '_millrace_row' ORDER BY column_index`,
     );
     const sqlTypes = new Map(described.map((column) => [column.name, column.type]));
     if (!sqlTypes.has(timeColumn)) {
@@ -119,7 +119,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
     }
     const time = timeSql(quoteName(timeColumn), sqlTypes.get(timeColumn)!);
     const bad = await db.rows<{ row: number; text: string | null }>(
-      `SELECT "_row" AS row, CAST(${quoteName(timeColumn)} AS VARCHAR) AS text FROM ${id} WHERE (${time.bad}) OR (${time.value}) IS NULL LIMIT 1`,
+      `SELECT "_millrace_row" AS row, CAST(${quoteName(timeColumn)} AS VARCHAR) AS text FROM ${id} WHERE (${time.bad}) OR (${time.value}) IS NULL LIMIT 1`,
     );
     if (bad[0])
       throw new MillraceError(
@@ -131,7 +131,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
         },
       );
     const at = new NumberBuffer();
-    await db.stream(`SELECT epoch_us(${time.value}) FROM ${id} ORDER BY "_row"`, (chunk) =>
+    await db.stream(`SELECT epoch_us(${time.value}) FROM ${id} ORDER BY "_millrace_row"`, (chunk) =>
       at.append(chunk.columns[0]!, chunk.rows),
     );
     const numbers = at.finish();
@@ -169,7 +169,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
         ? coerceSql(type, quoteName(name), options)
         : coerceNativeSql(type, quoteName(name), sqlType, options);
     const bad = await db.rows<{ row: number; text: string }>(
-      `SELECT "_row" AS row, CAST(${quoteName(name)} AS VARCHAR) AS text FROM ${table.id} WHERE ${coerced.bad} LIMIT 1`,
+      `SELECT "_millrace_row" AS row, CAST(${quoteName(name)} AS VARCHAR) AS text FROM ${table.id} WHERE ${coerced.bad} LIMIT 1`,
     );
     if (bad[0])
       throw new MillraceError(
@@ -244,13 +244,13 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       const { sqlTypes, timezone, columns } = held(table);
       const id = `obs_${++count}`;
       await db.run(
-        `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER (ORDER BY "_row")) - 1 AS "_row", "_row" AS "_from", * EXCLUDE ("_row") FROM ${table.id} ORDER BY hash("_row", ${Math.floor(seed)}) LIMIT ${Math.floor(rows)}`,
+        `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER (ORDER BY "_millrace_row")) - 1 AS "_millrace_row", "_millrace_row" AS "_from", * EXCLUDE ("_millrace_row") FROM ${table.id} ORDER BY hash("_millrace_row", ${Math.floor(seed)}) LIMIT ${Math.floor(rows)}`,
       );
       await db.run(
-        `CREATE OR REPLACE TEMP TABLE ${id} AS SELECT (row_number() OVER (ORDER BY "_from")) - 1 AS "_row", * EXCLUDE ("_row") FROM ${id} ORDER BY "_from"`,
+        `CREATE OR REPLACE TEMP TABLE ${id} AS SELECT (row_number() OVER (ORDER BY "_from")) - 1 AS "_millrace_row", * EXCLUDE ("_millrace_row") FROM ${id} ORDER BY "_from"`,
       );
       const chosen = new NumberBuffer();
-      await db.stream(`SELECT "_from" FROM ${id} ORDER BY "_row"`, (chunk) =>
+      await db.stream(`SELECT "_from" FROM ${id} ORDER BY "_millrace_row"`, (chunk) =>
         chosen.append(chunk.columns[0]!, chunk.rows),
       );
       const at = chosen.finish().values.map((row) => table.at[row]!);
@@ -272,7 +272,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       const codes = new Int32Array(table.rows);
       let at = 0;
       await db.stream(
-        `SELECT coalesce(e._e, -1) FROM (SELECT "_row", ${list} FROM ${table.id}) o LEFT JOIN ${id} e ON ${joined} ORDER BY o."_row"`,
+        `SELECT coalesce(e._e, -1) FROM (SELECT "_millrace_row", ${list} FROM ${table.id}) o LEFT JOIN ${id} e ON ${joined} ORDER BY o."_millrace_row"`,
         (chunk) => {
           codes.set(chunk.columns[0]!.data as Int32Array, at);
           at += chunk.rows;
@@ -371,7 +371,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
     column: async (table, name, type) => {
       const sql = await typedSql(held(table), name, type, `request.${name}`);
       const buffer = valueBuffer(type);
-      await db.stream(`SELECT ${scanSql(type, sql)} FROM ${table.id} ORDER BY "_row"`, (chunk) =>
+      await db.stream(`SELECT ${scanSql(type, sql)} FROM ${table.id} ORDER BY "_millrace_row"`, (chunk) =>
         buffer.append(chunk.columns[0]!, chunk.rows),
       );
       return buffer.finish();
@@ -396,7 +396,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       const eventTime = new NumberBuffer();
       const availableAt = new NumberBuffer();
       await db.stream(
-        `SELECT CASE WHEN r."_seq" IS NULL THEN NULL ELSE ${scanSql(type, value)} END, CAST(r."_seq" IS NOT NULL AS TINYINT), coalesce(r."_event_time", 0), coalesce(r."_available_at", 0) FROM (SELECT "_row", ${keys.map((sql, i) => `${sql} AS k${i}`).join(', ')} FROM ${table.id}) o LEFT JOIN (${known}) r ON ${on} ORDER BY o."_row"`,
+        `SELECT CASE WHEN r."_seq" IS NULL THEN NULL ELSE ${scanSql(type, value)} END, CAST(r."_seq" IS NOT NULL AS TINYINT), coalesce(r."_event_time", 0), coalesce(r."_available_at", 0) FROM (SELECT "_millrace_row", ${keys.map((sql, i) => `${sql} AS k${i}`).join(', ')} FROM ${table.id}) o LEFT JOIN (${known}) r ON ${on} ORDER BY o."_millrace_row"`,
         ({ rows, columns }) => {
           values.append(columns[0]!, rows);
           found.append(columns[1]!, rows);

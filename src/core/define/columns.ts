@@ -38,6 +38,17 @@ export function columnProblem(column: string, features: readonly Feature[], labe
   return undefined;
 }
 
+/** Two of these names differ only in case: the pair, or undefined. */
+export function likeNames(columns: readonly string[], features: readonly string[]): readonly [string, string] | undefined {
+  const names = new Map(columns.filter((name) => !features.includes(name)).map((name) => [foldName(name), name]));
+  for (const name of features) {
+    const other = names.get(foldName(name));
+    if (other !== undefined) return [other, name];
+    names.set(foldName(name), name);
+  }
+  return undefined;
+}
+
 /**
  * Features and label of one dataset have names that differ in more than case, and that no field of its observations
  * has with another meaning: an added column takes the place of a column with its name.
