@@ -1,15 +1,22 @@
-/** The prediction log as one append-only NDJSON file a service; a line torn by a crash is cut off at the next open. */
+/**
+ * The prediction log as one append-only NDJSON file a service. Several processes may append: nothing is ever cut. What
+ * a crash tore is ended by a line break before the next write, and readers pass over lines that are no JSON.
+ */
 import { createReadStream, existsSync } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { LoggedOutcome, LoggedPrediction, PredictionLog } from '../../ports/prediction-log.js';
 
+const NEWLINE = 10;
+
 /** Appends lines with group commit: calls that come while a write is under way share the next one. */
 class LineFile {
   private handle: FileHandle | undefined;
   private waiting: { text: string; done: () => void; failed: (error: unknown) => void }[] = [];
   private writing = false;
+  /** The file may end in the middle of a line. */
+  private torn = false;
   constructor(private readonly file: string) {}
 
   append(text: string): Promise<void> {
@@ -24,7 +31,9 @@ class LineFile {
     await mkdir(path.dirname(this.file), { recursive: true });
     const handle = await open(this.file, 'a+');
     const { size } = await handle.stat();
-    await handle.truncate(await endOfLastLine(handle, size));
+    const last = Buffer.alloc(1);
+    if (size > 0) await handle.read(last, 0, 1, size - 1);
+    this.torn = size > 0 && last[0] !== NEWLINE;
     this.handle = handle;
     return handle;
   }
@@ -36,10 +45,12 @@ class LineFile {
       this.waiting = [];
       try {
         const handle = await this.openFile();
-        await handle.appendFile(batch.map((item) => item.text).join(''));
+        await handle.appendFile((this.torn ? '\n' : '') + batch.map((item) => item.text).join(''));
+        this.torn = false;
         await handle.datasync();
         for (const item of batch) item.done();
       } catch (error) {
+        this.torn = true;
         for (const item of batch) item.failed(error);
       }
     }
@@ -50,19 +61,6 @@ class LineFile {
     await this.handle?.close();
     this.handle = undefined;
   }
-}
-
-/** The offset just after the last newline: what follows was torn by a crash. */
-async function endOfLastLine(handle: FileHandle, size: number): Promise<number> {
-  const chunk = Buffer.alloc(65_536);
-  for (let end = size; end > 0; ) {
-    const start = Math.max(0, end - chunk.length);
-    const { bytesRead } = await handle.read(chunk, 0, end - start, start);
-    const at = chunk.subarray(0, bytesRead).lastIndexOf(10);
-    if (at >= 0) return start + at + 1;
-    end = start;
-  }
-  return 0;
 }
 
 async function* readLines<T>(file: string): AsyncIterable<T> {
