@@ -2,51 +2,17 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { januaryFlights } from './january.js';
 import { type Finished, millrace } from './support.js';
 
 let base: string;
 let template: string;
 
-/** A month of the example: enough to build on, quick to ingest. */
 beforeAll(async () => {
   base = await mkdtemp(path.join(tmpdir(), 'millrace-leaks-'));
   template = path.join(base, 'template');
-  const made = await millrace(['init', template, '--example', 'flights']);
-  expect(made.status, made.stderr).toBe(0);
-  const keep = async (name: string, keepRow: (cells: string[]) => boolean): Promise<void> => {
-    const file = path.join(template, 'data', name);
-    const [header, ...rows] = gunzipSync(await readFile(file))
-      .toString('utf8')
-      .trimEnd()
-      .split('\n');
-    await writeFile(
-      file,
-      gzipSync(`${[header, ...rows.filter((row) => keepRow(row.split(',')))].join('\n')}\n`),
-    );
-  };
-  const header = gunzipSync(await readFile(path.join(template, 'data/schedule.csv.gz')))
-    .toString('utf8')
-    .split('\n')[0]!
-    .trim()
-    .split(',');
-  const flights = new Set<string>();
-  await keep('schedule.csv.gz', (cells) => {
-    const january = cells[header.indexOf('sched_dep')]!.startsWith('2014-01');
-    if (january) flights.add(cells[header.indexOf('flight_id')]!);
-    return january;
-  });
-  await keep('movements.csv.gz', (cells) => flights.has(cells[0]!));
-  await keep('weather.csv.gz', (cells) => cells.some((cell) => cell.startsWith('2014-01')));
-  const model = path.join(template, 'definitions/model.yaml');
-  await writeFile(
-    model,
-    (await readFile(model, 'utf8')).replace(
-      /cuts: .*/,
-      "cuts: { train: '2014-01-18T00:00:00Z', validation: '2014-01-23T00:00:00Z', test: end }",
-    ),
-  );
+  await januaryFlights(template);
 }, 60_000);
 
 afterAll(() => rm(base, { recursive: true, force: true }));
