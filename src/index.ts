@@ -1,8 +1,12 @@
 /** The public names, one by one. */
+
+export { CATALOGUE, type ErrorCode } from './core/base/catalogue.js';
+export { type Diagnostic, MillraceError, type Place } from './core/base/error.js';
+export { VERSION } from './core/base/version.js';
 export {
   type Camel,
-  dataset,
   type Definition,
+  dataset,
   entity,
   feature,
   featureSet,
@@ -14,8 +18,10 @@ export {
   source,
   transform,
 } from './core/define/builders.js';
-export { type Diagnostic, MillraceError, type Place } from './core/base/error.js';
-export { CATALOGUE, type ErrorCode } from './core/base/catalogue.js';
 export type { Definitions } from './core/define/types.js';
 export type { Value, ValueType } from './core/schema/types.js';
-export { type MillraceProject, open } from './project-handle.js';
+export type { IngestResult } from './ports/record-log.js';
+export { type MillraceProject, type OnlineRequest, open, type When } from './project-handle.js';
+export type { HistoricalRequest, HistoricalResult } from './services/historical.js';
+export type { PredictAnswer } from './services/predict.js';
+export type { FeatureAnswer } from './services/serve.js';

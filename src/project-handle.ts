@@ -1,17 +1,18 @@
 /** `open(folder)`: the whole product in process, for scripts and back ends. */
-import { parseInstant } from './core/base/time.js';
+
 import { MillraceError } from './core/base/error.js';
-import { openProject, type OpenOptions } from './open.js';
+import { parseInstant } from './core/base/time.js';
 import type { Source } from './core/define/types.js';
+import { type OpenOptions, openProject } from './open.js';
 import type { IngestResult } from './ports/record-log.js';
 import { type BuiltDataset, buildDataset } from './services/build-dataset.js';
 import { markFiles } from './services/file-marks.js';
-import { createFollower, findSource, type Follower } from './services/follow.js';
+import { createFollower, type Follower, findSource } from './services/follow.js';
 import { transformsOf } from './services/follow-transforms.js';
 import { type HistoricalRequest, type HistoricalResult, historicalFeatures } from './services/historical.js';
-import { materialize, type MaterializeResult } from './services/materialize.js';
-import { openPredictor, predict, type PredictAnswer, type Predictor } from './services/predict.js';
-import { answerFeatures, type FeatureAnswer, featureReader, type FeatureReader } from './services/serve.js';
+import { type MaterializeResult, materialize } from './services/materialize.js';
+import { openPredictor, type PredictAnswer, type Predictor, predict } from './services/predict.js';
+import { answerFeatures, type FeatureAnswer, type FeatureReader, featureReader } from './services/serve.js';
 import { runTransform } from './services/transform.js';
 
 /** Microseconds, a Date, ISO text; absent: now. */
@@ -48,14 +49,21 @@ function instantOf(when: When | undefined): number | undefined {
   if (when === undefined) return undefined;
   if (typeof when === 'number') return when;
   const micros = when instanceof Date ? when.getTime() * 1000 : parseInstant(when);
-  if (micros === undefined || Number.isNaN(micros)) throw new MillraceError('USAGE', `"${String(when)}" is no instant`, { hint: 'Give ISO 8601, a Date or microseconds.' });
+  if (micros === undefined || Number.isNaN(micros))
+    throw new MillraceError('USAGE', `"${String(when)}" is no instant`, {
+      hint: 'Give ISO 8601, a Date or microseconds.',
+    });
   return micros;
 }
 
 const computed = (name: string, parents: readonly string[]): MillraceError =>
-  new MillraceError('USAGE', `source ${name} is computed from ${parents.join(', ')}; nothing can be sent to it`, {
-    hint: 'Send records to its parents, then call `ingestFiles` with its name alone.',
-  });
+  new MillraceError(
+    'USAGE',
+    `source ${name} is computed from ${parents.join(', ')}; nothing can be sent to it`,
+    {
+      hint: 'Send records to its parents, then call `ingestFiles` with its name alone.',
+    },
+  );
 
 /**
  * Opens the project in `folder`.
@@ -122,7 +130,9 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
       const log = await project.log();
       const found = files ?? log.expand(source);
       if (found.length === 0)
-        throw new MillraceError('USAGE', `source ${name} has no files of its own`, { hint: 'Name files, or give `ingest` the records.' });
+        throw new MillraceError('USAGE', `source ${name} has no files of its own`, {
+          hint: 'Name files, or give `ingest` the records.',
+        });
       return appended(source, async () => {
         const result = await log.ingestFiles(source, found, { now: project.now(), signal: project.signal });
         if (files === undefined) await markFiles(project, source, found);

@@ -146,7 +146,14 @@ const FILES = {
   ]),
 };
 
-const FEATURES = ['user_purchase_count_30d', 'user_avg_order_value_90d', 'user_city', 'product_embedding', 'user_product_affinity', 'basket_to_usual'];
+const FEATURES = [
+  'user_purchase_count_30d',
+  'user_avg_order_value_90d',
+  'user_city',
+  'product_embedding',
+  'user_product_affinity',
+  'basket_to_usual',
+];
 
 /** By hand, from the files above: what was known at t in each window. */
 const EXPECTED: Readonly<Record<string, readonly unknown[]>> = {
@@ -176,7 +183,12 @@ describe('the example of the interface', () => {
       expect(result.quarantined).toBe(0);
     }
     const out = path.join(folder, 'out.csv');
-    await historicalFeatures(project, { observations: path.join(folder, 'spine.csv'), time: 't', features: ['all_of_them'], out });
+    await historicalFeatures(project, {
+      observations: path.join(folder, 'spine.csv'),
+      time: 't',
+      features: ['all_of_them'],
+      out,
+    });
     const rows = readCsv(out);
     expect(rows.map((row) => row['id'])).toEqual(Object.keys(EXPECTED));
     const offline = Object.fromEntries(
@@ -194,7 +206,11 @@ describe('the example of the interface', () => {
     const reader = await featureReader(project, ['all_of_them']);
     const online = Object.fromEntries(
       readCsv(path.join(folder, 'spine.csv')).map(({ id, t, amount, ...entity }) => {
-        const answer = answerFeatures(reader, { entities: [entity], request: [{ amount }], at: parseInstant(t!)!, text: true }, 0);
+        const answer = answerFeatures(
+          reader,
+          { entities: [entity], request: [{ amount }], at: parseInstant(t!)!, text: true },
+          0,
+        );
         expect(answer.features).toEqual(FEATURES);
         return [id, answer.rows[0]!.values];
       }),
@@ -205,16 +221,23 @@ describe('the example of the interface', () => {
   it('answers through open(): ingest, then online at once, in JSON that a client can read', async () => {
     const folder = projectFolder(FILES);
     const project = closing(await open(folder));
-    for (const name of ['purchases', 'users', 'orders', 'product_vectors', 'user_vectors']) await project.ingestFiles(name);
+    for (const name of ['purchases', 'users', 'orders', 'product_vectors', 'user_vectors'])
+      await project.ingestFiles(name);
     const answer = await project.online({
       features: ['all_of_them'],
       entities: [{ user_id: 1, product_id: 'kettle' }],
       request: [{ amount: 61 }],
       at: '2024-03-04T00:00:00Z',
     });
-    expect(JSON.parse(JSON.stringify(answer.rows))).toEqual([{ values: EXPECTED['a'], statuses: ['ok', 'ok', 'ok', 'ok', 'ok', 'ok'] }]);
+    expect(JSON.parse(JSON.stringify(answer.rows))).toEqual([
+      { values: EXPECTED['a'], statuses: ['ok', 'ok', 'ok', 'ok', 'ok', 'ok'] },
+    ]);
     expect(answer.applied['purchases']).toEqual({ seq: 6, available_at: '2024-03-14T00:00:00Z' });
-    const set = await project.online({ features: ['fraud_v1'], entities: [{ user_id: 3 }], request: [{ amount: 1 }] });
+    const set = await project.online({
+      features: ['fraud_v1'],
+      entities: [{ user_id: 3 }],
+      request: [{ amount: 1 }],
+    });
     expect(set.rows).toEqual([{ values: [0, null, null], statuses: ['never_seen', 'never_seen', 'empty'] }]);
   });
 });

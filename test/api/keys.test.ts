@@ -40,7 +40,16 @@ features:
   - { name: part_of_hotel, entities: [contract, agent], expression: "cast(agent_bookings as float64) / nullif(hotel_bookings, 0) + share * sold" }
   - { name: names, entity: contract, expression: "length(hotel) * 10000000 + length(agent)" }
 `;
-const FEATURES = ['hotel_bookings', 'sold', 'stars', 'share', 'agent_bookings', 'guest_bookings', 'part_of_hotel', 'names'];
+const FEATURES = [
+  'hotel_bookings',
+  'sold',
+  'stars',
+  'share',
+  'agent_bookings',
+  'guest_bookings',
+  'part_of_hotel',
+  'names',
+];
 const AT = '2024-05-01T00:00:00Z';
 
 const LONG = 'x'.repeat(1_000_000);
@@ -81,12 +90,30 @@ it('keys are typed tuples, compared exactly, by whatever names the sources have 
   for (const [i, [hotel, agent]] of PAIRS.entries()) {
     // The i-th pair has i + 1 bookings at 2^i-like prices, so that no two sums are alike.
     for (let n = 0; n <= i; n++)
-      bookings.push({ id: bookings.length, hotel_code: hotel, sold_by: agent, guest: i, price: `${i + 1}.0${n % 10}`, at: `2024-04-01T00:00:${String(n % 60).padStart(2, '0')}Z` });
+      bookings.push({
+        id: bookings.length,
+        hotel_code: hotel,
+        sold_by: agent,
+        guest: i,
+        price: `${i + 1}.0${n % 10}`,
+        at: `2024-04-01T00:00:${String(n % 60).padStart(2, '0')}Z`,
+      });
     reviews.push({ id: i, agent, hotel, stars: i, at: '2024-04-02T00:00:00Z' });
     terms.push({ agent, hotel, share: i / 7, since: '2024-01-01T00:00:00Z' });
   }
-  for (const [hotel, agent, guest] of [[null, 'x', 7], ['a', null, null], [null, null, 7]] as const) {
-    bookings.push({ id: bookings.length, hotel_code: hotel, sold_by: agent, guest, price: '1000.00', at: '2024-04-01T00:00:00Z' });
+  for (const [hotel, agent, guest] of [
+    [null, 'x', 7],
+    ['a', null, null],
+    [null, null, 7],
+  ] as const) {
+    bookings.push({
+      id: bookings.length,
+      hotel_code: hotel,
+      sold_by: agent,
+      guest,
+      price: '1000.00',
+      at: '2024-04-01T00:00:00Z',
+    });
     reviews.push({ id: 1000 + bookings.length, agent, hotel, stars: 1000, at: '2024-04-02T00:00:00Z' });
   }
   const asked = [
@@ -101,11 +128,20 @@ it('keys are typed tuples, compared exactly, by whatever names the sources have 
 
   const folder = projectFolder({
     'definitions/all.yaml': DEFINITIONS,
-    'spine.csv': csv([['row', 'hotel', 'agent', 'guest_no', 't'], ...asked.map(([hotel, agent, guest], i) => [i, hotel, agent, guest, AT])]),
+    'spine.csv': csv([
+      ['row', 'hotel', 'agent', 'guest_no', 't'],
+      ...asked.map(([hotel, agent, guest], i) => [i, hotel, agent, guest, AT]),
+    ]),
   });
   const project = closing(await open(folder));
-  expect(await project.ingest('bookings', bookings)).toMatchObject({ accepted: bookings.length, quarantined: 0 });
-  expect(await project.ingest('reviews', reviews)).toMatchObject({ accepted: reviews.length, quarantined: 0 });
+  expect(await project.ingest('bookings', bookings)).toMatchObject({
+    accepted: bookings.length,
+    quarantined: 0,
+  });
+  expect(await project.ingest('reviews', reviews)).toMatchObject({
+    accepted: reviews.length,
+    quarantined: 0,
+  });
   expect(await project.ingest('terms', terms)).toMatchObject({ accepted: terms.length, quarantined: 0 });
 
   // By hand, over the records themselves with exact comparison.
@@ -115,8 +151,11 @@ it('keys are typed tuples, compared exactly, by whatever names the sources have 
     const ofAgent = bookings.filter((row) => same(row['sold_by'], agent)).length;
     const pair = bookings.filter((row) => same(row['hotel_code'], hotel) && same(row['sold_by'], agent));
     const sold = pair.reduce((sum, row) => sum + Math.round(Number(row['price']) * 100), 0) / 100;
-    const stars = reviews.filter((row) => same(row['hotel'], hotel) && same(row['agent'], agent)).map((row) => row['stars']);
-    const share = (terms.find((row) => same(row['hotel'], hotel) && same(row['agent'], agent))?.['share'] ?? null) as number | null;
+    const stars = reviews
+      .filter((row) => same(row['hotel'], hotel) && same(row['agent'], agent))
+      .map((row) => row['stars']);
+    const share = (terms.find((row) => same(row['hotel'], hotel) && same(row['agent'], agent))?.['share'] ??
+      null) as number | null;
     return [
       ofHotel,
       sold,
@@ -130,10 +169,19 @@ it('keys are typed tuples, compared exactly, by whatever names the sources have 
   });
 
   const out = path.join(folder, 'out.csv');
-  await project.historical({ observations: path.join(folder, 'spine.csv'), time: 't', features: FEATURES, out });
+  await project.historical({
+    observations: path.join(folder, 'spine.csv'),
+    time: 't',
+    features: FEATURES,
+    out,
+  });
   const rows = readCsv(out);
-  expect(rows.map((row) => [row['hotel'], row['agent']])).toEqual(asked.map(([hotel, agent]) => [hotel, agent]));
-  const offline = rows.map((row) => FEATURES.map((name) => (row[name] === null ? null : (JSON.parse(row[name]!) as unknown))));
+  expect(rows.map((row) => [row['hotel'], row['agent']])).toEqual(
+    asked.map(([hotel, agent]) => [hotel, agent]),
+  );
+  const offline = rows.map((row) =>
+    FEATURES.map((name) => (row[name] === null ? null : (JSON.parse(row[name]!) as unknown))),
+  );
   expect(offline).toEqual(expected);
 
   const entities = asked.map(([hotel, agent, guest]) => ({ hotel, agent, guest_no: guest }));
@@ -142,9 +190,17 @@ it('keys are typed tuples, compared exactly, by whatever names the sources have 
   expect(parseInstant(online.as_of)).toBe(parseInstant(AT));
 
   // A number is no text, and text no number, unless it is written as one.
-  await expect(project.online({ features: ['guest_bookings'], entities: [{ guest_no: 'seven' }], at: AT })).rejects.toMatchObject({ code: 'ENTITY_KEY_INVALID' });
-  await expect(project.online({ features: ['guest_bookings'], entities: [{ guest_no: 7.5 }], at: AT })).rejects.toMatchObject({ code: 'ENTITY_KEY_INVALID' });
-  await expect(project.online({ features: ['sold'], entities: [{ hotel: 'a' }], at: AT })).rejects.toMatchObject({ code: 'ENTITY_KEY_INVALID' });
+  await expect(
+    project.online({ features: ['guest_bookings'], entities: [{ guest_no: 'seven' }], at: AT }),
+  ).rejects.toMatchObject({ code: 'ENTITY_KEY_INVALID' });
+  await expect(
+    project.online({ features: ['guest_bookings'], entities: [{ guest_no: 7.5 }], at: AT }),
+  ).rejects.toMatchObject({ code: 'ENTITY_KEY_INVALID' });
+  await expect(
+    project.online({ features: ['sold'], entities: [{ hotel: 'a' }], at: AT }),
+  ).rejects.toMatchObject({ code: 'ENTITY_KEY_INVALID' });
   const inherited = Object.create({ guest_no: 7 }) as Record<string, unknown>;
-  await expect(project.online({ features: ['guest_bookings'], entities: [inherited], at: AT })).rejects.toMatchObject({ code: 'ENTITY_KEY_INVALID' });
+  await expect(
+    project.online({ features: ['guest_bookings'], entities: [inherited], at: AT }),
+  ).rejects.toMatchObject({ code: 'ENTITY_KEY_INVALID' });
 });

@@ -66,4 +66,9 @@ export function readCsv(file: string): Record<string, string | null>[] {
 
 /** RFC 4180, every field quoted; null is the empty field. */
 export const csv = (rows: readonly (readonly (string | number | null)[])[]): string =>
-  rows.map((row) => `${row.map((cell) => (cell === null ? '' : `"${String(cell).replaceAll('"', '""')}"`)).join(',')}\n`).join('');
+  rows
+    .map(
+      (row) =>
+        `${row.map((cell) => (cell === null ? '' : `"${String(cell).replaceAll('"', '""')}"`)).join(',')}\n`,
+    )
+    .join('');

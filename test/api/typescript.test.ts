@@ -63,10 +63,20 @@ it('one TypeScript function runs over training rows and requests; the handle doe
   const project = closing(await open(folder));
   const features = ['all'];
 
-  await expect(project.online({ features, entities: [{ user_id: 1 }] })).rejects.toMatchObject({ code: 'NOT_MATERIALIZED' });
-  await expect(project.predict('guessing', { entities: [{ user_id: 1 }] })).rejects.toMatchObject({ code: 'MODEL_MISSING' });
-  await expect(project.predict('gessing', { entities: [] })).rejects.toMatchObject({ code: 'UNKNOWN_NAME', hint: 'Did you mean "guessing"?' });
-  await expect(project.ingest('order', [])).rejects.toMatchObject({ code: 'UNKNOWN_NAME', hint: 'Did you mean "orders"?' });
+  await expect(project.online({ features, entities: [{ user_id: 1 }] })).rejects.toMatchObject({
+    code: 'NOT_MATERIALIZED',
+  });
+  await expect(project.predict('guessing', { entities: [{ user_id: 1 }] })).rejects.toMatchObject({
+    code: 'MODEL_MISSING',
+  });
+  await expect(project.predict('gessing', { entities: [] })).rejects.toMatchObject({
+    code: 'UNKNOWN_NAME',
+    hint: 'Did you mean "guessing"?',
+  });
+  await expect(project.ingest('order', [])).rejects.toMatchObject({
+    code: 'UNKNOWN_NAME',
+    hint: 'Did you mean "orders"?',
+  });
   await expect(project.ingestFiles('orders')).rejects.toMatchObject({ code: 'USAGE' });
 
   const first = await project.ingest('orders', [
@@ -103,11 +113,32 @@ it('one TypeScript function runs over training rows and requests; the handle doe
     }
     return rows;
   };
-  const scoreOf = (amount: number, rate: number, user: number, at: number): number => amount * rate + user + at / 1e18;
+  const scoreOf = (amount: number, rate: number, user: number, at: number): number =>
+    amount * rate + user + at / 1e18;
   const rows = await agreement();
   expect(statuses[0]).toEqual(['ok', 'ok', 'ok', 'ok', 'ok', 'ok', 'error', 'ok', 'ok']);
-  expect(statuses[3]).toEqual(['never_seen', 'never_seen', 'never_seen', 'empty', 'ok', 'ok', 'empty', 'error', 'empty']);
-  expect(rows[0]).toEqual([4, 12.5, ['one'], scoreOf(4, 2.5, 1, AT), 'total_all', ['ONE', 'score'], null, 2500, scoreOf(4, 2.5, 1, AT) + 12.5]);
+  expect(statuses[3]).toEqual([
+    'never_seen',
+    'never_seen',
+    'never_seen',
+    'empty',
+    'ok',
+    'ok',
+    'empty',
+    'error',
+    'empty',
+  ]);
+  expect(rows[0]).toEqual([
+    4,
+    12.5,
+    ['one'],
+    scoreOf(4, 2.5, 1, AT),
+    'total_all',
+    ['ONE', 'score'],
+    null,
+    2500,
+    scoreOf(4, 2.5, 1, AT) + 12.5,
+  ]);
   expect(rows[1]!.slice(0, 6)).toEqual([4, 12.5, ['one'], null, 'total_all', ['ONE', 'no score']]);
   expect(rows[2]).toEqual([null, 0, ['zwei'], null, 'total_all', ['ZWEI', 'no score'], null, 0, 0]);
   expect(rows[3]).toEqual([null, null, null, null, 'total_all', ['no score'], null, null, null]);
@@ -117,19 +148,32 @@ it('one TypeScript function runs over training rows and requests; the handle doe
     { id: 'a', user_id: 1, total: '5.00', note: 'eins', at: iso(AT - HOUR / 2) },
     { id: 'd', user_id: 3, total: '7.25', note: 'drei', at: iso(AT - HOUR) },
   ]);
-  const later = await project.online({ features, entities: [{ user_id: 1 }, { user_id: 3 }], request: [{ rate: 2 }, { rate: 2 }], at: AT });
+  const later = await project.online({
+    features,
+    entities: [{ user_id: 1 }, { user_id: 3 }],
+    request: [{ rate: 2 }, { rate: 2 }],
+    at: AT,
+  });
   expect(later.rows.map((row) => row.values.slice(0, 3))).toEqual([
     [5, 13.5, ['eins']],
     [7.25, 7.25, ['drei']],
   ]);
   expect(later.applied['orders']!.seq).toBe(5);
   expect((await agreement())[0]!.slice(0, 2)).toEqual([5, 13.5]);
-  await expect(project.online({ features, entities: [{ user_id: 'x' }] })).rejects.toMatchObject({ code: 'ENTITY_KEY_INVALID' });
-  await expect(project.online({ features, entities: [{ user_id: 1 }], at: 'soon' })).rejects.toMatchObject({ code: 'USAGE' });
+  await expect(project.online({ features, entities: [{ user_id: 'x' }] })).rejects.toMatchObject({
+    code: 'ENTITY_KEY_INVALID',
+  });
+  await expect(project.online({ features, entities: [{ user_id: 1 }], at: 'soon' })).rejects.toMatchObject({
+    code: 'USAGE',
+  });
   await project.close();
 
   // Opened again: what was applied is there.
   const again = closing(await open(folder));
-  const same = await again.online({ features: ['total'], entities: [{ user_id: 3 }], at: new Date(AT / 1000) });
+  const same = await again.online({
+    features: ['total'],
+    entities: [{ user_id: 3 }],
+    at: new Date(AT / 1000),
+  });
   expect(same.rows[0]!.values).toEqual([7.25, 7.25]);
 });

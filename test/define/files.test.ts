@@ -69,38 +69,72 @@ const windows = (text: string): string => `\uFEFF${text.replaceAll('\n', '\r\n')
 describe('definitions in any number of files', () => {
   it('are the same, whatever the split, the line endings and byte order marks', async () => {
     const one = await loadProject(
-      project({ 'millrace.yaml': 'project: shop\n', 'definitions/all.yaml': ENTITIES + SOURCES + FEATURES, 'definitions/code.ts': CODE }),
+      project({
+        'millrace.yaml': 'project: shop\n',
+        'definitions/all.yaml': ENTITIES + SOURCES + FEATURES,
+        'definitions/code.ts': CODE,
+      }),
     );
     const many = await loadProject(project(split((text) => text)));
     const crlf = await loadProject(project(split(windows)));
     for (const loaded of [one, many, crlf]) expect(loaded.diagnostics.map(show)).toEqual([]);
     const prints = ({ definitions }: typeof one): Record<string, string> =>
       Object.fromEntries(
-        [definitions.entities, definitions.sources, definitions.features, definitions.featureSets].flatMap((kind) =>
-          [...kind.values()].map((item) => [item.name, item.fingerprint]),
+        [definitions.entities, definitions.sources, definitions.features, definitions.featureSets].flatMap(
+          (kind) => [...kind.values()].map((item) => [item.name, item.fingerprint]),
         ),
       );
-    expect(Object.keys(prints(one)).sort()).toEqual(['all', 'doubled', 'orders', 'returned', 'returns', 'spent', 'user']);
+    expect(Object.keys(prints(one)).sort()).toEqual([
+      'all',
+      'doubled',
+      'orders',
+      'returned',
+      'returns',
+      'spent',
+      'user',
+    ]);
     expect(prints(many)).toEqual(prints(one));
     expect(prints(crlf)).toEqual(prints(one));
     expect(crlf.definitions.settings.project).toBe('shop');
-    expect(crlf.definitions.features.get('returned')!.computation).toMatchObject({ source: 'returns', window: 7 * 86_400_000_000 });
+    expect(crlf.definitions.features.get('returned')!.computation).toMatchObject({
+      source: 'returns',
+      window: 7 * 86_400_000_000,
+    });
   });
 
   it('point to the line and column under Windows line endings and after a byte order mark', async () => {
     const { diagnostics } = await loadProject(
       project({
         ...split(windows),
-        'definitions/features.yaml': windows(FEATURES.replace('and total', 'and totel').replace('window: 7d', 'window: 7 d')),
+        'definitions/features.yaml': windows(
+          FEATURES.replace('and total', 'and totel').replace('window: 7d', 'window: 7 d'),
+        ),
         'definitions/deep/er/sources.yml': windows(`sorces: []\n${SOURCES}`),
       }),
     );
-    expect(diagnostics.map((one) => [`${one.place?.file}:${one.place?.line}:${one.place?.column}`, show(one)])).toEqual([
-      ['definitions/deep/er/sources.yml:1:1', 'DEF_UNKNOWN_KEY the file has an unknown key `sorces` (sources)'],
-      ['definitions/features.yaml:8:15', 'DEF_INVALID_VALUE `window` of feature `spent` is `7 d`: expected a duration or all such as 1h, 30d, all'],
-      ['definitions/features.yaml:8:15', 'DEF_INVALID_VALUE `window` of feature `returned` is `7 d`: expected a duration or all such as 1h, 30d, all'],
-      ['definitions/features.yaml:11:15', 'DEF_EXPRESSION `where` of feature `spent`: there is no totel here (total)'],
-      ['definitions/features.yaml:11:15', 'DEF_EXPRESSION `where` of feature `returned`: there is no totel here (total)'],
+    expect(
+      diagnostics.map((one) => [`${one.place?.file}:${one.place?.line}:${one.place?.column}`, show(one)]),
+    ).toEqual([
+      [
+        'definitions/deep/er/sources.yml:1:1',
+        'DEF_UNKNOWN_KEY the file has an unknown key `sorces` (sources)',
+      ],
+      [
+        'definitions/features.yaml:8:15',
+        'DEF_INVALID_VALUE `window` of feature `spent` is `7 d`: expected a duration or all such as 1h, 30d, all',
+      ],
+      [
+        'definitions/features.yaml:8:15',
+        'DEF_INVALID_VALUE `window` of feature `returned` is `7 d`: expected a duration or all such as 1h, 30d, all',
+      ],
+      [
+        'definitions/features.yaml:11:15',
+        'DEF_EXPRESSION `where` of feature `spent`: there is no totel here (total)',
+      ],
+      [
+        'definitions/features.yaml:11:15',
+        'DEF_EXPRESSION `where` of feature `returned`: there is no totel here (total)',
+      ],
     ]);
   });
 
@@ -116,15 +150,30 @@ export const orders = source({ name: 'Orders', read: 'push', recordKey: 'id', ev
       }),
     );
     expect(diagnostics.map((one) => [one.place?.file, one.place?.line, show(one)])).toEqual([
-      ['definitions/y.yaml', 2, 'DEF_DUPLICATE_NAME the feature set `spent` is defined twice: first as a feature at definitions/features.yaml:3:11'],
-      ['definitions/z.ts', 2, 'DEF_DUPLICATE_NAME the entity `user` is defined twice: first at definitions/entities.yaml:2:13'],
-      ['definitions/z.ts', 3, 'DEF_DUPLICATE_NAME the sources `orders` and `Orders` differ only in case: first at definitions/deep/er/sources.yml:2:11'],
+      [
+        'definitions/y.yaml',
+        2,
+        'DEF_DUPLICATE_NAME the feature set `spent` is defined twice: first as a feature at definitions/features.yaml:3:11',
+      ],
+      [
+        'definitions/z.ts',
+        2,
+        'DEF_DUPLICATE_NAME the entity `user` is defined twice: first at definitions/entities.yaml:2:13',
+      ],
+      [
+        'definitions/z.ts',
+        3,
+        'DEF_DUPLICATE_NAME the sources `orders` and `Orders` differ only in case: first at definitions/deep/er/sources.yml:2:11',
+      ],
     ]);
   });
 
   it('keep anchors to their own file and document', async () => {
     const { diagnostics } = await loadProject(
-      project({ 'definitions/a.yaml': 'entities: [&user { name: user, join_key: user_id }]\n', 'definitions/b.yaml': 'entities:\n  - *user\n' }),
+      project({
+        'definitions/a.yaml': 'entities: [&user { name: user, join_key: user_id }]\n',
+        'definitions/b.yaml': 'entities:\n  - *user\n',
+      }),
     );
     const found = diagnostics.find(({ code }) => code === 'DEF_SYNTAX')!;
     expect([show(found), found.place]).toEqual([

@@ -79,7 +79,9 @@ features:
 datasets:
   - { name: d, observations: { source: parts }, »features: [f] }
 `,
-    ['DEF_DUPLICATE_NAME dataset `d`: its observations have a field `Part`, and `part` is the column of the split'],
+    [
+      'DEF_DUPLICATE_NAME dataset `d`: its observations have a field `Part`, and `part` is the column of the split',
+    ],
   ],
   [
     'a field under its own name, as a feature of the request and as a label',
@@ -123,17 +125,41 @@ describe('a name stands for one thing', () => {
       'engine: spark://host:15002\nlake: s3://bucket/prefix\nonline: redis://host:6379\nregistry: postgres://u@h/db\n',
       true,
     ).diagnostics;
-    expect(found.map(({ code, message, place, hint }) => [code, message, `${place?.line}:${place?.column}`, hint])).toEqual([
-      ['DEF_INVALID_VALUE', 'the engine `spark://host:15002` is not in this version', '1:9', 'Write `engine: duckdb`, or leave it out.'],
-      ['DEF_INVALID_VALUE', '`lake` is `s3://bucket/prefix`: s3:// is not in this version', '2:7', 'In this version it is Parquet files on this machine: give a path, or leave it out.'],
-      ['DEF_INVALID_VALUE', '`online` is `redis://host:6379`: redis:// is not in this version', '3:9', 'In this version it is LMDB files on this machine: give a path, or leave it out.'],
-      ['DEF_INVALID_VALUE', '`registry` is `postgres://u@h/db`: postgres:// is not in this version', '4:11', 'In this version it is a SQLite file on this machine: give a path, or leave it out.'],
+    expect(
+      found.map(({ code, message, place, hint }) => [code, message, `${place?.line}:${place?.column}`, hint]),
+    ).toEqual([
+      [
+        'DEF_INVALID_VALUE',
+        'the engine `spark://host:15002` is not in this version',
+        '1:9',
+        'Write `engine: duckdb`, or leave it out.',
+      ],
+      [
+        'DEF_INVALID_VALUE',
+        '`lake` is `s3://bucket/prefix`: s3:// is not in this version',
+        '2:7',
+        'In this version it is Parquet files on this machine: give a path, or leave it out.',
+      ],
+      [
+        'DEF_INVALID_VALUE',
+        '`online` is `redis://host:6379`: redis:// is not in this version',
+        '3:9',
+        'In this version it is LMDB files on this machine: give a path, or leave it out.',
+      ],
+      [
+        'DEF_INVALID_VALUE',
+        '`registry` is `postgres://u@h/db`: postgres:// is not in this version',
+        '4:11',
+        'In this version it is a SQLite file on this machine: give a path, or leave it out.',
+      ],
     ]);
     expect(fromYaml('engine: duckdb\nlake: /var/lake\nonline: C:\\online\n', true).diagnostics).toEqual([]);
   });
 });
 
 it('the version of the package stands in one place', () => {
-  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   expect(VERSION).toBe(manifest.version);
 });

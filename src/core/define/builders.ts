@@ -86,7 +86,11 @@ type Project = Written<In<typeof projectFileShape>>;
  */
 type Compute<I extends string> = (inputs: { readonly [K in SlotOf<I>]: Value }) => Value;
 /** `user.total` is given as `total`; `request.rate` keeps its name. */
-type SlotOf<I extends string> = I extends `request.${string}` ? I : I extends `${string}.${infer Name}` ? Name : I;
+type SlotOf<I extends string> = I extends `request.${string}`
+  ? I
+  : I extends `${string}.${infer Name}`
+    ? Name
+    : I;
 type Feature = Written<Omit<In<typeof featureShape>, 'compute' | 'inputs'>>;
 interface Function<I extends string> {
   readonly inputs?: readonly I[];
@@ -94,11 +98,14 @@ interface Function<I extends string> {
 }
 
 /** Settings of the project, as in millrace.yaml; definitions may stand beside them. */
-export const project = <const T extends Project>(written: T & Strict<T, Project>) => build<'project', T>('project', written);
+export const project = <const T extends Project>(written: T & Strict<T, Project>) =>
+  build<'project', T>('project', written);
 /** What features are about: `entity({ name: 'user', joinKey: 'user_id' })`. */
-export const entity = <const T extends Entity>(written: T & Strict<T, Entity>) => build<'entity', T>('entity', written);
+export const entity = <const T extends Entity>(written: T & Strict<T, Entity>) =>
+  build<'entity', T>('entity', written);
 /** An append-only log of records. */
-export const source = <const T extends Source>(written: T & Strict<T, Source>) => build<'source', T>('source', written);
+export const source = <const T extends Source>(written: T & Strict<T, Source>) =>
+  build<'source', T>('source', written);
 /** A source computed by SQL from other sources. */
 export const transform = <const T extends Transform>(written: T & Strict<T, Transform>) =>
   build<'transform', T>('transform', written);
@@ -110,12 +117,17 @@ export const feature = <const T extends Feature, const I extends string = never>
 export const featureSet = <const T extends FeatureSet>(written: T & Strict<T, FeatureSet>) =>
   build<'featureSet', T>('featureSet', written);
 /** An outcome to predict. */
-export const label = <const T extends Label>(written: T & Strict<T, Label>) => build<'label', T>('label', written);
+export const label = <const T extends Label>(written: T & Strict<T, Label>) =>
+  build<'label', T>('label', written);
 /** A training set. */
-export const dataset = <const T extends Dataset>(written: T & Strict<T, Dataset>) => build<'dataset', T>('dataset', written);
+export const dataset = <const T extends Dataset>(written: T & Strict<T, Dataset>) =>
+  build<'dataset', T>('dataset', written);
 /** What is trained, and when it may serve. */
-export const model = <const T extends Model>(written: T & Strict<T, Model>) => build<'model', T>('model', written);
+export const model = <const T extends Model>(written: T & Strict<T, Model>) =>
+  build<'model', T>('model', written);
 /** A model that answers. */
-export const service = <const T extends Service>(written: T & Strict<T, Service>) => build<'service', T>('service', written);
+export const service = <const T extends Service>(written: T & Strict<T, Service>) =>
+  build<'service', T>('service', written);
 /** What is watched, and who is told. */
-export const monitor = <const T extends Monitor>(written: T & Strict<T, Monitor>) => build<'monitor', T>('monitor', written);
+export const monitor = <const T extends Monitor>(written: T & Strict<T, Monitor>) =>
+  build<'monitor', T>('monitor', written);

@@ -10,7 +10,8 @@ export const PART_COLUMN = 'part';
 export const foldName = (name: string): string => name.toLowerCase();
 
 /** Names that tables have of themselves, whatever their columns are. */
-export const isSystemName = (name: string): boolean => name === '' || name.startsWith('_') || foldName(name) === 'rowid';
+export const isSystemName = (name: string): boolean =>
+  name === '' || name.startsWith('_') || foldName(name) === 'rowid';
 
 const WIDENINGS: ReadonlySet<string> = new Set(['int_to_float', 'decimal_to_float', 'int_to_decimal']);
 
@@ -30,17 +31,28 @@ const isOwnField = ({ name, expression }: Label): boolean =>
  * What is wrong with a column of an observations file beside what a dataset adds, or undefined: an added column takes
  * the place of a column with its name.
  */
-export function columnProblem(column: string, features: readonly Feature[], label: string | null): string | undefined {
+export function columnProblem(
+  column: string,
+  features: readonly Feature[],
+  label: string | null,
+): string | undefined {
   if (foldName(column) === PART_COLUMN) return `\`${PART_COLUMN}\` is the column of the split`;
   const feature = features.find(({ name }) => foldName(name) === foldName(column));
-  if (feature && !(feature.name === column && isRequestField(feature))) return `the feature \`${feature.name}\` is something else`;
-  if (label !== null && label !== column && foldName(label) === foldName(column)) return `the label \`${label}\` differs only in case`;
+  if (feature && !(feature.name === column && isRequestField(feature)))
+    return `the feature \`${feature.name}\` is something else`;
+  if (label !== null && label !== column && foldName(label) === foldName(column))
+    return `the label \`${label}\` differs only in case`;
   return undefined;
 }
 
 /** Two of these names differ only in case: the pair, or undefined. */
-export function likeNames(columns: readonly string[], features: readonly string[]): readonly [string, string] | undefined {
-  const names = new Map(columns.filter((name) => !features.includes(name)).map((name) => [foldName(name), name]));
+export function likeNames(
+  columns: readonly string[],
+  features: readonly string[],
+): readonly [string, string] | undefined {
+  const names = new Map(
+    columns.filter((name) => !features.includes(name)).map((name) => [foldName(name), name]),
+  );
   for (const name of features) {
     const other = names.get(foldName(name));
     if (other !== undefined) return [other, name];
@@ -56,14 +68,21 @@ export function likeNames(columns: readonly string[], features: readonly string[
 export function checkColumns(
   context: Resolved,
   subject: string,
-  written: { readonly features: Located<unknown>['place'] | undefined; readonly label: Located<string> | undefined },
+  written: {
+    readonly features: Located<unknown>['place'] | undefined;
+    readonly label: Located<string> | undefined;
+  },
   features: readonly string[],
   label: Label | undefined,
   source: Source | undefined,
 ): void {
   const { report } = context;
   const taken = new Map<string, string>();
-  const add = (name: string, kind: 'feature' | 'label', place: Located<unknown>['place'] | undefined): void => {
+  const add = (
+    name: string,
+    kind: 'feature' | 'label',
+    place: Located<unknown>['place'] | undefined,
+  ): void => {
     const other = taken.get(foldName(name));
     taken.set(foldName(name), name);
     if (other === undefined) return;
@@ -86,13 +105,19 @@ export function checkColumns(
         'DEF_DUPLICATE_NAME',
         written.features,
         `${subject}: its observations have a field \`${field.name}\`, and \`${PART_COLUMN}\` is the column of the split`,
-        { hint: `Rename the field in source \`${source!.name}\`: \`${field.name}_of: { type, from: ${field.name} }\`.` },
+        {
+          hint: `Rename the field in source \`${source!.name}\`: \`${field.name}_of: { type, from: ${field.name} }\`.`,
+        },
       );
     }
     if (name === undefined) continue;
     const feature = context.features.get(name);
     const isLabel = label !== undefined && label.name === name;
-    if (field.name === name && (isLabel ? isOwnField(label) : feature === undefined || isRequestField(feature))) continue;
+    if (
+      field.name === name &&
+      (isLabel ? isOwnField(label) : feature === undefined || isRequestField(feature))
+    )
+      continue;
     report.add(
       'DEF_DUPLICATE_NAME',
       isLabel ? written.label?.place : written.features,

@@ -103,18 +103,28 @@ function readSettings(written: readonly RawSettings[], environment: Environment,
 /** What this version stands on: DuckDB, files, LMDB and SQLite. */
 function checkBackEnds(raw: RawSettings, report: Report): void {
   if (raw.engine && raw.engine.value !== 'duckdb') {
-    report.add('DEF_INVALID_VALUE', raw.engine.place, `the engine \`${raw.engine.value}\` is not in this version`, {
-      hint: 'Write `engine: duckdb`, or leave it out.',
-    });
+    report.add(
+      'DEF_INVALID_VALUE',
+      raw.engine.place,
+      `the engine \`${raw.engine.value}\` is not in this version`,
+      {
+        hint: 'Write `engine: duckdb`, or leave it out.',
+      },
+    );
   }
   const ours = { lake: 'Parquet files', online: 'LMDB files', registry: 'a SQLite file' } as const;
   for (const name of ['lake', 'online', 'registry'] as const) {
     const setting = raw[name];
     const scheme = setting && /^([a-z][a-z0-9+.-]+):\/\//i.exec(setting.value)?.[1];
     if (!setting || scheme === undefined) continue;
-    report.add('DEF_INVALID_VALUE', setting.place, `\`${name}\` is \`${setting.value}\`: ${scheme}:// is not in this version`, {
-      hint: `In this version it is ${ours[name]} on this machine: give a path, or leave it out.`,
-    });
+    report.add(
+      'DEF_INVALID_VALUE',
+      setting.place,
+      `\`${name}\` is \`${setting.value}\`: ${scheme}:// is not in this version`,
+      {
+        hint: `In this version it is ${ours[name]} on this machine: give a path, or leave it out.`,
+      },
+    );
   }
 }
 

@@ -86,7 +86,9 @@ function expand(context: Resolved): ReadonlyMap<string, Unit> {
   const units = new Map<string, Unit>();
   const keyNames = new Map(
     [...raw.entities].flatMap(([entity, written]) =>
-      rawJoinKeys(written).map((key) => [foldName(key.value), `it is a join key of entity \`${entity}\``] as const),
+      rawJoinKeys(written).map(
+        (key) => [foldName(key.value), `it is a join key of entity \`${entity}\``] as const,
+      ),
     ),
   );
   for (const [name, feature] of raw.features) {

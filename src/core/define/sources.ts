@@ -51,7 +51,11 @@ export function resolveSources(context: Resolved): void {
 }
 
 /** Places that are not files of this machine. */
-export function refuseUrl(report: Resolved['report'], { value, place }: Located<string>, subject: string): void {
+export function refuseUrl(
+  report: Resolved['report'],
+  { value, place }: Located<string>,
+  subject: string,
+): void {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(value)?.[1];
   if (scheme === undefined) return;
   report.add('DEF_INVALID_VALUE', place, `${subject} is \`${value}\`: ${scheme}:// is not in this version`, {

@@ -259,7 +259,14 @@ function resolveDataset(
   const source =
     observations?.from.kind === 'source' ? context.sources.get(observations.from.source) : undefined;
   if (source) checkObservations(context, subject, raw, source, features, label);
-  checkColumns(context, subject, { features: raw.$.keys.get('features'), label: raw.label }, features, label, source);
+  checkColumns(
+    context,
+    subject,
+    { features: raw.$.keys.get('features'), label: raw.label },
+    features,
+    label,
+    source,
+  );
   const split = readSplit(context, subject, raw, features, source);
   const failed = report.diagnostics.slice(before).some((diagnostic) => diagnostic.severity === 'error');
   if (failed || !observations || (raw.label && !label)) return undefined;

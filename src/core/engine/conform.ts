@@ -31,8 +31,11 @@ export function conform(type: ValueType, given: unknown): Value | undefined {
     case 'boolean':
       return typeof given === 'boolean' ? given : undefined;
     case 'float64_vector': {
-      if (!Array.isArray(given) || (type.dimension !== undefined && given.length !== type.dimension)) return undefined;
-      const numbers = given.map((item: unknown) => (typeof item === 'number' && Number.isFinite(item) ? item + 0 : undefined));
+      if (!Array.isArray(given) || (type.dimension !== undefined && given.length !== type.dimension))
+        return undefined;
+      const numbers = given.map((item: unknown) =>
+        typeof item === 'number' && Number.isFinite(item) ? item + 0 : undefined,
+      );
       return numbers.includes(undefined) ? undefined : (numbers as number[]);
     }
     case 'list': {
@@ -43,7 +46,9 @@ export function conform(type: ValueType, given: unknown): Value | undefined {
     case 'map': {
       if (!(given instanceof Map)) return undefined;
       const entries = [...given].map(([key, item]) => [key, conform(type.of, item)] as const);
-      return entries.some(([key, item]) => typeof key !== 'string' || item === undefined) ? undefined : new Map(entries as [string, Value][]);
+      return entries.some(([key, item]) => typeof key !== 'string' || item === undefined)
+        ? undefined
+        : new Map(entries as [string, Value][]);
     }
   }
 }

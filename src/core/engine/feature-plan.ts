@@ -41,7 +41,9 @@ export interface DerivedFeature {
 
 /** Names or sets, expanded to features; unknown names are one error that names the nearest. */
 export function expandFeatures(definitions: Definitions, names: readonly string[]): readonly Feature[] {
-  const expanded = names.flatMap((name) => definitions.featureSets.get(name)?.features ?? windowsOf(definitions, name));
+  const expanded = names.flatMap(
+    (name) => definitions.featureSets.get(name)?.features ?? windowsOf(definitions, name),
+  );
   return [...new Set(expanded)].map((name) => {
     const feature = definitions.features.get(name);
     if (!feature) {
@@ -78,8 +80,12 @@ export function planFeatures(definitions: Definitions, outputs: readonly Feature
   for (const feature of outputs) visit(feature);
 
   const keyTypes = new Map<string, JoinKey>();
-  for (const entity of definitions.entities.values()) for (const key of entity.joinKeys) keyTypes.set(key.name, key);
-  const groups = new Map<string, { source: Source; joinKeys: JoinKey[]; keyFields: string[]; features: Feature[] }>();
+  for (const entity of definitions.entities.values())
+    for (const key of entity.joinKeys) keyTypes.set(key.name, key);
+  const groups = new Map<
+    string,
+    { source: Source; joinKeys: JoinKey[]; keyFields: string[]; features: Feature[] }
+  >();
   const derived: DerivedFeature[] = [];
   for (const feature of closure) {
     const computation = feature.computation;
@@ -89,7 +95,12 @@ export function planFeatures(definitions: Definitions, outputs: readonly Feature
       let group = groups.get(id);
       if (!group) {
         const joinKeys = feature.joinKeys.map((name) => keyTypes.get(name)!);
-        group = { source, joinKeys, keyFields: feature.joinKeys.map((key) => source.keys[key] ?? key), features: [] };
+        group = {
+          source,
+          joinKeys,
+          keyFields: feature.joinKeys.map((key) => source.keys[key] ?? key),
+          features: [],
+        };
         groups.set(id, group);
       }
       group.features.push(feature);
@@ -97,9 +108,12 @@ export function planFeatures(definitions: Definitions, outputs: readonly Feature
       derived.push({ feature, compute: compileJsRow(computation.expression) });
     } else derived.push({ feature, compute: functionOf(feature, computation) });
   }
-  const joinKeys = [...new Set(closure.flatMap((feature) => feature.joinKeys))].map((name) => keyTypes.get(name)!);
+  const joinKeys = [...new Set(closure.flatMap((feature) => feature.joinKeys))].map(
+    (name) => keyTypes.get(name)!,
+  );
   const requestFields = new Map<string, ValueType>();
-  for (const feature of closure) for (const field of feature.requestFields) requestFields.set(field.name, field.type);
+  for (const feature of closure)
+    for (const field of feature.requestFields) requestFields.set(field.name, field.type);
   return {
     outputs,
     closure,
@@ -111,13 +125,19 @@ export function planFeatures(definitions: Definitions, outputs: readonly Feature
 }
 
 /** A user's function sees its inputs only, fresh for each row, and gives a value of its type or fails. */
-function functionOf(feature: Feature, { inputs, compute }: Extract<Computation, { kind: 'function' }>): DerivedFeature['compute'] {
+function functionOf(
+  feature: Feature,
+  { inputs, compute }: Extract<Computation, { kind: 'function' }>,
+): DerivedFeature['compute'] {
   return (slots) => {
     const given: Record<string, Value> = {};
     for (const slot of inputs) given[slot] = slots[slot] ?? null;
     const value = conform(feature.valueType, compute(given));
     if (value === undefined)
-      throw new MillraceError('EVALUATION', `the function of feature ${feature.name} gave what is no ${printType(feature.valueType)}`);
+      throw new MillraceError(
+        'EVALUATION',
+        `the function of feature ${feature.name} gave what is no ${printType(feature.valueType)}`,
+      );
     return value;
   };
 }
@@ -147,7 +167,12 @@ export function widen(value: Value, from: ValueType, to: ValueType): Value {
 }
 
 /** Computes the derived features of one row into `slots`, which holds base values, keys, request fields and as_of. */
-export function deriveRow(plan: FeaturePlan, slots: Record<string, Value>, statuses: Record<string, Status>, at: Instant): void {
+export function deriveRow(
+  plan: FeaturePlan,
+  slots: Record<string, Value>,
+  statuses: Record<string, Status>,
+  at: Instant,
+): void {
   slots['as_of'] = at;
   for (const { feature, compute } of plan.derived) {
     let value: Value;
@@ -160,7 +185,10 @@ export function deriveRow(plan: FeaturePlan, slots: Record<string, Value>, statu
     }
     if (typeof value === 'number') value = Number.isFinite(value) ? value + 0 : null;
     const kind = feature.computation.kind;
-    const from = kind === 'expression' ? (feature.computation as { expression: Expression }).expression.type : feature.valueType;
+    const from =
+      kind === 'expression'
+        ? (feature.computation as { expression: Expression }).expression.type
+        : feature.valueType;
     if (value === null && feature.default !== undefined) {
       slots[feature.name] = feature.default;
       statuses[feature.name] = 'defaulted';
