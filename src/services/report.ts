@@ -8,7 +8,7 @@ import { ENGINE_VERSION } from '../core/dataset/manifest.js';
 import type { Aggregation, Availability, Feature, Lookup, Monitor, Source } from '../core/define/types.js';
 import type { ColumnProfile } from '../core/drift/profile.js';
 import { parseType, printType, type Value } from '../core/schema/types.js';
-import type { RecordLog } from '../ports/record-log.js';
+import type { BatchRecord } from '../ports/record-log.js';
 import type { Registry, VersionRecord } from '../ports/registry.js';
 import type {
   DatasetReport,
@@ -32,32 +32,6 @@ import type { Project } from './project.js';
 import { CHAMPION, manifestOf } from './promote.js';
 import type { ModelManifest } from './train.js';
 
-/** One ingest, as the log's history tells it. */
-export interface BatchSummary {
-  readonly status: 'committed' | 'refused';
-  readonly at: Instant;
-  readonly rows: number;
-  readonly accepted: number;
-  readonly quarantined: number;
-  readonly duplicates: number;
-  readonly dropped: number;
-  readonly corrections: number;
-  readonly reason: string | null;
-  readonly warnings: readonly { readonly rule: string; readonly message: string; readonly rows: number }[];
-  readonly reasons: Readonly<Record<string, number>>;
-}
-
-/** A log that remembers its batches. */
-export interface BatchHistory {
-  batches(source?: string): Promise<readonly BatchSummary[]>;
-  quarantineCount(filter?: {
-    readonly source?: string;
-    readonly status?: 'open' | 'replayed' | 'dropped';
-  }): Promise<number>;
-}
-
-export type ReportedProject = Omit<Project, 'log'> & { log(): Promise<RecordLog & BatchHistory> };
-
 const RUN_LIMIT = 15;
 /** Predictions of a window that a drawing is made from; verdicts come from the monitor, which reads all. */
 const DRAWN_PREDICTIONS = 50_000;
@@ -77,13 +51,13 @@ function availabilityText(availability: Availability): string {
   }
 }
 
-async function sourceReport(project: ReportedProject, source: Source): Promise<SourceReport> {
+async function sourceReport(project: Project, source: Source): Promise<SourceReport> {
   const log = await project.log();
   const state = await log.state(source);
   const batches = await log.batches(source.name);
   const committed = batches.filter((batch) => batch.status === 'committed');
   const refused = batches.filter((batch) => batch.status === 'refused');
-  const sum = (pick: (batch: BatchSummary) => number): number =>
+  const sum = (pick: (batch: BatchRecord) => number): number =>
     committed.reduce((total, batch) => total + pick(batch), 0);
   const byRule = new Map<string, number>();
   for (const batch of committed)
@@ -152,7 +126,7 @@ function computationText(feature: Feature): string {
 }
 
 function featureReports(
-  project: ReportedProject,
+  project: Project,
   profiles: ReadonlyMap<string, ColumnProfile>,
 ): FeatureReport[] {
   const sets = [...project.definitions.featureSets.values()];
@@ -179,7 +153,7 @@ function featureReports(
 const judgingPart = (manifest: ModelManifest): string | null =>
   ['test', 'holdout', 'validation', 'train'].find((part) => manifest.evaluation[part] !== undefined) ?? null;
 
-function modelReport(project: ReportedProject, registry: Registry, name: string): ModelReport {
+function modelReport(project: Project, registry: Registry, name: string): ModelReport {
   const model = project.definitions.models.get(name)!;
   const versions = registry.versions('model', name);
   const champion = registry.alias(name, CHAMPION) ?? null;
@@ -218,7 +192,7 @@ function modelReport(project: ReportedProject, registry: Registry, name: string)
 
 /** The distributions behind a monitor's verdicts: the champion's training profile and the logged window. */
 async function overlaysOf(
-  project: ReportedProject,
+  project: Project,
   monitor: Monitor,
   result: MonitorResultReport,
   champion: ModelManifest,
@@ -253,7 +227,7 @@ async function overlaysOf(
 }
 
 async function monitorReport(
-  project: ReportedProject,
+  project: Project,
   registry: Registry,
   monitor: Monitor,
 ): Promise<MonitorReport> {
@@ -329,7 +303,7 @@ function profilesOf(versions: readonly VersionRecord[]): ReadonlyMap<string, Col
   return profiles;
 }
 
-export async function collectReport(project: ReportedProject): Promise<ReportData> {
+export async function collectReport(project: Project): Promise<ReportData> {
   const { definitions } = project;
   const registry = await project.registry();
   const sources: SourceReport[] = [];
@@ -408,7 +382,7 @@ export interface WrittenReport {
 }
 
 /** Writes the page whole or not at all. `file` is relative to the working directory. */
-export async function writeReport(project: ReportedProject, file: string): Promise<WrittenReport> {
+export async function writeReport(project: Project, file: string): Promise<WrittenReport> {
   const text = renderReport(await collectReport(project));
   const target = path.resolve(file);
   const staging = `${target}.${process.pid}.tmp`;
