@@ -1,7 +1,9 @@
 /** The online store follows the log: each group applies what it has not applied yet. */
 import { MillraceError } from '../core/base/error.js';
+import type { Source } from '../core/define/types.js';
 import { type FeatureGroup, planFeatures } from '../core/engine/feature-plan.js';
 import { type OnlineGroup, planGroup } from '../core/engine/online/plan.js';
+import type { LogRecord } from '../ports/record-log.js';
 import { type Project, stopIfInterrupted } from './project.js';
 
 export interface BoundGroup {
@@ -45,6 +47,21 @@ export interface MaterializeOptions {
   readonly only?: ReadonlySet<string>;
 }
 
+/** Records applied in one transaction: an entity is opened and written once for all of its records in it. */
+const BATCH_RECORDS = 200_000;
+
+/** What `read` gives, in batches of about BATCH_RECORDS. */
+async function* inBatches(chunks: AsyncIterable<readonly LogRecord[]>): AsyncGenerator<readonly LogRecord[]> {
+  let batch: LogRecord[] = [];
+  for await (const chunk of chunks) {
+    for (const record of chunk) batch.push(record);
+    if (batch.length < BATCH_RECORDS) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
+
 export async function materialize(
   project: Project,
   options: MaterializeOptions = {},
@@ -53,32 +70,50 @@ export async function materialize(
   const log = await project.log();
   const all = projectGroups(project);
   const groups = options.only === undefined ? all : all.filter(({ group }) => options.only!.has(group.id));
-  const results: { group: string; records: number; seq: number; rebuilt: boolean }[] = [];
-  for (const [i, { group, online }] of groups.entries()) {
-    const state = await log.state(group.source);
-    if (options.rebuild) await store.drop(online.fingerprint);
-    await store.open(online);
-    const from = store.applied(online)?.seq ?? 0;
-    let records = 0;
-    if (from < state.lastSeq) {
-      project.progress({ step: 'materialize', message: group.id, fraction: i / groups.length });
-      for await (const chunk of log.read(group.source, from, state.lastSeq)) {
-        const last = chunk.at(-1)!;
-        let availableAt: number | null = store.applied(online)?.availableAt ?? null;
-        for (const record of chunk)
-          availableAt = availableAt === null ? record.availableAt : Math.max(availableAt, record.availableAt);
-        await store.apply(online, chunk, { seq: last.seq, availableAt });
-        records += chunk.length;
-        stopIfInterrupted(project, `the online store has applied ${group.id} through seq ${last.seq}`);
+  const records = new Map<string, number>();
+  const bySource = new Map<Source, BoundGroup[]>();
+  for (const bound of groups) {
+    if (options.rebuild) await store.drop(bound.online.fingerprint);
+    await store.open(bound.online);
+    bySource.set(bound.group.source, [...(bySource.get(bound.group.source) ?? []), bound]);
+  }
+  const positionOf = ({ online }: BoundGroup): number => store.applied(online)?.seq ?? 0;
+  let done = 0;
+  for (const [source, members] of bySource) {
+    const { lastSeq } = await log.state(source);
+    const first = Math.min(...members.map(positionOf));
+    if (first < lastSeq) {
+      // One reading of the log serves every group of the source; a group skips what it has applied before.
+      for await (const batch of inBatches(log.read(source, first, lastSeq))) {
+        const { seq } = batch.at(-1)!;
+        let latest = batch[0]!.availableAt;
+        for (const record of batch) if (record.availableAt > latest) latest = record.availableAt;
+        for (const [i, bound] of members.entries()) {
+          const { group, online } = bound;
+          const share = (seq - first) / (lastSeq - first) / bySource.size;
+          project.progress({
+            step: 'materialize',
+            message: group.id,
+            fraction: done / bySource.size + share * ((i + 1) / members.length),
+          });
+          const before = store.applied(online);
+          if (before !== null && before.seq >= seq) continue;
+          const availableAt = Math.max(before?.availableAt ?? latest, latest);
+          await store.apply(online, batch, { seq, availableAt });
+          const behind = batch.findIndex((record) => record.seq > (before?.seq ?? 0));
+          records.set(group.id, (records.get(group.id) ?? 0) + batch.length - behind);
+          stopIfInterrupted(project, `the online store has applied ${group.id} through seq ${seq}`);
+        }
       }
     }
-    results.push({
-      group: group.id,
-      records,
-      seq: store.applied(online)?.seq ?? 0,
-      rebuilt: options.rebuild === true,
-    });
+    done++;
   }
+  const results = groups.map((bound) => ({
+    group: bound.group.id,
+    records: records.get(bound.group.id) ?? 0,
+    seq: positionOf(bound),
+    rebuilt: options.rebuild === true,
+  }));
   await store.activate(
     all.filter(({ online }) => store.applied(online) !== null).map(({ online }) => online.fingerprint),
   );
