@@ -29,11 +29,18 @@ async function outcome(folder: string): Promise<Outcome> {
   const { manifest } = await json(['dataset', 'show', 'flights_train'], folder);
   const { models } = await json(['models', 'list'], folder);
   const shown = await json(['models', 'show', 'flight_late'], folder);
-  const lines = (await readFile(path.join(folder, '.millrace/predictions/flight_late/predictions.ndjson'), 'utf8')).trimEnd().split('\n');
+  const lines = (
+    await readFile(path.join(folder, '.millrace/predictions/flight_late/predictions.ndjson'), 'utf8')
+  )
+    .trimEnd()
+    .split('\n');
   const ids = new Set(lines.map((line) => JSON.parse(line).prediction_id as string));
   expect(lines.length).toBe(ids.size);
   expect(await json(['verify', '--sample', '200'], folder)).toMatchObject({ differing: 0 });
-  expect(await json(['replay', 'flight_late'], folder)).toMatchObject({ different: 0, predictions: ids.size });
+  expect(await json(['replay', 'flight_late'], folder)).toMatchObject({
+    different: 0,
+    predictions: ids.size,
+  });
   return {
     dataset: manifest.logical_sha256,
     model: shown.manifest.model_sha256,
@@ -132,18 +139,30 @@ describe('a model that does not pass its gate', () => {
     await writeFile(model, text.replace('test.auc >= 0.55', 'test.auc >= 0.99'));
     const refused = await millrace(['run', '--project', folder, '--json']);
     expect(refused.status, refused.stderr).toBe(3);
-    expect(refused.json.promotions[0]).toMatchObject({ promoted: false, version: 2, previous: 1, checks: [expect.objectContaining({ text: 'test.auc >= 0.99', passed: false }), expect.anything()] });
+    expect(refused.json.promotions[0]).toMatchObject({
+      promoted: false,
+      version: 2,
+      previous: 1,
+      checks: [expect.objectContaining({ text: 'test.auc >= 0.99', passed: false }), expect.anything()],
+    });
     expect((await millrace(['run', '--project', folder, '--json'])).status).toBe(99);
     const asked = await millrace(['promote', 'flight_late', '--version', '2', '--project', folder, '--json']);
     expect(asked.status).toBe(3);
     expect(asked.json.promoted).toBe(false);
-    expect((await json(['models', 'list'], folder)).models.map((item: { champion: boolean }) => item.champion)).toEqual([true, false]);
+    expect(
+      (await json(['models', 'list'], folder)).models.map((item: { champion: boolean }) => item.champion),
+    ).toEqual([true, false]);
     // Past the gate by force, and back.
-    expect(await json(['promote', 'flight_late', '--version', '2', '--force', '--reason', 'trial'], folder)).toMatchObject({ promoted: true, previous: 1 });
+    expect(
+      await json(['promote', 'flight_late', '--version', '2', '--force', '--reason', 'trial'], folder),
+    ).toMatchObject({ promoted: true, previous: 1 });
     expect(await json(['rollback', 'flight_late'], folder)).toMatchObject({ version: 1, previous: 2 });
     const { history } = await json(['models', 'list', 'flight_late'], folder);
     expect(history.map((change: { version: number }) => change.version)).toEqual([1, 2, 1]);
-    expect((await millrace(['rollback', 'flight_late', '--to', '9', '--project', folder, '--json'])).json.error.code).toBe('MODEL_MISSING');
+    expect(
+      (await millrace(['rollback', 'flight_late', '--to', '9', '--project', folder, '--json'])).json.error
+        .code,
+    ).toBe('MODEL_MISSING');
   });
 
   it('of a first model leaves the service without a champion, which is no fault', async () => {

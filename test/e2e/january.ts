@@ -8,9 +8,15 @@ import { millrace } from './support.js';
 export async function januaryFlights(folder: string): Promise<void> {
   const made = await millrace(['init', folder, '--example', 'flights']);
   expect(made.status, made.stderr).toBe(0);
-  const keep = async (name: string, keepRow: (cell: (column: string) => string) => boolean): Promise<void> => {
+  const keep = async (
+    name: string,
+    keepRow: (cell: (column: string) => string) => boolean,
+  ): Promise<void> => {
     const file = path.join(folder, 'data', name);
-    const [header, ...rows] = gunzipSync(await readFile(file)).toString('utf8').trimEnd().split('\n');
+    const [header, ...rows] = gunzipSync(await readFile(file))
+      .toString('utf8')
+      .trimEnd()
+      .split('\n');
     const columns = header!.trim().split(',');
     const kept = rows.filter((row) => {
       const cells = row.split(',');
@@ -31,7 +37,10 @@ export async function januaryFlights(folder: string): Promise<void> {
   await writeFile(
     model,
     text
-      .replace(/cuts: .*/, "cuts: { train: '2014-01-18T00:00:00Z', validation: '2014-01-23T00:00:00Z', test: end }")
+      .replace(
+        /cuts: .*/,
+        "cuts: { train: '2014-01-18T00:00:00Z', validation: '2014-01-23T00:00:00Z', test: end }",
+      )
       .replace('trees: 300', 'trees: 60')
       .replace('test.auc >= 0.70', 'test.auc >= 0.55'),
   );

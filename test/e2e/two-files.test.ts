@@ -6,7 +6,8 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Finished, millrace, writeFiles } from './support.js';
 
-type Json = any; // biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
+// biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
+type Json = any;
 
 const GOLDEN = path.resolve(import.meta.dirname, '../drift/golden');
 
@@ -16,13 +17,18 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const golden = async (name: string): Promise<Json> => JSON.parse(await readFile(path.join(GOLDEN, name), 'utf8'));
+const golden = async (name: string): Promise<Json> =>
+  JSON.parse(await readFile(path.join(GOLDEN, name), 'utf8'));
 const at = (name: string): string => path.join(folder, name);
 
 /** Columns of any lengths; what is missing is an empty field. */
 const csv = (columns: Readonly<Record<string, readonly unknown[]>>): string => {
   const rows = Math.max(...Object.values(columns).map((values) => values.length));
-  const lines = Array.from({ length: rows }, (_, i) => Object.values(columns).map((values) => values[i] ?? '').join(','));
+  const lines = Array.from({ length: rows }, (_, i) =>
+    Object.values(columns)
+      .map((values) => values[i] ?? '')
+      .join(','),
+  );
   return `${[Object.keys(columns).join(','), ...lines].join('\n')}\n`;
 };
 
@@ -35,8 +41,11 @@ async function ok(args: readonly string[]): Promise<Json> {
 
 describe('compare', () => {
   it('gives the Kolmogorov-Smirnov and Wasserstein values of SciPy for every pair of samples', async () => {
-    const { cases } = (await golden('statistics.json')).samples as { cases: { a: number[]; b: number[]; ks: [number, number]; wasserstein: number }[] };
-    const file = (side: 'a' | 'b'): Record<string, number[]> => Object.fromEntries(cases.map((item, i) => [`c${i}`, item[side]]));
+    const { cases } = (await golden('statistics.json')).samples as {
+      cases: { a: number[]; b: number[]; ks: [number, number]; wasserstein: number }[];
+    };
+    const file = (side: 'a' | 'b'): Record<string, number[]> =>
+      Object.fromEntries(cases.map((item, i) => [`c${i}`, item[side]]));
     await writeFiles(folder, { 'a.csv': csv(file('a')), 'b.csv': csv(file('b')) });
     const { columns } = await ok(['compare', at('a.csv'), at('b.csv')]);
     for (const [i, item] of cases.entries()) {
@@ -45,7 +54,8 @@ describe('compare', () => {
       expect(column.rows).toHaveLength(2);
       expect(column.tests.ks.statistic).toBeCloseTo(item.ks[0], 12);
       expect(['exact', 'asymptotic']).toContain(column.tests.ks.method);
-      if (column.tests.ks.method === 'exact') expect(Math.abs(column.tests.ks.p_value / item.ks[1] - 1)).toBeLessThan(1e-9);
+      if (column.tests.ks.method === 'exact')
+        expect(Math.abs(column.tests.ks.p_value / item.ks[1] - 1)).toBeLessThan(1e-9);
       expect(column.tests.wasserstein.value).toBeCloseTo(item.wasserstein, 9);
       expect(column.tests.psi.value).toBeGreaterThanOrEqual(0);
       expect(column.tests.jensen_shannon).toMatchObject({ base: 2, distance: expect.any(Number) });
@@ -54,11 +64,15 @@ describe('compare', () => {
   });
 
   it('gives the chi-squared values of SciPy for every table of counts', async () => {
-    const { tables } = (await golden('statistics.json')) as { tables: { a: number[]; b: number[]; plain: [number, number, number]; jensen_shannon: number }[] };
-    const spread = (counts: readonly number[]): string[] => counts.flatMap((n, k) => Array.from({ length: n }, () => `k${k}`));
+    const { tables } = (await golden('statistics.json')) as {
+      tables: { a: number[]; b: number[]; plain: [number, number, number]; jensen_shannon: number }[];
+    };
+    const spread = (counts: readonly number[]): string[] =>
+      counts.flatMap((n, k) => Array.from({ length: n }, () => `k${k}`));
     const small = tables.filter((table) => Math.max(...table.a, ...table.b) < 5000);
     expect(small.length).toBeGreaterThan(4);
-    const file = (side: 'a' | 'b'): Record<string, string[]> => Object.fromEntries(small.map((item, i) => [`t${i}`, spread(item[side])]));
+    const file = (side: 'a' | 'b'): Record<string, string[]> =>
+      Object.fromEntries(small.map((item, i) => [`t${i}`, spread(item[side])]));
     await writeFiles(folder, { 'ta.csv': csv(file('a')), 'tb.csv': csv(file('b')) });
     const { columns } = await ok(['compare', at('ta.csv'), at('tb.csv')]);
     for (const [i, item] of small.entries()) {
@@ -73,14 +87,35 @@ describe('compare', () => {
   });
 
   it('tells drift from chance, and both from too little data', async () => {
-    const wave = (n: number, shift: number): number[] => Array.from({ length: n }, (_, i) => Math.sin(i * 12.9898) * 3 + shift);
+    const wave = (n: number, shift: number): number[] =>
+      Array.from({ length: n }, (_, i) => Math.sin(i * 12.9898) * 3 + shift);
     await writeFiles(folder, {
-      'r.csv': csv({ same: wave(2000, 0), moved: wave(2000, 0), constant: Array(2000).fill(5), few: wave(5, 0), empty: [] }),
-      'c.csv': csv({ same: wave(1900, 0), moved: wave(1900, 1), constant: Array(1900).fill(5), few: wave(5, 3), empty: [] }),
+      'r.csv': csv({
+        same: wave(2000, 0),
+        moved: wave(2000, 0),
+        constant: Array(2000).fill(5),
+        few: wave(5, 0),
+        empty: [],
+      }),
+      'c.csv': csv({
+        same: wave(1900, 0),
+        moved: wave(1900, 1),
+        constant: Array(1900).fill(5),
+        few: wave(5, 3),
+        empty: [],
+      }),
     });
     const { columns } = await ok(['compare', at('r.csv'), at('c.csv')]);
-    const verdicts = Object.fromEntries(Object.entries<Json>(columns).map(([name, column]) => [name, column.verdict]));
-    expect(verdicts).toMatchObject({ same: 'ok', moved: 'drifted', constant: 'ok', few: 'insufficient_data', empty: 'insufficient_data' });
+    const verdicts = Object.fromEntries(
+      Object.entries<Json>(columns).map(([name, column]) => [name, column.verdict]),
+    );
+    expect(verdicts).toMatchObject({
+      same: 'ok',
+      moved: 'drifted',
+      constant: 'ok',
+      few: 'insufficient_data',
+      empty: 'insufficient_data',
+    });
   });
 
   it('names a column that is in one file only', async () => {
@@ -93,7 +128,15 @@ describe('compare', () => {
 
 describe('evaluate', () => {
   it('gives the metrics of scikit-learn, with and without weights', async () => {
-    const { binary } = (await golden('metrics.json')) as { binary: { labels: number[]; scores: number[]; weights: number[]; plain: Record<string, number>; weighted: Record<string, number> }[] };
+    const { binary } = (await golden('metrics.json')) as {
+      binary: {
+        labels: number[];
+        scores: number[];
+        weights: number[];
+        plain: Record<string, number>;
+        weighted: Record<string, number>;
+      }[];
+    };
     for (const [i, item] of binary.entries()) {
       await writeFiles(folder, { [`e${i}.csv`]: csv({ y: item.labels, s: item.scores, w: item.weights }) });
       const [plain, weighted] = await Promise.all([
@@ -111,11 +154,39 @@ describe('evaluate', () => {
   });
 
   it('gives the errors of a regression as scikit-learn does', async () => {
-    const { regression } = (await golden('metrics.json')) as { regression: { truth: number[]; predicted: number[]; weights: number[]; plain: Record<string, number>; weighted: Record<string, number> }[] };
+    const { regression } = (await golden('metrics.json')) as {
+      regression: {
+        truth: number[];
+        predicted: number[];
+        weights: number[];
+        plain: Record<string, number>;
+        weighted: Record<string, number>;
+      }[];
+    };
     const item = regression.at(-1)!;
     await writeFiles(folder, { 'reg.csv': csv({ y: item.truth, p: item.predicted, w: item.weights }) });
-    const plain = await ok(['evaluate', at('reg.csv'), '--label', 'y', '--score', 'p', '--task', 'regression']);
-    const weighted = await ok(['evaluate', at('reg.csv'), '--label', 'y', '--score', 'p', '--task', 'regression', '--weight', 'w']);
+    const plain = await ok([
+      'evaluate',
+      at('reg.csv'),
+      '--label',
+      'y',
+      '--score',
+      'p',
+      '--task',
+      'regression',
+    ]);
+    const weighted = await ok([
+      'evaluate',
+      at('reg.csv'),
+      '--label',
+      'y',
+      '--score',
+      'p',
+      '--task',
+      'regression',
+      '--weight',
+      'w',
+    ]);
     for (const name of ['rmse', 'mae', 'r2']) {
       expect(plain.metrics[name], name).toBeCloseTo(item.plain[name]!, 9);
       expect(weighted.metrics[name], name).toBeCloseTo(item.weighted[name]!, 9);
@@ -146,7 +217,8 @@ describe('evaluate', () => {
       'empty.csv': '',
     });
     await writeFile(at('torn.csv.gz'), gzipSync('y,s\n1,0.9\n0,0.1\n'.repeat(1000)).subarray(0, 50));
-    const evaluate = (file: string, ...more: string[]): Promise<Finished> => millrace(['evaluate', at(file), '--label', 'y', '--score', 's', '--json', ...more]);
+    const evaluate = (file: string, ...more: string[]): Promise<Finished> =>
+      millrace(['evaluate', at(file), '--label', 'y', '--score', 's', '--json', ...more]);
     const refused = async (done: Finished, status: number, code: string, place?: Json): Promise<void> => {
       expect([done.json?.error?.code, done.status], done.stderr).toEqual([code, status]);
       expect(done.json.error.hint).toMatch(/./);
@@ -166,8 +238,12 @@ describe('evaluate', () => {
 
 describe('profile', () => {
   it('gives the statistics of NumPy for every column', async () => {
-    const { profiles } = (await golden('statistics.json')) as { profiles: { values: number[]; mean: number; std: number; quantiles: Record<string, number> }[] };
-    await writeFiles(folder, { 'p.csv': csv(Object.fromEntries(profiles.map((item, i) => [`p${i}`, item.values]))) });
+    const { profiles } = (await golden('statistics.json')) as {
+      profiles: { values: number[]; mean: number; std: number; quantiles: Record<string, number> }[];
+    };
+    await writeFiles(folder, {
+      'p.csv': csv(Object.fromEntries(profiles.map((item, i) => [`p${i}`, item.values]))),
+    });
     const { rows, columns } = await ok(['profile', at('p.csv')]);
     expect(rows).toBe(Math.max(...profiles.map((item) => item.values.length)));
     for (const [i, item] of profiles.entries()) {
@@ -184,7 +260,10 @@ describe('profile', () => {
   });
 
   it('takes constant, empty, textual and dated columns, and a header without rows', async () => {
-    await writeFiles(folder, { 'odd.csv': 'k,e,t,d,b\n5,,x,2024-01-01,true\n5,,y,2024-02-01,false\n5,,x,2024-03-01,\n', 'head.csv': 'k,e\n' });
+    await writeFiles(folder, {
+      'odd.csv': 'k,e,t,d,b\n5,,x,2024-01-01,true\n5,,y,2024-02-01,false\n5,,x,2024-03-01,\n',
+      'head.csv': 'k,e\n',
+    });
     const { columns } = await ok(['profile', at('odd.csv')]);
     expect(columns.k).toMatchObject({ count: 3, nulls: 0, distinct: 1, min: 5, max: 5, mean: 5, std: 0 });
     expect(columns.e).toMatchObject({ count: 0, nulls: 3, distinct: 0, min: null, max: null });
