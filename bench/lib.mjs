@@ -21,7 +21,12 @@ export const median = (values) => {
 /** A process to its end: stdout, and its wall and CPU seconds and peak memory in bytes when it reports them. */
 export function run(command, args, { env = {}, cwd, timeout = 900_000, usage } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'], timeout });
+    const child = spawn(command, args, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout,
+    });
     const out = [];
     const err = [];
     child.stdout.on('data', (chunk) => out.push(chunk));
@@ -31,7 +36,11 @@ export function run(command, args, { env = {}, cwd, timeout = 900_000, usage } =
       const stdout = Buffer.concat(out).toString();
       if (status !== 0 && status !== 99) {
         const tail = Buffer.concat(err).toString().slice(-2000);
-        reject(new Error(`${path.basename(command)} ${args.slice(0, 4).join(' ')} ended with ${signal ?? status}: ${tail}`));
+        reject(
+          new Error(
+            `${path.basename(command)} ${args.slice(0, 4).join(' ')} ended with ${signal ?? status}: ${tail}`,
+          ),
+        );
         return;
       }
       resolve({ stdout, ...(usage ? JSON.parse(readFileSync(usage, 'utf8')) : {}) });
@@ -59,34 +68,50 @@ export async function several(times, work) {
   const runs = [];
   for (let i = 0; i < times; i++) runs.push(await work(i));
   const of = (key) => (runs[0][key] === undefined ? undefined : median(runs.map((item) => item[key])));
-  return { ...runs.at(-1), wall: of('wall'), cpu: of('cpu'), rss: Math.max(...runs.map((item) => item.rss ?? 0)), runs: times };
+  return {
+    ...runs.at(-1),
+    wall: of('wall'),
+    cpu: of('cpu'),
+    rss: Math.max(...runs.map((item) => item.rss ?? 0)),
+    runs: times,
+  };
 }
 
 export function project(name, definitions) {
   const folder = path.join(WORK, name);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(path.join(folder, 'definitions'), { recursive: true });
-  writeFileSync(path.join(folder, 'millrace.yaml'), `project: ${name.replace(/[^a-z0-9_]/g, '_')}\ntimezone: UTC\n`);
+  writeFileSync(
+    path.join(folder, 'millrace.yaml'),
+    `project: ${name.replace(/[^a-z0-9_]/g, '_')}\ntimezone: UTC\n`,
+  );
   writeFileSync(path.join(folder, 'definitions/bench.yaml'), JSON.stringify(definitions, null, 2));
   return folder;
 }
 
 /** Waits, not longer than `most` seconds, until others leave the processors alone. */
 export async function quiet(most = 60) {
-  for (let waited = 0; loadavg()[0] > 1.2 && waited < most; waited += 5) await new Promise((go) => setTimeout(go, 5000));
+  for (let waited = 0; loadavg()[0] > 1.2 && waited < most; waited += 5)
+    await new Promise((go) => setTimeout(go, 5000));
   return loadavg()[0];
 }
 
-export const seconds = (value) => (value === undefined ? '–' : value < 10 ? value.toFixed(2) : value.toFixed(1));
+export const seconds = (value) =>
+  value === undefined ? '–' : value < 10 ? value.toFixed(2) : value.toFixed(1);
 export const gigabytes = (value) => (value ? (value / 2 ** 30).toFixed(2) : '–');
-export const ratio = (value) => (Number.isFinite(value) ? `${value < 10 ? value.toFixed(2) : value.toFixed(0)}×` : '–');
+export const ratio = (value) =>
+  Number.isFinite(value) ? `${value < 10 ? value.toFixed(2) : value.toFixed(0)}×` : '–';
 
 /** A Markdown table, columns as wide as they need to be. */
 export function table(header, rows) {
   const all = [header, ...rows].map((row) => row.map((cell) => String(cell ?? '–')));
   const widths = header.map((_, i) => Math.max(3, ...all.map((row) => row[i].length)));
   const line = (row) => `| ${row.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
-  return [line(all[0]), `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...all.slice(1).map(line)].join('\n');
+  return [
+    line(all[0]),
+    `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`,
+    ...all.slice(1).map(line),
+  ].join('\n');
 }
 
 export const argument = (name, otherwise) => {

@@ -6,6 +6,10 @@ process.on('exit', () => {
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
   writeFileSync(
     process.env.BENCH_USAGE,
-    JSON.stringify({ wall: (Date.now() - began) / 1000, cpu: (userCPUTime + systemCPUTime) / 1e6, rss: maxRSS * 1024 }),
+    JSON.stringify({
+      wall: (Date.now() - began) / 1000,
+      cpu: (userCPUTime + systemCPUTime) / 1e6,
+      rss: maxRSS * 1024,
+    }),
   );
 });

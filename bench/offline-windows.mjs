@@ -4,7 +4,20 @@ import { existsSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventsFile, millions, observationsFile } from './data.mjs';
-import { argument, gigabytes, millrace, node, note, project, quiet, ratio, seconds, several, table, WORK } from './lib.mjs';
+import {
+  argument,
+  gigabytes,
+  millrace,
+  node,
+  note,
+  project,
+  quiet,
+  ratio,
+  seconds,
+  several,
+  table,
+  WORK,
+} from './lib.mjs';
 import { peer } from './python.mjs';
 import { definitions, INV12, MIX12, WINDOWS, WORKLOADS } from './workload.mjs';
 
@@ -12,7 +25,10 @@ const DUCK = path.join(path.dirname(fileURLToPath(import.meta.url)), 'duck.mjs')
 const duck = (...statements) => node([DUCK, JSON.stringify(statements)]);
 const names = (features) => features.map((one) => one.name);
 export const SIZES = {
-  small: [[1e6, 1e5], [5e6, 5e5]],
+  small: [
+    [1e6, 1e5],
+    [5e6, 5e5],
+  ],
   large: [[20e6, 2e6]],
 };
 
@@ -62,7 +78,10 @@ const EXACT = {
 function joinSql(features, events, observations) {
   const select = features.map(({ name, fn, field, window }) => {
     const inside = `FILTER (WHERE e.ts >= o."at" - to_microseconds(${WINDOWS[window]}))`;
-    const sql = EXACT[fn](field).replaceAll(/((?:count|sum|stddev_samp|min|max|arg_max)\((?:[^()]|\([^()]*\))*\))/g, `$1 ${inside}`);
+    const sql = EXACT[fn](field).replaceAll(
+      /((?:count|sum|stddev_samp|min|max|arg_max)\((?:[^()]|\([^()]*\))*\))/g,
+      `$1 ${inside}`,
+    );
     return `${sql} AS "${name}"`;
   });
   return `SELECT o.oid, ${select.join(', ')} FROM ${observations} o LEFT JOIN read_parquet('${events}') e
@@ -82,8 +101,11 @@ export async function compare(features, out, events, observations, every) {
   const { stdout } = await duck(sql);
   const [found] = JSON.parse(stdout);
   const rows = Number(found.rows);
-  const wrong = Object.fromEntries(features.map(({ name }) => [name, Number(found[name])]).filter(([, n]) => n > 0));
-  if (rows === 0 || Object.keys(wrong).length > 0) throw new Error(`values differ from SQL on ${rows} observations: ${JSON.stringify(wrong)}`);
+  const wrong = Object.fromEntries(
+    features.map(({ name }) => [name, Number(found[name])]).filter(([, n]) => n > 0),
+  );
+  if (rows === 0 || Object.keys(wrong).length > 0)
+    throw new Error(`values differ from SQL on ${rows} observations: ${JSON.stringify(wrong)}`);
   return rows * features.length;
 }
 
@@ -94,7 +116,20 @@ export async function ingested(name, events) {
 }
 
 export const historical = (folder, observations, features, out) =>
-  millrace(['features', 'historical', '--project', folder, '--observations', observations, '--time', 'at', '--features', names(features).join(','), '--out', out]);
+  millrace([
+    'features',
+    'historical',
+    '--project',
+    folder,
+    '--observations',
+    observations,
+    '--time',
+    'at',
+    '--features',
+    names(features).join(','),
+    '--out',
+    out,
+  ]);
 
 async function oneSize(n, m, runs) {
   const size = `${millions(n)} × ${millions(m)}`;
@@ -117,10 +152,13 @@ async function oneSize(n, m, runs) {
     for (const [name, work] of Object.entries(contenders)) {
       const used = await work();
       if (used) found[name].push(used);
-      note(`  ${name}: ${used ? `${seconds(used.wall)} s, CPU ${seconds(used.cpu)} s, ${gigabytes(used.rss)} GB` : 'skipped'}`);
+      note(
+        `  ${name}: ${used ? `${seconds(used.wall)} s, CPU ${seconds(used.cpu)} s, ${gigabytes(used.rss)} GB` : 'skipped'}`,
+      );
     }
   }
-  for (const [name, list] of Object.entries(found)) measured[name] = list.length === 0 ? null : await several(list.length, (i) => list[i]);
+  for (const [name, list] of Object.entries(found))
+    measured[name] = list.length === 0 ? null : await several(list.length, (i) => list[i]);
   const every = Math.max(1, Math.round(m / 500));
   measured.checked = 0;
   for (const [name, features] of Object.entries(WORKLOADS))
@@ -132,7 +170,9 @@ async function oneSize(n, m, runs) {
     const slice = out('few');
     await duck(`COPY ${chosen} TO '${slice}' (FORMAT parquet)`);
     measured.few = few;
-    measured.join = await several(runs, () => duck(`COPY (${joinSql(MIX12, events, chosen)}) TO '${out('join')}' (FORMAT parquet)`));
+    measured.join = await several(runs, () =>
+      duck(`COPY (${joinSql(MIX12, events, chosen)}) TO '${out('join')}' (FORMAT parquet)`),
+    );
     measured.ours = await several(runs, () => historical(folder, slice, MIX12, out('ours')));
   }
   if (n === 5e6) {
@@ -152,7 +192,7 @@ const LABELS = {
   floor: 'floor: DuckDB scan + sort + write',
   INV12: '**millrace, INV12**',
   MIX12: '**millrace, MIX12**',
-  union: 'DuckDB, UNION of probes + running sum, INV12',
+  union: 'DuckDB SQL, running sum, INV12',
   polars: 'Polars rolling, INV12',
 };
 
@@ -163,34 +203,101 @@ export async function measure({ size = 'small', runs = 3 } = {}) {
     Object.entries(LABELS).map(([key, label]) => {
       const used = one[key];
       if (!used) return [one.size, label, 'skipped', '–', '–', '–', '–'];
-      return [one.size, label, seconds(used.wall), seconds(used.cpu), gigabytes(used.rss), ratio(used.wall / one.floor.wall), ratio(used.cpu / one.floor.cpu)];
+      return [
+        one.size,
+        label,
+        seconds(used.wall),
+        seconds(used.cpu),
+        gigabytes(used.rss),
+        ratio(used.wall / one.floor.wall),
+        ratio(used.cpu / one.floor.cpu),
+      ];
     }),
   );
   const text = [
-    table(['events × observations', 'contender', 'wall s', 'CPU s', 'peak GB', 'wall ÷ floor', 'CPU ÷ floor'], rows),
+    table(
+      ['events × observations', 'contender', 'wall s', 'CPU s', 'peak GB', 'wall ÷ floor', 'CPU ÷ floor'],
+      rows,
+    ),
     '',
-    ...sizes.map((one) => `- ${one.size}: ingest, once, ${seconds(one.ingest.wall)} s (CPU ${seconds(one.ingest.cpu)} s, ${gigabytes(one.ingest.rss)} GB); ${one.checked.toLocaleString('en')} values of a sample equal the range join's (counts, distinct, min, max, last exactly; sum, mean, std within 1e-9); medians of ${one.INV12.runs}.`),
-    ...sizes.filter((one) => one.join).map((one) => `- MIX12 by a range join in DuckDB, ${millions(one.few)} observations of ${millions(one.events)} events: ${seconds(one.join.wall)} s (CPU ${seconds(one.join.cpu)} s, ${gigabytes(one.join.rss)} GB); millrace on the same rows ${seconds(one.ours.wall)} s (CPU ${seconds(one.ours.cpu)} s). The join's work grows with observations × events of their users, millrace's with their sum.`),
-    ...sizes.filter((one) => one.hot).map((one) => `- ${one.size}, one user with 5 % of all events and observations, INV12: ${seconds(one.hot.wall)} s (CPU ${seconds(one.hot.cpu)} s), ${ratio(one.hot.cpu / one.INV12.cpu)} the CPU time of the even file.`),
+    ...sizes.map(
+      (one) =>
+        `- ${one.size}: ingest, once, ${seconds(one.ingest.wall)} s (CPU ${seconds(one.ingest.cpu)} s, ${gigabytes(one.ingest.rss)} GB); ${one.checked.toLocaleString('en')} values of a sample equal the range join's (counts, distinct, min, max, last exactly; sum, mean, std within 1e-9); medians of ${one.INV12.runs}.`,
+    ),
+    ...sizes
+      .filter((one) => one.join)
+      .map(
+        (one) =>
+          `- MIX12 by a range join in DuckDB, ${millions(one.few)} observations of ${millions(one.events)} events: ${seconds(one.join.wall)} s (CPU ${seconds(one.join.cpu)} s, ${gigabytes(one.join.rss)} GB); millrace on the same rows ${seconds(one.ours.wall)} s (CPU ${seconds(one.ours.cpu)} s). The join's work grows with observations × events of their users, millrace's with their sum.`,
+      ),
+    ...sizes
+      .filter((one) => one.hot)
+      .map(
+        (one) =>
+          `- ${one.size}, one user with 5 % of all events and observations, INV12: ${seconds(one.hot.wall)} s (CPU ${seconds(one.hot.cpu)} s), ${ratio(one.hot.cpu / one.INV12.cpu)} the CPU time of the even file.`,
+      ),
   ].join('\n');
   const last = sizes.at(-1);
   const hot = sizes.find((one) => one.hot);
   const over = (a, b) => (a && b ? a.cpu / b.cpu : undefined);
   const goals = [
-    { path: `12 window features, ${last.size}, invertible`, goal: '≤ 2× scan + sort + write', got: over(last.INV12, last.floor), limit: 2, less: true },
-    { path: `12 window features, ${last.size}, mixed`, goal: '≤ 2.5× scan + sort + write', got: over(last.MIX12, last.floor), limit: 2.5, less: true },
-    { path: `12 window features, ${last.size}`, goal: '≥ 4× Polars rolling', got: over(last.polars, last.INV12), limit: 4, less: false },
-    ...(hot ? [{ path: `12 window features, ${hot.size}, skewed`, goal: '≤ 1.3× even', got: over(hot.hot, hot.INV12), limit: 1.3, less: true }] : []),
+    {
+      path: `12 window features, ${last.size}, invertible`,
+      goal: '≤ 2× scan + sort + write',
+      got: over(last.INV12, last.floor),
+      limit: 2,
+      less: true,
+    },
+    {
+      path: `12 window features, ${last.size}, mixed`,
+      goal: '≤ 2.5× scan + sort + write',
+      got: over(last.MIX12, last.floor),
+      limit: 2.5,
+      less: true,
+    },
+    {
+      path: `12 window features, ${last.size}`,
+      goal: '≥ 4× Polars rolling',
+      got: over(last.polars, last.INV12),
+      limit: 4,
+      less: false,
+    },
+    ...(hot
+      ? [
+          {
+            path: `12 window features, ${hot.size}, skewed`,
+            goal: '≤ 1.3× even',
+            got: over(hot.hot, hot.INV12),
+            limit: 1.3,
+            less: true,
+          },
+        ]
+      : []),
   ];
   const curve = {
     title: 'CPU seconds, 12 window features',
     x: sizes.map((one) => millions(one.events)),
-    series: Object.entries(LABELS).map(([key, label]) => ({ name: label.replaceAll('**', ''), values: sizes.map((one) => one[key]?.cpu ?? null) })),
+    series: Object.entries(LABELS).map(([key, label]) => ({
+      name: label.replaceAll('**', ''),
+      values: sizes.map((one) => one[key]?.cpu ?? null),
+    })),
     unit: 's',
   };
-  const bars = { title: `CPU seconds, 12 window features, ${last.size}`, bars: curve.series.map(({ name, values }) => ({ name, value: values.at(-1) })), unit: 's' };
-  const plots = sizes.length > 1 ? { 'bench-offline-windows': curve } : { [`bench-offline-windows-${millions(last.events)}`]: bars };
-  return { title: `Offline: point-in-time windows, ${sizes.map((one) => one.size).join(' and ')}`, text, goals, plots };
+  const bars = {
+    title: `CPU seconds, 12 window features, ${last.size}`,
+    bars: curve.series.map(({ name, values }) => ({ name, value: values.at(-1) })),
+    unit: 's',
+  };
+  const plots =
+    sizes.length > 1
+      ? { 'bench-offline-windows': curve }
+      : { [`bench-offline-windows-${millions(last.events)}`]: bars };
+  return {
+    title: `Offline: point-in-time windows, ${sizes.map((one) => one.size).join(' and ')}`,
+    text,
+    goals,
+    plots,
+  };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

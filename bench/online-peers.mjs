@@ -44,7 +44,14 @@ function post(port, route, body) {
   const bytes = Buffer.from(JSON.stringify(body));
   return new Promise((resolve, reject) => {
     const sent = request(
-      { host: '127.0.0.1', port, path: route, method: 'POST', agent, headers: { 'content-type': 'application/json', 'content-length': bytes.length } },
+      {
+        host: '127.0.0.1',
+        port,
+        path: route,
+        method: 'POST',
+        agent,
+        headers: { 'content-type': 'application/json', 'content-length': bytes.length },
+      },
       (response) => {
         const chunks = [];
         response.on('data', (chunk) => chunks.push(chunk));
@@ -85,25 +92,46 @@ async function ofMillrace() {
   const folder = project('online_peers', {
     entities: [{ name: 'person', join_key: 'user' }],
     sources: [
-      { name: 'events', kind: 'events', read: 'push', record_key: 'id', event_time: 'at', fields: { id: 'int64', user: 'int64', amount: 'float64', at: 'timestamp' } },
+      {
+        name: 'events',
+        kind: 'events',
+        read: 'push',
+        record_key: 'id',
+        event_time: 'at',
+        fields: { id: 'int64', user: 'int64', amount: 'float64', at: 'timestamp' },
+      },
     ],
     features: ['count', 'sum'].map((name) => ({
       name: `amount_${name}`,
       entity: 'person',
-      aggregation: { function: name, source: 'events.amount', windows: ['1h', '6h', '1d', '3d', '7d', '30d'] },
+      aggregation: {
+        function: name,
+        source: 'events.amount',
+        windows: ['1h', '6h', '1d', '3d', '7d', '30d'],
+      },
     })),
     feature_sets: [{ name: 'twelve', features: ['amount_count', 'amount_sum'] }],
   });
-  const server = spawn(process.execPath, [MAIN, 'serve', '--project', folder, '--port', '0', '--json'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const server = spawn(process.execPath, [MAIN, 'serve', '--project', folder, '--port', '0', '--json'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   try {
     const [line] = await once(createInterface({ input: server.stdout }), 'line');
     const { port } = JSON.parse(line);
     const now = Date.now();
     for (let e = 0; e < EVENTS_EACH; e++) {
-      const batch = Array.from({ length: USERS }, (_, user) => ({ id: e * USERS + user, user, amount: ((user + e) % 900) / 8, at: new Date(now - ((e * 7919 + user * 31) % 2_500_000) * 1000).toISOString() }));
+      const batch = Array.from({ length: USERS }, (_, user) => ({
+        id: e * USERS + user,
+        user,
+        amount: ((user + e) % 900) / 8,
+        at: new Date(now - ((e * 7919 + user * 31) % 2_500_000) * 1000).toISOString(),
+      }));
       await until(() => post(port, '/v1/sources/events/records', batch));
     }
-    return await timed((round) => post(port, '/v1/features/twelve', { entities: chosen(round).map((user) => ({ user })) }), 2000);
+    return await timed(
+      (round) => post(port, '/v1/features/twelve', { entities: chosen(round).map((user) => ({ user })) }),
+      2000,
+    );
   } finally {
     await stop(server);
     rmSync(folder, { recursive: true, force: true });
@@ -116,10 +144,14 @@ async function ofFeast() {
   const port = await freePort();
   const peers = path.join(path.dirname(fileURLToPath(import.meta.url)), 'peers');
   const folder = path.join(WORK, 'feast-online');
-  const server = spawn(interpreter, [path.join(peers, 'feast_online.py'), folder, String(port), String(USERS)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, FEAST_USAGE: 'False', PYTHONWARNINGS: 'ignore', PYTHONPATH: peers },
-  });
+  const server = spawn(
+    interpreter,
+    [path.join(peers, 'feast_online.py'), folder, String(port), String(USERS)],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: { ...process.env, FEAST_USAGE: 'False', PYTHONWARNINGS: 'ignore', PYTHONPATH: peers },
+    },
+  );
   let errors = '';
   server.stderr.on('data', (chunk) => {
     errors = (errors + chunk).slice(-2000);
@@ -165,11 +197,18 @@ async function ofRedis() {
   }
   const port = await freePort();
   const folder = mkdtempSync(path.join(tmpdir(), 'millrace-redis-'));
-  const server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder], { stdio: 'ignore' });
+  const server = spawn(
+    'redis-server',
+    ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder],
+    { stdio: 'ignore' },
+  );
   try {
     const socket = await until(async () => {
       const opened = connect({ port, host: '127.0.0.1', noDelay: true });
-      await Promise.race([once(opened, 'connect'), once(opened, 'error').then(([error]) => Promise.reject(error))]);
+      await Promise.race([
+        once(opened, 'connect'),
+        once(opened, 'error').then(([error]) => Promise.reject(error)),
+      ]);
       return opened;
     });
     let held = Buffer.alloc(0);
@@ -184,12 +223,26 @@ async function ofRedis() {
     const command = (parts) =>
       new Promise((resolve) => {
         done = resolve;
-        socket.write(`*${parts.length}\r\n${parts.map((part) => `$${Buffer.byteLength(part)}\r\n${part}\r\n`).join('')}`);
+        socket.write(
+          `*${parts.length}\r\n${parts.map((part) => `$${Buffer.byteLength(part)}\r\n${part}\r\n`).join('')}`,
+        );
       });
     for (let user = 0; user < USERS; user++)
-      await command(['MSET', ...Array.from({ length: FEATURES }, (_, f) => [`twelve:${user}:f${f}`, String(((user * 37 + f * 11) % 10_007) / 8)]).flat()]);
+      await command([
+        'MSET',
+        ...Array.from({ length: FEATURES }, (_, f) => [
+          `twelve:${user}:f${f}`,
+          String(((user * 37 + f * 11) % 10_007) / 8),
+        ]).flat(),
+      ]);
     const found = await timed(
-      (round) => command(['MGET', ...chosen(round).flatMap((user) => Array.from({ length: FEATURES }, (_, f) => `twelve:${user}:f${f}`))]),
+      (round) =>
+        command([
+          'MGET',
+          ...chosen(round).flatMap((user) =>
+            Array.from({ length: FEATURES }, (_, f) => `twelve:${user}:f${f}`),
+          ),
+        ]),
       2000,
     );
     socket.destroy();
@@ -204,7 +257,12 @@ export async function measure() {
   const millrace = await ofMillrace();
   const feast = await ofFeast();
   const redis = await ofRedis();
-  const row = (name, given) => [name, given ? given.p50.toFixed(3) : 'skipped', given ? given.p99.toFixed(3) : '–', given ? ratio(given.p50 / millrace.p50) : '–'];
+  const row = (name, given) => [
+    name,
+    given ? given.p50.toFixed(3) : 'skipped',
+    given ? given.p99.toFixed(3) : '–',
+    given ? ratio(given.p50 / millrace.p50) : '–',
+  ];
   return {
     millrace,
     feast,

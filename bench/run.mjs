@@ -6,8 +6,8 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CACHE, eventsFile, millions, observationsFile } from './data.mjs';
-import { argument, MAIN, median, node, note, quiet, ratio, run, table, WORK } from './lib.mjs';
 import { measure as measureState } from './latest-state.mjs';
+import { argument, MAIN, median, node, note, quiet, ratio, run, table, WORK } from './lib.mjs';
 import { ingested, measure as measureWindows } from './offline-windows.mjs';
 import { measure as measurePeers } from './online-peers.mjs';
 import { plot } from './plot.mjs';
@@ -23,25 +23,58 @@ const runs = Number(argument('runs', '3'));
 /** p50 in µs of the lines that bench/online-read.mjs prints. */
 async function measureReads() {
   const { stdout } = await script('online-read.mjs');
-  const p50 = [...stdout.matchAll(/^ {2}(1 entity|100 entities) of (\d+) events\s+p50\s+([\d.]+) µs\s+p99\s+([\d.]+)/gm)].map((found) => ({ entities: found[1], events: Number(found[2]), p50: Number(found[3]) }));
+  const p50 = [
+    ...stdout.matchAll(/^ {2}(1 entity|100 entities) of (\d+) events\s+p50\s+([\d.]+) µs\s+p99\s+([\d.]+)/gm),
+  ].map((found) => ({ entities: found[1], events: Number(found[2]), p50: Number(found[3]) }));
   const of = (entities, events) => p50.find((one) => one.entities === entities && one.events === events)?.p50;
   return {
     title: 'Online: reads inside the process',
     text: `\`\`\`text\n${stdout.trim()}\n\`\`\`\n\nWindows end at the instant of the read; nothing is precomputed for it. p50 and p99 over thousands of reads.`,
     hundred: of('100 entities', 1000),
-    goals: [{ path: 'online read, entity of 100,000 events', goal: '≤ 15× one of 10 events', got: of('1 entity', 100_000) / of('1 entity', 10), limit: 15, less: true }],
+    goals: [
+      {
+        path: 'online read, entity of 100,000 events',
+        goal: '≤ 15× one of 10 events',
+        got: of('1 entity', 100_000) / of('1 entity', 10),
+        limit: 15,
+        less: true,
+      },
+    ],
   };
 }
 
 async function measureHttp() {
   const { stdout } = await script('http.mjs');
-  const rows = stdout.trim().split('\n').slice(2).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
+  const rows = stdout
+    .trim()
+    .split('\n')
+    .slice(2)
+    .map((line) =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
   const row = (name) => rows.find(([first]) => first.startsWith(name));
   const number = (name, column) => Number(row(name)?.[column].replaceAll(',', ''));
   const goals = [];
-  const add = (what, goal, got, limit, less, unit) => Number.isFinite(got) && goals.push({ path: what, goal, got, limit, less, unit });
-  add('HTTP, 1 entity × 12 features, 1 connection', '≥ 0.6× an empty node:http', number('1 entity × 12 features, 1 c', 1) / number('empty node:http, 1 c', 1), 0.6, false);
-  add('HTTP, 1 entity × 12 features, 1 connection, p99', '< 1 ms', number('1 entity × 12 features, 1 c', 3), 1, true, 'ms');
+  const add = (what, goal, got, limit, less, unit) =>
+    Number.isFinite(got) && goals.push({ path: what, goal, got, limit, less, unit });
+  add(
+    'HTTP, 1 entity × 12 features, 1 connection',
+    '≥ 0.6× an empty node:http',
+    number('1 entity × 12 features, 1 c', 1) / number('empty node:http, 1 c', 1),
+    0.6,
+    false,
+  );
+  add(
+    'HTTP, 1 entity × 12 features, 1 connection, p99',
+    '< 1 ms',
+    number('1 entity × 12 features, 1 c', 3),
+    1,
+    true,
+    'ms',
+  );
   add('HTTP, 100 entities × 12 features, p99', '< 3 ms', number('100 entities', 3), 3, true, 'ms');
   add('durable push, 1,000 a request', '≥ 200,000 events/s', number('push, 1,000', 1), 2e5, false, '/s');
   add('durable push, one by one', '≥ 25,000 events/s', number('push one by one', 1), 2.5e4, false, '/s');
@@ -75,7 +108,23 @@ async function measureProfile() {
   for (const [name, features] of Object.entries(WORKLOADS)) {
     const profiles = path.join(WORK, 'profiles');
     rmSync(profiles, { recursive: true, force: true });
-    await node(['--cpu-prof', `--cpu-prof-dir=${profiles}`, MAIN, 'features', 'historical', '--project', folder, '--observations', observations, '--time', 'at', '--features', features.map((one) => one.name).join(','), '--out', path.join(WORK, 'profile.parquet')]);
+    await node([
+      '--cpu-prof',
+      `--cpu-prof-dir=${profiles}`,
+      MAIN,
+      'features',
+      'historical',
+      '--project',
+      folder,
+      '--observations',
+      observations,
+      '--time',
+      'at',
+      '--features',
+      features.map((one) => one.name).join(','),
+      '--out',
+      path.join(WORK, 'profile.parquet'),
+    ]);
     const profile = JSON.parse(readFileSync(path.join(profiles, readdirSync(profiles)[0]), 'utf8'));
     const frames = new Map(profile.nodes.map((one) => [one.id, one.callFrame]));
     const own = new Map();
@@ -83,22 +132,47 @@ async function measureProfile() {
     profile.samples.forEach((id, i) => {
       const { functionName, url } = frames.get(id);
       const time = profile.timeDeltas[i] / 1000;
-      const file = url.replace(/^.*\/(dist|src|\.bench-dist)\//, '').replace(/^.*\/node_modules\//, '');
-      const key = functionName === '(idle)' ? 'waiting for DuckDB' : functionName.startsWith('(') ? functionName : `${functionName || 'anonymous'}, ${file}`;
+      const file = url.replace(/^.*\/(?:dist|\.[a-z]+-dist[0-9]*)\//, '').replace(/^.*\/node_modules\//, '');
+      const key =
+        functionName === '(idle)'
+          ? 'waiting for DuckDB'
+          : functionName.startsWith('(')
+            ? functionName
+            : `${functionName || 'anonymous'}, ${file}`;
       own.set(key, (own.get(key) ?? 0) + time);
       total += time;
     });
     const top = [...own].sort((a, b) => b[1] - a[1]).slice(0, 12);
-    parts.push(`${name}, ${millions(n)} × ${millions(m)}:\n\n${table(['self time', 'share', 'where'], top.map(([key, time]) => [`${(time / 1000).toFixed(2)} s`, `${((100 * time) / total).toFixed(0)} %`, key]))}`);
+    parts.push(
+      `${name}, ${millions(n)} × ${millions(m)}:\n\n${table(
+        ['self time', 'share', 'where'],
+        top.map(([key, time]) => [
+          `${(time / 1000).toFixed(2)} s`,
+          `${((100 * time) / total).toFixed(0)} %`,
+          key,
+        ]),
+      )}`,
+    );
   }
   rmSync(folder, { recursive: true, force: true });
-  return { title: 'Where the time goes', text: `\`features historical\` under \`node --cpu-prof\`: the main thread only; DuckDB's own threads scan, join and write beside it.\n\n${parts.join('\n\n')}`, goals: [] };
+  return {
+    title: 'Where the time goes',
+    text: `\`features historical\` under \`node --cpu-prof\`: the main thread only; DuckDB's own threads scan, join and write beside it.\n\n${parts.join('\n\n')}`,
+    goals: [],
+  };
 }
 
 async function measureOnlinePeers() {
   const found = await measurePeers();
   const goals = [];
-  if (found.feast) goals.push({ path: 'online, 100 entities × 12 features, p50', goal: "≥ 10× Feast's server", got: found.feast.p50 / found.millrace.p50, limit: 10, less: false });
+  if (found.feast)
+    goals.push({
+      path: 'online, 100 entities × 12 features, p50',
+      goal: "≥ 10× Feast's server",
+      got: found.feast.p50 / found.millrace.p50,
+      limit: 10,
+      less: false,
+    });
   return { title: 'Online: beside Feast and Redis', text: found.text, goals, redis: found.redis };
 }
 
@@ -113,21 +187,42 @@ const PARTS = {
   profile: measureProfile,
 };
 
-const machine = () => `${cpus().length} cores of ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, Node ${process.versions.node}`;
+const machine = () =>
+  `${cpus().length} cores of ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, Node ${process.versions.node}`;
 
 function page(results) {
-  const found = Object.keys(PARTS).map((name) => results[name]).filter(Boolean);
+  const found = Object.keys(PARTS)
+    .map((name) => results[name])
+    .filter(Boolean);
   const goals = found.flatMap((part) => part.goals);
   if (results.online?.hundred && results.peers?.redis)
-    goals.push({ path: 'online read, 100 entities of 1,000 events × 12 windows, in process, p50', goal: 'no slower than a Redis MGET of precomputed values', got: results.online.hundred / 1000 / results.peers.redis.p50, limit: 1, less: true });
+    goals.push({
+      path: 'online read, 100 entities of 1,000 events × 12 windows, in process, p50',
+      goal: 'no slower than a Redis MGET of precomputed values',
+      got: results.online.hundred / 1000 / results.peers.redis.p50,
+      limit: 1,
+      less: true,
+    });
   const rows = goals.map(({ path: what, goal, got, limit, less, unit }) => {
-    const shown = got === undefined || !Number.isFinite(got) ? 'not measured' : unit === 'ms' ? `${got.toFixed(2)} ms` : unit === '/s' ? `${Math.round(got).toLocaleString('en')}/s` : ratio(got);
-    const reached = got === undefined || !Number.isFinite(got) ? '' : (less ? got <= limit : got >= limit) ? 'yes' : 'no';
+    const shown =
+      got === undefined || !Number.isFinite(got)
+        ? 'not measured'
+        : unit === 'ms'
+          ? `${got.toFixed(2)} ms`
+          : unit === '/s'
+            ? `${Math.round(got).toLocaleString('en')}/s`
+            : ratio(got);
+    const reached =
+      got === undefined || !Number.isFinite(got) ? '' : (less ? got <= limit : got >= limit) ? 'yes' : 'no';
     return [what, goal, shown, reached];
   });
-  const peers = Object.entries(versions()).filter(([, version]) => version).map(([name, version]) => `${name} ${version}`);
+  const peers = Object.entries(versions())
+    .filter(([, version]) => version)
+    .map(([name, version]) => `${name} ${version}`);
   const plots = (part) =>
-    Object.keys(part.plots ?? {}).map((name) => `\n\n![${part.plots[name].title}](images/${name}.svg)`).join('');
+    Object.keys(part.plots ?? {})
+      .map((name) => `\n\n![${part.plots[name].title}](images/${name}.svg)`)
+      .join('');
   return `# Benchmarks
 
 Written by \`npm run bench\` (bench/run.mjs); do not edit. Every contender runs in a fresh process on the same files, in
@@ -135,7 +230,10 @@ turns, and the medians stand here. Machine: ${machine()}. Peers: ${peers.join(',
 
 Seconds depend on the machine and on what else it does, so compare ratios; offline ratios of the goals are of CPU time
 (user and system, all threads, start of the process included), which other work on the machine disturbs less. Load
-average (1 minute) at the beginning of each part: ${Object.keys(PARTS).filter((name) => results[name]).map((name) => `${name} ${results[name].load.toFixed(1)}`).join(', ')}.
+average (1 minute) at the beginning of each part: ${Object.keys(PARTS)
+    .filter((name) => results[name])
+    .map((name) => `${name} ${results[name].load.toFixed(1)}`)
+    .join(', ')}.
 
 ## Goals
 
@@ -167,7 +265,8 @@ for (const name of only) {
 }
 mkdirSync(path.join(docs, 'images'), { recursive: true });
 for (const part of Object.values(results))
-  for (const [name, given] of Object.entries(part.plots ?? {})) writeFileSync(path.join(docs, 'images', `${name}.svg`), plot(given));
+  for (const [name, given] of Object.entries(part.plots ?? {}))
+    writeFileSync(path.join(docs, 'images', `${name}.svg`), plot(given));
 writeFileSync(path.join(docs, 'benchmarks.md'), page(results));
 rmSync(WORK, { recursive: true, force: true });
 note('docs/benchmarks.md is written');

@@ -1,11 +1,21 @@
 // The two window workloads as millrace definitions, as SQL and for the peers: INV12 and MIX12.
 import { DAY } from './data.mjs';
 
-export const WINDOWS = { '1h': DAY / 24, '6h': DAY / 4, '1d': DAY, '3d': 3 * DAY, '7d': 7 * DAY, '30d': 30 * DAY };
+export const WINDOWS = {
+  '1h': DAY / 24,
+  '6h': DAY / 4,
+  '1d': DAY,
+  '3d': 3 * DAY,
+  '7d': 7 * DAY,
+  '30d': 30 * DAY,
+};
 
 const item = (fn, field, window) => ({ name: `${fn}_${window}`, fn, field, window });
 /** Invertible: count and sum over six windows. */
-export const INV12 = Object.keys(WINDOWS).flatMap((window) => [item('count', null, window), item('sum', 'amount', window)]);
+export const INV12 = Object.keys(WINDOWS).flatMap((window) => [
+  item('count', null, window),
+  item('sum', 'amount', window),
+]);
 /** Mixed: also mean, min, max, std, last and exact distinct. */
 export const MIX12 = [
   item('count', null, '1d'),
@@ -24,7 +34,10 @@ export const MIX12 = [
 export const WORKLOADS = { INV12, MIX12 };
 
 /** A project that reads the file and defines both workloads. */
-export const definitions = (file, features = [...new Map([...INV12, ...MIX12].map((one) => [one.name, one])).values()]) => ({
+export const definitions = (
+  file,
+  features = [...new Map([...INV12, ...MIX12].map((one) => [one.name, one])).values()],
+) => ({
   entities: [{ name: 'person', join_keys: ['user'] }],
   sources: [
     {
