@@ -125,10 +125,7 @@ function computationText(feature: Feature): string {
   }
 }
 
-function featureReports(
-  project: Project,
-  profiles: ReadonlyMap<string, ColumnProfile>,
-): FeatureReport[] {
+function featureReports(project: Project, profiles: ReadonlyMap<string, ColumnProfile>): FeatureReport[] {
   const sets = [...project.definitions.featureSets.values()];
   const reports = [...project.definitions.features.values()].map((feature): FeatureReport => {
     const { computation } = feature;
@@ -226,11 +223,7 @@ async function overlaysOf(
   };
 }
 
-async function monitorReport(
-  project: Project,
-  registry: Registry,
-  monitor: Monitor,
-): Promise<MonitorReport> {
+async function monitorReport(project: Project, registry: Registry, monitor: Monitor): Promise<MonitorReport> {
   const fact = registry.getFact(`monitor:${monitor.name}`) as
     | (Omit<MonitorResultReport, 'at'> & { readonly at?: Instant })
     | undefined;

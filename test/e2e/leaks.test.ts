@@ -115,8 +115,14 @@ describe('first leak: windows that ignore the landing time', () => {
       ),
     }));
     // The derived landings stand at `arr` still; what is wrong is the outcome's own clock.
-    expect([0, 3]).toContain(done.status);
-    expect(done.stderr).toMatch(/outcome_known_before/);
+    expect(done.status, done.stderr).toBe(3);
+    expect(done.json.error.data.findings).toEqual([
+      expect.objectContaining({
+        rule: 'outcome_known_before',
+        severity: 'refuse',
+        remedy: expect.stringContaining('available_at'),
+      }),
+    ]);
   });
 });
 

@@ -22,11 +22,20 @@ it('records pushed to the parents of a transform reach the features over it', as
   const server = await start(project);
   try {
     const read = async (): Promise<unknown> =>
-      (await call(server, 'POST', '/v1/features/returned_amount', { entities: [{ user_id: 4242 }] })).body.rows?.[0].values[0];
+      (await call(server, 'POST', '/v1/features/returned_amount', { entities: [{ user_id: 4242 }] })).body
+        .rows?.[0].values[0];
     expect(await read()).toBeNull();
-    const purchase = { purchase_id: 'n1', user_id: 4242, amount: 12.5, status: 'paid', bought_at: '2024-01-30T12:00:00Z' };
+    const purchase = {
+      purchase_id: 'n1',
+      user_id: 4242,
+      amount: 12.5,
+      status: 'paid',
+      bought_at: '2024-01-30T12:00:00Z',
+    };
     await call(server, 'POST', '/v1/sources/purchases/records', [purchase]);
-    const answer = await call(server, 'POST', '/v1/sources/returned/records', [{ purchase_id: 'n1', at: '2024-01-31T12:00:00Z', back: true }]);
+    const answer = await call(server, 'POST', '/v1/sources/returned/records', [
+      { purchase_id: 'n1', at: '2024-01-31T12:00:00Z', back: true },
+    ]);
     expect(answer.body.accepted).toBe(1);
     for (let i = 0; i < 100 && (await read()) !== 12.5; i++) await sleep(100);
     expect(await read()).toBe(12.5);

@@ -2,8 +2,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { OpenedProject } from '../../src/open.js';
 import { profileColumn } from '../../src/core/drift/profile.js';
+import type { OpenedProject } from '../../src/open.js';
 import type { ReportData } from '../../src/report/data.js';
 import { percent, pValue } from '../../src/report/format.js';
 import { equalShares, overlay, quantileBars } from '../../src/report/histogram.js';
@@ -24,7 +24,9 @@ function parse(text: string): Map<string, number> {
     const next = text.indexOf('<', at);
     if (next < 0) break;
     expect(text.slice(at, next)).not.toMatch(/&(?!(amp|lt|gt|quot|#39);)/);
-    const tag = /^<(\/?)([a-z0-9]+)((?:\s+[A-Za-z][A-Za-z0-9:-]*(?:="[^"<]*")?)*)\s*(\/?)>/i.exec(text.slice(next, next + 60_000));
+    const tag = /^<(\/?)([a-z0-9]+)((?:\s+[A-Za-z][A-Za-z0-9:-]*(?:="[^"<]*")?)*)\s*(\/?)>/i.exec(
+      text.slice(next, next + 60_000),
+    );
     expect(tag, `at ${text.slice(next, next + 120)}`).not.toBeNull();
     const [whole, closing, name, , self] = tag!;
     at = next + whole.length;
@@ -39,7 +41,18 @@ function parse(text: string): Map<string, number> {
   return found;
 }
 
-const SECTIONS = ['summary', 'pipeline', 'sources', 'datasets', 'features', 'models', 'monitoring', 'verify', 'runs', 'reproduce'];
+const SECTIONS = [
+  'summary',
+  'pipeline',
+  'sources',
+  'datasets',
+  'features',
+  'models',
+  'monitoring',
+  'verify',
+  'runs',
+  'reproduce',
+];
 
 function checkSelfContained(text: string): void {
   expect(text).not.toMatch(/(?:src|href|action|data|srcset)="(?!#)/);
@@ -107,7 +120,18 @@ describe('a filled project', () => {
     expect(data.models[0]!.judgedOn).toBe('test');
     const auc = shown.manifest.metrics['test']!['auc']!;
     const [low, high] = shown.manifest.evaluation['test']!.intervals['auc']!;
-    for (const text of [auc.toFixed(4), `${low.toFixed(4)} to ${high.toFixed(4)}`, 'test.auc &gt;= 0.70', 'v1 → v2', 'ROC curve', 'Precision and recall', 'Calibration on test', 'Confusion on test', 'Feature importance', 'Distribution of the scores'])
+    for (const text of [
+      auc.toFixed(4),
+      `${low.toFixed(4)} to ${high.toFixed(4)}`,
+      'test.auc &gt;= 0.70',
+      'v1 → v2',
+      'ROC curve',
+      'Precision and recall',
+      'Calibration on test',
+      'Confusion on test',
+      'Feature importance',
+      'Distribution of the scores',
+    ])
       expect(page).toContain(text);
   });
 
@@ -123,10 +147,37 @@ describe('a filled project', () => {
   });
 
   it('escapes whatever a name or a value holds', () => {
-    const poison = (text: string): string => (/^\d{4}-\d\d-\d\dT/.test(text) ? text : `${text}"'><img src=x onerror=alert(1)></title></style></svg><script>alert(2)</script>&\u0000\u202e`);
-    const safe = new Set(['events', 'states', 'files', 'push', 'transform', 'binary', 'numeric', 'categorical', 'quantiles', 'values', 'exact', 'ok', 'done']);
+    const poison = (text: string): string =>
+      /^\d{4}-\d\d-\d\dT/.test(text)
+        ? text
+        : `${text}"'><img src=x onerror=alert(1)></title></style></svg><script>alert(2)</script>&\u0000\u202e`;
+    const safe = new Set([
+      'events',
+      'states',
+      'files',
+      'push',
+      'transform',
+      'binary',
+      'numeric',
+      'categorical',
+      'quantiles',
+      'values',
+      'exact',
+      'ok',
+      'done',
+    ]);
     const poisoned = hostile(data, (text) => (safe.has(text) ? text : poison(text)));
-    const text = renderReport({ ...poisoned, pipeline: { nodes: data.pipeline.nodes.map((node) => ({ ...node, name: poison(node.name), detail: poison(node.detail) })), edges: data.pipeline.edges } });
+    const text = renderReport({
+      ...poisoned,
+      pipeline: {
+        nodes: data.pipeline.nodes.map((node) => ({
+          ...node,
+          name: poison(node.name),
+          detail: poison(node.detail),
+        })),
+        edges: data.pipeline.edges,
+      },
+    });
     const elements = parse(text);
     expect(elements.has('script')).toBe(false);
     expect(elements.has('img')).toBe(false);
@@ -142,10 +193,34 @@ describe('a filled project', () => {
     const many: ReportData = {
       ...data,
       features: Array.from({ length: 5_000 }, (_, i) => ({ ...feature, name: `f${i}` })),
-      sources: Array.from({ length: 3_000 }, (_, i) => ({ ...data.sources[0]!, name: `s${i}`, reasons: Array.from({ length: 20 }, (_, j) => ({ rule: `r${j}`, rows: j })) })),
+      sources: Array.from({ length: 3_000 }, (_, i) => ({
+        ...data.sources[0]!,
+        name: `s${i}`,
+        reasons: Array.from({ length: 20 }, (_, j) => ({ rule: `r${j}`, rows: j })),
+      })),
       runs: Array.from({ length: 1_000 }, () => data.runs[0]!),
-      pipeline: { nodes: Array.from({ length: 500 }, (_, i) => ({ id: `source.s${i}`, kind: 'source' as const, name: `s${i}`, detail: '', column: 0 })), edges: [] },
-      monitors: [{ ...monitor, result: { ...monitor.result!, features: { ...monitor.result!.features, columns: Object.fromEntries(Array.from({ length: 4_000 }, (_, i) => [`f${i}`, column])) } } }],
+      pipeline: {
+        nodes: Array.from({ length: 500 }, (_, i) => ({
+          id: `source.s${i}`,
+          kind: 'source' as const,
+          name: `s${i}`,
+          detail: '',
+          column: 0,
+        })),
+        edges: [],
+      },
+      monitors: [
+        {
+          ...monitor,
+          result: {
+            ...monitor.result!,
+            features: {
+              ...monitor.result!.features,
+              columns: Object.fromEntries(Array.from({ length: 4_000 }, (_, i) => [`f${i}`, column])),
+            },
+          },
+        },
+      ],
     };
     const text = renderReport(many);
     expect(Buffer.byteLength(text)).toBeLessThan(900_000);
@@ -172,7 +247,16 @@ describe('a project in which nothing has happened', () => {
       parse(page);
       checkSelfContained(page);
       for (const id of SECTIONS) expect(page).toContain(`<section id="${id}"`);
-      for (const words of ['Nothing has been ingested yet', 'No row has been read yet', 'Not built yet', 'millrace dataset build flights_train', 'Not trained yet', 'Has not run yet', 'It has not been checked yet', 'No run is recorded'])
+      for (const words of [
+        'Nothing has been ingested yet',
+        'No row has been read yet',
+        'Not built yet',
+        'millrace dataset build flights_train',
+        'Not trained yet',
+        'Has not run yet',
+        'It has not been checked yet',
+        'No run is recorded',
+      ])
         expect(page).toContain(words);
       expect(page).not.toMatch(/NaN|Infinity|undefined|\[object/);
     } finally {
@@ -182,7 +266,19 @@ describe('a project in which nothing has happened', () => {
   });
 
   it('draws a page without any definition', () => {
-    const page = renderReport({ project: '', at: 0, versions: { millrace: '0', node: '0', engine: 1 }, pipeline: { nodes: [], edges: [] }, sources: [], datasets: [], features: [], models: [], monitors: [], verify: null, runs: [] });
+    const page = renderReport({
+      project: '',
+      at: 0,
+      versions: { millrace: '0', node: '0', engine: 1 },
+      pipeline: { nodes: [], edges: [] },
+      sources: [],
+      datasets: [],
+      features: [],
+      models: [],
+      monitors: [],
+      verify: null,
+      runs: [],
+    });
     expect(parse(page).get('section')).toBe(SECTIONS.length);
     expect(page).toContain('This project defines no source yet');
   });
@@ -190,14 +286,22 @@ describe('a project in which nothing has happened', () => {
 
 describe('pieces', () => {
   it('escapes what is interpolated and leaves markup alone', () => {
-    expect(html`<b title="${'"<&>\''}">${[html`<i/>`, 'a<b', 3, null, false]}</b>`.markup).toBe('<b title="&quot;&lt;&amp;&gt;&#39;"><i/>a&lt;b3</b>');
+    expect(html`<b title="${'"<&>\''}">${[html`<i/>`, 'a<b', 3, null, false]}</b>`.markup).toBe(
+      '<b title="&quot;&lt;&amp;&gt;&#39;"><i/>a&lt;b3</b>',
+    );
     expect(escapeText('a\u0007\ud800b😀')).toBe('a\u{fffd}\u{fffd}b😀');
     expect(anchor('x', 'a b"<')).toBe('x-a-20b-22-3c');
     expect(anchor('a', 'b-c')).not.toBe(anchor('a', 'b', 'c'));
   });
 
   it('prints shares and p-values without claiming none or all', () => {
-    expect([percent(0), percent(1e-9), percent(0.99999999), percent(1), percent(null)]).toEqual(['0%', '<0.1%', '>99.9%', '100%', '–']);
+    expect([percent(0), percent(1e-9), percent(0.99999999), percent(1), percent(null)]).toEqual([
+      '0%',
+      '<0.1%',
+      '>99.9%',
+      '100%',
+      '–',
+    ]);
     expect([pValue(0), pValue(0.0312), pValue(0.5)]).toEqual(['<0.0001', '0.031', '0.50']);
   });
 
@@ -209,7 +313,12 @@ describe('pieces', () => {
 
   it('draws quantile bins with areas that are the shares between the 1st and 99th percentile', () => {
     const values = Float64Array.from({ length: 5_000 }, (_, i) => Math.exp((i + 0.5) / 900));
-    const bars = quantileBars(profileColumn({ type: 'numeric', values, nulls: 0 }) as Extract<ReturnType<typeof profileColumn>, { type: 'numeric' }>)!;
+    const bars = quantileBars(
+      profileColumn({ type: 'numeric', values, nulls: 0 }) as Extract<
+        ReturnType<typeof profileColumn>,
+        { type: 'numeric' }
+      >,
+    )!;
     expect(bars).toHaveLength(10);
     for (const [i, bar] of bars.slice(1).entries()) expect(bar.from).toBe(bars[i]!.to);
     for (const bar of bars.slice(1, -1)) expect(bar.share).toBeCloseTo(0.1, 3);
@@ -218,29 +327,82 @@ describe('pieces', () => {
 
   it('draws a value that repeats much by itself and loses no share', () => {
     const values = Float64Array.from({ length: 1_000 }, (_, i) => (i < 600 ? 0 : (i - 599) / 10));
-    const bars = quantileBars(profileColumn({ type: 'numeric', values, nulls: 0 }) as Extract<ReturnType<typeof profileColumn>, { type: 'numeric' }>)!;
+    const bars = quantileBars(
+      profileColumn({ type: 'numeric', values, nulls: 0 }) as Extract<
+        ReturnType<typeof profileColumn>,
+        { type: 'numeric' }
+      >,
+    )!;
     expect(bars.filter((bar) => bar.atom)).toEqual([{ from: 0, to: 0, share: 0.6, atom: true }]);
     expect(bars.reduce((sum, bar) => sum + bar.share, 0)).toBeCloseTo(0.99, 2);
   });
 
   it('puts both sides of an overlay on one scale, with what lies outside counted', () => {
-    const reference = profileColumn({ type: 'numeric', values: Float64Array.from({ length: 1_000 }, (_, i) => i / 10), nulls: 0 });
-    const drawn = overlay(reference, { type: 'numeric', values: Float64Array.from({ length: 500 }, (_, i) => 50 + i / 5), nulls: 0 })!;
+    const reference = profileColumn({
+      type: 'numeric',
+      values: Float64Array.from({ length: 1_000 }, (_, i) => i / 10),
+      nulls: 0,
+    });
+    const drawn = overlay(reference, {
+      type: 'numeric',
+      values: Float64Array.from({ length: 500 }, (_, i) => 50 + i / 5),
+      nulls: 0,
+    })!;
     expect(drawn.kind).toBe('numeric');
     const total = (shares: readonly number[]): number => shares.reduce((sum, share) => sum + share, 0);
     expect(total(drawn.reference)).toBeGreaterThan(0.98);
     expect(drawn.kind === 'numeric' && total(drawn.current) + drawn.outside).toBeCloseTo(1, 4);
     expect(equalShares([0, 1, 2, 3], [1, 1, 1, 5], 0, 3, 3)).toEqual([0.125, 0.125, 0.75]);
     expect(equalShares([], null, 0, 1, 2)).toEqual([0, 0]);
-    const words = overlay(profileColumn({ type: 'categorical', counts: new Map([['a', 6], ['b', 2]]), nulls: 0 }), { type: 'categorical', counts: new Map([['a', 1], ['z', 3]]), nulls: 0 })!;
-    expect(words).toEqual({ kind: 'categorical', names: ['a', 'b', 'z'], reference: [0.75, 0.25, 0], current: [0.25, 0, 0.75] });
+    const words = overlay(
+      profileColumn({
+        type: 'categorical',
+        counts: new Map([
+          ['a', 6],
+          ['b', 2],
+        ]),
+        nulls: 0,
+      }),
+      {
+        type: 'categorical',
+        counts: new Map([
+          ['a', 1],
+          ['z', 3],
+        ]),
+        nulls: 0,
+      },
+    )!;
+    expect(words).toEqual({
+      kind: 'categorical',
+      names: ['a', 'b', 'z'],
+      reference: [0.75, 0.25, 0],
+      current: [0.25, 0, 0.75],
+    });
   });
 
   it('reads the verify fact in whatever detail it was written', () => {
     expect(verifyReport(undefined)).toBeNull();
     expect(verifyReport({ checked: 'many' })).toBeNull();
-    expect(verifyReport({ checked: 10, differences: 2, features: ['a', 'b'], at: 5 })).toEqual({ checked: 10, differences: 2, features: 2, observations: null, at: 5, examples: [] });
-    const full = verifyReport({ checked: 10, differing: 1, differences: [{ feature: 'f', at: '2024-01-01T00:00:00Z', entity: { k: 1 }, offline: 1, online: 2 }], features: 1, observations: 10, at: '1970-01-01T00:00:01Z' })!;
-    expect(full).toMatchObject({ differences: 1, at: 1_000_000, examples: ['f of {"k":1} at 2024-01-01T00:00:00Z: offline 1, online 2'] });
+    expect(verifyReport({ checked: 10, differences: 2, features: ['a', 'b'], at: 5 })).toEqual({
+      checked: 10,
+      differences: 2,
+      features: 2,
+      observations: null,
+      at: 5,
+      examples: [],
+    });
+    const full = verifyReport({
+      checked: 10,
+      differing: 1,
+      differences: [{ feature: 'f', at: '2024-01-01T00:00:00Z', entity: { k: 1 }, offline: 1, online: 2 }],
+      features: 1,
+      observations: 10,
+      at: '1970-01-01T00:00:01Z',
+    })!;
+    expect(full).toMatchObject({
+      differences: 1,
+      at: 1_000_000,
+      examples: ['f of {"k":1} at 2024-01-01T00:00:00Z: offline 1, online 2'],
+    });
   });
 });

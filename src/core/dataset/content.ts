@@ -28,8 +28,7 @@ export function hashColumn(name: string, column: Column, rows?: Uint8Array): Fin
       .update(new Uint8Array(kept.buffer, 0, n * 8))
       .update(valid.subarray(0, n));
   } else {
-    for (let i = 0; i < total; i++)
-      if (rows?.[i] !== 0) hash.update(canonical(columnValue(column, i)));
+    for (let i = 0; i < total; i++) if (rows?.[i] !== 0) hash.update(canonical(columnValue(column, i)));
   }
   return hash.digest('hex');
 }

@@ -1,7 +1,8 @@
 import type { Value, ValueType } from '../schema/types.js';
 import type { Column } from './types.js';
 
-export const columnLength = (column: Column): number => (column.kind === 'codes' ? column.codes.length : column.values.length);
+export const columnLength = (column: Column): number =>
+  column.kind === 'codes' ? column.codes.length : column.values.length;
 
 /** One value of a column in JavaScript's reading of its type. */
 export function columnValue(column: Column, row: number): Value {
@@ -49,7 +50,9 @@ export class ColumnBuilder {
       this.valid ??= new Uint8Array(this.rows).fill(1);
       this.valid[row] = 0;
     } else if (typeof value === 'bigint') {
-      this.values = Array.from(this.numbers!, (number, i) => (this.valid && this.valid[i] === 0 ? null : number));
+      this.values = Array.from(this.numbers!, (number, i) =>
+        this.valid && this.valid[i] === 0 ? null : number,
+      );
       this.values[row] = value;
     } else this.numbers![row] = typeof value === 'boolean' ? (value ? 1 : 0) : (value as number);
   }

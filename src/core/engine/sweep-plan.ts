@@ -12,7 +12,11 @@ export function sweepFeature(feature: Feature, source: Source): SweepFeature | u
   if (computation.kind !== 'aggregation') return undefined;
   const inputType = fieldType(source, computation.field);
   const byType = fieldType(source, computation.arguments.by);
-  const flat = FOLDS[computation.function].outputType({ inputType, byType, arguments: computation.arguments });
+  const flat = FOLDS[computation.function].outputType({
+    inputType,
+    byType,
+    arguments: computation.arguments,
+  });
   const outputType: ValueType = computation.groupBy === null ? flat : { kind: 'map', of: flat };
   return { name: feature.name, aggregation: computation, inputType, byType, outputType };
 }

@@ -10,8 +10,18 @@ import type { Value, ValueType } from '../schema/types.js';
  * - `values`: everything else (int64 beyond 2^53 as bigint, vectors, lists, maps).
  */
 export type Column =
-  | { readonly type: ValueType; readonly kind: 'numbers'; readonly values: Float64Array; readonly valid: Uint8Array | null }
-  | { readonly type: ValueType; readonly kind: 'codes'; readonly codes: Int32Array; readonly dictionary: readonly Value[] }
+  | {
+      readonly type: ValueType;
+      readonly kind: 'numbers';
+      readonly values: Float64Array;
+      readonly valid: Uint8Array | null;
+    }
+  | {
+      readonly type: ValueType;
+      readonly kind: 'codes';
+      readonly codes: Int32Array;
+      readonly dictionary: readonly Value[];
+    }
   | { readonly type: ValueType; readonly kind: 'values'; readonly values: readonly Value[] };
 
 /**
@@ -83,4 +93,3 @@ export interface SweepInput {
   readonly features: readonly SweepFeature[];
   readonly lookups: readonly SweepLookup[];
 }
-
