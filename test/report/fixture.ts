@@ -245,15 +245,13 @@ export async function filledProject({
   await project.predictions().append('flight_late', predictions);
   await project.predictions().appendOutcomes(
     'flight_late',
-    predictions
-      .slice(0, Math.round(served * 0.8))
-      .map((item) => ({
-        prediction_id: item.prediction_id,
-        service: item.service,
-        label: draw.uniform() < item.score!,
-        at: NOW,
-        received_at: NOW,
-      })),
+    predictions.slice(0, Math.round(served * 0.8)).map((item) => ({
+      prediction_id: item.prediction_id,
+      service: item.service,
+      label: draw.uniform() < item.score!,
+      at: NOW,
+      received_at: NOW,
+    })),
   );
   await runMonitor(project, 'flight_drift');
   registry.setFact('verify', {
