@@ -18,7 +18,8 @@ export class LiveSet {
     let words = Math.max(size, 1);
     for (const level of this.levels) {
       words = (words + 31) >>> 5;
-      level.fill(0, 0, words);
+      // One word more: `next` looks into the word after the last item.
+      level.fill(0, 0, words + 1);
     }
   }
 
