@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { type Finished, MAIN, millrace, start, withFolder, writeFiles } from './support.js';
@@ -458,11 +459,17 @@ describe('a second process', () => {
         folder,
         '--json',
       ]);
-      let second: Finished | undefined;
-      while (first.child.exitCode === null && second?.status !== 75)
-        second = await ingest(folder, 'data/purchases.csv');
-      expect(second!.status).toBe(75);
-      const error = refusal(second!, 75, 'STORE_LOCKED', /millrace ingest purchases/);
+      // Held still while it has the lock, so that the second process meets it at work.
+      while (
+        !(await readFile(path.join(folder, '.millrace/lock'), 'utf8').catch(() => '')).includes(
+          `"pid":${first.child.pid},`,
+        )
+      )
+        await sleep(2);
+      first.child.kill('SIGSTOP');
+      const second = await ingest(folder, 'data/purchases.csv');
+      first.child.kill('SIGCONT');
+      const error = refusal(second, 75, 'STORE_LOCKED', /millrace ingest purchases/);
       expect(error['data'].pid).toBe(first.child.pid);
       expect((await first.finished).json).toMatchObject({ rows: 150_000, accepted: 150_000 });
       await nothingLost(folder);
