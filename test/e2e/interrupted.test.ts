@@ -19,7 +19,6 @@ interface Outcome {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
-// biome-ignore lint/suspicious/noExplicitAny: answers of many shapes
 const json = async (args: readonly string[], folder: string): Promise<any> => {
   const done = await millrace([...args, '--project', folder, '--json']);
   expect(done.status, done.stderr).toBe(0);
