@@ -34,12 +34,25 @@ export interface Context {
   readonly limits: Limits;
   readonly inFlight: { requests: number; pushes: number; pushBytes: number; closing: boolean };
   readiness(): Promise<Readiness>;
+  /** Ids of the groups that are built from nothing as the server starts: until then they do not answer. */
+  readonly building: ReadonlySet<string>;
   /** STORE_LOCKED when another process was the writer as this server started. */
   requireWriter(): void;
   readonly readers: Map<string, FeatureReader>;
 }
 
 const MAX_READERS = 1_000;
+
+function requireBuilt({ building }: Context, { groups }: FeatureReader): void {
+  if (building.size === 0) return;
+  const missing = groups.filter(({ group }) => building.has(group.id));
+  if (missing.length > 0)
+    throw new MillraceError(
+      'NOT_MATERIALIZED',
+      `the online store is being built: ${missing.map(({ group }) => group.id).join(', ')}`,
+      { hint: 'Ask again when /readyz says so.' },
+    );
+}
 
 /** The prepared reader of a set or of names separated by commas. */
 export async function readerOf(context: Context, names: string): Promise<FeatureReader> {
@@ -51,10 +64,14 @@ export async function readerOf(context: Context, names: string): Promise<Feature
     .filter((name) => name !== '');
   if (list.length === 0) throw new MillraceError('REQUEST_INVALID', 'no feature is named');
   const reader = await featureReader(context.project, list);
+  requireBuilt(context, reader);
   if (context.readers.size >= MAX_READERS) context.readers.clear();
   context.readers.set(names, reader);
   return reader;
 }
 
-export const predictorOf = (context: Context, service: string): Predictor | Promise<Predictor> =>
-  context.champions.current(service) ?? context.champions.get(service);
+export async function predictorOf(context: Context, service: string): Promise<Predictor> {
+  const predictor = context.champions.current(service) ?? (await context.champions.get(service));
+  requireBuilt(context, predictor.reader);
+  return predictor;
+}

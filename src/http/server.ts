@@ -6,7 +6,7 @@ import { MillraceError } from '../core/base/error.js';
 import { createChampions } from '../services/champions.js';
 import { createFollower } from '../services/follow.js';
 import { createTransformFollower } from '../services/follow-transforms.js';
-import { materialize, staleGroups } from '../services/materialize.js';
+import { materialize, projectGroups, staleGroups } from '../services/materialize.js';
 import { createOutcomeRecorder } from '../services/outcomes.js';
 import type { Project } from '../services/project.js';
 import { readinessOf } from '../services/status.js';
@@ -41,6 +41,19 @@ export interface RunningServer {
 }
 
 const CATCH_UP_MS = 1_000;
+
+/** The groups that a writer has to bring up to the log as it starts, and those of them that hold nothing yet. */
+async function groupsToCatchUp(
+  project: Project,
+): Promise<{ readonly behind: Set<string>; readonly building: Set<string> }> {
+  const store = await project.online();
+  const behind = new Set(await staleGroups(project));
+  const empty = projectGroups(project).filter(({ online }) => (store.applied(online)?.seq ?? 0) === 0);
+  return {
+    behind,
+    building: new Set(empty.map(({ group }) => group.id).filter((id) => behind.has(id))),
+  };
+}
 
 /** Undefined when this process is the writer now, else why it is not. */
 async function takeLock(project: Project): Promise<MillraceError | undefined> {
@@ -155,6 +168,9 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     options.championPeriodMs === undefined ? {} : { periodMs: options.championPeriodMs },
   );
   const metrics = createMetrics();
+  const { behind, building } = locked
+    ? { behind: new Set<string>(), building: new Set<string>() }
+    : await groupsToCatchUp(project);
   const inFlight = { requests: 0, pushes: 0, pushBytes: 0, closing: false };
   const context: Context = {
     project,
@@ -166,7 +182,8 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     metrics,
     limits: { ...LIMITS, ...options.limits },
     inFlight,
-    readiness: readinessOf(project, champions),
+    readiness: readinessOf(project, champions, behind),
+    building,
     requireWriter: () => {
       if (!locked) return;
       metrics.refused('locked');
@@ -190,21 +207,30 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     await follower.close();
     throw error;
   }
+  const noteCaughtUp = async (): Promise<void> => {
+    const stale = new Set(await staleGroups(project));
+    for (const groups of [behind, building]) for (const id of groups) if (!stale.has(id)) groups.delete(id);
+  };
+  let started = false;
   const catchUp = setInterval(() => {
     if (follower.failures().size > 0) void follower.applyAll().catch(() => undefined);
+    if (started && behind.size > 0) void noteCaughtUp().catch(() => undefined);
   }, CATCH_UP_MS);
   catchUp.unref();
   const settled = (async () => {
     if (locked) options.onNotice?.(`read-only: ${locked.message}. Pushes are answered with 503.`);
     else {
       try {
-        if ((await staleGroups(project)).length > 0) await materialize(project);
+        if (behind.size > 0) await materialize(project);
+        behind.clear();
+        building.clear();
       } catch (error) {
         if (!project.signal.aborted) options.onFault?.('materialize', error);
       }
       follower.start();
       // A failure stays in `failures` and is tried again by the timer.
       await follower.applyAll().catch(() => undefined);
+      started = true;
     }
     await champions.refresh();
     for (const [service, error] of champions.failures())

@@ -109,8 +109,12 @@ export interface Readiness {
   readonly missing: readonly string[];
 }
 
-/** Ready: every group is in the online store and every service has its champion loaded. */
-export function readinessOf(project: Project, champions: Champions): () => Promise<Readiness> {
+/** Ready: every group is in the online store, none is `behind`, and every service has its champion loaded. */
+export function readinessOf(
+  project: Project,
+  champions: Champions,
+  behind: ReadonlySet<string> = new Set(),
+): () => Promise<Readiness> {
   let groups: readonly BoundGroup[] | undefined;
   return async () => {
     const store = await project.online();
@@ -118,6 +122,9 @@ export function readinessOf(project: Project, champions: Champions): () => Promi
     const missing = groups
       .filter(({ online }) => store.applied(online) === null)
       .map(({ group }) => `group ${group.id} is not materialised`);
+    for (const { group, online } of groups)
+      if (behind.has(group.id) && store.applied(online) !== null)
+        missing.push(`group ${group.id} is being brought up to the log`);
     const failures = champions.failures();
     for (const service of project.definitions.services.keys())
       if (!champions.current(service))
