@@ -39,15 +39,21 @@ export async function runBacktest(project: Project, service: Service): Promise<B
   const table = await datasetTable(store, version, dataset);
   try {
     const part = await store.column(table, PART_COLUMN, STRING);
-    const rows: number[] = [];
+    const all: number[] = [];
     for (let row = 0; row < table.rows; row++)
-      if (service.backtest.includes(columnValue(part, row) as never)) rows.push(row);
+      if (service.backtest.includes(columnValue(part, row) as never)) all.push(row);
     const label = manifest.label ? await store.column(table, manifest.label.name, labelType) : null;
     project.progress({
       step: 'backtest',
-      message: `${service.name}: scoring ${rows.length} rows of ${service.backtest.join(', ')}`,
+      message: `${service.name}: scoring ${all.length} rows of ${service.backtest.join(', ')}`,
     });
     const scores = await scoreTable(project, store, table, champion);
+    const log = project.predictions();
+    // A champion that comes back after a rollback has its history already.
+    const logged = new Set<string>();
+    for await (const item of log.predictions(service.name, { origin: 'backtest' }))
+      logged.add(item.prediction_id);
+    const rows = all.filter((row) => !logged.has(batchId([key!, row])));
     const ids = rows.map((row) => batchId([key!, row]));
     const entries = await batchEntries(project, store, table, scores, {
       service: service.name,
@@ -55,21 +61,22 @@ export async function runBacktest(project: Project, service: Service): Promise<B
       rows,
       ids,
     });
-    const log = project.predictions();
     await log.append(service.name, entries);
     const horizon = project.definitions.labels.get(dataset.label ?? '')?.horizon ?? 0;
-    const outcomes =
-      label === null
-        ? []
-        : rows.map(
-            (row, i): LoggedOutcome => ({
-              prediction_id: ids[i]!,
-              service: service.name,
-              label: plain(columnValue(label, row)),
-              at: table.at[row]! + horizon,
-              received_at: project.now(),
-            }),
-          );
+    const known = await log.outcomes(service.name);
+    const outcomes = (label === null ? [] : all).flatMap((row): LoggedOutcome[] => {
+      const id = batchId([key!, row]);
+      if (known.has(id)) return [];
+      return [
+        {
+          prediction_id: id,
+          service: service.name,
+          label: plain(columnValue(label!, row)),
+          at: table.at[row]! + horizon,
+          received_at: project.now(),
+        },
+      ];
+    });
     await log.appendOutcomes(service.name, outcomes);
     registry.setFact(`backtest:${service.name}`, key);
     return { service: service.name, predictions: entries.length, outcomes: outcomes.length };
