@@ -239,26 +239,26 @@ export async function measure({ size = 'small', runs = 3 } = {}) {
   ].join('\n');
   const last = sizes.at(-1);
   const hot = sizes.find((one) => one.hot);
-  const over = (a, b) => (a && b ? a.cpu / b.cpu : undefined);
+  const over = (a, b) => (a && b ? { got: a.cpu / b.cpu, wall: a.wall / b.wall } : {});
   const goals = [
     {
       path: `12 window features, ${last.size}, invertible`,
       goal: '≤ 2× scan + sort + write',
-      got: over(last.INV12, last.floor),
+      ...over(last.INV12, last.floor),
       limit: 2,
       less: true,
     },
     {
       path: `12 window features, ${last.size}, mixed`,
       goal: '≤ 2.5× scan + sort + write',
-      got: over(last.MIX12, last.floor),
+      ...over(last.MIX12, last.floor),
       limit: 2.5,
       less: true,
     },
     {
       path: `12 window features, ${last.size}`,
       goal: '≥ 4× Polars rolling',
-      got: over(last.polars, last.INV12),
+      ...over(last.polars, last.INV12),
       limit: 4,
       less: false,
     },
@@ -267,7 +267,7 @@ export async function measure({ size = 'small', runs = 3 } = {}) {
           {
             path: `12 window features, ${hot.size}, skewed`,
             goal: '≤ 1.3× even',
-            got: over(hot.hot, hot.INV12),
+            ...over(hot.hot, hot.INV12),
             limit: 1.3,
             less: true,
           },

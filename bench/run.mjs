@@ -203,18 +203,17 @@ function page(results) {
       limit: 1,
       less: true,
     });
-  const rows = goals.map(({ path: what, goal, got, limit, less, unit }) => {
-    const shown =
-      got === undefined || !Number.isFinite(got)
-        ? 'not measured'
-        : unit === 'ms'
-          ? `${got.toFixed(2)} ms`
-          : unit === '/s'
-            ? `${Math.round(got).toLocaleString('en')}/s`
-            : ratio(got);
-    const reached =
-      got === undefined || !Number.isFinite(got) ? '' : (less ? got <= limit : got >= limit) ? 'yes' : 'no';
-    return [what, goal, shown, reached];
+  const rows = goals.map(({ path: what, goal, got, wall, limit, less, unit }) => {
+    const missing = !Number.isFinite(got);
+    const shown = (value) => {
+      if (unit === 'ms') return `${value.toFixed(2)} ms`;
+      return unit === '/s' ? `${Math.round(value).toLocaleString('en')}/s` : ratio(value);
+    };
+    const measured = wall === undefined ? shown : () => `${shown(got)} CPU, ${shown(wall)} wall`;
+    const within = (value) => (less ? value <= limit : value >= limit);
+    const kept = [got, wall].filter((value) => value !== undefined).map(within);
+    const verdict = kept.every(Boolean) ? 'yes' : kept.some(Boolean) ? 'in one of the two' : 'no';
+    return missing ? [what, goal, 'not measured', ''] : [what, goal, measured(got), verdict];
   });
   const peers = Object.entries(versions())
     .filter(([, version]) => version)
@@ -228,9 +227,12 @@ function page(results) {
 Written by \`npm run bench\` (bench/run.mjs); do not edit. Every contender runs in a fresh process on the same files, in
 turns, and the medians stand here. Machine: ${machine()}. Peers: ${peers.join(', ')}, DuckDB ${JSON.parse(readFileSync(path.resolve(here, '../node_modules/@duckdb/node-api/package.json'), 'utf8')).version} (Node).
 
-Seconds depend on the machine and on what else it does, so compare ratios; offline ratios of the goals are of CPU time
-(user and system, all threads, start of the process included), which other work on the machine disturbs less. Load
-average (1 minute) at the beginning of each part: ${Object.keys(PARTS)
+Seconds depend on the machine and on what else it does, so compare ratios. Offline goals show two: of
+CPU time (user and system, all threads, start of the process included) and of wall time. CPU time is disturbed less by
+other work on the machine, but it favours millrace over the floor: DuckDB sorts with both cores, the sweep runs on one.
+A goal counts as reached when both ratios are within it. Load average (1 minute) at the beginning of each part: ${Object.keys(
+    PARTS,
+  )
     .filter((name) => results[name])
     .map((name) => `${name} ${results[name].load.toFixed(1)}`)
     .join(', ')}.
