@@ -9,6 +9,16 @@ export const list = (value: unknown): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
+/** Names separated by commas, one at least. */
+export function names(value: unknown, option: string): string[] {
+  const given = list(value);
+  if (given.length === 0)
+    throw new MillraceError('USAGE', `${option} names nothing`, {
+      hint: 'Give names separated by commas.',
+    });
+  return given;
+}
+
 export function instant(value: unknown, option: string): Instant | undefined {
   if (value === undefined) return undefined;
   if (value === 'now') return Date.now() * 1000;

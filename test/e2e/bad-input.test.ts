@@ -392,6 +392,7 @@ describe('names and usage', () => {
         ['run', '--nope'],
         ['features', 'historical', '--time', 't'],
         ['features', 'online', '--features', 'basics', '--entity', 'user_id'],
+        ['features', 'online', '--features', ' , ', '--entity', 'user_id=7'],
         ['features', 'online', '--features', 'basics', '--entity', 'user_id=7', '--at', 'noon'],
         ['dataset', 'show', 'a@x'],
         ['quarantine', 'show', 'first'],

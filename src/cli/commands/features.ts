@@ -4,7 +4,7 @@ import { explainFeature } from '../../services/explain.js';
 import { historicalFeatures } from '../../services/historical.js';
 import { onlineFeatures } from '../../services/serve.js';
 import type { Io } from '../io.js';
-import { instant, integer, knowledge as knowledgeOf, list, pairs } from '../parse.js';
+import { instant, integer, knowledge as knowledgeOf, names, pairs } from '../parse.js';
 import { count, table } from '../table.js';
 
 type Options = Readonly<Record<string, unknown>>;
@@ -21,7 +21,7 @@ export async function historical(io: Io, _args: readonly string[], options: Opti
     const result = await historicalFeatures(project, {
       observations: path.resolve(String(options['observations'])),
       time: String(options['time']),
-      features: list(options['features']),
+      features: names(options['features'], '--features'),
       out: path.resolve(String(options['out'])),
       knowledge,
       ...(horizon === undefined ? {} : { horizon }),
@@ -40,7 +40,7 @@ export async function online(io: Io, _args: readonly string[], options: Options)
     const answer = await onlineFeatures(
       project,
       {
-        features: list(options['features']),
+        features: names(options['features'], '--features'),
         entities: [pairs(options['entity'], '--entity')],
         request: [pairs(options['request'], '--request')],
         at: instant(options['at'], '--at'),

@@ -191,7 +191,7 @@ const read = object('read', {
   ),
   delimiter: optional(
     text('one character', (written) => ([...written].length === 1 ? written : undefined)),
-    'What separates columns of delimited files. Absent: found out.',
+    'What separates columns of delimited files. Absent: a comma, in .tsv files a tab.',
   ),
   encoding: optional(
     choice(['utf-8', 'latin-1'], {
