@@ -257,6 +257,17 @@ describe('a file that cannot be meant', () => {
     expect((await contents(opened, latin)).map((row) => row.note)).toEqual(['x\n\ny', 'z']);
   });
 
+  it('mixes CRLF with the LF of quoted fields in its zstd', async () => {
+    const at = place();
+    const opened = await at.open([visits]);
+    const file = join(at.folder, 'm.csv.zst');
+    await opened.query(
+      `COPY (SELECT l FROM (VALUES (1, 'id,at,pages,note' || chr(13)), (2, 'a,2024-01-01,1,"x'), (3, 'y"' || chr(13)), (4, 'b,2024-01-01,2,z' || chr(13))) t(n, l) ORDER BY n) TO '${file}' (FORMAT csv, HEADER false, QUOTE '', DELIMITER '|', COMPRESSION zstd)`,
+    );
+    expect(await opened.log.ingestFiles(visits, [file])).toMatchObject({ rows: 2, accepted: 2 });
+    expect((await contents(opened, visits)).map((row) => row.note)).toEqual(['x\ny', 'z']);
+  });
+
   it('has a header and no rows: accepted with a warning', async () => {
     const at = place();
     const opened = await at.open([visits]);

@@ -84,7 +84,10 @@ function refuseColumns(path: string, difference: ColumnDifference): void {
   throw new SchemaRefusal(path, `${path}: ${said.message}${probably}`, said.hint, difference);
 }
 
-/** Zstandard on a Node without it: DuckDB decompresses, line by line, no faster than the lines are taken. */
+/**
+ * Zstandard on a Node without it: DuckDB decompresses, line by line, no faster than the lines are taken. Not strict:
+ * a file may mix CRLF with the LF of quoted fields.
+ */
 async function* zstdLines(
   db: DuckDbConnection,
   file: InputFile,
@@ -97,7 +100,8 @@ async function* zstdLines(
   const reading = db
     .stream(
       `SELECT line FROM read_csv(${quoteText(file.path)}, auto_detect=false, header=false, compression='zstd', delim='\u0001',` +
-        ` quote='', escape='', max_line_size=${MAX_LINE_BYTES}, encoding='${encoding}', columns={'line': 'VARCHAR'})`,
+        ` quote='', escape='', strict_mode=false, max_line_size=${MAX_LINE_BYTES}, encoding='${encoding}',` +
+        ` columns={'line': 'VARCHAR'})`,
       async ({ rows, columns }) => {
         const lines: string[] = new Array(rows);
         for (let i = 0; i < rows; i++) lines[i] = (columns[0]!.data[i] as string | null) ?? '';
