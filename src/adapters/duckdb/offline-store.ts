@@ -1,4 +1,5 @@
 import { rename, stat } from 'node:fs/promises';
+import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
 import type { Source } from '../../core/define/types.js';
@@ -288,7 +289,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       const hindsight = scan.knowledge === 'hindsight';
       const known = lake.knownSql(source, state, { horizonSeq: scan.horizonSeq, hindsight });
       const withUntil = !hindsight && state.hasVersions;
-      const onTime = !hindsight && source.availableAt.kind === 'event_time';
+      const onTime = source.availableAt.kind === 'event_time';
       const predicates = [...scan.predicates];
       const fieldTypes = scan.fields.map((name) => source.fields.find((field) => field.name === name)!);
       const enums = await Promise.all(
@@ -302,7 +303,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       const select = [
         'e._e',
         'CAST(r."_event_time" AS DOUBLE)',
-        ...(hindsight || onTime ? [] : ['CAST(r."_available_at" AS DOUBLE)']),
+        ...(onTime ? [] : ['CAST(r."_available_at" AS DOUBLE)']),
         'CAST(r."_order" AS DOUBLE)',
         ...(withUntil ? [`coalesce(CAST(r."_until" AS DOUBLE), CAST('inf' AS DOUBLE))`] : []),
         ...predicates.map(
@@ -323,7 +324,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       ];
       const entity = new NumberBuffer(Int32Array);
       const eventTime = new NumberBuffer();
-      const available = hindsight || onTime ? null : new NumberBuffer();
+      const available = onTime ? null : new NumberBuffer();
       const order = new NumberBuffer();
       const until = withUntil ? new NumberBuffer() : null;
       const masks = predicates.map(() => new NumberBuffer(Uint8Array));
@@ -353,9 +354,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
           rows: codes.length,
           entity: codes,
           eventTime: times,
-          availableAt: onTime
-            ? times
-            : (available?.finish().values ?? new Float64Array(codes.length).fill(Number.MIN_SAFE_INTEGER)),
+          availableAt: available === null ? times : available.finish().values,
           seq: order.finish().values,
           until: until?.finish().values ?? null,
           sequenced: source.sequence !== undefined,
@@ -431,6 +430,12 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
     },
 
     write: async (table, added, out) => {
+      const folder = path.dirname(out.file);
+      if (!(await stat(folder).catch(() => null))?.isDirectory())
+        throw new MillraceError('FILE_NOT_FOUND', `there is no folder "${folder}" to write into`, {
+          place: { file: out.file },
+          hint: 'Make the folder first, or write elsewhere.',
+        });
       const id = `add_${++count}`;
       const kept = out.rows;
       const columns: WriteColumn[] = added.map(({ column }, i) => writeColumn(`c${i}`, column, out.format));
