@@ -26,6 +26,7 @@ let failedSteps = 0;
 const steps = [
   ['build', process.execPath, ['scripts/build.mjs', '--clean']],
   ['lint', 'npx', ['biome', 'check', '.']],
+  ['generated pages', process.execPath, ['scripts/docs.mjs', '--check']],
 ];
 for (const [name, command, args] of steps) {
   if (run(command, args) !== 0) {

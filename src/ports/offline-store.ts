@@ -31,8 +31,6 @@ export interface RecordScan {
   readonly fields: readonly string[];
   /** Predicates by canonical text; true 1, false 0, null 2. */
   readonly predicates: ReadonlyMap<string, Expression>;
-  /** Only records whose event_time is within these bounds can matter (inclusive); null: all. */
-  readonly eventTimes: { readonly min: Instant | null; readonly max: Instant | null };
   readonly knowledge: 'as_of' | 'hindsight';
 }
 

@@ -9,14 +9,6 @@ export const count = (n: number | null | undefined): string =>
     ? NONE
     : n.toLocaleString('en-US', { maximumFractionDigits: 0 });
 
-/** 1.2k, 3.4M: where there is no room for all digits. */
-export function brief(n: number | null | undefined): string {
-  if (n === null || n === undefined || !Number.isFinite(n)) return NONE;
-  return Math.abs(n) < 10_000
-    ? number(n, 3)
-    : n.toLocaleString('en-US', { notation: 'compact', maximumFractionDigits: 1 });
-}
-
 /** As many significant digits as asked for, without trailing zeros: 0.0123, 45.2, 1.2e-9, 12,345. */
 export function number(n: number | null | undefined, digits = 4): string {
   if (n === null || n === undefined || !Number.isFinite(n)) return NONE;

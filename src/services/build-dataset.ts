@@ -265,7 +265,6 @@ async function labelRows(
       keyFields: entity.joinKeys.map((key) => source.keys[key.name] ?? key.name),
       fields: [...new Set(fields)],
       predicates,
-      eventTimes: { min: null, max: null },
       knowledge: 'hindsight',
     });
     const typeOf = (name: string | null | undefined) =>

@@ -66,7 +66,6 @@ async function baseColumns(
     keyFields: group.keyFields,
     fields: reads.fields,
     predicates: reads.predicates,
-    eventTimes: { min: null, max: null },
     knowledge: options.knowledge,
   });
   const knowledge =

@@ -2,7 +2,7 @@
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { printInstant } from '../core/base/time.js';
-import type { MetricRequirement, Model, Monitor } from '../core/define/types.js';
+import type { Model, Monitor } from '../core/define/types.js';
 import { type Comparison, compareProfiles } from '../core/drift/compare.js';
 import type { ColumnProfile, ColumnSample } from '../core/drift/profile.js';
 import {
@@ -15,7 +15,7 @@ import { parseType, type Value, type ValueType } from '../core/schema/types.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import { valueSample } from './column-sample.js';
 import type { Project } from './project.js';
-import { CHAMPION, manifestOf } from './promote.js';
+import { CHAMPION, holds, manifestOf } from './promote.js';
 
 export type Verdict = 'ok' | 'drifted' | 'insufficient_data';
 
@@ -110,7 +110,7 @@ function performanceOf(
     return {
       text: requirement.text,
       observed,
-      passed: observed === null || n < monitor.minimumRows ? null : meets(observed, requirement),
+      passed: observed === null || n < monitor.minimumRows ? null : holds(observed, requirement),
     };
   });
   const verdict =
@@ -120,21 +120,6 @@ function performanceOf(
         ? 'degraded'
         : 'ok';
   return { outcomes: n, coverage, evaluation, requirements, verdict };
-}
-
-function meets(observed: number, requirement: MetricRequirement): boolean {
-  switch (requirement.operator) {
-    case '>=':
-      return observed >= requirement.value;
-    case '>':
-      return observed > requirement.value;
-    case '<=':
-      return observed <= requirement.value;
-    case '<':
-      return observed < requirement.value;
-    case '=':
-      return observed === requirement.value;
-  }
 }
 
 export async function runMonitor(

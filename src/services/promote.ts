@@ -25,7 +25,8 @@ export interface PromotionResult {
   readonly reason: string;
 }
 
-const holds = (value: number, { operator, value: bound }: MetricRequirement): boolean => {
+/** Whether a metric meets `metric >= bound`. */
+export const holds = (value: number, { operator, value: bound }: MetricRequirement): boolean => {
   switch (operator) {
     case '>=':
       return value >= bound;

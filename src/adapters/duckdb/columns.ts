@@ -1,6 +1,5 @@
 import { type DuckDBType, DuckDBTypeId } from '@duckdb/node-api';
 import duckdb from '@duckdb/node-bindings';
-import { invariant } from '../../core/base/error.js';
 
 /**
  * One column of a result in the storage of its type:
@@ -226,30 +225,4 @@ export class ColumnBuffer {
       valid: this.#valid?.subarray(0, this.#rows) ?? null,
     };
   }
-}
-
-const TWO_32 = 4_294_967_296;
-
-/**
- * Integers of a column as doubles. Instants and every integer that is safe are exact; an unsafe one is an invariant
- * failure, so call it only on columns whose range is known (instants, codes, counts, seq). Nulls read as NaN.
- */
-export function toNumbers(column: Column): Float64Array {
-  const { data, valid } = column;
-  if (data instanceof Float64Array && !valid) return data;
-  const out = new Float64Array(data.length);
-  if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
-    const words = new Int32Array(data.buffer, data.byteOffset, data.length * 2);
-    for (let i = 0; i < out.length; i++) out[i] = words[2 * i + 1]! * TWO_32 + (words[2 * i]! >>> 0);
-    for (let i = 0; i < out.length; i++) {
-      const n = out[i]!;
-      if (n > Number.MAX_SAFE_INTEGER || n < Number.MIN_SAFE_INTEGER) {
-        invariant(valid && valid[i] === 0, `an integer of column ${column.name} is beyond 2^53`);
-      }
-    }
-  } else {
-    for (let i = 0; i < out.length; i++) out[i] = data[i] as number;
-  }
-  if (valid) for (let i = 0; i < out.length; i++) if (valid[i] === 0) out[i] = Number.NaN;
-  return out;
 }

@@ -318,10 +318,6 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
         }),
       ];
       const on = scan.keyFields.map((field, i) => `r.${quoteName(field)} = e.k${i}`).join(' AND ');
-      const bounds = [
-        ...(scan.eventTimes.min === null ? [] : [`r."_event_time" >= ${scan.eventTimes.min}`]),
-        ...(scan.eventTimes.max === null ? [] : [`r."_event_time" <= ${scan.eventTimes.max}`]),
-      ];
       const entity = new NumberBuffer(Int32Array);
       const eventTime = new NumberBuffer();
       const available = onTime ? null : new NumberBuffer();
@@ -341,7 +337,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
         ...values,
       ];
       await db.stream(
-        `SELECT ${select.join(', ')} FROM (${known}) r JOIN ${scan.entities.id} e ON ${on}${bounds.length > 0 ? ` WHERE ${bounds.join(' AND ')}` : ''}`,
+        `SELECT ${select.join(', ')} FROM (${known}) r JOIN ${scan.entities.id} e ON ${on}`,
         ({ rows, columns }) => {
           for (let i = 0; i < buffers.length; i++) buffers[i]!.append(columns[i]!, rows);
         },

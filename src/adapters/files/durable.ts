@@ -1,4 +1,4 @@
-import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemError } from './errors.js';
 
@@ -43,15 +43,4 @@ export function publishFile(temporary: string, final: string): void {
   } catch (error) {
     throw systemError(error, final);
   }
-}
-
-/** Writes a small file so that a reader sees the old or the new content, never a part. */
-export function writeAtomically(file: string, content: string | Uint8Array): void {
-  const temporary = `${file}.${process.pid}.tmp`;
-  try {
-    writeFileSync(temporary, content);
-  } catch (error) {
-    throw systemError(error, file);
-  }
-  publishFile(temporary, file);
 }

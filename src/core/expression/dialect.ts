@@ -1,4 +1,5 @@
 import { invariant } from '../base/error.js';
+import { duckDbType } from '../schema/coerce-sql.js';
 import type { ValueType } from '../schema/types.js';
 
 /**
@@ -59,30 +60,7 @@ export const duckdb: Dialect = {
   int128: 'HUGEINT',
   float64: 'DOUBLE',
   decimal: (precision, scale) => `DECIMAL(${precision}, ${scale})`,
-  typeName(type) {
-    switch (type.kind) {
-      case 'int64':
-        return 'BIGINT';
-      case 'float64':
-        return 'DOUBLE';
-      case 'decimal':
-        return `DECIMAL(18, ${type.scale})`;
-      case 'string':
-        return 'VARCHAR';
-      case 'boolean':
-        return 'BOOLEAN';
-      case 'timestamp':
-        return 'TIMESTAMPTZ';
-      case 'date':
-        return 'DATE';
-      case 'float64_vector':
-        return 'DOUBLE[]';
-      case 'list':
-        return `${duckdb.typeName(type.of)}[]`;
-      case 'map':
-        return `MAP(VARCHAR, ${duckdb.typeName(type.of)})`;
-    }
-  },
+  typeName: duckDbType,
   // greatest(x) is x: without it DuckDB 1.5 compares the uncast number with a constant, `TRY_CAST(h AS BIGINT) > 5`
   // being true, not null, for an h that does not fit
   tryCast: (value, type) => `greatest(TRY_CAST(${value} AS ${type}))`,
