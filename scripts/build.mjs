@@ -12,7 +12,7 @@ if (process.argv.includes('--clean')) rmSync(path.join(root, 'dist'), { recursiv
 const require = createRequire(import.meta.url);
 let tsc;
 try {
-  tsc = require.resolve('typescript/bin/tsc');
+  tsc = path.join(path.dirname(require.resolve('typescript/package.json')), 'bin/tsc');
 } catch {
   if (existsSync(main)) process.exit(0);
   console.error('millrace: building needs the development dependencies; run `npm ci` first');
