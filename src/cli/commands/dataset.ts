@@ -1,12 +1,12 @@
 import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
 import type { DatasetManifest } from '../../core/dataset/manifest.js';
-import { openProject } from '../../open.js';
 import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
 import { diffDatasets, findDatasetVersion, reproduceDataset } from '../../services/dataset-versions.js';
 import type { Io } from '../io.js';
 import { list as items, knowledge as knowledgeOf, known, versioned } from '../parse.js';
 import { count, table } from '../table.js';
+import { within } from '../within.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -43,8 +43,7 @@ const summary = (built: BuiltDataset): Record<string, unknown> => ({
 });
 
 export async function build(io: Io, args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const knowledge = knowledgeOf(options['knowledge']);
     const horizons = new Map<string, number>();
     for (const item of items(options['horizon'])) {
@@ -66,14 +65,11 @@ export async function build(io: Io, args: readonly string[], options: Options): 
     io.print(built.built ? `built in ${built.version.folder}` : `unchanged: ${built.version.folder}`);
     io.result(summary(built));
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function list(io: Io): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const versions = (await project.registry()).versions('dataset');
     io.print(
       table(
@@ -99,46 +95,35 @@ export async function list(io: Io): Promise<number> {
       })),
     });
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function show(io: Io, args: readonly string[]): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const version = await findDatasetVersion(project, versioned(args[0]!));
     const manifest = version.manifest as unknown as DatasetManifest;
     printManifest(io, version.name, version.version, manifest);
     io.result({ dataset: version.name, version: version.version, folder: version.folder, manifest });
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function diff(io: Io, args: readonly string[]): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const result = await diffDatasets(project, versioned(args[0]!), versioned(args[1]!));
     for (const line of result.lines) io.print(line);
     io.result(result);
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function reproduce(io: Io, args: readonly string[]): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const result = await reproduceDataset(project, versioned(args[0]!));
     io.print(
       `${args[0]}: logical hash ${result.logical ? 'equal' : 'DIFFERENT'}, file bytes ${result.physical ? 'equal' : 'DIFFERENT'}`,
     );
     io.result(result);
     return result.logical ? 0 : 3;
-  } finally {
-    await project.close();
-  }
+  });
 }

@@ -1,17 +1,16 @@
 import path from 'node:path';
-import { openProject } from '../../open.js';
 import { explainFeature } from '../../services/explain.js';
 import { historicalFeatures } from '../../services/historical.js';
 import { onlineFeatures } from '../../services/serve.js';
 import type { Io } from '../io.js';
 import { instant, integer, knowledge as knowledgeOf, names, pairs } from '../parse.js';
 import { count, table } from '../table.js';
+import { within } from '../within.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
 export async function historical(io: Io, _args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const knowledge = knowledgeOf(options['knowledge']) ?? 'as_of';
     const horizon = integer(options['horizon'], '--horizon');
     if (knowledge === 'hindsight')
@@ -29,14 +28,11 @@ export async function historical(io: Io, _args: readonly string[], options: Opti
     io.print(`${count(result.rows)} rows x ${result.features.length} features → ${result.out}`);
     io.result(result);
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function online(io: Io, _args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const answer = await onlineFeatures(
       project,
       {
@@ -60,14 +56,11 @@ export async function online(io: Io, _args: readonly string[], options: Options)
     );
     io.result(answer);
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function explain(io: Io, args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const explained = await explainFeature(
       project,
       args[0]!,
@@ -96,7 +89,5 @@ export async function explain(io: Io, args: readonly string[], options: Options)
     }
     io.result(explained);
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }

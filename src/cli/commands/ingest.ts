@@ -1,6 +1,5 @@
 import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
-import { openProject } from '../../open.js';
 import type { IngestResult } from '../../ports/record-log.js';
 import { markFiles } from '../../services/file-marks.js';
 import { replayQuarantine } from '../../services/ingest.js';
@@ -9,6 +8,7 @@ import { runTransform } from '../../services/transform.js';
 import type { Io } from '../io.js';
 import { integer, known } from '../parse.js';
 import { count, table } from '../table.js';
+import { within } from '../within.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -23,8 +23,7 @@ export function printIngest(io: Io, result: IngestResult): void {
 }
 
 export async function ingest(io: Io, args: readonly string[]): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const name = args[0]!;
     const source = project.definitions.sources.get(
       known(name, project.definitions.sources.keys(), 'source'),
@@ -48,14 +47,11 @@ export async function ingest(io: Io, args: readonly string[]): Promise<number> {
     printIngest(io, result);
     io.result(result);
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function quarantineList(io: Io, _args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const log = await project.log();
     const rows = await log.quarantine(filterOf(project, options));
     const groups = new Map<
@@ -87,9 +83,7 @@ export async function quarantineList(io: Io, _args: readonly string[], options: 
     );
     io.result({ rows: rows.length, groups: list });
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 const filterOf = (project: Project, options: Options): { source?: string } =>
@@ -98,8 +92,7 @@ const filterOf = (project: Project, options: Options): { source?: string } =>
     : { source: known(String(options['source']), project.definitions.sources.keys(), 'source') };
 
 export async function quarantineShow(io: Io, args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const log = await project.log();
     const id = integer(args[0], 'id');
     const limit = integer(options['limit'], '--limit') ?? 20;
@@ -121,14 +114,11 @@ export async function quarantineShow(io: Io, args: readonly string[], options: O
       io.note(`${all.length - rows.length} more; --limit shows them`);
     io.result({ total: all.length, rows });
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function quarantineReplay(io: Io, _args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     await project.lockForWriting(io.command);
     const results = await replayQuarantine(project, filterOf(project, options));
     if (results.length === 0) io.print('nothing is open in quarantine');
@@ -138,7 +128,5 @@ export async function quarantineReplay(io: Io, _args: readonly string[], options
       );
     io.result({ results });
     return results.length === 0 ? 99 : 0;
-  } finally {
-    await project.close();
-  }
+  });
 }

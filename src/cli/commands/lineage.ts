@@ -1,10 +1,9 @@
-import { openProject } from '../../open.js';
 import { type LineageNode, lineageOf } from '../../services/lineage.js';
 import type { Io } from '../io.js';
+import { within } from '../within.js';
 
 export async function lineage(io: Io, args: readonly string[]): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const result = await lineageOf(project, args[0]!);
     const show = (node: LineageNode, depth: number): void => {
       io.print(
@@ -18,7 +17,5 @@ export async function lineage(io: Io, args: readonly string[]): Promise<number> 
     for (const item of result.down) show(item.node, item.depth);
     io.result(result);
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }

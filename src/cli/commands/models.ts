@@ -1,6 +1,5 @@
 import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
-import { openProject } from '../../open.js';
 import type { VersionRecord } from '../../ports/registry.js';
 import type { Project } from '../../services/project.js';
 import { CHAMPION, manifestOf, promoteModel, rollbackModel } from '../../services/promote.js';
@@ -9,19 +8,9 @@ import { promotionError } from '../gates.js';
 import type { Io } from '../io.js';
 import { integer, known, versioned } from '../parse.js';
 import { metric, table } from '../table.js';
+import { within } from '../within.js';
 
 type Options = Readonly<Record<string, unknown>>;
-
-/** A project for one command, closed whatever happens. */
-async function within(io: Io, lock: boolean, work: (project: Project) => Promise<number>): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
-    if (lock) await project.lockForWriting(io.command);
-    return await work(project);
-  } finally {
-    await project.close();
-  }
-}
 
 const MAIN_METRICS = [
   'auc',
@@ -54,7 +43,8 @@ function printVersion(io: Io, version: VersionRecord, champion: number | undefin
 }
 
 export const train = (io: Io, args: readonly string[]): Promise<number> =>
-  within(io, true, async (project) => {
+  within(io, async (project) => {
+    await project.lockForWriting(io.command);
     const { version, manifest, built } = await trainModel(project, args[0]!);
     printVersion(io, version, (await project.registry()).alias(version.name, CHAMPION));
     io.print(built ? `trained in ${version.folder}` : 'unchanged: nothing it depends on has changed');
@@ -69,7 +59,7 @@ export const train = (io: Io, args: readonly string[]): Promise<number> =>
   });
 
 export const list = (io: Io, args: readonly string[]): Promise<number> =>
-  within(io, false, async (project) => {
+  within(io, async (project) => {
     const registry = await project.registry();
     if (args[0] !== undefined)
       known(
@@ -127,7 +117,7 @@ function find(project: Project, text: string): Promise<VersionRecord> {
 }
 
 export const show = (io: Io, args: readonly string[]): Promise<number> =>
-  within(io, false, async (project) => {
+  within(io, async (project) => {
     const version = await find(project, args[0]!);
     const registry = await project.registry();
     printVersion(io, version, registry.alias(version.name, CHAMPION));
@@ -149,7 +139,7 @@ export const show = (io: Io, args: readonly string[]): Promise<number> =>
   });
 
 export const compare = (io: Io, args: readonly string[]): Promise<number> =>
-  within(io, false, async (project) => {
+  within(io, async (project) => {
     const a = await find(project, args[0]!);
     const registry = await project.registry();
     const champion = registry.alias(a.name, CHAMPION);
@@ -185,7 +175,8 @@ export const compare = (io: Io, args: readonly string[]): Promise<number> =>
   });
 
 export const promote = (io: Io, args: readonly string[], options: Options): Promise<number> =>
-  within(io, true, async (project) => {
+  within(io, async (project) => {
+    await project.lockForWriting(io.command);
     const version = integer(options['version'], '--version');
     const result = await promoteModel(project, args[0]!, {
       ...(version === undefined ? {} : { version }),
@@ -208,7 +199,8 @@ export const promote = (io: Io, args: readonly string[], options: Options): Prom
   });
 
 export const rollback = (io: Io, args: readonly string[], options: Options): Promise<number> =>
-  within(io, true, async (project) => {
+  within(io, async (project) => {
+    await project.lockForWriting(io.command);
     const to = integer(options['to'], '--to');
     const change = await rollbackModel(project, args[0]!, {
       ...(to === undefined ? {} : { to }),

@@ -1,9 +1,9 @@
-import { openProject } from '../../open.js';
 import { type MonitorResult, runMonitor } from '../../services/monitor.js';
 import { driftError } from '../gates.js';
 import type { Io } from '../io.js';
 import { instant } from '../parse.js';
 import { count, metric, table } from '../table.js';
+import { within } from '../within.js';
 
 export function printMonitor(io: Io, result: MonitorResult): void {
   io.print(
@@ -51,8 +51,7 @@ export async function monitor(
   args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const at = instant(options['at'], '--at');
     const results: MonitorResult[] = [];
     for (const name of args.length > 0 ? args : project.definitions.monitors.keys()) {
@@ -65,7 +64,5 @@ export async function monitor(
       return io.refuse(driftError(alerted), { monitors: results });
     io.result({ monitors: results });
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }

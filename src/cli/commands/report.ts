@@ -1,16 +1,15 @@
 import path from 'node:path';
-import { openProject } from '../../open.js';
 import { writeReport } from '../../services/report.js';
 import type { Io } from '../io.js';
 import { count } from '../table.js';
+import { within } from '../within.js';
 
 export async function report(
   io: Io,
   _args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const out =
       typeof options['out'] === 'string' ? options['out'] : path.join(project.stateFolder, 'report.html');
     const written = await writeReport(project, out);
@@ -19,7 +18,5 @@ export async function report(
     );
     io.result(written);
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }

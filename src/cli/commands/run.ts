@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Plan } from '../../core/plan/plan.js';
-import { openProject } from '../../open.js';
 import { applyPlan, planProject, type RunResult } from '../../services/apply-plan.js';
 import type { Project } from '../../services/project.js';
 import { writeReport } from '../../services/report.js';
@@ -9,6 +8,7 @@ import { type VerifyResult, verify } from '../../services/verify.js';
 import { parityError, promotionError } from '../gates.js';
 import type { Io } from '../io.js';
 import { count, metric, table } from '../table.js';
+import { within } from '../within.js';
 
 const mebibytes = (bytes: number): string => (bytes === 0 ? '-' : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
 
@@ -33,20 +33,16 @@ function printPlan(io: Io, plan: Plan): void {
 }
 
 export async function plan(io: Io, args: readonly string[]): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const planned = await planProject(project, args);
     printPlan(io, planned);
     io.result(planned);
     return planned.steps.length === 0 ? 99 : 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function apply(io: Io, args: readonly string[]): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     await project.lockForWriting(io.command);
     const planned = await planProject(project, args);
     if (planned.steps.length === 0) {
@@ -55,14 +51,11 @@ export async function apply(io: Io, args: readonly string[]): Promise<number> {
       return 99;
     }
     return await perform(io, project, planned, false);
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function run(io: Io, args: readonly string[]): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     await project.lockForWriting(io.command);
     const planned = await planProject(project, args);
     printPlan(io, planned);
@@ -72,9 +65,7 @@ export async function run(io: Io, args: readonly string[]): Promise<number> {
       return 99;
     }
     return await perform(io, project, planned, whole);
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 /** Set while a whole run has yet to prove its values and write its report; a killed run leaves it set. */

@@ -1,9 +1,9 @@
 import { MillraceError } from '../../core/base/error.js';
 import { VERSION } from '../../core/base/version.js';
 import { startServer } from '../../http/server.js';
-import { openProject } from '../../open.js';
 import type { Io } from '../io.js';
 import { integer } from '../parse.js';
+import { within } from '../within.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -19,8 +19,7 @@ export async function serve(io: Io, _args: readonly string[], options: Options):
     interrupted = true;
   };
   process.once('SIGINT', onInterrupt);
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const server = await startServer(project, {
       port,
       host: String(options['host'] ?? '127.0.0.1'),
@@ -43,8 +42,5 @@ export async function serve(io: Io, _args: readonly string[], options: Options):
       );
     await server.close();
     return interrupted ? 130 : 0;
-  } finally {
-    process.off('SIGINT', onInterrupt);
-    await project.close();
-  }
+  }).finally(() => process.off('SIGINT', onInterrupt));
 }

@@ -1,5 +1,4 @@
 import path from 'node:path';
-import { openProject } from '../../open.js';
 import { materialize as bringUp } from '../../services/materialize.js';
 import { replayService } from '../../services/replay.js';
 import { scoreFile } from '../../services/score.js';
@@ -8,12 +7,12 @@ import { parityError, replayError } from '../gates.js';
 import type { Io } from '../io.js';
 import { instant, integer, list } from '../parse.js';
 import { count, table } from '../table.js';
+import { within } from '../within.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
 export async function materialize(io: Io, _args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     await project.lockForWriting(io.command);
     const result = await bringUp(project, { rebuild: options['rebuild'] === true });
     io.print(
@@ -24,14 +23,11 @@ export async function materialize(io: Io, _args: readonly string[], options: Opt
     );
     io.result(result);
     return result.records > 0 ? 0 : 99;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function score(io: Io, args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const result = await scoreFile(project, {
       service: args[0]!,
       observations: String(options['observations']),
@@ -44,14 +40,11 @@ export async function score(io: Io, args: readonly string[], options: Options): 
     );
     io.result(result);
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function verify(io: Io, _args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     await project.lockForWriting(io.command);
     const features = list(options['features']);
     const result = await compare(project, {
@@ -80,14 +73,11 @@ export async function verify(io: Io, _args: readonly string[], options: Options)
     if (result.differing > 0) return io.refuse(parityError(result), { ...result });
     io.result(result);
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }
 
 export async function replay(io: Io, args: readonly string[], options: Options): Promise<number> {
-  const project = await openProject(io.projectFolder, io);
-  try {
+  return within(io, async (project) => {
     const result = await replayService(project, args[0]!, { since: instant(options['since'], '--since') });
     io.print(
       `${result.service}: ${count(result.predictions)} logged vectors, ${count(result.equal)} equal, ${count(result.different)} different`,
@@ -111,7 +101,5 @@ export async function replay(io: Io, args: readonly string[], options: Options):
     if (result.different > 0) return io.refuse(replayError(result), { ...result });
     io.result(result);
     return 0;
-  } finally {
-    await project.close();
-  }
+  });
 }

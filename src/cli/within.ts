@@ -1,0 +1,13 @@
+import { openProject } from '../open.js';
+import type { Project } from '../services/project.js';
+import type { Io } from './io.js';
+
+/** Opens the command's project for a piece of work and closes it whatever happens. */
+export async function within(io: Io, work: (project: Project) => Promise<number>): Promise<number> {
+  const project = await openProject(io.projectFolder, io);
+  try {
+    return await work(project);
+  } finally {
+    await project.close();
+  }
+}
