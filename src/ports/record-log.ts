@@ -12,6 +12,7 @@
  */
 import type { Instant } from '../core/base/time.js';
 import type { Source } from '../core/define/types.js';
+import type { ContractSnapshot } from '../core/quality/contract-snapshot.js';
 import type { Value } from '../core/schema/types.js';
 
 export interface LogSegment {
@@ -123,6 +124,22 @@ export interface BatchRecord {
   readonly profile: Readonly<Record<string, unknown>>;
 }
 
+/** A contract as it stood while records came in under it. */
+export interface ContractVersion {
+  readonly source: string;
+  /** From 1; a contract that comes back is a new version. */
+  readonly version: number;
+  /** 1.0.0, then by the class of each change. */
+  readonly semver: string;
+  readonly fingerprint: string;
+  readonly contract: ContractSnapshot;
+  readonly since: Instant;
+  /** What it has judged. */
+  readonly batches: number;
+  readonly accepted: number;
+  readonly lastBatchAt: Instant | null;
+}
+
 export interface QuarantineFilter {
   readonly source?: string;
   readonly status?: QuarantinedRow['status'];
@@ -158,6 +175,8 @@ export interface RecordLog {
   quarantineCount(filter?: QuarantineFilter): Promise<number>;
   /** Every batch, committed or refused, oldest first. */
   batches(source?: string): Promise<readonly BatchRecord[]>;
+  /** Versions of a source's contract, oldest first. */
+  contracts(source: string): Promise<readonly ContractVersion[]>;
   /** Feeds open rows of the ledger through the source's rules of today and marks what was settled. */
   replay(
     source: Source,

@@ -1,14 +1,17 @@
 import { isAbsolute, join, relative } from 'node:path';
 import type { Instant } from '../../core/base/time.js';
+import type { Source } from '../../core/define/types.js';
 import type {
   BatchFile,
   BatchRecord,
+  ContractVersion,
   IngestResult,
   LogState,
   QuarantinedRow,
   QuarantineFilter,
 } from '../../ports/record-log.js';
 import { type Database, transaction } from '../sqlite/database.js';
+import { listContracts, recordContract, tieBatch } from './contract-versions.js';
 import type { LakeSegment } from './relation.js';
 
 export interface NewQuarantinedRow {
@@ -47,6 +50,9 @@ export interface Ledger {
   /** Rows of a file with this content that is already in the log under this definition; undefined: it is not. */
   knownFile(source: string, sha256: string, fingerprint: string): number | undefined;
   batches(source?: string): readonly BatchRecord[];
+  /** Notes the contract that judges what comes next. */
+  recordContract(source: Source, at: Instant): void;
+  contracts(source: string): readonly ContractVersion[];
   quarantine(filter: QuarantineFilter): readonly QuarantinedRow[];
   quarantineCount(filter: QuarantineFilter): number;
   mark(ids: readonly number[], status: QuarantinedRow['status']): void;
@@ -123,6 +129,7 @@ export function createLedger(db: Database, lake: string): Ledger {
       JSON.stringify(result.reasons),
       toJsonText(commit.profile),
     );
+    tieBatch(db, result.batch, result.source);
   };
 
   const where = (filter: QuarantineFilter): { sql: string; args: (string | number)[] } => {
@@ -145,6 +152,8 @@ export function createLedger(db: Database, lake: string): Ledger {
 
   return {
     state,
+    recordContract: (source, at) => recordContract(db, source, at),
+    contracts: (source) => listContracts(db, source),
     commit: (commit) =>
       transaction(db, () => {
         const { result, segment } = commit;

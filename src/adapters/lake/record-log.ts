@@ -137,6 +137,13 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     return connection;
   };
 
+  const noted = new Map<string, Source>();
+  const noteContract = (source: Source, now: Instant): void => {
+    if (noted.get(source.name) === source) return;
+    ledger.recordContract(source, now);
+    noted.set(source.name, source);
+  };
+
   const rowWriter = async (source: Source): Promise<RowWriter> => {
     const writing = await beginWriting(source);
     const present = writers.get(source.name);
@@ -177,6 +184,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
   ): Promise<RowsOutcome> => {
     const { outcome, durable, writer } = await exclusively(async () => {
       const writer = await rowWriter(source);
+      noteContract(source, rowOptions.now);
       await writer.warm();
       return { ...(await writer.decide(rows, rowOptions)), writer };
     });
@@ -203,6 +211,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       exclusively(async () => {
         const writing = await beginWriting(source);
         if (tailFiles(folder(source.name)).length > 0) await retire(await rowWriter(source));
+        noteContract(source, now);
         const state = stateOf(source.name);
         const context = {
           db: writing,
@@ -246,6 +255,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       return { rows: open.length, accepted, duplicates, dropped, quarantined, seq };
     },
     batches: async (source) => ledger.batches(source),
+    contracts: async (source) => ledger.contracts(source),
     folder,
     close: async () => {
       if (closed) return;

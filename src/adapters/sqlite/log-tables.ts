@@ -35,4 +35,16 @@ CREATE TABLE quarantine (
 CREATE INDEX quarantine_by_status ON quarantine (source, status, id);
 `,
   },
+  {
+    name: 'contract-1',
+    sql: `
+CREATE TABLE contract_version (
+  source TEXT NOT NULL, version INTEGER NOT NULL, semver TEXT NOT NULL, fingerprint TEXT NOT NULL,
+  contract TEXT NOT NULL, since INTEGER NOT NULL,
+  PRIMARY KEY (source, version)
+) STRICT;
+CREATE TABLE batch_contract (batch TEXT PRIMARY KEY, source TEXT NOT NULL, version INTEGER NOT NULL) STRICT;
+CREATE INDEX batch_contract_by_version ON batch_contract (source, version);
+`,
+  },
 ];
