@@ -9,6 +9,7 @@ import type { OfflineStore } from './ports/offline-store.js';
 import type { OnlineStore } from './ports/online-store.js';
 import type { PredictionLog } from './ports/prediction-log.js';
 import type { Registry } from './ports/registry.js';
+import type { SqlParser } from './ports/sql-parser.js';
 import type { TableReader } from './ports/table-reader.js';
 import { loadValidProject } from './services/load-project.js';
 import type { ProgressEvent, Project } from './services/project.js';
@@ -83,6 +84,10 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     const { createRegistry } = await import('./adapters/sqlite/registry.js');
     return createRegistry(await database.get());
   });
+  const sqlParser = lazy<SqlParser>(async () => {
+    const { createSqlParser } = await import('./adapters/sql-parser/polyglot.js');
+    return createSqlParser();
+  });
   let predictions: PredictionLog | undefined;
   const { openPredictionLog } = await import('./adapters/files/prediction-log.js');
   let lock: { release(): void } | undefined;
@@ -95,6 +100,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     offline: offline.get,
     online: online.get,
     registry: registry.get,
+    sqlParser: sqlParser.get,
     predictions: () => (predictions ??= openPredictionLog(path.join(stateFolder, 'predictions'))),
     lockForWriting: async (purpose) => {
       if (lock) return;

@@ -7,6 +7,7 @@ import type { OnlineStore } from '../ports/online-store.js';
 import type { PredictionLog } from '../ports/prediction-log.js';
 import type { RecordLog } from '../ports/record-log.js';
 import type { Registry } from '../ports/registry.js';
+import type { SqlParser } from '../ports/sql-parser.js';
 
 export interface ProgressEvent {
   readonly step: string;
@@ -25,6 +26,8 @@ export interface Project {
   offline(): Promise<OfflineStore>;
   online(): Promise<OnlineStore>;
   registry(): Promise<Registry>;
+  /** Loaded when a transform's SQL has to be read. */
+  sqlParser(): Promise<SqlParser>;
   predictions(): PredictionLog;
   /** Takes the one-writer lock until the project is closed; a second writer is STORE_LOCKED. */
   lockForWriting(command: string): Promise<void>;
