@@ -10,7 +10,9 @@ import {
 } from '../../src/core/expression/index.js';
 import type { Value } from '../../src/core/schema/types.js';
 import { parseType, printType } from '../../src/core/schema/types.js';
-import { type Duck, openDuck } from './duck.js';
+import { openDuck } from './duck.js';
+import type { Engine } from './engine.js';
+import { openPostgres } from './postgres.js';
 
 const NOTHING = { resolve: () => undefined, names: () => [] };
 const covered = new Set<string>();
@@ -31,9 +33,9 @@ function compile(text: string, names: Readonly<Record<string, string>> = {}) {
 }
 
 describe('values', () => {
-  let duck: Duck;
+  const engines: Engine[] = [];
   beforeAll(async () => {
-    duck = await openDuck([
+    const rows = [
       {
         i1: 1,
         i2: 1,
@@ -50,9 +52,10 @@ describe('values', () => {
         a1: 0,
         a2: 0,
       },
-    ]);
+    ];
+    engines.push(await openDuck(rows), await openPostgres(rows));
   });
-  afterAll(() => duck.close());
+  afterAll(() => Promise.all(engines.map((engine) => engine.close())));
 
   const check = (input: string, expected: Value, type?: string): void => {
     for (const [, name] of input.matchAll(/([a-z_0-9]+)\(/g)) covered.add(name!);
@@ -61,11 +64,12 @@ describe('values', () => {
       if (!checked.ok) throw new Error(checked.problems[0]!.message);
       expect(compileJs(checked.expression)([])).toBe(expected);
       if (type !== undefined) expect(printType(checked.expression.type)).toBe(type);
-      if (!isSqlExpressible(checked.expression)) return;
-      const { columns } = await duck.evaluate([
-        printSql(checked.expression, { dialect: 'duckdb', column: String }),
-      ]);
-      expect(columns[0]![0]).toBe(expected);
+      const { type: kind } = checked.expression;
+      for (const { dialect, evaluate } of engines) {
+        if (!isSqlExpressible(checked.expression, dialect)) continue;
+        const sql = printSql(checked.expression, { dialect, column: String });
+        expect([dialect, (await evaluate([{ sql, type: kind }]))[0]![0]]).toEqual([dialect, expected]);
+      }
     });
   };
 

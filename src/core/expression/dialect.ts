@@ -1,39 +1,87 @@
-import { invariant } from '../base/error.js';
-import { duckDbType } from '../schema/coerce-sql.js';
 import type { ValueType } from '../schema/types.js';
+import type { Op } from './typed.js';
+
+/** `body` over a name for `value`, so that it is written and computed once; a short value is written out again. */
+export type Bind = (value: string, body: (name: string) => string) => string;
 
 /**
  * What an engine says differently. The printer holds the meaning; a dialect is only words: another engine is
- * another record of this shape.
+ * another record of this shape. "Wide" integers and decimals hold every result of one operation on int64 or on
+ * 18-digit decimals without overflow. Functions that may fail in the engine give NULL there.
  */
 export interface Dialect {
   readonly name: string;
+  /** Operations that the engine cannot compute with the same bits, and why. */
+  readonly refuses: ReadonlyMap<Op, string>;
   typeName(type: ValueType): string;
-  readonly int64: string;
-  readonly int128: string;
-  readonly float64: string;
-  decimal(precision: number, scale: number): string;
-  /** Null where the cast fails. */
-  tryCast(value: string, type: string): string;
-  /** `body` over a name for `value`, which is written once. */
-  bind(value: string, name: string, body: string): string;
+  quote(text: string): string;
+  /** A text column or literal, or a cast to text: compared by code points from here on. */
+  textLeaf(sql: string): string;
+  let(value: string, name: string, body: string): string;
+  /** What a `let` is recognised by; such a value is bound even when it is short. */
+  readonly letMark: string;
+
+  /** A 128-bit (or wider) integer. */
+  wideInt(value: string): string;
+  /** Towards zero; null by zero. */
+  divideWide(a: string, b: string, bind: Bind): string;
+  moduloWide(a: string, b: string): string;
+  /** A wide integer or whole decimal → int64. */
+  fitInt(value: string, bind: Bind): string;
+  /** int64 by int64, no overflow, towards zero; b is never 0. */
+  divide(a: string, b: string): string;
+
+  /** A decimal with room for sums. */
+  wide(value: string, scale: number): string;
+  /** A decimal as factor of a product. */
+  factor(value: string, scale: number): string;
+  /** A wide decimal → decimal(18, scale), half away from zero. */
+  fitDecimal(value: string, scale: number, bind: Bind): string;
+  /** A wide decimal as a whole one. */
+  whole(how: 'floor' | 'ceil' | 'trunc' | 'round', value: string, bind: Bind): string;
+
+  /** int64 → float64, rounded to nearest even. */
+  float(value: string): string;
   isFinite(value: string): string;
-  truncate(value: string): string;
-  modulo(a: string, b: string): string;
-  /** Whole-number division towards zero; null by zero. */
-  integerDivide(a: string, b: string): string;
-  /** The match of a regular expression, or the empty text. */
-  extract(text: string, pattern: string): string;
-  text: {
+  /** Float operations that give NULL where the result is not finite. Absent: the engine carries NaN and infinities on. */
+  readonly checked?: Readonly<
+    Record<'add' | 'sub' | 'mul' | 'div', (a: string, b: string, bind: Bind) => string>
+  >;
+  divideFloat(a: string, b: string): string;
+  moduloFloat(a: string, b: string): string;
+  wholeFloat(how: 'floor' | 'ceil' | 'trunc', value: string, bind: Bind): string;
+  /** Half away from zero. */
+  roundFloat(value: string, bind: Bind): string;
+  /** round(value * 10^places) / 10^places, the value itself where that is not finite; absent: spelled out. */
+  roundFloatTo?(value: string, places: number): string;
+  /** A whole float64 → int64. */
+  floatToInt(value: string, bind: Bind): string;
+  booleanToInt(value: string): string;
+  decimalText(value: string, scale: number, bind: Bind): string;
+
+  /** Texts that match the (anchored) pattern, read as the type. */
+  textToInt(text: string, pattern: string, bind: Bind): string;
+  textToFloat(text: string, pattern: string, bind: Bind): string;
+  textToDecimal(text: string, pattern: string, scale: number, bind: Bind): string;
+  textToDate(text: string, pattern: string, bind: Bind): string;
+  /** Microseconds; without an offset the text is UTC. */
+  textToMicros(text: string, pattern: string, bind: Bind): string;
+
+  readonly text: {
     translate(text: string, from: string, to: string): string;
     endsWith(text: string, part: string): string;
     startsWith(text: string, part: string): string;
     contains(text: string, part: string): string;
     position(text: string, part: string): string;
+    length(text: string): string;
+    replace(text: string, from: string, to: string): string;
+    concat(parts: readonly string[]): string;
     trim(side: 'both' | 'left' | 'right', text: string): string;
+    /** From position `start` ≥ 1 on; both numbers at most 10^9. */
+    substring(text: string, start: string, count?: string): string;
     like(text: string, pattern: string, mark: string | undefined): string;
   };
-  time: {
+  readonly time: {
     micros(timestamp: string): string;
     fromMicros(micros: string): string;
     /** The clock of UTC as a timestamp without zone, whatever the session's time zone. */
@@ -43,67 +91,9 @@ export interface Dialect {
     truncate(unit: string, local: string): string;
     /** Microseconds of a timestamp without zone. */
     localMicros(local: string): string;
-    daysOf(date: string): string;
+    /** Days of a - b. */
+    subtractDates(a: string, b: string): string;
     isoText(utc: string): string;
     dateText(date: string): string;
-    parse(text: string): string;
   };
-  float(value: string): string;
-}
-
-const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
-const DUCKDB_PARTS: Readonly<Record<string, string>> = { dow: 'dayofweek', doy: 'dayofyear' };
-
-export const duckdb: Dialect = {
-  name: 'duckdb',
-  int64: 'BIGINT',
-  int128: 'HUGEINT',
-  float64: 'DOUBLE',
-  decimal: (precision, scale) => `DECIMAL(${precision}, ${scale})`,
-  typeName: duckDbType,
-  // greatest(x) is x: without it DuckDB 1.5 compares the uncast number with a constant, `TRY_CAST(h AS BIGINT) > 5`
-  // being true, not null, for an h that does not fit
-  tryCast: (value, type) => `greatest(TRY_CAST(${value} AS ${type}))`,
-  bind: (value, name, body) => `list_transform([${value}], lambda ${name}: ${body})[1]`,
-  isFinite: (value) => `isfinite(${value})`,
-  truncate: (value) => `trunc(${value})`,
-  modulo: (a, b) => `(${a} % ${b})`,
-  integerDivide: (a, b) => `(${a} // ${b})`,
-  extract: (text, pattern) => `regexp_extract(${text}, ${quote(pattern)})`,
-  text: {
-    translate: (text, from, to) => `translate(${text}, '${from}', '${to}')`,
-    endsWith: (text, part) => `suffix(${text}, ${part})`,
-    startsWith: (text, part) => `prefix(${text}, ${part})`,
-    contains: (text, part) => `contains(${text}, ${part})`,
-    position: (text, part) => `strpos(${text}, ${part})`,
-    trim: (side, text) => `${{ both: 'trim', left: 'ltrim', right: 'rtrim' }[side]}(${text}, ' ')`,
-    like: (text, pattern, mark) =>
-      `(${text} LIKE ${quote(pattern)}${mark === undefined ? '' : ` ESCAPE ${quote(mark)}`})`,
-  },
-  time: {
-    micros: (timestamp) => `epoch_us(${timestamp})`,
-    fromMicros: (micros) => `make_timestamptz(${micros})`,
-    utc: (timestamp) => `make_timestamp(epoch_us(${timestamp}))`,
-    local: (timestamp, zone) => `timezone(${quote(zone)}, ${timestamp})`,
-    part: (unit, local) => `${DUCKDB_PARTS[unit] ?? unit}(${local})`,
-    truncate: (unit, local) => `date_trunc('${unit}', ${local})`,
-    localMicros: (local) => `epoch_us(${local})`,
-    daysOf: (date) => `(${date} - DATE '1970-01-01')`,
-    isoText: (utc) => `strftime(${utc}, '%Y-%m-%dT%H:%M:%S.%fZ')`,
-    dateText: (date) => `strftime(${date}, '%Y-%m-%d')`,
-    parse: (text) =>
-      `TRY_CAST(CASE WHEN length(${text}) = 10 THEN ${text} || ' 00:00:00+00:00' ` +
-      `WHEN regexp_matches(${text}, '(Z|[+-][0-9][0-9]:[0-9][0-9])$') THEN ${text} ELSE ${text} || '+00:00' END AS TIMESTAMPTZ)`,
-  },
-  float: (value) => `CAST(${value} AS DOUBLE)`,
-};
-
-const DIALECTS: Readonly<Record<string, Dialect>> = { duckdb };
-
-export type DialectName = 'duckdb';
-
-export function dialectOf(dialect: DialectName | Dialect): Dialect {
-  const found = typeof dialect === 'string' ? DIALECTS[dialect] : dialect;
-  invariant(found !== undefined, `there is no dialect ${String(dialect)}`);
-  return found;
 }

@@ -1,7 +1,8 @@
 export type { Ast, ParsedExpression } from './ast.js';
 export { type CheckResult, checkExpression, type Scope } from './check.js';
 export { compileJs, compileJsRow } from './compile.js';
-export type { Dialect, DialectName } from './dialect.js';
+export type { Dialect } from './dialect.js';
+export { DIALECT_NAMES, type DialectName } from './dialects/index.js';
 export { FUNCTION_NAMES, FUNCTIONS, type FunctionDoc } from './functions.js';
 export type { ExpressionProblem } from './lex.js';
 export { type ParseResult, parseExpression } from './parse.js';

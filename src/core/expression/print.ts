@@ -1,8 +1,9 @@
 import { invariant, MillraceError } from '../base/error.js';
 import { printDate, printInstant } from '../base/time.js';
-import type { Integer } from '../schema/types.js';
+import { INT64, type Integer, STRING } from '../schema/types.js';
 import { printDecimal, printFloat } from './ast.js';
-import { type Dialect, type DialectName, dialectOf } from './dialect.js';
+import type { Bind, Dialect } from './dialect.js';
+import { type DialectName, dialectOf } from './dialects/index.js';
 import { DATE_PATTERN, DECIMAL_PATTERN, FLOAT_PATTERN, INT_PATTERN, TIMESTAMP_PATTERN } from './runtime.js';
 import { type Expression, JAVASCRIPT_ONLY, type Op, type Typed } from './typed.js';
 
@@ -17,32 +18,31 @@ type Print = (args: readonly string[], node: Operation, printer: Printer) => str
 
 const SHORT = 120;
 const UPPER = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
-const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 const infix =
   (operator: string): Print =>
   ([a, b]) =>
     `(${a} ${operator} ${b})`;
-/** In 128 bits, then null where the result does not fit in 64. */
-const int128 =
+const wideInts =
   (operator: string): Print =>
-  ([a, b], _, { d }) =>
-    d.tryCast(`CAST(${a} AS ${d.int128}) ${operator} CAST(${b} AS ${d.int128})`, d.int64);
+  ([a, b], _, { d, bind }) =>
+    d.fitInt(`${d.wideInt(a!)} ${operator} ${d.wideInt(b!)}`, bind);
 const decimals =
   (operator: string): Print =>
-  (args, { parameters: { scale } }, { d }) =>
-    d.tryCast(
-      args.map((arg) => `CAST(${arg} AS ${d.decimal(38, scale!)})`).join(` ${operator} `),
-      d.decimal(18, scale!),
-    );
+  ([a, b], { parameters: { scale } }, { d, bind }) =>
+    d.fitDecimal(`${d.wide(a!, scale!)} ${operator} ${d.wide(b!, scale!)}`, scale!, bind);
 const wholeOf =
-  (name: string): Print =>
-  ([a], { parameters }, { d }) =>
-    d.tryCast(`${name}(CAST(${a} AS ${d.decimal(38, parameters.from!)}))`, d.int64);
-const instant = (micros: string, d: Dialect): string => {
-  // 2^53 * 1024 is the end of int64, so a cast finds what is no safe integer, all but -2^53
-  const shifted = d.tryCast(`CAST(${micros} AS ${d.int128}) * 1024`, d.int64);
-  return d.time.fromMicros(`nullif(${d.integerDivide(shifted, '1024')}, -9007199254740992)`);
+  (how: 'floor' | 'ceil' | 'trunc' | 'round'): Print =>
+  ([a], { parameters: { from } }, { d, bind }) =>
+    d.fitInt(d.whole(how, d.wide(a!, from!), bind), bind);
+const wholeFloat =
+  (how: 'floor' | 'ceil' | 'trunc'): Print =>
+  ([a], _, { d, bind }) =>
+    `(${d.wholeFloat(how, a!, bind)} + 0.0)`;
+const instant = (micros: string, { d, bind }: Printer): string => {
+  // 2^53 * 1024 is the end of int64, so fitting finds what is no safe integer, all but -2^53
+  const shifted = d.fitInt(`${d.wideInt(micros)} * 1024`, bind);
+  return d.time.fromMicros(`nullif(${d.divide(shifted, '1024')}, -9007199254740992)`);
 };
 const named =
   (name: string): Print =>
@@ -50,79 +50,84 @@ const named =
     `${name}(${args.join(', ')})`;
 
 const PRINT: Partial<Record<Op, Print>> = {
-  neg_int: ([a], _, { d }) => d.tryCast(`-CAST(${a} AS ${d.int128})`, d.int64),
-  abs_int: ([a], _, { d }) => d.tryCast(`abs(CAST(${a} AS ${d.int128}))`, d.int64),
-  add_int: int128('+'),
-  sub_int: int128('-'),
-  mul_int: int128('*'),
-  idiv_int: int128('//'),
-  mod_int: int128('%'),
-  sign: ([a], _, p) =>
-    p.bind(
+  neg_int: ([a], _, { d, bind }) => d.fitInt(`-${d.wideInt(a!)}`, bind),
+  abs_int: ([a], _, { d, bind }) => d.fitInt(`abs(${d.wideInt(a!)})`, bind),
+  add_int: wideInts('+'),
+  sub_int: wideInts('-'),
+  mul_int: wideInts('*'),
+  idiv_int: ([a, b], _, { d, bind }) => d.fitInt(d.divideWide(d.wideInt(a!), d.wideInt(b!), bind), bind),
+  mod_int: ([a, b], _, { d, bind }) => d.fitInt(d.moduloWide(d.wideInt(a!), d.wideInt(b!)), bind),
+  sign: ([a], _, { d, bind }) =>
+    bind(
       a!,
-      (v) => `CAST(CASE WHEN ${v} > 0 THEN 1 WHEN ${v} < 0 THEN -1 WHEN ${v} = 0 THEN 0 END AS ${p.d.int64})`,
+      (v) =>
+        `CAST(CASE WHEN ${v} > 0 THEN 1 WHEN ${v} < 0 THEN -1 WHEN ${v} = 0 THEN 0 END AS ${d.typeName(INT64)})`,
     ),
-  neg_decimal: ([a], { parameters: { scale } }, { d }) =>
-    d.tryCast(`-CAST(${a} AS ${d.decimal(38, scale!)})`, d.decimal(18, scale!)),
-  abs_decimal: ([a], { parameters: { scale } }, { d }) =>
-    d.tryCast(`abs(CAST(${a} AS ${d.decimal(38, scale!)}))`, d.decimal(18, scale!)),
+  neg_decimal: ([a], { parameters: { scale } }, { d, bind }) =>
+    d.fitDecimal(`-${d.wide(a!, scale!)}`, scale!, bind),
+  abs_decimal: ([a], { parameters: { scale } }, { d, bind }) =>
+    d.fitDecimal(`abs(${d.wide(a!, scale!)})`, scale!, bind),
   add_decimal: decimals('+'),
   sub_decimal: decimals('-'),
-  mod_decimal: decimals('%'),
-  mul_decimal: ([a, b], { parameters: { scale, from } }, { d }) =>
-    d.tryCast(
-      `CAST(${a} AS ${d.decimal(38, from!)}) * CAST(${b} AS ${d.decimal(38, scale! - from!)})`,
-      d.decimal(18, scale!),
-    ),
-  floor_float: ([a]) => `(floor(${a}) + 0.0)`,
-  ceil_float: ([a]) => `(ceil(${a}) + 0.0)`,
-  trunc_float: ([a], _, { d }) => `(${d.truncate(a!)} + 0.0)`,
-  round_float: ([a]) => `(round(${a}) + 0.0)`,
-  round_float_to: ([a], { parameters: { scale } }) => `(round(${a}, ${scale}) + 0.0)`,
+  mod_decimal: ([a, b], { parameters: { scale } }, { d, bind }) =>
+    d.fitDecimal(d.moduloWide(d.wide(a!, scale!), d.wide(b!, scale!)), scale!, bind),
+  mul_decimal: ([a, b], { parameters: { scale, from } }, { d, bind }) =>
+    d.fitDecimal(`${d.factor(a!, from!)} * ${d.factor(b!, scale! - from!)}`, scale!, bind),
+  floor_float: wholeFloat('floor'),
+  ceil_float: wholeFloat('ceil'),
+  trunc_float: wholeFloat('trunc'),
+  round_float: ([a], _, { d, bind }) => `(${d.roundFloat(a!, bind)} + 0.0)`,
+  // where the product is not finite, x itself
+  round_float_to: ([a], { parameters: { scale } }, p) => {
+    if (p.d.roundFloatTo) return `(${p.d.roundFloatTo(a!, scale!)} + 0.0)`;
+    const factor = p.d.float(printFloat(10 ** scale!));
+    return p.bind(a!, (v) => {
+      const rounded = p.d.roundFloat(p.finite(p.times(v, factor)), p.bind);
+      return `(coalesce(${p.finite(`(${rounded}) / ${factor}`)}, ${v}) + 0.0)`;
+    });
+  },
   floor_decimal: wholeOf('floor'),
   ceil_decimal: wholeOf('ceil'),
   trunc_decimal: wholeOf('trunc'),
   round_decimal: wholeOf('round'),
-  rescale: ([a], { parameters }, { d }) => {
+  rescale: ([a], { parameters }, { d, bind }) => {
     const { from, scale } = parameters as { from: number; scale: number };
-    const moved =
-      scale >= from
-        ? `CAST(${a} AS ${d.decimal(38, scale)})`
-        : `round(CAST(${a} AS ${d.decimal(38, from)}), ${scale})`;
-    return d.tryCast(moved, d.decimal(18, scale));
+    const moved = scale >= from ? d.wide(a!, scale) : `round(${d.wide(a!, from)}, ${scale})`;
+    return d.fitDecimal(moved, scale, bind);
   },
-  rescale_wide: ([a], { parameters: { scale } }, { d }) => `CAST(${a} AS ${d.decimal(38, scale!)})`,
+  rescale_wide: ([a], { parameters: { scale } }, { d }) => d.wide(a!, scale!),
   int_to_float: ([a], _, { d }) => d.float(a!),
   unscaled: ([a], { parameters: { from } }, p) => p.d.float(p.unscaled(a!, from!)),
   decimal_to_float: ([a], { parameters: { from } }, p) =>
     `(${p.d.float(p.unscaled(a!, from!))} / ${printFloat(10 ** from!)})`,
-  float_to_int: ([a], _, { d }) => d.tryCast(`round(${a})`, d.int64),
-  float_to_decimal: ([a], { parameters: { scale } }, { d }) => {
-    const unscaled = `CAST(${d.tryCast(`round(${a} * ${printFloat(10 ** scale!)})`, d.int64)} AS ${d.decimal(38, 0)})`;
-    return d.tryCast(
+  float_to_int: ([a], _, { d, bind }) => d.floatToInt(d.roundFloat(a!, bind), bind),
+  float_to_decimal: ([a], { parameters: { scale } }, p) => {
+    const { d, bind } = p;
+    const unscaled = d.floatToInt(d.roundFloat(p.times(a!, d.float(printFloat(10 ** scale!))), bind), bind);
+    return d.fitDecimal(
       scale === 0
-        ? unscaled
-        : `${unscaled} * CAST('${printDecimal(1, scale!)}' AS ${d.decimal(scale! + 1, scale!)})`,
-      d.decimal(18, scale!),
+        ? d.wideInt(unscaled)
+        : `${d.wideInt(unscaled)} * CAST('${printDecimal(1, scale!)}' AS DECIMAL(${scale! + 1}, ${scale}))`,
+      scale!,
+      bind,
     );
   },
-  boolean_to_int: ([a], _, { d }) => `CAST(${a} AS ${d.int64})`,
+  boolean_to_int: ([a], _, { d }) => d.booleanToInt(a!),
   int_to_string: ([a], _, p) => p.asText(a!),
   boolean_to_string: ([a], _, p) => p.asText(a!),
-  decimal_to_string: ([a], { parameters: { from } }, p) =>
-    p.asText(`CAST(${a} AS ${p.d.decimal(38, from!)})`),
-  date_to_string: ([a], _, { d }) => d.time.dateText(a!),
-  timestamp_to_string: ([a], _, { d }) => d.time.isoText(d.time.utc(a!)),
-  string_to_int: ([a], _, { d }) => d.tryCast(d.extract(a!, INT_PATTERN), d.int64),
-  string_to_float: ([a], _, p) => p.finite(p.d.tryCast(p.d.extract(a!, FLOAT_PATTERN), p.d.float64)),
-  string_to_decimal: ([a], { parameters: { scale } }, { d }) =>
-    d.tryCast(d.extract(a!, DECIMAL_PATTERN), d.decimal(18, scale!)),
+  decimal_to_string: ([a], { parameters: { from } }, { d, bind }) => d.decimalText(a!, from!, bind),
+  date_to_string: ([a], _, { d }) => d.textLeaf(d.time.dateText(a!)),
+  timestamp_to_string: ([a], _, { d }) => d.textLeaf(d.time.isoText(d.time.utc(a!))),
+  string_to_int: ([a], _, { d, bind }) => d.textToInt(a!, INT_PATTERN, bind),
+  string_to_float: ([a], _, p) => p.finite(p.d.textToFloat(a!, FLOAT_PATTERN, p.bind)),
+  string_to_decimal: ([a], { parameters: { scale } }, { d, bind }) =>
+    d.textToDecimal(a!, DECIMAL_PATTERN, scale!, bind),
   string_to_boolean: ([a], _, { d }) =>
     `CASE ${d.text.translate(a!, UPPER, UPPER.toLowerCase())} WHEN 'true' THEN true WHEN 'false' THEN false END`,
-  string_to_date: ([a], { type }, { d }) => d.tryCast(d.extract(a!, DATE_PATTERN), d.typeName(type)),
-  string_to_timestamp: ([a], _, p) =>
-    p.bind(p.d.extract(a!, TIMESTAMP_PATTERN), (v) => instant(p.d.time.micros(p.d.time.parse(v)), p.d)),
-  date_to_timestamp: ([a], _, { d }) => instant(`CAST(${d.time.daysOf(a!)} AS ${d.int128}) * 86400000000`, d),
+  string_to_date: ([a], _, { d, bind }) => d.textToDate(a!, DATE_PATTERN, bind),
+  string_to_timestamp: ([a], _, p) => instant(p.d.textToMicros(a!, TIMESTAMP_PATTERN, p.bind), p),
+  date_to_timestamp: ([a], _, p) =>
+    instant(`${p.d.wideInt(p.d.time.subtractDates(a!, "DATE '1970-01-01'"))} * 86400000000`, p),
   timestamp_to_date: ([a], { type }, { d }) => `CAST(${d.time.utc(a!)} AS ${d.typeName(type)})`,
   sqrt: ([a], _, p) => p.bind(a!, (v) => `CASE WHEN ${v} >= 0 THEN sqrt(${v}) END`),
   eq: infix('='),
@@ -153,23 +158,32 @@ const PRINT: Partial<Record<Op, Print>> = {
   nullif: ([value, left, right]) => `CASE WHEN ${left} = ${right} THEN NULL ELSE ${value} END`,
   like: ([a], { parameters }, { d }) => d.text.like(a!, parameters.pattern!, parameters.escape),
   join_text: infix('||'),
-  concat: named('concat'),
+  concat: (args, _, { d }) => d.text.concat(args),
   lower: ([a], _, { d }) => d.text.translate(a!, UPPER, UPPER.toLowerCase()),
   upper: ([a], _, { d }) => d.text.translate(a!, UPPER.toLowerCase(), UPPER),
-  length: named('length'),
-  replace: named('replace'),
+  length: ([a], _, { d }) => d.text.length(a!),
+  replace: ([a, from, to], _, { d }) => d.text.replace(a!, from!, to!),
   trim: ([a], _, { d }) => d.text.trim('both', a!),
   ltrim: ([a], _, { d }) => d.text.trim('left', a!),
   rtrim: ([a], _, { d }) => d.text.trim('right', a!),
-  substr: ([text, start, count], _, p) => {
+  substr: ([text, start, count], _, { d, bind }) => {
+    const int = (v: string): string => `CAST(${v} AS ${d.typeName(INT64)})`;
     const clamp = (v: string, low: number): string =>
       `CASE WHEN ${v} < ${low} THEN ${low} WHEN ${v} > 1000000000 THEN 1000000000 ELSE ${v} END`;
-    if (count === undefined) return `substring(${text}, ${p.bind(start!, (s) => clamp(s, 1))})`;
-    return p.bind(
-      p.bind(start!, (s) => `CAST(${clamp(s, -1_000_000_000)} AS ${p.d.int64})`),
+    if (count === undefined)
+      return d.text.substring(
+        text!,
+        bind(start!, (s) => clamp(s, 1)),
+      );
+    return bind(
+      bind(start!, (s) => int(clamp(s, -1_000_000_000))),
       (s) => {
-        const taken = `${p.bind(count, (c) => `CAST(${clamp(c, 0)} AS ${p.d.int64})`)} + CASE WHEN ${s} < 1 THEN ${s} - 1 ELSE 0 END`;
-        return `substring(${text}, ${clamp(s, 1)}, ${p.bind(`(${taken})`, (t) => `CASE WHEN ${t} < 0 THEN 0 ELSE ${t} END`)})`;
+        const taken = `${bind(count, (c) => int(clamp(c, 0)))} + CASE WHEN ${s} < 1 THEN ${s} - 1 ELSE 0 END`;
+        return d.text.substring(
+          text!,
+          clamp(s, 1),
+          bind(`(${taken})`, (t) => `CASE WHEN ${t} < 0 THEN 0 ELSE ${t} END`),
+        );
       },
     );
   },
@@ -180,27 +194,44 @@ const PRINT: Partial<Record<Op, Print>> = {
   part: ([a], { parameters: { unit, zone } }, { d: { time } }) =>
     time.part(unit!, zone === undefined ? time.utc(a!) : time.local(a!, zone)),
   epoch: ([a], _, { d }) => `(${d.float(d.time.micros(a!))} / 1e6)`,
-  date_trunc: ([a], { parameters: { unit } }, { d }) =>
-    instant(d.time.localMicros(d.time.truncate(unit!, d.time.utc(a!))), d),
+  date_trunc: ([a], { parameters: { unit } }, p) =>
+    instant(p.d.time.localMicros(p.d.time.truncate(unit!, p.d.time.utc(a!))), p),
   date_diff: ([a, b], { parameters: { unit } }, p) => {
     const count = (v: string): string => p.unitIndex(unit!, v);
     return `(${p.bind(b!, count)} - ${p.bind(a!, count)})`;
   },
-  add_duration: ([a], { parameters: { micros } }, { d }) =>
-    instant(`(${d.time.micros(a!)} + (${micros}))`, d),
+  add_duration: ([a], { parameters: { micros } }, p) => instant(`(${p.d.time.micros(a!)} + (${micros}))`, p),
   sub_timestamp: ([a, b], _, { d }) => `(${d.float(`${d.time.micros(a!)} - ${d.time.micros(b!)}`)} / 1e6)`,
-  sub_date: infix('-'),
+  sub_date: ([a, b], _, { d }) => d.time.subtractDates(a!, b!),
 };
 
-/** Float operations that carry NaN and infinities on; the check for them is made once, where the chain ends. */
-const CHAIN: Partial<Record<Op, { readonly print: Print; readonly through: readonly boolean[] }>> = {
-  add_float: { print: infix('+'), through: [true, true] },
-  sub_float: { print: infix('-'), through: [true, true] },
-  mul_float: { print: infix('*'), through: [true, true] },
-  div_float: { print: infix('/'), through: [true, false] },
-  mod_float: { print: ([a, b], _, { d }) => d.modulo(a!, b!), through: [true, false] },
+interface FloatOperation {
+  readonly print: (args: readonly string[], printer: Printer) => string;
+  /** Arguments that may be NaN or infinite without a change of the result's being finite. */
+  readonly through: readonly boolean[];
+}
+
+/**
+ * Where the engine carries NaN and infinities on, the check for them is made once, where a chain of these ends.
+ * Elsewhere each one is checked.
+ */
+const FLOATS: Partial<Record<Op, FloatOperation>> = {
+  add_float: {
+    print: ([a, b], { d, bind }) => d.checked?.add(a!, b!, bind) ?? `(${a} + ${b})`,
+    through: [true, true],
+  },
+  sub_float: {
+    print: ([a, b], { d, bind }) => d.checked?.sub(a!, b!, bind) ?? `(${a} - ${b})`,
+    through: [true, true],
+  },
+  mul_float: { print: ([a, b], p) => p.times(a!, b!), through: [true, true] },
+  div_float: {
+    print: ([a, b], { d, bind }) => d.checked?.div(a!, b!, bind) ?? d.divideFloat(a!, b!),
+    through: [true, false],
+  },
+  mod_float: { print: ([a, b], { d }) => d.moduloFloat(a!, b!), through: [true, false] },
   neg_float: { print: ([a]) => `(-${a})`, through: [true] },
-  abs_float: { print: named('abs'), through: [true] },
+  abs_float: { print: ([a]) => `abs(${a})`, through: [true] },
 };
 
 class Printer {
@@ -213,24 +244,28 @@ class Printer {
     this.column = options.column;
   }
 
-  /** `body` over the value: written out again where it is short, else bound to a name. */
-  bind(value: string, body: (name: string) => string): string {
-    if (value.length <= SHORT && !value.includes('lambda')) return body(value);
-    const name = `v${++this.names}`;
-    return this.d.bind(value, name, body(name));
-  }
+  readonly bind: Bind = (value, body) => {
+    if (value.length <= SHORT && !value.includes(this.d.letMark)) return body(value);
+    const name = `_v${++this.names}`;
+    return this.d.let(value, name, body(name));
+  };
 
   finite(value: string): string {
+    if (this.d.checked) return `(${value} + 0.0)`;
     return this.bind(value, (v) => `CASE WHEN ${this.d.isFinite(v)} THEN ${v} + 0.0 END`);
+  }
+
+  times(a: string, b: string): string {
+    return `(${this.d.checked?.mul(a, b, this.bind) ?? `${a} * ${b}`})`;
   }
 
   unscaled(value: string, scale: number): string {
     const { d } = this;
-    return `CAST(CAST(${value} AS ${d.decimal(38, scale)}) * CAST(${10 ** scale} AS ${d.decimal(scale + 1, 0)}) AS ${d.int64})`;
+    return `CAST(${d.factor(value, scale)} * CAST(${10 ** scale} AS DECIMAL(${scale + 1}, 0)) AS ${d.typeName(INT64)})`;
   }
 
   asText(value: string): string {
-    return `CAST(${value} AS ${this.d.typeName({ kind: 'string' })})`;
+    return this.d.textLeaf(`CAST(${value} AS ${this.d.typeName(STRING)})`);
   }
 
   unitIndex(unit: string, timestamp: string): string {
@@ -239,10 +274,7 @@ class Printer {
     const utc = d.time.utc(timestamp);
     const year = d.time.part('year', utc);
     const floor = (size: number): string =>
-      `CAST(floor_div AS ${d.int64})`.replace(
-        'floor_div',
-        `(${micros} - ((${micros} % ${size}) + ${size}) % ${size}) // ${size}`,
-      );
+      `CAST(${d.divide(`(${micros} - ((${micros} % ${size}) + ${size}) % ${size})`, String(size))} AS ${d.typeName(INT64)})`;
     switch (unit) {
       case 'second':
         return floor(1e6);
@@ -253,7 +285,10 @@ class Printer {
       case 'day':
         return floor(8.64e10);
       case 'week':
-        return `((${d.time.localMicros(d.time.truncate('week', utc))} + 259200000000) // 604800000000)`;
+        return d.divide(
+          `(${d.time.localMicros(d.time.truncate('week', utc))} + 259200000000)`,
+          '604800000000',
+        );
       case 'month':
         return `(${year} * 12 + ${d.time.part('month', utc)})`;
       case 'quarter':
@@ -265,18 +300,15 @@ class Printer {
 
   print(node: Typed): string {
     if (node.node !== 'operation') return this.leaf(node);
-    if (CHAIN[node.op]) return this.finite(this.chain(node));
-    const print = PRINT[node.op];
-    if (JAVASCRIPT_ONLY.has(node.op)) {
-      throw new MillraceError(
-        'DEF_EXPRESSION',
-        `${node.op} is not expressible in SQL: engines do not agree on its last bit`,
-        {
-          hint: 'Use it in an on-demand feature, which is computed in JavaScript.',
-          data: { function: node.op },
-        },
-      );
+    const why = refusal(node.op, this.d);
+    if (why !== undefined) {
+      throw new MillraceError('DEF_EXPRESSION', `${node.op} is not expressible in SQL: ${why}`, {
+        hint: 'Use it in an on-demand feature, which is computed in JavaScript.',
+        data: { function: node.op, dialect: this.d.name },
+      });
     }
+    if (FLOATS[node.op]) return this.finite(this.float(node));
+    const print = PRINT[node.op];
     invariant(print !== undefined, `no SQL for ${node.op}`);
     const text = print(
       node.args.map((arg) => this.print(arg)),
@@ -286,49 +318,58 @@ class Printer {
     return text.startsWith('CASE') ? `(${text})` : text;
   }
 
-  private chain(node: Operation): string {
-    const { print, through } = CHAIN[node.op]!;
+  private float(node: Operation): string {
+    const { print, through } = FLOATS[node.op]!;
+    const chains = this.d.checked === undefined;
     const args = node.args.map((arg, i) =>
-      through[i] && arg.node === 'operation' && CHAIN[arg.op] ? this.chain(arg) : this.print(arg),
+      chains && through[i] && arg.node === 'operation' && FLOATS[arg.op] ? this.float(arg) : this.print(arg),
     );
-    return print(args, node, this);
+    const text = print(args, this);
+    return text.startsWith('CASE') ? `(${text})` : text;
   }
 
   private leaf(node: Exclude<Typed, Operation>): string {
     const { d } = this;
-    if (node.node === 'column') return this.column(node.slot);
+    const isText = node.type.kind === 'string';
+    if (node.node === 'column') return isText ? d.textLeaf(this.column(node.slot)) : this.column(node.slot);
     const { type, value } = node;
-    if (value === null) return `CAST(NULL AS ${d.typeName(type)})`;
+    const name = d.typeName(type);
+    if (value === null) return isText ? d.textLeaf(`CAST(NULL AS ${name})`) : `CAST(NULL AS ${name})`;
     switch (type.kind) {
       case 'int64':
-        return `CAST(${value} AS ${d.int64})`;
+        return `CAST(${value} AS ${name})`;
       case 'float64':
-        return `CAST(${printFloat(value as number)} AS ${d.float64})`;
+        return d.float(printFloat(value as number));
       case 'decimal':
-        return `CAST(${printDecimal(value as Integer, type.scale)} AS ${d.decimal(38, type.scale)})`;
+        return d.wide(printDecimal(value as Integer, type.scale), type.scale);
       case 'boolean':
         return String(value);
       case 'timestamp':
-        return `${d.typeName(type)} ${quote(printInstant(value as number))}`;
+        return `${name} ${d.quote(printInstant(value as number))}`;
       case 'date':
-        return `${d.typeName(type)} ${quote(printDate(value as number))}`;
+        return `${name} ${d.quote(printDate(value as number))}`;
       default:
-        return quote(value as string);
+        return d.textLeaf(d.quote(value as string));
     }
   }
 }
 
+/** Why an engine cannot compute an operation with the same bits; undefined where it can. */
+const refusal = (op: Op, dialect: Dialect): string | undefined =>
+  JAVASCRIPT_ONLY.has(op) ? 'engines do not agree on its last bit' : dialect.refuses.get(op);
+
 /**
- * SQL of one scalar expression. It does not depend on the session's time zone, and it raises no error on any row.
- * Throws DEF_EXPRESSION when `isSqlExpressible` is false.
+ * SQL of one scalar expression. It does not depend on the session's time zone (Spark's has to be UTC), and it raises
+ * no error on any row. Throws DEF_EXPRESSION when `isSqlExpressible` is false.
  */
 export function printSql(expression: Expression, options: PrintOptions): string {
   return new Printer(options).print(expression.ast);
 }
 
-/** Whether SQL can compute the expression with the same bits; otherwise it runs in JavaScript only. */
-export function isSqlExpressible(expression: Expression): boolean {
+/** Whether the engine can compute the expression with the same bits; otherwise it runs in JavaScript only. */
+export function isSqlExpressible(expression: Expression, dialect: DialectName | Dialect = 'duckdb'): boolean {
+  const d = dialectOf(dialect);
   const expressible = (node: Typed): boolean =>
-    node.node !== 'operation' || (!JAVASCRIPT_ONLY.has(node.op) && node.args.every(expressible));
+    node.node !== 'operation' || (refusal(node.op, d) === undefined && node.args.every(expressible));
   return expressible(expression.ast);
 }

@@ -53,7 +53,8 @@ the same).
   integers as float64, then moves the point: \`0.3 / 0.1\` is 3.
 - **Rounding** is half away from zero everywhere: \`round\`, and casts to int64 and decimal.
 - **Text** is compared by code points, without collation or normalisation. \`lower\` and \`upper\` change A-Z only.
-- **Casts from text** take exactly: \`[+-]digits\`; \`[+-]digits[.digits][e[+-]digits]\` (float64 only with exponent);
+- **Casts from text** take exactly: \`[+-]digits\` (30 at most); \`[+-]digits[.digits][e[+-]digits]\` (only float64 with
+  exponent, of 4 digits at most, and up to 255 digits on each side of the point);
   \`true\`, \`false\` in any case; \`YYYY-MM-DD\`; \`YYYY-MM-DD[T| ]HH:MM:SS[.ffffff][Z|±HH:MM]\`, years 1600 to 2999.
   Nothing is trimmed. There is no cast from float64 to string.
 - **Time zones** are IANA names and only used by the date parts; the rules are those of the running Node and DuckDB.

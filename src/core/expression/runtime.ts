@@ -179,7 +179,7 @@ export function floatToDecimal(x: number, scale: number): Integer | null {
 }
 
 export const INT_PATTERN = '^[+-]?[0-9]{1,30}$';
-export const FLOAT_PATTERN = '^[+-]?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)([eE][+-]?[0-9]{1,5})?$';
+export const FLOAT_PATTERN = '^[+-]?([0-9]{1,255}(\\.[0-9]{0,255})?|\\.[0-9]{1,255})([eE][+-]?[0-9]{1,4})?$';
 export const DECIMAL_PATTERN = '^[+-]?[0-9]{1,30}(\\.[0-9]{0,30})?$';
 export const DATE_PATTERN = '^(1[6-9]|2[0-9])[0-9]{2}-[0-9]{2}-[0-9]{2}$';
 export const TIMESTAMP_PATTERN =
