@@ -107,7 +107,7 @@ export const spark: Dialect = {
     scale === 0
       ? `CAST(CAST(${value} AS DECIMAL(19, 0)) AS STRING)`
       : bind(
-          value,
+          `CAST(${value} AS DECIMAL(18, ${scale}))`,
           (v) =>
             `concat(CASE WHEN ${v} < 0 THEN '-' ELSE '' END, CAST(floor(abs(${v})) AS STRING), '.', ` +
             `lpad(CAST(CAST((abs(${v}) - floor(abs(${v}))) * ${10 ** scale} AS BIGINT) AS STRING), ${scale}, '0'))`,
