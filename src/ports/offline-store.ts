@@ -1,9 +1,9 @@
 /** The engine that scans the log: observations in, columns out. DuckDB today; the same plan is one statement on Spark. */
 import type { Instant } from '../core/base/time.js';
 import type { JoinKey, Source } from '../core/define/types.js';
-import type { Column, RecordColumns } from '../core/engine/types.js';
+import type { Column, RecordColumns, SweepColumn, SweepLookup } from '../core/engine/types.js';
 import type { Expression } from '../core/expression/index.js';
-import type { ValueType } from '../core/schema/types.js';
+import type { Value, ValueType } from '../core/schema/types.js';
 
 /** Observation rows held by the engine, numbered 0..rows-1 in input order. */
 export interface ObservationTable {
@@ -33,6 +33,32 @@ export interface RecordScan {
   readonly predicates: ReadonlyMap<string, Expression>;
   readonly knowledge: 'as_of' | 'hindsight';
 }
+
+/** Lookups of one source by one list of keys. */
+export interface LookupScan {
+  readonly source: Source;
+  readonly horizonSeq: number;
+  readonly joinKeys: readonly JoinKey[];
+  /** Fields of the source that hold the join keys, in key order. */
+  readonly keyFields: readonly string[];
+  readonly lookups: readonly SweepLookup[];
+  readonly knowledge: 'as_of' | 'hindsight';
+}
+
+/** Answers held by the engine, one for each observation, defaults not applied. */
+export interface HeldLookups {
+  readonly id: string;
+  /** As the sweep gives them, in the order of the scan's lookups. */
+  columns(): Promise<readonly SweepColumn[]>;
+  /** How many observations have each STATUS code, by lookup. */
+  statuses(): Promise<ReadonlyMap<string, Uint32Array>>;
+  release(): Promise<void>;
+}
+
+/** A column to write: at hand, or a lookup that the engine holds, with what stands where its status is not `ok`. */
+export type AddedColumn =
+  | { readonly name: string; readonly column: Column }
+  | { readonly name: string; readonly held: HeldLookups; readonly default: Value | undefined };
 
 export interface OutcomeColumns {
   /** The label's value, by observation; null where there is no outcome record. */
@@ -64,6 +90,8 @@ export interface OfflineStore {
   /** Dense codes of the observations' keys. Keys are compared exactly, as the types declare. */
   entities(table: ObservationTable, keys: readonly JoinKey[]): Promise<EntityCodes>;
   records(scan: RecordScan): Promise<RecordColumns>;
+  /** Lookups answered by the engine itself, equal to the sweep's; null where the sweep would be faster. */
+  lookups(table: ObservationTable, scan: LookupScan): Promise<HeldLookups | null>;
   /** A column of the observations in JavaScript's reading of `type`. */
   column(table: ObservationTable, name: string, type: ValueType): Promise<Column>;
   /** The record of `source` with each observation's record key, known at the horizon, and an expression over it. */
@@ -80,10 +108,13 @@ export interface OfflineStore {
     file: string,
     columns: readonly { readonly name: string; readonly type: ValueType }[],
   ): Promise<ReadonlyMap<string, Column>>;
-  /** Observation columns and added ones, in row order, to a file. Bytes are the same for the same content. */
+  /**
+   * Observation columns and added ones, in row order, to a file. Bytes are the same for the same content. Held
+   * columns go to Parquet only.
+   */
   write(
     table: ObservationTable,
-    added: readonly { readonly name: string; readonly column: Column }[],
+    added: readonly AddedColumn[],
     out: {
       readonly file: string;
       readonly format: OutputFormat;

@@ -1,7 +1,7 @@
 /** Point-in-time values of features for any table of observations: scan, sweep, derive. */
 import { MillraceError } from '../core/base/error.js';
 import { likeNames } from '../core/define/columns.js';
-import type { Definitions, Feature } from '../core/define/types.js';
+import type { Definitions, Feature, Source } from '../core/define/types.js';
 import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
 import {
   deriveRow,
@@ -15,8 +15,14 @@ import { sweep } from '../core/engine/sweep.js';
 import { sweepFeature, sweepLookup } from '../core/engine/sweep-plan.js';
 import { type Column, STATUS, STATUS_NAMES, type Status } from '../core/engine/types.js';
 import type { Expression } from '../core/expression/index.js';
-import type { Value, ValueType } from '../core/schema/types.js';
-import type { ObservationTable, OfflineStore, OutputFormat } from '../ports/offline-store.js';
+import { sameType, type Value, type ValueType } from '../core/schema/types.js';
+import type {
+  AddedColumn,
+  HeldLookups,
+  ObservationTable,
+  OfflineStore,
+  OutputFormat,
+} from '../ports/offline-store.js';
 import { type Project, stopIfInterrupted } from './project.js';
 
 export interface FeatureColumn {
@@ -50,12 +56,39 @@ export function groupReads(group: FeatureGroup): { fields: string[]; predicates:
   return { fields: [...fields], predicates };
 }
 
+/** The answers of a group of nothing but lookups, where the engine that scans can give them itself. */
+async function holdLookups(
+  store: OfflineStore,
+  table: ObservationTable,
+  group: FeatureGroup,
+  options: ComputeOptions,
+): Promise<HeldLookups | null> {
+  const lookups = group.features.flatMap((feature) => sweepLookup(feature, group.source) ?? []);
+  if (lookups.length < group.features.length) return null;
+  const { source, joinKeys, keyFields } = group;
+  const horizonSeq = options.horizons.get(source.name) ?? 0;
+  return store.lookups(table, {
+    source,
+    horizonSeq,
+    joinKeys,
+    keyFields,
+    lookups,
+    knowledge: options.knowledge,
+  });
+}
+
 async function baseColumns(
   store: OfflineStore,
   table: ObservationTable,
   group: FeatureGroup,
   options: ComputeOptions,
 ): Promise<FeatureColumn[]> {
+  const held = await holdLookups(store, table, group, options);
+  if (held) {
+    const columns = await held.columns();
+    await held.release();
+    return columns.map(({ column, status }, i) => finishColumn(group.features[i]!, column, status));
+  }
   const entities = await store.entities(table, group.joinKeys);
   const reads = groupReads(group);
   // `never_seen` needs to know of records older than any window, so an unbounded scan is only narrowed to the keys.
@@ -99,6 +132,54 @@ function finishColumn(feature: Feature, column: Column, status: Uint8Array): Fea
   return { feature, column: builder.finish(), status: codes };
 }
 
+interface WritableFeatures {
+  readonly added: readonly AddedColumn[];
+  readonly statuses: ReadonlyMap<string, Uint32Array>;
+  release(): Promise<void>;
+}
+
+/** Nothing but lookups as they are held: they go to a file without passing through JavaScript. Null: they do not. */
+async function heldFeatures(
+  store: OfflineStore,
+  table: ObservationTable,
+  plan: FeaturePlan,
+  options: ComputeOptions,
+): Promise<WritableFeatures | null> {
+  const asHeld = (feature: Feature, source: Source): boolean => {
+    const lookup = sweepLookup(feature, source);
+    return lookup !== undefined && sameType(lookup.outputType, feature.valueType);
+  };
+  if (!plan.groups.every(({ features, source }) => features.every((feature) => asHeld(feature, source))))
+    return null;
+  if (plan.derived.length > 0) return null;
+  const helds: HeldLookups[] = [];
+  const release = async (): Promise<void> => {
+    for (const held of helds) await held.release();
+  };
+  const added = new Map<string, AddedColumn>();
+  const statuses = new Map<string, Uint32Array>();
+  for (const group of plan.groups) {
+    stopIfInterrupted(options.project);
+    const held = await holdLookups(store, table, group, options);
+    if (held === null) {
+      await release();
+      return null;
+    }
+    helds.push(held);
+    const counts = await held.statuses();
+    for (const feature of group.features) {
+      const byCode = counts.get(feature.name)!;
+      if (feature.default !== undefined) {
+        byCode[STATUS.defaulted] = byCode.reduce((sum, rows) => sum + rows, 0) - byCode[STATUS.ok]!;
+        for (const status of [STATUS.empty, STATUS.never_seen, STATUS.expired]) byCode[status] = 0;
+      }
+      statuses.set(feature.name, byCode);
+      added.set(feature.name, { name: feature.name, held, default: feature.default });
+    }
+  }
+  return { added: plan.outputs.map(({ name }) => added.get(name)!), statuses, release };
+}
+
 export async function computeFeatures(
   store: OfflineStore,
   table: ObservationTable,
@@ -139,6 +220,20 @@ export async function computeFeatures(
       computed.set(feature.name, { feature, column: builders[i]!.finish(), status: status[i]! });
   }
   return plan.outputs.map((feature) => computed.get(feature.name)!);
+}
+
+function inHand(columns: readonly FeatureColumn[]): WritableFeatures {
+  const statuses = new Map<string, Uint32Array>();
+  for (const { feature, status } of columns) {
+    const byCode = new Uint32Array(STATUS_NAMES.length);
+    for (let row = 0; row < status.length; row++) byCode[status[row]!] = byCode[status[row]!]! + 1;
+    statuses.set(feature.name, byCode);
+  }
+  return {
+    added: columns.map(({ feature, column }) => ({ name: feature.name, column })),
+    statuses,
+    release: async () => undefined,
+  };
 }
 
 /** Every source's last committed position: what a build reads up to, unless told otherwise. */
@@ -220,24 +315,19 @@ export async function historicalFeatures(
     step: 'features',
     message: `computing ${plan.outputs.length} features at ${table.rows} observations`,
   });
-  const columns = await computeFeatures(store, table, plan, {
-    horizons,
-    knowledge: request.knowledge ?? 'as_of',
-    project,
-  });
-  const written = await store.write(
-    table,
-    columns.map(({ feature, column }) => ({ name: feature.name, column })),
-    { file: request.out, format },
-  );
+  const options = { horizons, knowledge: request.knowledge ?? 'as_of', project } as const;
+  const features =
+    (format === 'parquet' ? await heldFeatures(store, table, plan, options) : null) ??
+    inHand(await computeFeatures(store, table, plan, options));
+  const written = await store.write(table, features.added, { file: request.out, format });
   const statuses: Record<string, Partial<Record<Status, number>>> = {};
-  for (const { feature, status } of columns) {
-    const byCode = new Uint32Array(STATUS_NAMES.length);
-    for (let row = 0; row < status.length; row++) byCode[status[row]!] = byCode[status[row]!]! + 1;
+  for (const [name, byCode] of features.statuses) {
     const counts: Partial<Record<Status, number>> = {};
-    for (const [code, name] of STATUS_NAMES.entries()) if (byCode[code]! > 0) counts[name] = byCode[code]!;
-    statuses[feature.name] = counts;
+    for (const [code, status] of STATUS_NAMES.entries())
+      if (byCode[code]! > 0) counts[status] = byCode[code]!;
+    statuses[name] = counts;
   }
+  await features.release();
   await store.release(table);
-  return { ...written, out: request.out, features: columns.map((item) => item.feature.name), statuses };
+  return { ...written, out: request.out, features: plan.outputs.map(({ name }) => name), statuses };
 }

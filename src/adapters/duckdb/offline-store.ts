@@ -14,6 +14,13 @@ import type { LogState } from '../../ports/record-log.js';
 import { inspectWhole } from '../files/whole.js';
 import { type DuckDb, quoteName, quoteText, type WriteColumn } from './connection.js';
 import { byEntityBlocks } from './entity-blocks.js';
+import {
+  type HeldValue,
+  holdLatest,
+  type LatestQuery,
+  type LatestTable,
+  lookedUpFields,
+} from './latest-state.js';
 import { codedBuffer, NumberBuffer, valueBuffer } from './value-buffer.js';
 
 /** How the lake is read: SQL over committed segments. */
@@ -29,7 +36,12 @@ export interface LakeReader {
   knownSql(
     source: Source,
     state: LogState,
-    options: { readonly horizonSeq: number; readonly hindsight: boolean },
+    options: {
+      readonly horizonSeq: number;
+      readonly hindsight: boolean;
+      /** A part of the log that holds every version of the records in it. */
+      readonly narrow?: ((relation: string) => string) | undefined;
+    },
   ): string;
 }
 
@@ -37,6 +49,8 @@ interface HeldTable extends ObservationTable {
   /** SQL type name of each column as it is held. */
   readonly sqlTypes: ReadonlyMap<string, string>;
   readonly timezone: string;
+  /** The observation's instant in microseconds. */
+  readonly atSql: string;
 }
 
 const FORMATS: Readonly<Record<string, string>> = {
@@ -143,6 +157,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       at: numbers.values,
       sqlTypes,
       timezone,
+      atSql: `epoch_us(${time.value})`,
     };
   };
 
@@ -242,7 +257,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
 
     sample: async (table, rows, seed) => {
       if (rows === null || rows >= table.rows) return table;
-      const { sqlTypes, timezone, columns } = held(table);
+      const { sqlTypes, timezone, columns, atSql } = held(table);
       const id = `obs_${++count}`;
       await db.run(
         `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER (ORDER BY "_millrace_row")) - 1 AS "_millrace_row", "_millrace_row" AS "_from", * EXCLUDE ("_millrace_row") FROM ${table.id} ORDER BY hash("_millrace_row", ${Math.floor(seed)}) LIMIT ${Math.floor(rows)}`,
@@ -256,7 +271,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       );
       const at = chosen.finish().values.map((row) => table.at[row]!);
       await db.run(`DROP TABLE ${table.id}`);
-      return { id, rows: at.length, columns, at, sqlTypes, timezone } as HeldTable;
+      return { id, rows: at.length, columns, at, sqlTypes, timezone, atSql } as HeldTable;
     },
 
     entities: async (table, keys) => {
@@ -363,6 +378,67 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       );
     },
 
+    lookups: async (table, scan) => {
+      const { source, horizonSeq, lookups, keyFields } = scan;
+      const state = await lake.state(source);
+      const hindsight = scan.knowledge === 'hindsight';
+      const relation = lake.relation(state);
+      const keys: string[] = [];
+      for (const [i, key] of scan.joinKeys.entries())
+        keys.push(`${await typedSql(held(table), key.name, key.type, `join key ${key.name}`)} AS k${i}`);
+      const typeOf = (name: string): ValueType => source.fields.find((field) => field.name === name)!.type;
+      const enums = new Map<string, { type: string; dictionary: string[] }>();
+      for (const field of lookedUpFields(lookups)) {
+        if (typeOf(field).kind !== 'string' || state.lastSeq < FEW_RECORDS) continue;
+        const texts = await enumOf(relation, field);
+        if (texts) enums.set(field, texts);
+      }
+      const [lag] =
+        source.availableAt.kind === 'event_time' && !state.hasVersions
+          ? []
+          : await db.rows<{ least: number | null; greatest: number | null }>(
+              `SELECT min("_available_at" - "_event_time") AS least, max("_available_at" - "_event_time") AS greatest FROM (${relation})`,
+            );
+      let lastAt = 0;
+      for (let row = 0; row < table.rows; row++)
+        if (row === 0 || table.at[row]! > lastAt) lastAt = table.at[row]!;
+      const query: LatestQuery = {
+        source,
+        state,
+        horizonSeq,
+        knowledge: scan.knowledge,
+        keyFields,
+        lookups,
+        observations: `SELECT "_millrace_row" AS r, ${keys.join(', ')}, ${held(table).atSql} AS t FROM ${table.id}`,
+        observationRows: table.rows,
+        lastAt,
+        lag: lag ? { least: lag.least ?? 0, greatest: lag.greatest ?? 0 } : null,
+        value: (field) => {
+          const texts = enums.get(field);
+          return texts ? `CAST(s.${quoteName(field)} AS ${texts.type})` : `s.${quoteName(field)}`;
+        },
+        relation,
+        known: (narrow) => lake.knownSql(source, state, { horizonSeq, hindsight, narrow }),
+      };
+      const values = lookups.map((lookup): HeldValue => {
+        if (lookup.output === 'age_seconds')
+          return { read: (sql) => sql, buffer: () => valueBuffer(lookup.outputType) };
+        const texts = enums.get(lookup.field);
+        if (texts)
+          return {
+            read: (sql) => `CAST(enum_code(${sql}) AS INTEGER)`,
+            buffer: () => codedBuffer(lookup.outputType, texts.dictionary),
+          };
+        return {
+          read: (sql) => scanSql(lookup.outputType, sql),
+          buffer: () => valueBuffer(lookup.outputType),
+        };
+      });
+      return holdLatest(db, `held_${++count}`, query, values, async () => {
+        for (const { type } of enums.values()) await db.run(`DROP TYPE ${type}`);
+      });
+    },
+
     column: async (table, name, type) => {
       const sql = await typedSql(held(table), name, type, `request.${name}`);
       const buffer = valueBuffer(type);
@@ -434,12 +510,12 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
         });
       const id = `add_${++count}`;
       const kept = out.rows;
-      const columns: WriteColumn[] = added.map(({ column }, i) => writeColumn(`c${i}`, column, out.format));
+      const columns: WriteColumn[] = added.flatMap((item, i) =>
+        'column' in item ? [writeColumn(`c${i}`, item.column, out.format)] : [],
+      );
+      const helds = [...new Set(added.flatMap((item) => ('held' in item ? [item.held.id] : [])))];
       if (kept) columns.push({ name: 'kept', type: 'BOOLEAN', data: kept });
-      // A table needs a column; the row numbers serve when nothing else is added.
-      if (columns.length === 0)
-        columns.push({ name: 'kept', type: 'BOOLEAN', data: new Uint8Array(table.rows).fill(1) });
-      await db.writeTable(id, columns);
+      if (columns.length > 0) await db.writeTable(id, columns);
       const passed = held(table).columns.filter(
         ({ name }) =>
           (out.only === undefined || out.only.includes(name)) && !added.some((item) => item.name === name),
@@ -451,20 +527,23 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
             ? `${isoSql(column)} AS ${quoteName(name)}`
             : column;
         }),
-        ...added.map(
-          ({ name, column }, i) => `${castSql(`a.c${i}`, column.type, out.format)} AS ${quoteName(name)}`,
+        ...added.map((item, i) =>
+          'column' in item
+            ? `${castSql(`a.c${i}`, item.column.type, out.format)} AS ${quoteName(item.name)}`
+            : `${(item.held as LatestTable).valueSql(item.name, item.default)} AS ${quoteName(item.name)}`,
         ),
       ];
+      const beside = [...(columns.length > 0 ? [`${id} a`] : []), ...helds];
       const temporary = `${out.file}.${process.pid}.tmp`;
       const options =
         out.format === 'csv'
           ? "FORMAT csv, HEADER, DELIMITER ','"
           : "FORMAT parquet, COMPRESSION 'zstd', ROW_GROUP_SIZE 122880";
       await db.run(
-        `COPY (SELECT ${select.join(', ')} FROM ${table.id} o POSITIONAL JOIN ${id} a${kept ? ' WHERE a.kept' : ''}) TO ${quoteText(temporary)} (${options})`,
+        `COPY (SELECT ${select.join(', ')} FROM ${[`${table.id} o`, ...beside].join(' POSITIONAL JOIN ')}${kept ? ' WHERE a.kept' : ''}) TO ${quoteText(temporary)} (${options})`,
       );
       await rename(temporary, out.file);
-      await db.run(`DROP TABLE ${quoteName(id)}`);
+      await db.run(`DROP TABLE IF EXISTS ${quoteName(id)}`);
       const rows = kept ? kept.reduce((sum, bit) => sum + bit, 0) : table.rows;
       return { rows, bytes: (await stat(out.file)).size };
     },

@@ -73,6 +73,8 @@ export interface KnownOptions {
   readonly horizonSeq: number;
   /** Only what is known in the end, instead of intervals. */
   readonly hindsight: boolean;
+  /** A part of the log that holds every version of the records in it. */
+  readonly narrow?: ((relation: string) => string) | undefined;
 }
 
 /**
@@ -81,7 +83,8 @@ export interface KnownOptions {
  * there; tombstones and versions that a tombstone hides are not. With hindsight: the last version of each key,
  * unless it is a tombstone.
  */
-export function knownSql(source: Source, state: LogState, relation: string, options: KnownOptions): string {
+export function knownSql(source: Source, state: LogState, whole: string, options: KnownOptions): string {
+  const relation = options.narrow ? options.narrow(whole) : whole;
   const columns = [
     ...source.fields.map((field) => field.name),
     '_seq',
