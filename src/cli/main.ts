@@ -322,6 +322,8 @@ define(
   program
     .command('lineage')
     .argument('<asset>', 'ASSET or ASSET.FIELD')
+    .option('--up', 'only where it comes from')
+    .option('--down', 'only what it feeds')
     .description('where it comes from and what it feeds'),
   'lineage',
   'lineage',

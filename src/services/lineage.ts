@@ -1,145 +1,273 @@
-/** Where an asset comes from and what it feeds: sources, fields, features, labels, datasets, models, services, monitors. */
+/** Where an asset or a field comes from and what it feeds, with what is known of how far each can be trusted. */
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
-import { printInstant } from '../core/base/time.js';
+import { type Instant, printInstant } from '../core/base/time.js';
 import type { Definitions } from '../core/define/types.js';
+import {
+  type EdgeRole,
+  findAssets,
+  type LineageNode as GraphNode,
+  type LineageGraph,
+  lineageGraph,
+  type Reached,
+  reach,
+  withFields,
+} from '../core/lineage/graph.js';
+import type { BatchRecord } from '../ports/record-log.js';
+import type { Registry } from '../ports/registry.js';
 import type { Project } from './project.js';
+import { CHAMPION } from './promote.js';
+import { transformLineages } from './transform-sql.js';
+
+/** From best to worst. A node is as good as the worst source above it. */
+export const TRUST = ['accepted', 'warned', 'quarantine', 'no_data', 'refused'] as const;
+
+export interface Trust {
+  readonly state: (typeof TRUST)[number];
+  /** In words, naming the source. */
+  readonly detail: string;
+  /** Share of the last batch's rows that went to quarantine, 0..1; null without a batch. */
+  readonly quarantined: number | null;
+}
 
 export interface LineageNode {
   /** `feature.user_count_30d`, `source.purchases.amount`. */
   readonly id: string;
+  readonly kind: GraphNode['kind'];
   readonly owner: string | null;
+  /** When it last changed: a batch was accepted, a version made, a champion chosen. */
   readonly updated: string | null;
+  /** The greatest available_at of its source, or the oldest of those above it: how fresh it can be. */
+  readonly known_through: string | null;
+  /** Null where nothing is read from a source. */
+  readonly trust: Trust | null;
+  /** What could not be followed here. */
+  readonly unresolved: readonly string[];
+}
+
+export interface LineageStep {
+  readonly depth: number;
+  readonly node: LineageNode;
+  /** The neighbour, nearer to the asset, over which it is reached. */
+  readonly through: string;
+  /** How the parent counts for the child. */
+  readonly roles: readonly EdgeRole[];
 }
 
 export interface Lineage {
   readonly asset: LineageNode;
-  readonly up: readonly { readonly depth: number; readonly node: LineageNode }[];
-  readonly down: readonly { readonly depth: number; readonly node: LineageNode }[];
+  /** Other assets of the same name. */
+  readonly also: readonly string[];
+  readonly up: readonly LineageStep[];
+  readonly down: readonly LineageStep[];
 }
 
-/** Child → parents over the whole project; fields of sources are nodes under their source. */
-export function lineageEdges(definitions: Definitions): ReadonlyMap<string, ReadonlySet<string>> {
-  const edges = new Map<string, Set<string>>();
-  const link = (child: string, parent: string): void => {
-    const parents = edges.get(child) ?? new Set<string>();
-    parents.add(parent);
-    edges.set(child, parents);
-    if (!edges.has(parent)) edges.set(parent, new Set());
-  };
-  for (const source of definitions.sources.values()) {
-    for (const field of source.fields) link(`source.${source.name}.${field.name}`, `source.${source.name}`);
-    if (source.read.kind === 'transform')
-      for (const parent of source.read.parents) link(`source.${source.name}`, `source.${parent}`);
-  }
-  for (const feature of definitions.features.values()) {
-    const id = `feature.${feature.name}`;
-    const { computation } = feature;
-    if (computation.kind === 'aggregation' || computation.kind === 'lookup') {
-      const source = definitions.sources.get(computation.source)!;
-      const fields = new Set<string>();
-      if (computation.field) fields.add(computation.field);
-      if (computation.kind === 'aggregation') {
-        if (computation.arguments.by) fields.add(computation.arguments.by);
-        if (computation.groupBy) fields.add(computation.groupBy);
-        for (const expression of [computation.where, computation.ratioWhere])
-          for (const slot of expression?.slots ?? []) fields.add(slot.slot);
-      }
-      for (const key of feature.joinKeys) fields.add(source.keys[key] ?? key);
-      for (const field of fields) link(id, `source.${source.name}.${field}`);
-    }
-    for (const dependency of feature.dependsOn) link(id, `feature.${dependency}`);
-    for (const field of feature.requestFields) link(id, `request.${field.name}`);
-  }
-  for (const set of definitions.featureSets.values())
-    for (const feature of set.features) link(`feature_set.${set.name}`, `feature.${feature}`);
-  for (const label of definitions.labels.values()) {
-    const fields = new Set((label.expression?.slots ?? []).map((slot) => slot.slot));
-    if (label.aggregation?.field) fields.add(label.aggregation.field);
-    for (const field of fields) link(`label.${label.name}`, `source.${label.source}.${field}`);
-  }
-  for (const dataset of definitions.datasets.values()) {
-    for (const feature of dataset.features) link(`dataset.${dataset.name}`, `feature.${feature}`);
-    if (dataset.label) link(`dataset.${dataset.name}`, `label.${dataset.label}`);
-    if (dataset.observations.from.kind === 'source')
-      link(`dataset.${dataset.name}`, `source.${dataset.observations.from.source}`);
-  }
-  for (const model of definitions.models.values()) link(`model.${model.name}`, `dataset.${model.dataset}`);
-  for (const service of definitions.services.values())
-    link(`service.${service.name}`, `model.${service.model}`);
-  for (const monitor of definitions.monitors.values())
-    link(`monitor.${monitor.name}`, `service.${monitor.service}`);
-  return edges;
-}
+/** Order in which kinds that share a name are preferred. */
+const PREFERRED: readonly GraphNode['kind'][] = [
+  'source',
+  'feature',
+  'feature_set',
+  'label',
+  'dataset',
+  'model',
+  'service',
+  'monitor',
+  'request',
+];
 
-function reach(from: string, next: (id: string) => Iterable<string>): { id: string; depth: number }[] {
-  const found: { id: string; depth: number }[] = [];
-  const seen = new Set([from]);
-  const visit = (id: string, depth: number): void => {
-    for (const other of [...next(id)].sort()) {
-      if (seen.has(other)) continue;
-      seen.add(other);
-      found.push({ id: other, depth });
-      visit(other, depth + 1);
-    }
-  };
-  visit(from, 1);
-  return found;
-}
+export const projectGraph = async (project: Project): Promise<LineageGraph> =>
+  lineageGraph(project.definitions, await transformLineages(project));
 
-export async function lineageOf(project: Project, wanted: string): Promise<Lineage> {
-  const { definitions } = project;
-  const edges = lineageEdges(definitions);
-  const matches = [...edges.keys()]
-    .filter((id) => id === wanted || id.endsWith(`.${wanted}`))
-    .sort((a, b) => a.length - b.length);
-  const id = matches[0];
-  if (id === undefined) {
-    const near = nearest(
-      wanted,
-      [...edges.keys()].flatMap((item) => [item, item.slice(item.indexOf('.') + 1)]),
-    );
+/** The node that a name means. UNKNOWN_NAME with the nearest; USAGE where fields of several sources have it. */
+export function namedAsset(graph: LineageGraph, wanted: string): { node: number; also: readonly string[] } {
+  const found = findAssets(graph, wanted);
+  if (found.length === 0) {
+    const names: string[] = [];
+    for (const id of graph.index.keys()) names.push(id, id.slice(id.indexOf('.') + 1));
+    const near = nearest(wanted, names);
     throw new MillraceError('UNKNOWN_NAME', `there is no asset named "${wanted}"`, {
       hint: near
         ? `Did you mean "${near}"?`
-        : 'Name a source, SOURCE.FIELD, feature, dataset, model, service or monitor.',
+        : 'Name a source, SOURCE.FIELD, feature, label, dataset, DATASET.COLUMN, model, service or monitor.',
     });
   }
-  const children = new Map<string, string[]>();
-  for (const [child, parents] of edges)
-    for (const parent of parents) children.set(parent, [...(children.get(parent) ?? []), child]);
-  const registry = await project.registry();
-  const log = await project.log();
-  const node = async (name: string): Promise<LineageNode> => {
-    const [kind, rest] = [name.slice(0, name.indexOf('.')), name.slice(name.indexOf('.') + 1)];
-    const bare = rest.split('.')[0]!;
-    let updated: number | null = null;
-    if (kind === 'source') updated = (await log.state(definitions.sources.get(bare)!)).maxAvailableAt;
-    if (kind === 'dataset' || kind === 'model') updated = registry.version(kind, bare)?.createdAt ?? null;
-    const collections: Readonly<Record<string, ReadonlyMap<string, { readonly owner?: string }>>> = {
-      source: definitions.sources,
-      feature: definitions.features,
-      feature_set: definitions.featureSets,
-      label: definitions.labels,
-      dataset: definitions.datasets,
-      model: definitions.models,
-      service: definitions.services,
-      monitor: definitions.monitors,
-    };
+  const node = (at: number): GraphNode => graph.nodes[at]!;
+  const whole = found.filter((at) => node(at).field === null);
+  const fields = found.filter((at) => node(at).field !== null && node(at).kind === 'source');
+  if (whole.length === 0 && fields.length > 1)
+    throw new MillraceError('USAGE', `"${wanted}" is a field of ${fields.length} sources`, {
+      hint: `Name one: ${fields.map((at) => `${node(at).name}.${node(at).field}`).join(', ')}.`,
+    });
+  const candidates = whole.length > 0 ? whole : fields.length > 0 ? fields : found;
+  const sorted = [...candidates].sort(
+    (a, b) => PREFERRED.indexOf(node(a).kind) - PREFERRED.indexOf(node(b).kind),
+  );
+  return { node: sorted[0]!, also: sorted.slice(1).map((at) => node(at).id) };
+}
+
+interface SourceState {
+  readonly updated: Instant | null;
+  readonly knownThrough: Instant | null;
+  readonly trust: Trust;
+}
+
+const percent = (share: number): string => `${(share * 100).toFixed(share < 0.1 ? 2 : 1)} %`;
+
+function trustOf(source: string, last: BatchRecord | undefined, open: number): Trust {
+  if (!last) return { state: 'no_data', detail: `${source} has no batch yet`, quarantined: null };
+  const share = last.rows === 0 ? 0 : last.quarantined / last.rows;
+  if (last.status === 'refused')
     return {
-      id: name,
-      owner: collections[kind]?.get(bare)?.owner ?? null,
+      state: 'refused',
+      detail: `the last batch of ${source} was refused${last.reason === null ? '' : `: ${last.reason}`}`,
+      quarantined: share,
+    };
+  if (last.quarantined > 0 || open > 0)
+    return {
+      state: 'quarantine',
+      detail:
+        last.quarantined > 0
+          ? `${percent(share)} of the last batch of ${source} in quarantine`
+          : `${open} earlier rows of ${source} in quarantine`,
+      quarantined: share,
+    };
+  const warned = last.warnings.length > 0;
+  return {
+    state: warned ? 'warned' : 'accepted',
+    detail: warned
+      ? `the last batch of ${source} was accepted with warnings: ${last.warnings.map((item) => item.rule).join(', ')}`
+      : `the last batch of ${source} was accepted`,
+    quarantined: 0,
+  };
+}
+
+async function sourceState(project: Project, name: string): Promise<SourceState> {
+  const log = await project.log();
+  const source = project.definitions.sources.get(name)!;
+  const batches = await log.batches(name);
+  const open = await log.quarantineCount({ source: name, status: 'open' });
+  const state = await log.state(source);
+  const changed = batches.findLast((batch) => batch.status === 'committed' && batch.accepted > 0);
+  return {
+    updated: changed?.at ?? null,
+    knownThrough: state.maxAvailableAt,
+    trust: trustOf(
+      name,
+      batches.findLast((batch) => batch.rows > 0),
+      open,
+    ),
+  };
+}
+
+const COLLECTIONS: Readonly<
+  Record<Exclude<GraphNode['kind'], 'request'>, keyof Omit<Definitions, 'settings' | 'entities'>>
+> = {
+  source: 'sources',
+  feature: 'features',
+  feature_set: 'featureSets',
+  label: 'labels',
+  dataset: 'datasets',
+  model: 'models',
+  service: 'services',
+  monitor: 'monitors',
+};
+
+const ownerOf = (definitions: Definitions, node: GraphNode): string | null =>
+  node.kind === 'request' ? null : (definitions[COLLECTIONS[node.kind]].get(node.name)?.owner ?? null);
+
+function changedAt(definitions: Definitions, registry: Registry, node: GraphNode): Instant | null {
+  if (node.kind === 'dataset' || node.kind === 'model')
+    return registry.version(node.kind, node.name)?.createdAt ?? null;
+  if (node.kind !== 'service') return null;
+  const { model } = definitions.services.get(node.name)!;
+  return registry.aliasHistory(model).findLast((change) => change.alias === CHAMPION)?.at ?? null;
+}
+
+/** Sources above each of some nodes (itself, if it is one), in one pass over the part of the graph above them. */
+function sourcesAbove(
+  graph: LineageGraph,
+  nodes: readonly number[],
+): ReadonlyMap<number, ReadonlySet<string>> {
+  const found = new Map<number, Set<string>>();
+  const open = new Set<number>();
+  const visit = (at: number): ReadonlySet<string> => {
+    const held = found.get(at);
+    if (held) return held;
+    const node = graph.nodes[at]!;
+    const sources = new Set<string>(node.kind === 'source' ? [node.name] : []);
+    // A circle (two sources that refer to each other) ends where it began.
+    if (open.has(at)) return sources;
+    open.add(at);
+    for (const edge of graph.up[at]!) for (const source of visit(edge.parent)) sources.add(source);
+    open.delete(at);
+    found.set(at, sources);
+    return sources;
+  };
+  for (const node of nodes) visit(node);
+  return found;
+}
+
+export interface LineageOptions {
+  /** One direction only. */
+  readonly direction?: 'up' | 'down';
+}
+
+export async function lineageOf(
+  project: Project,
+  wanted: string,
+  options: LineageOptions = {},
+): Promise<Lineage> {
+  const { definitions } = project;
+  const graph = await projectGraph(project);
+  const { node: asset, also } = namedAsset(graph, wanted);
+  const from = withFields(graph, asset);
+  const walk = (direction: 'up' | 'down'): readonly Reached[] =>
+    options.direction && options.direction !== direction ? [] : reach(graph, from, direction);
+  const [up, down] = [walk('up'), walk('down')];
+  const shown = [...new Set([asset, ...up.map((step) => step.node), ...down.map((step) => step.node)])];
+  const above = sourcesAbove(graph, shown);
+  const registry = await project.registry();
+  const states = new Map<string, SourceState>();
+  for (const sources of above.values())
+    for (const name of sources) if (!states.has(name)) states.set(name, await sourceState(project, name));
+
+  const view = (at: number): LineageNode => {
+    const node = graph.nodes[at]!;
+    const sources = [...(above.get(at) ?? [])].map((name) => states.get(name)!);
+    const own = node.kind === 'source' ? states.get(node.name)! : null;
+    const worst = sources.reduce<Trust | null>(
+      (trust, state) =>
+        trust === null || TRUST.indexOf(state.trust.state) > TRUST.indexOf(trust.state) ? state.trust : trust,
+      null,
+    );
+    const known = own ? [own.knownThrough] : sources.map((state) => state.knownThrough);
+    const oldest =
+      known.length === 0 || known.includes(null) ? null : Math.min(...known.map((instant) => instant!));
+    const latest = Math.max(...sources.map((state) => state.updated ?? Number.NEGATIVE_INFINITY));
+    const updated = own
+      ? own.updated
+      : node.kind === 'feature' || node.kind === 'label' || node.kind === 'feature_set'
+        ? Number.isFinite(latest)
+          ? latest
+          : null
+        : changedAt(definitions, registry, node);
+    return {
+      id: node.id,
+      kind: node.kind,
+      owner: ownerOf(definitions, node),
       updated: updated === null ? null : printInstant(updated),
+      known_through: oldest === null ? null : printInstant(oldest),
+      trust: worst,
+      unresolved: node.unresolved,
     };
   };
-  const all = async (items: { id: string; depth: number }[]) => {
-    const nodes: { depth: number; node: LineageNode }[] = [];
-    for (const item of items) nodes.push({ depth: item.depth, node: await node(item.id) });
-    return nodes;
-  };
-  return {
-    asset: await node(id),
-    up: await all(reach(id, (item) => edges.get(item) ?? [])),
-    down: await all(reach(id, (item) => children.get(item) ?? [])),
-  };
+  const views = new Map(shown.map((at) => [at, view(at)]));
+  const steps = (reached: readonly Reached[], direction: 'up' | 'down'): LineageStep[] =>
+    reached.map(({ node, depth, edge }) => ({
+      depth,
+      node: views.get(node)!,
+      through: graph.nodes[direction === 'up' ? edge.child : edge.parent]!.id,
+      roles: edge.roles,
+    }));
+  return { asset: views.get(asset)!, also, up: steps(up, 'up'), down: steps(down, 'down') };
 }

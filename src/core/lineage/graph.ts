@@ -56,12 +56,17 @@ export const parentColumns = (parent: Source): readonly string[] => [
   '_event_time',
 ];
 
-const roleOrder = new Map<EdgeRole, number>([...ROLES, 'rows' as const].map((role, i) => [role, i]));
+const EDGE_ROLES: readonly EdgeRole[] = [...ROLES, 'rows'];
+const BIT = new Map(EDGE_ROLES.map((role, i) => [role, 1 << i]));
+/** Roles by set of bits: edges of one kind share their list. */
+const LISTS = Array.from({ length: 1 << EDGE_ROLES.length }, (_, bits) =>
+  EDGE_ROLES.filter((_, i) => (bits & (1 << i)) !== 0),
+);
 
 class Builder {
   readonly nodes: LineageNode[] = [];
   readonly index = new Map<string, number>();
-  private readonly edges = new Map<number, Map<number, Set<EdgeRole>>>();
+  private readonly edges: Map<number, number>[] = [];
 
   node(
     kind: NodeKind,
@@ -73,6 +78,7 @@ class Builder {
     if (!this.index.has(id)) {
       this.index.set(id, this.nodes.length);
       this.nodes.push({ id, kind, name, field, unresolved });
+      this.edges.push(new Map());
     }
     return id;
   }
@@ -80,19 +86,15 @@ class Builder {
     const from = this.index.get(child);
     const to = this.index.get(parent);
     if (from === undefined || to === undefined || from === to) return;
-    const parents = this.edges.get(from) ?? new Map<number, Set<EdgeRole>>();
-    this.edges.set(from, parents);
-    const roles = parents.get(to) ?? new Set<EdgeRole>();
-    parents.set(to, roles);
-    roles.add(role);
+    const parents = this.edges[from]!;
+    parents.set(to, (parents.get(to) ?? 0) | BIT.get(role)!);
   }
   build(): LineageGraph {
     const up: LineageEdge[][] = this.nodes.map(() => []);
     const down: LineageEdge[][] = this.nodes.map(() => []);
-    for (const [child, parents] of this.edges)
-      for (const [parent, roles] of parents) {
-        const sorted = [...roles].sort((a, b) => roleOrder.get(a)! - roleOrder.get(b)!);
-        const edge = { child, parent, roles: sorted };
+    for (const [child, parents] of this.edges.entries())
+      for (const [parent, bits] of parents) {
+        const edge = { child, parent, roles: LISTS[bits]! };
         up[child]!.push(edge);
         down[parent]!.push(edge);
       }
@@ -237,7 +239,7 @@ export function lineageGraph(
         graph.link(`model.${model.name}`, `dataset.${dataset.name}.${column}`, 'transformation');
   }
   for (const service of definitions.services.values())
-    graph.link(`service.${service.name}`, `model.${service.model}`, 'transformation');
+    graph.link(`service.${service.name}`, `model.${service.model}`, 'identity');
   for (const monitor of definitions.monitors.values())
     graph.link(`monitor.${monitor.name}`, `service.${monitor.service}`, 'aggregation');
   return graph.build();
@@ -280,8 +282,8 @@ export interface Reached {
   readonly node: number;
   /** Edges on the shortest way from the asset. */
   readonly depth: number;
-  /** The edge over which it is reached; null for a data set named beside its columns. */
-  readonly edge: LineageEdge | null;
+  /** The edge over which it is reached. */
+  readonly edge: LineageEdge;
 }
 
 /** Everything above or below some nodes, nearest first; each once. */

@@ -1,0 +1,35 @@
+/** What is known of transforms from their SQL alone. */
+import type { Definitions, Source } from '../core/define/types.js';
+import { parentColumns, type TransformLineage } from '../core/lineage/graph.js';
+import type { Query } from '../core/lineage/query.js';
+import { resolveQuery } from '../core/lineage/resolve.js';
+import type { SqlParser } from '../ports/sql-parser.js';
+import type { Project } from './project.js';
+
+/** Loads the parser only where there is a transform. */
+export async function transformLineages(
+  project: Pick<Project, 'definitions' | 'sqlParser'>,
+): Promise<ReadonlyMap<string, TransformLineage>> {
+  const found = new Map<string, TransformLineage>();
+  for (const source of project.definitions.sources.values())
+    if (source.read.kind === 'transform')
+      found.set(source.name, readTransform(project.definitions, source, await project.sqlParser()));
+  return found;
+}
+
+function readTransform(definitions: Definitions, source: Source, parser: SqlParser): TransformLineage {
+  if (source.read.kind !== 'transform') return { failed: 'it has none' };
+  const parsed = parser.parse(source.read.sql);
+  if (!parsed.ok) return { failed: parsed.message };
+  return lineageOfQuery(definitions, source.read.parents, parsed.query);
+}
+
+const lineageOfQuery = (
+  definitions: Definitions,
+  parents: readonly string[],
+  query: Query,
+): TransformLineage =>
+  resolveQuery(
+    query,
+    parents.map((name) => ({ name, columns: parentColumns(definitions.sources.get(name)!) })),
+  );
