@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { invariant, MillraceError } from '../../core/base/error.js';
-import { type Instant, MAX_INSTANT, MICROS_PER_DAY } from '../../core/base/time.js';
+import { type Instant, MAX_INSTANT } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import {
   compileRowChecks,
@@ -27,13 +27,25 @@ import type { Value, ValueType } from '../../core/schema/types.js';
 import type { IngestResult, LogRecord } from '../../ports/record-log.js';
 import { type DuckDbConnection, quoteName, quoteText } from '../duckdb/connection.js';
 import { publishFile } from '../files/durable.js';
-import { addVersion, contentHash, isKnown, keyHash, type VersionIndex } from './dedupe.js';
+import type { VersionIndex } from './dedupe.js';
 import { type Ledger, type NewQuarantinedRow, toJsonText } from './ledger.js';
 import { readRecords } from './records.js';
 import { type LakeSegment, relationSql } from './relation.js';
+import { compileRowCode, type RowCode } from './row-code.js';
 import { inputFields, logColumns } from './shape.js';
+import { sipHash128 } from './siphash.js';
 import { coerceOptions, RANGE_RULE, READINGS, wideSource } from './stage.js';
-import { Tail, type TailRow } from './tail.js';
+import {
+  LINE_END,
+  PUSH_END,
+  printTailLine,
+  Tail,
+  TailCounts,
+  type TailLine,
+  type TailSummary,
+} from './tail.js';
+import { TupleWords } from './tuple-words.js';
+import { DIGEST_WORDS, type Digest } from './version-table.js';
 
 /** What became of one row. */
 export type RowFate = 'accepted' | 'quarantined' | 'duplicate' | 'dropped';
@@ -52,8 +64,12 @@ export interface RowContext {
   readonly db: DuckDbConnection;
   readonly ledger: Ledger;
   readonly folder: string;
+  /** A connection for work beside the pushes. */
+  connect(): Promise<DuckDbConnection>;
   /** SELECT over the known records (in hindsight) of a source, by name. */
   known(source: string): string;
+  /** Waits until the pushes to all sources that were decided are durable or have failed. */
+  settled(): Promise<void>;
 }
 
 export interface RowsOptions {
@@ -63,12 +79,36 @@ export interface RowsOptions {
 }
 
 const NOTHING_BROKEN: Disposition = { outcome: 'accept', flags: [], warnings: [] };
+const NO_REASONS: readonly Reason[] = [];
 /** Tuples that one query looks up. */
 const LOOKUP_TUPLES = 10_000;
+/** Full tails that wait to become segments; beyond this pushes wait for them. */
+const MAX_FULL = 4;
 
 interface Typed {
   readonly fields: Record<string, Value>;
   readonly reasons: readonly Reason[];
+}
+
+export interface Decision {
+  readonly outcome: RowsOutcome;
+  readonly durable: Promise<void>;
+}
+
+type Counts = Pick<IngestResult, 'rows' | 'accepted' | 'duplicates' | 'dropped' | 'corrections'>;
+
+const noCounts = (rows = 0): { -readonly [K in keyof Counts]: number } => ({
+  rows,
+  accepted: rows,
+  duplicates: 0,
+  dropped: 0,
+  corrections: 0,
+});
+
+/** A tail that takes no more pushes, and what was counted while it did. */
+interface FullTail {
+  readonly summary: TailSummary;
+  readonly counts: Counts;
 }
 
 /** Rows of one source in hand → its log. Decides row by row, appends to the write-ahead tail, seals the tail. */
@@ -77,46 +117,102 @@ export class RowWriter {
   readonly #fields: ReturnType<typeof inputFields>;
   readonly #declared: ReadonlySet<string>;
   readonly #options: ReturnType<typeof coerceOptions>;
-  readonly #checks: (row: Row) => readonly Reason[];
+  readonly #checks: ((row: Row) => readonly Reason[]) | undefined;
+  readonly #allChecks: (row: Row) => readonly Reason[];
   readonly #references: readonly ReferenceRule[];
   readonly #uniques: readonly UniqueRule[];
-  #sinceSeal = { rows: 0, accepted: 0, duplicates: 0, dropped: 0, corrections: 0 };
+  readonly #code: RowCode;
+  readonly #words = new TupleWords();
+  readonly #key: Digest = new Int32Array(DIGEST_WORDS);
+  readonly #content: Digest = new Int32Array(DIGEST_WORDS);
+  #sinceFull: ReturnType<typeof noCounts>;
+  #full: FullTail[];
+  /** The greatest available_at given: one that is the instant of the append never goes back (see `decide`). */
+  #newest: Instant;
+  #sealing: Promise<void> | undefined;
+  #warm = false;
 
   private constructor(
     readonly source: Source,
     readonly context: RowContext,
     readonly index: VersionIndex,
     public tail: Tail,
+    full: readonly TailSummary[],
   ) {
     this.#wide = wideSource(source);
     this.#fields = inputFields(source);
     this.#declared = new Set(this.#fields.flatMap((field) => [field.name, field.from ?? field.name]));
     this.#options = coerceOptions(source);
-    this.#checks = compileRowChecks(this.#wide, READINGS);
-    const rules = effectiveContract(this.#wide).rows;
-    this.#references = rules.filter(isReference);
-    this.#uniques = rules.filter(isUnique);
+    this.#code = compileRowCode(source);
+    const { rows } = effectiveContract(this.#wide);
+    this.#allChecks = compileRowChecks(this.#wide, READINGS);
+    // `RowCode.read` gives no row that breaks an implied rule.
+    const implied = effectiveContract({ ...this.#wide, contract: { rows: [], batch: [] } }).rows;
+    const ids = new Set(implied.map((rule) => rule.id));
+    this.#checks = rows.every((rule) => ids.has(rule.id) && rule.check.kind === 'not_null')
+      ? undefined
+      : this.#allChecks;
+    this.#references = rows.filter(isReference);
+    this.#uniques = rows.filter(isUnique);
+    this.#full = full.map((summary) => ({ summary, counts: noCounts(summary.rows) }));
+    this.#sinceFull = noCounts(tail.summary.rows);
+    this.#newest = Math.max(
+      context.ledger.state(source.name).maxAvailableAt ?? -Infinity,
+      ...[...full, tail.summary].map((summary) => summary.maxAvailableAt ?? -Infinity),
+    );
+    this.#watch(tail);
   }
 
-  static async open(source: Source, context: RowContext, index: VersionIndex): Promise<RowWriter> {
-    const tail = await Tail.open(context.folder, context.ledger.state(source.name).lastSeq);
-    tail.onFailure = index.forget;
-    return new RowWriter(source, context, index, tail);
+  static open(source: Source, context: RowContext, index: VersionIndex): RowWriter {
+    const { tail, full } = Tail.open(context.folder, context.ledger.state(source.name).lastSeq);
+    return new RowWriter(source, context, index, tail, full);
+  }
+
+  #watch(tail: Tail): void {
+    tail.onFailure = () => this.index.truncate(tail.summary.lastSeq);
+  }
+
+  /** What is durable and not in a segment, oldest first. */
+  get tails(): readonly TailSummary[] {
+    const { summary } = this.tail;
+    const full = this.#full.map((item) => item.summary);
+    return summary.rows === 0 ? full : [...full, summary];
   }
 
   segments(): readonly LakeSegment[] {
-    const { segments } = this.context.ledger.state(this.source.name);
-    const { rows, file, firstSeq, lastSeq } = this.tail.summary;
-    return rows === 0
-      ? segments
-      : [...segments, { file, format: 'ndjson', rows, firstSeq, lastSeq, columns: {} }];
+    return [...this.context.ledger.state(this.source.name).segments, ...this.tails.map(tailSegment)];
   }
 
-  /** Brings the index of known versions up to the log. */
-  async warm(): Promise<void> {
+  /** True when `decide` needs no other work before it and no query: it then answers at once. */
+  get ready(): boolean {
+    return this.#warm && !this.index.full && this.#full.length < MAX_FULL && !this.#relates;
+  }
+
+  get #relates(): boolean {
+    return this.#references.length + this.#uniques.length > 0;
+  }
+
+  /** Brings the index of known versions up to the log. Must not overlap with `decide`. */
+  async prepare(): Promise<void> {
+    const { index } = this;
+    if (!this.#warm) {
+      await this.#warmUp();
+      this.#warm = true;
+    }
+    if (index.full) {
+      await this.tail.drain();
+      index.freeze();
+    }
+    if (this.#full.length >= MAX_FULL) await this.seal();
+  }
+
+  async #warmUp(): Promise<void> {
     const { source, index } = this;
     const last = this.tail.summary.lastSeq;
-    if (index.position > last) index.clear();
+    if (index.position > last) {
+      await index.flush();
+      index.clear();
+    }
     if (index.position === last) return;
     const sql = `SELECT * FROM (${relationSql(source, this.segments())}) WHERE "_seq" > ${index.position} ORDER BY "_seq"`;
     await readRecords(
@@ -124,42 +220,50 @@ export class RowWriter {
       source.fields,
       sql,
       async (rows) => {
-        const changed = new Map<string, Buffer>();
         for (const row of rows) {
-          const key = keyHash(source, row.fields);
-          const name = key.toString('latin1');
-          changed.set(
-            name,
-            addVersion(
-              changed.get(name) ?? index.get(key),
-              row.availableAt,
-              row.order,
-              contentHash(source, row),
-            ),
-          );
+          this.#digest(row.fields, row);
+          index.add(this.#key, this.#content, row.availableAt, row.order, row.seq);
         }
-        index.put(
-          [...changed].map(([name, value]) => [Buffer.from(name, 'latin1'), value] as const),
-          rows.at(-1)!.seq,
-        );
+        if (!index.full) return;
+        index.freeze();
         await index.flush();
       },
       '"_order"',
     );
   }
 
+  /** Digests of the record key, a typed tuple, and of what makes two deliveries of it the same (see `contentColumns`). */
+  #digest(fields: Readonly<Record<string, Value>>, record: Omit<LogRecord, 'seq' | 'fields'>): void {
+    const words = this.#words;
+    const { key } = this.index;
+    words.clear();
+    this.#code.key(fields, words);
+    sipHash128(key, words.words, words.length, this.#key);
+    words.clear();
+    this.#code.content(fields, words);
+    words.number(record.eventTime);
+    words.add(record.deleted);
+    if (this.source.availableAt.kind !== 'append') words.number(record.availableAt);
+    if (this.source.sequence !== undefined) words.number(record.order);
+    sipHash128(key, words.words, words.length, this.#content);
+  }
+
   #type(raw: Readonly<Record<string, unknown>>): Typed {
+    const plain = this.#code.read(raw);
+    if (plain !== undefined)
+      return { fields: plain, reasons: this.#checks === undefined ? NO_REASONS : this.#checks(plain) };
     const options = this.#options;
-    const fields: Record<string, Value> = {};
+    const values: (readonly [string, Value])[] = [];
     const reasons: Reason[] = [];
-    for (const field of this.#fields) {
-      const given = raw[field.name] ?? (field.from === undefined ? undefined : raw[field.from]);
-      const coerced = coerceJson(field.type, given, options);
-      fields[field.name] = coerced.ok ? coerced.value : null;
-      const reason = typeReason(field.name, given, coerced);
+    for (const { name, from, type } of this.#fields) {
+      const given = own(raw, name) ?? (from === undefined ? undefined : own(raw, from));
+      const coerced = coerceJson(type, given, options);
+      values.push([name, coerced.ok ? coerced.value : null]);
+      const reason = typeReason(name, given, coerced);
       if (reason) reasons.push(reason);
     }
-    const broken = this.#checks(fields);
+    const fields = Object.fromEntries(values);
+    const broken = this.#allChecks(fields);
     if (broken.length === 0) return { fields, reasons };
     const unread = new Set(reasons.map((reason) => reason.field));
     for (const reason of broken) {
@@ -167,34 +271,6 @@ export class RowWriter {
       if (!(reason.rule.endsWith('.not_null') && unread.has(reason.field))) reasons.push(reason);
     }
     return { fields, reasons };
-  }
-
-  #micros(name: string, fields: Readonly<Record<string, Value>>): number | null {
-    const value = (fields[name] ?? null) as number | null;
-    const type = this.#fields.find((field) => field.name === name)!.type;
-    return value !== null && type.kind === 'date' ? value * MICROS_PER_DAY : value;
-  }
-
-  /** The declared fields alone. */
-  #stored(fields: Record<string, Value>): Record<string, Value> {
-    if (this.#fields.length === this.source.fields.length) return fields;
-    const out: Record<string, Value> = {};
-    for (const { name } of this.source.fields) out[name] = fields[name]!;
-    return out;
-  }
-
-  #available(fields: Readonly<Record<string, Value>>, eventTime: number, now: Instant): number {
-    const { availableAt } = this.source;
-    switch (availableAt.kind) {
-      case 'event_time':
-        return eventTime;
-      case 'field':
-        return this.#micros(availableAt.field, fields) ?? eventTime;
-      case 'delay':
-        return eventTime + availableAt.delay;
-      case 'append':
-        return now;
-    }
   }
 
   /** Rows that break a rule over other records; `alive` are those that passed so far. */
@@ -297,76 +373,96 @@ export class RowWriter {
   }
 
   /**
-   * Decides and plans; the returned promise of `durable` resolves when the accepted rows are on the disk. Calls
-   * must not overlap, the waiting may.
+   * Decides and plans; `durable` resolves when the accepted rows are on the disk. At once when the writer is `ready`,
+   * else after `prepare`; calls must not overlap, the waiting for the disk may.
+   *
+   * Where availability is the instant of the append, that is `now` or, when the clock was set back, the greatest
+   * available_at of the log: a later append never becomes known before an earlier one.
    */
-  async decide(
+  decide(
     rows: readonly Readonly<Record<string, unknown>>[],
     options: RowsOptions,
-  ): Promise<{ readonly outcome: RowsOutcome; readonly durable: Promise<void> }> {
-    const { source } = this;
-    const batch = randomUUID();
+  ): Decision | Promise<Decision> {
     const warnings = options.record === false ? [] : this.#extraColumns(rows);
+    return this.#relates
+      ? this.#decideRelated(rows, options, warnings)
+      : this.#decideRows(rows, options, warnings);
+  }
+
+  async #decideRelated(
+    rows: readonly Readonly<Record<string, unknown>>[],
+    options: RowsOptions,
+    warnings: IngestResult['warnings'],
+  ): Promise<Decision> {
+    await this.context.settled();
     const typed = rows.map((row) => this.#type(row));
     const passed = (index: number): boolean =>
       !typed[index]!.reasons.some((reason) => reason.action === 'quarantine') &&
       !isTombstone(this.#wide, typed[index]!.fields);
-    const related =
-      this.#references.length + this.#uniques.length > 0
-        ? await this.#judgeRelations(typed, passed)
-        : new Map<number, Reason[]>();
+    const related = await this.#judgeRelations(typed, passed);
+    return this.#decideRows(rows, options, warnings, (index) => {
+      const { fields, reasons } = typed[index]!;
+      const more = related.get(index);
+      return more === undefined ? typed[index]! : { fields, reasons: [...reasons, ...more] };
+    });
+  }
 
-    const fates: RowFate[] = [];
-    const reasons = new Map<number, readonly Reason[]>();
-    const counted: Record<string, number> = {};
-    const accepted: TailRow[] = [];
-    const young = new Map<string, Buffer>();
+  #decideRows(
+    rows: readonly Readonly<Record<string, unknown>>[],
+    options: RowsOptions,
+    extra: IngestResult['warnings'],
+    typedAt: (index: number) => Typed = (index) => this.#type(rows[index]!),
+  ): Decision {
+    const { tail, index } = this;
+    const batch = randomUUID();
+    const fates: RowFate[] = new Array(rows.length);
+    const accepted: LogRecord[] = [];
+    const lines = new TailCounts(tail.planned);
     const counts = { accepted: 0, quarantined: 0, duplicates: 0, dropped: 0, corrections: 0 };
+    const reasons = new Map<number, readonly Reason[]>();
     const warned = new Map<string, { message: string; rows: number }>();
     const failures: Reason[] = [];
-    let seq = this.tail.nextSeq;
-    for (const [index, { fields, reasons: own }] of typed.entries()) {
-      const relatedReasons = related.get(index);
-      const all = relatedReasons ? [...own, ...relatedReasons] : own;
-      const disposition = all.length === 0 ? NOTHING_BROKEN : dispose(all);
-      const refused = all.length === 0 ? [] : all.filter((reason) => reason.action === 'quarantine');
-      if (disposition.outcome === 'fail') failures.push(...all.filter((reason) => reason.action === 'fail'));
-      let fate: RowFate = 'accepted';
-      if (refused.length > 0) fate = 'quarantined';
-      else if (disposition.outcome === 'drop') fate = 'dropped';
+    const appendedAt = Math.max(options.now, this.#newest);
+    let text = '';
+    for (let i = 0; i < rows.length; i++) {
+      const { fields, reasons: all } = typedAt(i);
+      let disposition = NOTHING_BROKEN;
+      let refused: readonly Reason[] = NO_REASONS;
+      if (all.length > 0) {
+        disposition = dispose(all);
+        refused = all.filter((reason) => reason.action === 'quarantine');
+        if (disposition.outcome === 'fail')
+          failures.push(...all.filter((reason) => reason.action === 'fail'));
+      }
+      let fate: RowFate =
+        refused.length > 0 ? 'quarantined' : disposition.outcome === 'drop' ? 'dropped' : 'accepted';
       if (fate === 'accepted') {
-        const eventTime = this.#micros(source.eventTime, fields)!;
-        const availableAt = this.#available(fields, eventTime, options.now);
-        if (Math.abs(availableAt) > MAX_INSTANT) {
+        const record = this.#record(fields, lines.lastSeq + 1, appendedAt);
+        if (record === undefined) {
           fate = 'quarantined';
-          refused.push(rangeReason());
+          refused = [rangeReason()];
         } else {
-          const stored = this.#stored(fields);
-          const deleted = isTombstone(this.#wide, fields);
-          const declared =
-            source.sequence === undefined ? null : (fields[source.sequence] as number | bigint | null);
-          const record = {
-            fields: stored,
-            eventTime,
-            availableAt,
-            order: declared === null ? seq : Number(declared),
-            deleted,
-          };
-          const key = keyHash(source, fields);
-          const name = key.toString('latin1');
-          const versions = young.get(name) ?? this.index.get(key);
-          const content = contentHash(source, record);
-          if (isKnown(versions, content, source.availableAt.kind === 'append')) {
-            fate = 'duplicate';
-          } else {
-            if (versions) counts.corrections++;
-            young.set(name, addVersion(versions, availableAt, record.order, content));
-            accepted.push({
-              ...record,
-              seq: seq++,
+          this.#digest(record.fields, record);
+          const familiarity = index.look(this.#key, this.#content);
+          if (familiarity === 'duplicate') fate = 'duplicate';
+          else {
+            const { seq, order, eventTime, availableAt, deleted } = record;
+            const version = familiarity === 'version' || deleted;
+            if (familiarity === 'version') counts.corrections++;
+            index.add(this.#key, this.#content, availableAt, order, seq);
+            lines.add(seq, eventTime, availableAt, version);
+            accepted.push(record);
+            const line: TailLine = {
+              seq,
+              order,
+              eventTime,
+              availableAt,
+              deleted,
               flags: disposition.flags,
-              version: versions !== undefined || deleted,
-            });
+              version,
+            };
+            if (text !== '') text += LINE_END;
+            text += printTailLine(line, this.#code.print(record.fields));
             for (const reason of disposition.warnings) {
               const before = warned.get(reason.rule);
               warned.set(reason.rule, {
@@ -377,50 +473,68 @@ export class RowWriter {
           }
         }
       }
-      fates.push(fate);
+      fates[i] = fate;
       if (fate === 'accepted') counts.accepted++;
       else if (fate === 'duplicate') counts.duplicates++;
       else if (fate === 'dropped') counts.dropped++;
       else {
         counts.quarantined++;
-        reasons.set(index, refused);
-        for (const rule of new Set(refused.map((reason) => reason.rule)))
-          counted[rule] = (counted[rule] ?? 0) + 1;
+        reasons.set(i, refused);
       }
     }
-    if (failures.length > 0) throw this.#refusal(batch, rows.length, failures, options);
+    if (failures.length > 0) {
+      index.truncate(tail.planned.lastSeq);
+      throw this.#refusal(batch, rows.length, failures, options);
+    }
+    const warnings = [...extra];
+    for (const [rule, { message, rows: n }] of warned) warnings.push({ rule, message, rows: n });
     const result: IngestResult = {
-      source: source.name,
+      source: this.source.name,
       batch,
       rows: rows.length,
       ...counts,
-      seq: accepted.at(-1)?.seq ?? this.tail.nextSeq - 1,
-      warnings: [
-        ...warnings,
-        ...[...warned].map(([rule, { message, rows: n }]) => ({ rule, message, rows: n })),
-      ],
-      reasons: counted,
+      seq: lines.lastSeq,
+      warnings,
+      reasons: countReasons(reasons.values()),
     };
     invariant(
       result.rows === result.accepted + result.quarantined + result.duplicates + result.dropped,
-      `rows of a push to ${source.name} are lost`,
+      `rows of a push to ${this.source.name} are lost`,
     );
+    if (accepted.length > 0) {
+      text += PUSH_END;
+      if (this.source.availableAt.kind === 'append') this.#newest = appendedAt;
+    }
     const outcome: RowsOutcome = { result, fates, reasons, records: accepted };
-    const ledgerRows = options.record === false ? [] : this.#ledgerRows(rows, reasons);
-    const entries = [...young].map(([name, value]) => [Buffer.from(name, 'latin1'), value] as const);
-    this.index.plan(entries);
-    const durable = this.tail.append(source, accepted).then(() => {
-      if (entries.length > 0) this.index.put(entries, result.seq);
-      this.#note(result, ledgerRows, options);
-    });
+    const ledgerRows = options.record === false || reasons.size === 0 ? [] : this.#ledgerRows(rows, reasons);
+    const durable = tail.append(text, lines).then(() => this.#note(result, ledgerRows, options));
     return { outcome, durable };
+  }
+
+  /** Undefined when its available_at would be no instant. */
+  #record(wide: Record<string, Value>, seq: number, appendedAt: Instant): LogRecord | undefined {
+    const { sequence } = this.source;
+    const code = this.#code;
+    const eventTime = code.eventTime(wide);
+    const availableAt = code.availableAt === undefined ? appendedAt : code.availableAt(wide, eventTime);
+    if (Math.abs(availableAt) > MAX_INSTANT) return undefined;
+    return {
+      fields: code.stored(wide),
+      eventTime,
+      availableAt,
+      order: sequence === undefined ? seq : Number(wide[sequence]),
+      seq,
+      deleted: isTombstone(this.#wide, wide),
+    };
   }
 
   #extraColumns(rows: readonly Readonly<Record<string, unknown>>[]): IngestResult['warnings'] {
     const extra = new Map<string, number>();
-    for (const row of rows)
+    for (const row of rows) {
+      if (this.#code.declaredOnly(row)) continue;
       for (const name of Object.keys(row))
         if (!this.#declared.has(name)) extra.set(name, (extra.get(name) ?? 0) + 1);
+    }
     if (extra.size === 0) return [];
     const rule = this.source.contract.batch.find(({ check }) => check.kind === 'extra_columns');
     const policy = rule?.check.kind === 'extra_columns' ? rule.check.policy : 'warn';
@@ -488,7 +602,7 @@ export class RowWriter {
   /** Pushes with refused rows are batches of their own in the ledger; the others are counted until the tail is sealed. */
   #note(result: IngestResult, quarantined: readonly NewQuarantinedRow[], options: RowsOptions): void {
     if (quarantined.length === 0) {
-      const counts = this.#sinceSeal;
+      const counts = this.#sinceFull;
       counts.rows += result.rows - result.quarantined;
       counts.accepted += result.accepted;
       counts.duplicates += result.duplicates;
@@ -512,22 +626,50 @@ export class RowWriter {
     });
   }
 
-  /** Turns the tail into a Parquet segment. Must not overlap with `decide`. */
-  async seal(now: Instant): Promise<string | undefined> {
-    await this.tail.drain();
-    const { summary } = this.tail;
-    if (summary.rows === 0) return undefined;
+  /** Closes the tail, so that it can become a segment, and goes on in a new one. Must not overlap with `decide`. */
+  async turn(): Promise<void> {
+    const old = this.tail;
+    await old.drain();
+    const { summary } = old;
+    if (summary.rows === 0) return;
+    this.tail = Tail.after(this.context.folder, summary.lastSeq);
+    this.#watch(this.tail);
+    this.#full.push({ summary, counts: this.#sinceFull });
+    this.#sinceFull = noCounts();
+    this.index.freeze();
+    await old.close();
+  }
+
+  /** Turns all full tails into Parquet segments, in order. Pushes go on meanwhile; calls share one run. */
+  seal(): Promise<void> {
+    this.#sealing ??= this.#sealAll().finally(() => {
+      this.#sealing = undefined;
+    });
+    return this.#sealing;
+  }
+
+  async #sealAll(): Promise<void> {
+    for (let next = this.#full[0]; next !== undefined; next = this.#full[0]) {
+      await this.#seal(next);
+      for (const file of this.#retired.splice(0)) rmSync(file, { force: true });
+      this.#retired.push(next.summary.file);
+    }
+  }
+
+  /** Sealed tails that readers of an older state may still need. */
+  readonly #retired: string[] = [];
+
+  async #seal({ summary, counts }: FullTail): Promise<void> {
     const { source, context } = this;
     const batch = randomUUID();
-    const stem = `${String(summary.firstSeq).padStart(15, '0')}-${batch}`;
     const temporary = join(context.folder, `.${batch}.tmp`);
-    const final = join(context.folder, `${stem}.parquet`);
-    const tailOnly = this.segments().filter((segment) => segment.format === 'ndjson');
+    const final = join(context.folder, `${String(summary.firstSeq).padStart(15, '0')}-${batch}.parquet`);
+    const db = await context.connect();
     try {
-      await context.db.run(
-        `COPY (SELECT * FROM (${relationSql(source, tailOnly)}) ORDER BY "_seq") TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION zstd)`,
+      await db.run(
+        `COPY (SELECT * FROM (${relationSql(source, [tailSegment(summary)])}) ORDER BY "_seq") TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION zstd)`,
       );
-      const written = await context.db.rows<{ n: number }>(
+      const written = await db.rows<{ n: number }>(
         `SELECT count(*) AS n FROM read_parquet(${quoteText(temporary)})`,
       );
       if (Number(written[0]!.n) !== summary.rows) {
@@ -543,13 +685,13 @@ export class RowWriter {
           source: source.name,
           batch,
           quarantined: 0,
-          ...this.#sinceSeal,
+          ...counts,
           seq: summary.lastSeq,
           warnings: [],
           reasons: {},
         },
         kind: 'rows',
-        at: now,
+        at: Date.now() * 1000,
         fingerprint: source.fingerprint,
         segment: {
           file: final,
@@ -568,18 +710,47 @@ export class RowWriter {
         quarantined: [],
         profile: {},
       });
+      // In one step with the commit: a state read in between would count these records twice.
+      this.#full.shift();
     } catch (error) {
       rmSync(temporary, { force: true });
       if (context.ledger.state(source.name).lastSeq < summary.lastSeq) rmSync(final, { force: true });
       throw error;
+    } finally {
+      db.close();
     }
-    this.#sinceSeal = { rows: 0, accepted: 0, duplicates: 0, dropped: 0, corrections: 0 };
-    const old = this.tail;
-    this.tail = await Tail.open(context.folder, summary.lastSeq, summary.file);
-    this.tail.onFailure = this.index.forget;
-    await old.close();
-    return summary.file;
   }
+
+  /** Seals everything and lets go of the files. Must not overlap with `decide`. */
+  async close(): Promise<void> {
+    await this.turn();
+    // A run that is under way may have begun before the last turn.
+    while (this.#full.length > 0) await this.seal();
+    await this.tail.close();
+    await this.index.close();
+    for (const file of this.#retired.splice(0)) rmSync(file, { force: true });
+  }
+}
+
+/** A tail as a part of a snapshot. */
+export const tailSegment = ({ file, rows, firstSeq, lastSeq }: TailSummary): LakeSegment => ({
+  file,
+  format: 'ndjson',
+  rows,
+  firstSeq,
+  lastSeq,
+  columns: {},
+});
+
+const own = (row: Readonly<Record<string, unknown>>, name: string): unknown =>
+  Object.hasOwn(row, name) ? row[name] : undefined;
+
+function countReasons(rows: Iterable<readonly Reason[]>): Record<string, number> {
+  const counted: Record<string, number> = {};
+  for (const reasons of rows)
+    for (const rule of new Set(reasons.map((reason) => reason.rule)))
+      counted[rule] = (counted[rule] ?? 0) + 1;
+  return counted;
 }
 
 const rangeReason = (): Reason => ({

@@ -17,13 +17,20 @@ import { makeFolder } from '../files/durable.js';
 import { expandFiles } from '../files/inputs.js';
 import { acquireLock, type Lock } from '../files/lock.js';
 import type { Database } from '../sqlite/database.js';
-import { type DedupeStore, openDedupeStore } from './dedupe.js';
+import { VersionIndex } from './dedupe.js';
 import { ingestFiles } from './ingest-files.js';
-import { type RowFate, type RowsOptions, type RowsOutcome, RowWriter } from './ingest-rows.js';
+import {
+  type Decision,
+  type RowFate,
+  type RowsOptions,
+  type RowsOutcome,
+  RowWriter,
+  tailSegment,
+} from './ingest-rows.js';
 import { createLedger } from './ledger.js';
 import { readRecords } from './records.js';
 import { type KnownOptions, knownSql, type LakeSegment, relationSql } from './relation.js';
-import { readTail, tailFiles } from './tail.js';
+import { readTails, tailFiles } from './tail.js';
 
 export interface RecordLogOptions {
   readonly db: DuckDb;
@@ -70,11 +77,10 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
   const writers = new Map<string, RowWriter>();
   const listeners = new Set<(source: string, records: readonly LogRecord[]) => void>();
   const swept = new Set<string>();
-  const retired: string[] = [];
   let connection: DuckDbConnection | undefined;
-  let dedupe: DedupeStore | undefined;
   let lock: Lock | undefined;
   let queue: Promise<unknown> = Promise.resolve();
+  let queued = 0;
   let closed = false;
 
   const sourceOf = (name: string): Source => {
@@ -84,25 +90,35 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
   };
 
   const stateOf = (name: string): LogState => {
-    // The tail first: rows that are sealed in between are then counted once, from the segment.
-    const own = writers.get(name)?.tail.summary;
-    const peek = own ? undefined : tailFiles(folder(name));
-    const committed = ledger.state(name);
-    const tail = own ?? (peek!.length > 0 ? readTail(folder(name), committed.lastSeq) : undefined);
-    if (!tail || tail.rows === 0) return committed;
-    const { file, rows, firstSeq, lastSeq } = tail;
+    // The tails first: rows that are sealed in between are then counted once, from the segment.
+    const own = writers.get(name)?.tails;
+    let committed = ledger.state(name);
+    let tails = own ?? readTails(folder(name), committed.lastSeq);
+    for (let attempt = 0; tails === undefined; attempt++) {
+      if (attempt === 5)
+        throw new MillraceError(
+          'STORE_CORRUPT',
+          `The log of ${name} lacks its records after ${committed.lastSeq}`,
+        );
+      committed = ledger.state(name);
+      tails = readTails(folder(name), committed.lastSeq);
+    }
+    const first = tails[0];
+    const last = tails.at(-1);
+    if (first === undefined || last === undefined) return committed;
+    const extreme = (
+      of: (...values: number[]) => number,
+      key: 'maxAvailableAt' | 'minEventTime' | 'maxEventTime',
+    ): number => of(...tails.map((tail) => tail[key]!), committed[key] ?? first[key]!);
     return {
       ...committed,
-      rows: committed.rows + rows,
-      lastSeq,
-      maxAvailableAt: Math.max(committed.maxAvailableAt ?? tail.maxAvailableAt!, tail.maxAvailableAt!),
-      minEventTime: Math.min(committed.minEventTime ?? tail.minEventTime!, tail.minEventTime!),
-      maxEventTime: Math.max(committed.maxEventTime ?? tail.maxEventTime!, tail.maxEventTime!),
-      hasVersions: committed.hasVersions || tail.hasVersions,
-      segments: [
-        ...committed.segments,
-        { file, format: 'ndjson', rows, firstSeq, lastSeq, columns: {} } as LakeSegment,
-      ],
+      rows: committed.rows + tails.reduce((sum, tail) => sum + tail.rows, 0),
+      lastSeq: last.lastSeq,
+      maxAvailableAt: extreme(Math.max, 'maxAvailableAt'),
+      minEventTime: extreme(Math.min, 'minEventTime'),
+      maxEventTime: extreme(Math.max, 'maxEventTime'),
+      hasVersions: committed.hasVersions || tails.some((tail) => tail.hasVersions),
+      segments: [...committed.segments, ...tails.map(tailSegment)],
     };
   };
 
@@ -149,32 +165,60 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     const present = writers.get(source.name);
     if (present?.source === source) return present;
     if (present) await retire(present);
-    dedupe ??= openDedupeStore(join(options.stateFolder, 'dedupe'));
-    const context = { db: writing, ledger, folder: folder(source.name), known };
-    const writer = await RowWriter.open(source, context, dedupe.open(source));
+    const context = {
+      db: writing,
+      ledger,
+      folder: folder(source.name),
+      connect: () => db.connect(),
+      known,
+      settled: async () => {
+        for (const writer of writers.values()) await writer.tail.drain();
+      },
+    };
+    const index = VersionIndex.open(
+      join(options.stateFolder, 'dedupe', encodeURIComponent(source.name)),
+      source,
+    );
+    const writer = RowWriter.open(source, context, index);
     writers.set(source.name, writer);
     return writer;
   };
 
-  const seal = async (writer: RowWriter): Promise<void> => {
-    for (const file of retired.splice(0)) rmSync(file, { force: true });
-    const file = await writer.seal(Date.now() * 1000);
-    if (file !== undefined) retired.push(file);
-  };
-
   /** Seals and lets go of a writer. */
   const retire = async (writer: RowWriter): Promise<void> => {
-    await seal(writer);
-    await writer.index.flush();
-    await writer.tail.close();
+    await writer.close();
     writers.delete(writer.source.name);
   };
 
+  const isFull = ({ tail }: RowWriter): boolean =>
+    tail.summary.rows >= SEAL_ROWS || tail.summary.bytes >= SEAL_BYTES;
+  /** Sources whose full tail is about to be closed. */
+  const turning = new Set<string>();
+
   /** One decision at a time; what waits for the disk does not hold up the next. */
   const exclusively = <T>(work: () => Promise<T>): Promise<T> => {
-    const next = queue.then(work);
+    queued++;
+    const next = queue.then(work).finally(() => {
+      queued--;
+    });
     queue = next.catch(() => undefined);
     return next;
+  };
+
+  const decide = (
+    source: Source,
+    rows: readonly Readonly<Record<string, unknown>>[],
+    rowOptions: RowsOptions,
+  ): Decision | Promise<Decision> => {
+    const writer = writers.get(source.name);
+    if (queued === 0 && !closed && writer?.source === source && writer.ready)
+      return writer.decide(rows, rowOptions);
+    return exclusively(async () => {
+      const opened = await rowWriter(source);
+      noteContract(source, rowOptions.now);
+      await opened.prepare();
+      return opened.decide(rows, rowOptions);
+    });
   };
 
   const feed = async (
@@ -182,21 +226,20 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     rows: readonly Readonly<Record<string, unknown>>[],
     rowOptions: RowsOptions,
   ): Promise<RowsOutcome> => {
-    const { outcome, durable, writer } = await exclusively(async () => {
-      const writer = await rowWriter(source);
-      noteContract(source, rowOptions.now);
-      await writer.warm();
-      return { ...(await writer.decide(rows, rowOptions)), writer };
-    });
+    const decided = decide(source, rows, rowOptions);
+    const { outcome, durable } = decided instanceof Promise ? await decided : decided;
     await durable;
     if (outcome.records.length > 0) for (const listener of listeners) listener(source.name, outcome.records);
-    const { rows: held, bytes } = writer.tail.summary;
-    if (held >= SEAL_ROWS || bytes >= SEAL_BYTES) {
-      await exclusively(async () => {
-        const { summary } = writer.tail;
-        if (writers.get(source.name) === writer && (summary.rows >= SEAL_ROWS || summary.bytes >= SEAL_BYTES))
-          await seal(writer);
-      });
+    const writer = writers.get(source.name);
+    if (writer && isFull(writer) && !turning.has(source.name)) {
+      turning.add(source.name);
+      void exclusively(async () => {
+        turning.delete(source.name);
+        if (writers.get(source.name) !== writer || !isFull(writer)) return;
+        await writer.turn();
+        // A failure leaves the tail as it is: durable, read as it stands, sealed with the next one.
+        void writer.seal().catch(() => undefined);
+      }).catch(() => undefined);
     }
     return outcome;
   };
@@ -223,7 +266,10 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
           relation: relation(state),
           known,
         };
-        return ingestFiles(context, source, files, { now, ...(signal ? { signal } : {}) });
+        // As for pushes: an append never becomes known before an earlier one.
+        const appendedAt =
+          source.availableAt.kind === 'append' ? Math.max(now, state.maxAvailableAt ?? now) : now;
+        return ingestFiles(context, source, files, { now: appendedAt, ...(signal ? { signal } : {}) });
       }),
     ingestRows: async (source, rows, { now }) => (await feed(source, rows, { now })).result,
     onAppend: (listener) => {
@@ -263,8 +309,6 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       closed = true;
       try {
         for (const writer of [...writers.values()]) await retire(writer);
-        for (const file of retired.splice(0)) rmSync(file, { force: true });
-        await dedupe?.close();
       } finally {
         connection?.close();
         lock?.release();

@@ -43,6 +43,10 @@ function tailSql(source: Source, segment: LakeSegment): string {
   const select = columns.map(([name, type]) => {
     const column = quoteName(name);
     if (type === 'VARCHAR' || name === '_flags') return column;
+    if (name === '_order') return 'CAST(coalesce("_order", "_seq") AS BIGINT) AS "_order"';
+    if (name === '_available_at')
+      return 'CAST(coalesce("_available_at", "_event_time") AS BIGINT) AS "_available_at"';
+    if (name === '_deleted') return 'coalesce(CAST("_deleted" AS BOOLEAN), false) AS "_deleted"';
     if (type === 'TIMESTAMP WITH TIME ZONE')
       return `make_timestamptz(CAST(${column} AS BIGINT)) AS ${column}`;
     if (type === 'DATE') return `DATE '1970-01-01' + CAST(${column} AS INTEGER) AS ${column}`;

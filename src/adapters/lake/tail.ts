@@ -1,62 +1,57 @@
-import { closeSync, ftruncateSync, openSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import {
+  closeSync,
+  fdatasync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import type { Instant } from '../../core/base/time.js';
-import type { Source } from '../../core/define/types.js';
-import { printDecimal } from '../../core/schema/coerce-print.js';
-import type { Value, ValueType } from '../../core/schema/types.js';
-import type { LogRecord } from '../../ports/record-log.js';
 import { syncFolder } from '../files/durable.js';
 import { systemError } from '../files/errors.js';
 
 /**
  * The write-ahead tail: one JSON object a line, every value as text, ended by `_end` on the last line of each
  * push. What follows the last `_end` was never acknowledged and is cut off when the file is opened for writing.
+ * A tail that is full is closed and becomes a segment in the background, while the next one takes the pushes.
+ *
+ * `_available_at` is absent where it is the event time, `_order` where it is the seq, `_deleted` where it is false.
  */
 const NAME = /^tail-(\d+)\.ndjson$/;
 const tailName = (firstSeq: number): string => `tail-${String(firstSeq).padStart(15, '0')}.ndjson`;
 
-function printField(type: ValueType, value: Value): string {
-  switch (type.kind) {
-    case 'string':
-      return JSON.stringify(value);
-    case 'decimal':
-      return `"${printDecimal(value as number | bigint, type.scale)}"`;
-    case 'float64_vector':
-      return `"[${(value as readonly number[]).join(',')}]"`;
-    default:
-      return `"${String(value)}"`;
-  }
-}
-
-const jsonNames = new Map<string, string>();
-
-function jsonName(name: string): string {
-  const known = jsonNames.get(name);
-  if (known !== undefined) return known;
-  const text = JSON.stringify(name);
-  jsonNames.set(name, text);
-  return text;
-}
-
-export interface TailRow extends LogRecord {
+export interface TailLine {
+  readonly seq: number;
+  readonly order: number;
+  readonly eventTime: Instant;
+  readonly availableAt: Instant;
+  readonly deleted: boolean;
   readonly flags: readonly string[];
   /** A later version of a known key, or a tombstone. */
   readonly version: boolean;
 }
 
-/** One line without its newline. */
-export function printTailRow(source: Source, row: TailRow, end: boolean): string {
-  let line = `{"_seq":"${row.seq}","_order":"${row.order}","_event_time":"${row.eventTime}","_available_at":"${row.availableAt}","_deleted":"${row.deleted}"`;
-  if (row.flags.length > 0) line += `,"_flags":${JSON.stringify(row.flags)}`;
-  if (row.version) line += ',"_version":1';
-  for (const field of source.fields) {
-    const value = row.fields[field.name] ?? null;
-    if (value !== null) line += `,${jsonName(field.name)}:${printField(field.type, value)}`;
-  }
-  return end ? `${line},"_end":1}` : `${line}}`;
+/** One line without its closing brace; `fields` as `RowCode.print` gives them. */
+export function printTailLine(line: TailLine, fields: string): string {
+  const { seq, order, eventTime, availableAt, deleted, flags, version } = line;
+  let text = `{"_seq":"${seq}","_event_time":"${eventTime}"`;
+  if (availableAt !== eventTime) text += `,"_available_at":"${availableAt}"`;
+  if (order !== seq) text += `,"_order":"${order}"`;
+  if (deleted) text += ',"_deleted":"true"';
+  if (flags.length > 0) text += `,"_flags":${JSON.stringify(flags)}`;
+  if (version) text += ',"_version":1';
+  return text + fields;
 }
+
+/** What stands between two lines of a push, and after the last one. */
+export const LINE_END = '}\n';
+export const PUSH_END = ',"_end":1}\n';
 
 /** What a tail holds. */
 export interface TailSummary {
@@ -84,14 +79,14 @@ const nothing = (file: string, committed: number): TailSummary => ({
   bytes: 0,
 });
 
-const END = Buffer.from(',"_end":1}\n');
+const END = Buffer.from(PUSH_END);
 
 /** Reads a tail up to its last complete push; rows that are already committed in a segment do not count. */
 function summarize(file: string, committed: number): TailSummary {
   const bytes = readFileSync(file);
   const last = bytes.lastIndexOf(END);
   const length = last < 0 ? 0 : last + END.length;
-  const entries: TailEntry[] = [];
+  const summary = new TailCounts(nothing(file, committed));
   for (let at = 0; at < length; ) {
     const end = bytes.indexOf(10, at);
     let line: Record<string, string>;
@@ -105,50 +100,66 @@ function summarize(file: string, committed: number): TailSummary {
     }
     const seq = Number(line['_seq']);
     if (seq > committed) {
-      const before = entries.at(-1)?.seq ?? committed;
-      if (seq !== before + 1) {
-        throw new MillraceError('STORE_CORRUPT', `${file} jumps from record ${before} to ${seq}`, {
+      if (seq !== summary.lastSeq + 1) {
+        throw new MillraceError('STORE_CORRUPT', `${file} jumps from record ${summary.lastSeq} to ${seq}`, {
           place: { file },
         });
       }
-      entries.push({
+      const eventTime = Number(line['_event_time']);
+      const available = line['_available_at'];
+      summary.add(
         seq,
-        eventTime: Number(line['_event_time']),
-        availableAt: Number(line['_available_at']),
-        version: line['_version'] !== undefined,
-      });
+        eventTime,
+        available === undefined ? eventTime : Number(available),
+        line['_version'] !== undefined,
+      );
     }
     at = end + 1;
   }
-  return { ...extend(nothing(file, committed), entries), bytes: length };
+  return summary.with(length);
 }
 
-interface TailEntry {
-  readonly seq: number;
-  readonly eventTime: number;
-  readonly availableAt: number;
-  readonly version: boolean;
-}
+/** A summary that grows record by record. */
+export class TailCounts {
+  #rows: number;
+  #maxAvailableAt: number;
+  #minEventTime: number;
+  #maxEventTime: number;
+  #hasVersions: boolean;
+  lastSeq: number;
 
-function extend(summary: TailSummary, rows: readonly TailEntry[]): TailSummary {
-  if (rows.length === 0) return summary;
-  let { maxAvailableAt, minEventTime, maxEventTime, hasVersions } = summary;
-  for (const { eventTime, availableAt, version } of rows) {
-    if (maxAvailableAt === null || availableAt > maxAvailableAt) maxAvailableAt = availableAt;
-    if (minEventTime === null || eventTime < minEventTime) minEventTime = eventTime;
-    if (maxEventTime === null || eventTime > maxEventTime) maxEventTime = eventTime;
-    hasVersions ||= version;
+  constructor(readonly before: TailSummary) {
+    this.#rows = before.rows;
+    this.lastSeq = before.lastSeq;
+    this.#maxAvailableAt = before.maxAvailableAt ?? -Infinity;
+    this.#minEventTime = before.minEventTime ?? Infinity;
+    this.#maxEventTime = before.maxEventTime ?? -Infinity;
+    this.#hasVersions = before.hasVersions;
   }
-  const lastSeq = rows.at(-1)!.seq;
-  return {
-    ...summary,
-    rows: summary.rows + rows.length,
-    lastSeq,
-    maxAvailableAt,
-    minEventTime,
-    maxEventTime,
-    hasVersions,
-  };
+
+  add(seq: number, eventTime: Instant, availableAt: Instant, version: boolean): void {
+    this.#rows++;
+    this.lastSeq = seq;
+    if (availableAt > this.#maxAvailableAt) this.#maxAvailableAt = availableAt;
+    if (eventTime < this.#minEventTime) this.#minEventTime = eventTime;
+    if (eventTime > this.#maxEventTime) this.#maxEventTime = eventTime;
+    if (version) this.#hasVersions = true;
+  }
+
+  with(bytes: number): TailSummary {
+    if (this.#rows === 0) return { ...this.before, bytes };
+    return {
+      file: this.before.file,
+      rows: this.#rows,
+      firstSeq: this.before.firstSeq,
+      lastSeq: this.lastSeq,
+      maxAvailableAt: this.#maxAvailableAt,
+      minEventTime: this.#minEventTime,
+      maxEventTime: this.#maxEventTime,
+      hasVersions: this.#hasVersions,
+      bytes,
+    };
+  }
 }
 
 /** Tail files of a source's folder, oldest first. */
@@ -166,21 +177,36 @@ export function tailFiles(folder: string): readonly string[] {
 
 const seen = new Map<string, { size: number; committed: number; summary: TailSummary }>();
 
-/** What a tail on disk holds beyond `committed`, for a process that does not write it. Undefined: nothing. */
-export function readTail(folder: string, committed: number): TailSummary | undefined {
+/**
+ * What the tails on disk hold beyond `committed`, oldest first, for a process that does not write them. Undefined:
+ * a tail was sealed and removed meanwhile, so `committed` is out of date.
+ */
+export function readTails(folder: string, committed: number): readonly TailSummary[] | undefined {
+  const found: TailSummary[] = [];
   for (const file of tailFiles(folder)) {
+    const last = found.at(-1)?.lastSeq ?? committed;
+    // A tail begins where the one before it ends, unless that one is gone.
+    if (Number(NAME.exec(file.slice(folder.length + 1))![1]) > last + 1) return undefined;
     try {
       const { size } = statSync(file);
       const before = seen.get(file);
       const summary =
-        before?.size === size && before.committed === committed ? before.summary : summarize(file, committed);
-      seen.set(file, { size, committed, summary });
-      if (summary.rows > 0) return summary;
+        before?.size === size && before.committed === last ? before.summary : summarize(file, last);
+      seen.set(file, { size, committed: last, summary });
+      if (summary.rows > 0) found.push(summary);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw systemError(error, file);
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw systemError(error, file);
     }
   }
-  return undefined;
+  return found;
+}
+
+interface Pending {
+  readonly text: string;
+  readonly planned: TailSummary;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** The tail of one source, open for writing. Appends of concurrent pushes share one write and one fdatasync. */
@@ -188,48 +214,52 @@ export class Tail {
   #summary: TailSummary;
   /** With the pushes that are written but not yet durable. */
   #planned: TailSummary;
-  #handle: FileHandle;
-  #pending: {
-    readonly text: string;
-    readonly planned: TailSummary;
-    readonly resolve: () => void;
-    readonly reject: (error: unknown) => void;
-  }[] = [];
+  readonly #descriptor: number;
+  #pending: Pending[] = [];
   #flushing: Promise<void> | undefined;
+  /** The file may hold bytes behind the last acknowledged push. */
+  #torn = false;
 
   /** Called at once when planned rows turn out not to be durable: whoever counted on them must forget them. */
   onFailure: () => void = () => undefined;
 
-  private constructor(summary: TailSummary, handle: FileHandle) {
+  private constructor(summary: TailSummary, descriptor: number) {
     this.#summary = summary;
     this.#planned = summary;
-    this.#handle = handle;
+    this.#descriptor = descriptor;
   }
 
   /**
-   * Opens or makes the tail after `committed`; what is already in a segment or was never acknowledged is removed.
-   * `keep` is a sealed file that readers of an older state may still need.
+   * Opens the last tail after `committed`, or makes one, and gives what the full ones before it hold. What is already
+   * in a segment or was never acknowledged is removed.
    */
-  static async open(folder: string, committed: number, keep?: string): Promise<Tail> {
-    let summary: TailSummary | undefined;
+  static open(
+    folder: string,
+    committed: number,
+  ): { readonly tail: Tail; readonly full: readonly TailSummary[] } {
+    const held: TailSummary[] = [];
     for (const file of tailFiles(folder)) {
-      if (file === keep) continue;
-      const found = summarize(file, committed);
-      if (found.rows > 0) summary = found;
+      const found = summarize(file, held.at(-1)?.lastSeq ?? committed);
+      if (found.rows > 0) held.push(found);
       else rmSync(file, { force: true });
     }
-    summary ??= nothing(join(folder, tailName(committed + 1)), committed);
+    const summary = held.pop();
+    return { tail: summary ? Tail.#at(folder, summary) : Tail.after(folder, committed), full: held };
+  }
+
+  /** A new and empty tail for what follows `seq`. */
+  static after(folder: string, seq: number): Tail {
+    return Tail.#at(folder, nothing(join(folder, tailName(seq + 1)), seq));
+  }
+
+  static #at(folder: string, summary: TailSummary): Tail {
     try {
-      const descriptor = openSync(summary.file, 'a');
-      try {
-        ftruncateSync(descriptor, summary.bytes);
-      } finally {
-        closeSync(descriptor);
-      }
-      const handle = await open(summary.file, 'r+');
-      await handle.sync();
+      closeSync(openSync(summary.file, 'a'));
+      const descriptor = openSync(summary.file, 'r+');
+      ftruncateSync(descriptor, summary.bytes);
+      fsyncSync(descriptor);
       syncFolder(folder);
-      return new Tail(summary, handle);
+      return new Tail(summary, descriptor);
     } catch (error) {
       throw systemError(error, summary.file);
     }
@@ -240,22 +270,22 @@ export class Tail {
     return this.#summary;
   }
 
-  /** Seq of the next row, pushes under way included. */
-  get nextSeq(): number {
-    return this.#planned.lastSeq + 1;
+  /** With the pushes under way. */
+  get planned(): TailSummary {
+    return this.#planned;
   }
 
   get file(): string {
     return this.#summary.file;
   }
 
-  /** Rows with seq from `nextSeq` on. Resolves when they, and all that was planned before, are durable. */
-  append(source: Source, rows: readonly TailRow[]): Promise<void> {
-    if (rows.length === 0 && !this.#flushing) return Promise.resolve();
-    let text = '';
-    for (let i = 0; i < rows.length; i++)
-      text += `${printTailRow(source, rows[i]!, i === rows.length - 1)}\n`;
-    const planned = extend(this.#planned, rows);
+  /**
+   * Lines of one push, and the summary with them: `counts` over `planned`. Resolves when they, and all that was
+   * planned before, are durable.
+   */
+  append(text: string, counts: TailCounts): Promise<void> {
+    if (text === '' && !this.#flushing) return Promise.resolve();
+    const planned = counts.with(0);
     this.#planned = planned;
     return new Promise((resolve, reject) => {
       this.#pending.push({ text, planned, resolve, reject });
@@ -276,12 +306,20 @@ export class Tail {
       this.#pending = [];
       try {
         const bytes = Buffer.from(group.map((push) => push.text).join(''), 'utf8');
-        await writeAll(this.#handle, bytes, this.#summary.bytes);
-        await this.#handle.datasync();
+        if (bytes.length > 0) {
+          if (this.#torn) this.#cut();
+          writeAll(this.#descriptor, bytes, this.#summary.bytes);
+          await synced(this.#descriptor);
+        }
         this.#summary = { ...group.at(-1)!.planned, bytes: this.#summary.bytes + bytes.length };
         for (const push of group) push.resolve();
       } catch (error) {
-        await this.#handle.truncate(this.#summary.bytes).catch(() => undefined);
+        this.#torn = true;
+        try {
+          this.#cut();
+        } catch {
+          // Tried again before the next write.
+        }
         const failed = [...group, ...this.#pending];
         this.#pending = [];
         this.#planned = this.#summary;
@@ -292,16 +330,25 @@ export class Tail {
     this.#flushing = undefined;
   }
 
+  #cut(): void {
+    ftruncateSync(this.#descriptor, this.#summary.bytes);
+    this.#torn = false;
+  }
+
   async close(): Promise<void> {
     await this.drain();
-    await this.#handle.close();
+    closeSync(this.#descriptor);
     if (this.#summary.rows === 0) rmSync(this.file, { force: true });
   }
 }
 
-async function writeAll(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await handle.write(bytes, at, bytes.length - at, position + at);
-    at += bytesWritten;
-  }
+/** The copy into the system's memory is quick; only the disk is waited for. */
+function writeAll(descriptor: number, bytes: Buffer, position: number): void {
+  for (let at = 0; at < bytes.length; )
+    at += writeSync(descriptor, bytes, at, bytes.length - at, position + at);
 }
+
+const synced = (descriptor: number): Promise<void> =>
+  new Promise((resolve, reject) => {
+    fdatasync(descriptor, (error) => (error ? reject(error) : resolve()));
+  });

@@ -118,6 +118,51 @@ export function parseTimestampParts(text: string): ParsedInstant | undefined {
   return { localMicros, offsetMicros: zone[0] === '-' ? -offset : offset };
 }
 
+/**
+ * The instant of a text in exactly the form `2024-03-01T12:00:00Z`, with a space for the T and with one to six fraction
+ * digits allowed; NaN for every other text. What `parseInstant` gives for these, several times as fast.
+ */
+export function parsePlainInstant(text: string): number {
+  const { length } = text;
+  if (length < 20 || length > 27 || text.charCodeAt(length - 1) !== 90) return Number.NaN;
+  const pair = (at: number): number => {
+    const tens = text.charCodeAt(at) - 48;
+    const units = text.charCodeAt(at + 1) - 48;
+    return tens >= 0 && tens <= 9 && units >= 0 && units <= 9 ? tens * 10 + units : Number.NaN;
+  };
+  const joint = text.charCodeAt(10);
+  if (
+    text.charCodeAt(4) !== 45 ||
+    text.charCodeAt(7) !== 45 ||
+    (joint !== 84 && joint !== 32) ||
+    text.charCodeAt(13) !== 58 ||
+    text.charCodeAt(16) !== 58
+  )
+    return Number.NaN;
+  const hour = pair(11);
+  const minute = pair(14);
+  const second = pair(17);
+  if (!(hour <= 23 && minute <= 59 && second <= 59)) return Number.NaN;
+  let fraction = 0;
+  if (length > 20) {
+    if (length === 21 || text.charCodeAt(19) !== 46) return Number.NaN;
+    let unit = 100_000;
+    for (let at = 20; at < length - 1; at++) {
+      const digit = text.charCodeAt(at) - 48;
+      if (!(digit >= 0 && digit <= 9)) return Number.NaN;
+      fraction += digit * unit;
+      unit /= 10;
+    }
+  }
+  const year = pair(0) * 100 + pair(2);
+  const month = pair(5);
+  const day = pair(8);
+  const days = year >= 0 && month >= 0 && day >= 0 ? dateToDays(year, month, day) : undefined;
+  if (days === undefined) return Number.NaN;
+  const micros = days * MICROS_PER_DAY + ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND + fraction;
+  return Number.isSafeInteger(micros) ? micros : Number.NaN;
+}
+
 /** An instant from text with an offset, or from text without one read as UTC. Undefined when it is no instant. */
 export function parseInstant(text: string): Instant | undefined {
   const parts = parseTimestampParts(text);

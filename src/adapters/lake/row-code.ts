@@ -1,0 +1,168 @@
+/**
+ * What is done to every pushed row, written out as code for one source's fields: no loop over fields, no lookup of a
+ * name. It reads rows whose values are all in order; whatever else comes is left to the careful way of ingest-rows.ts,
+ * which gives the same values and says what is wrong.
+ */
+import { MICROS_PER_DAY, parsePlainInstant } from '../../core/base/time.js';
+import type { Source } from '../../core/define/types.js';
+import { coerceJson } from '../../core/schema/coerce.js';
+import { printDecimal } from '../../core/schema/coerce-print.js';
+import type { Value, ValueType } from '../../core/schema/types.js';
+import { type InputField, inputFields } from './shape.js';
+import { coerceOptions } from './stage.js';
+import type { TupleWords } from './tuple-words.js';
+
+type RawRow = Readonly<Record<string, unknown>>;
+type Fields = Record<string, Value>;
+type ReadFields = Readonly<Fields>;
+
+export interface RowCode {
+  /** Every input field typed, when each value can be read and none is null that the log cannot do without. */
+  read(row: RawRow): Fields | undefined;
+  /** True when the row has no names but those of input fields and columns. */
+  declaredOnly(row: RawRow): boolean;
+  /** The declared fields alone; the same object when these are all. */
+  stored(fields: Fields): Fields;
+  eventTime(fields: ReadFields): number;
+  /** Undefined where availability is the instant of the append. */
+  readonly availableAt: ((fields: ReadFields, eventTime: number) => number) | undefined;
+  key(fields: ReadFields, words: TupleWords): void;
+  content(fields: ReadFields, words: TupleWords): void;
+  /** `,"name":"value"` for each declared field that is not null. */
+  print(fields: ReadFields): string;
+}
+
+/** Names that every object seems to have. */
+const INHERITED = new Set(Object.getOwnPropertyNames(Object.prototype));
+const text = (name: string): string => JSON.stringify(name);
+const own = (object: string, name: string): string =>
+  INHERITED.has(name)
+    ? `(Object.hasOwn(${object}, ${text(name)}) ? ${object}[${text(name)}] : undefined)`
+    : `${object}[${text(name)}]`;
+/** A name in an object literal; `__proto__` would not be one. */
+const literal = (name: string): string => (name === '__proto__' ? `[${text(name)}]` : text(name));
+
+/** The unscaled integer of a double that a decimal of the scale prints, NaN when another way has to look. */
+export function plainDecimal(value: number, power: number): number {
+  const unscaled = Math.round(value * power);
+  // Below 2^50 units at most one decimal of the scale reads as this double.
+  return Math.abs(unscaled) < 2 ** 50 && unscaled / power === value ? unscaled + 0 : Number.NaN;
+}
+
+/** An expression of the value `g` in its type, NaN or undefined when it is not in the plain form. */
+function plainReading(type: ValueType): string {
+  switch (type.kind) {
+    case 'int64':
+      return 'Number.isSafeInteger(g) ? g + 0 : undefined';
+    case 'float64':
+      return 'Number.isFinite(g) ? g + 0 : undefined';
+    case 'decimal':
+      return `typeof g === 'number' ? h.plainDecimal(g, ${10 ** type.scale}) : undefined`;
+    case 'boolean':
+      return "typeof g === 'boolean' ? g : undefined";
+    case 'timestamp':
+      return "typeof g === 'string' ? h.parsePlainInstant(g) : undefined";
+    default:
+      return 'undefined';
+  }
+}
+
+function readCode(source: Source, fields: readonly InputField[], nulls: boolean): string {
+  const needed = new Set([...source.recordKey, source.eventTime, source.sequence]);
+  const lines = fields.map((field, i) => {
+    const first = own('row', field.name);
+    const given = field.from === undefined ? first : `${first} ?? ${own('row', field.from)}`;
+    const plain =
+      field.type.kind === 'string' && !nulls
+        ? "typeof g === 'string' && g.isWellFormed() ? g : undefined"
+        : plainReading(field.type);
+    const absent = needed.has(field.name) ? 'return undefined;' : `v${i} = null;`;
+    const refusal = needed.has(field.name) ? `v${i} === undefined || v${i} === null` : `v${i} === undefined`;
+    return `g = ${given};
+  let v${i};
+  if (g === undefined || g === null) ${absent}
+  else {
+    v${i} = ${plain};
+    if (v${i} === undefined || v${i} !== v${i}) v${i} = h.slow(${i}, g);
+    if (${refusal}) return undefined;
+  }`;
+  });
+  const object = fields.map((field, i) => `${literal(field.name)}: v${i}`).join(', ');
+  return `read(row) {\n  let g;\n  ${lines.join('\n  ')}\n  return { ${object} };\n}`;
+}
+
+function printCode(type: ValueType, value: string): string {
+  switch (type.kind) {
+    case 'string':
+      return `JSON.stringify(${value})`;
+    case 'decimal':
+      return `'"' + h.printDecimal(${value}, ${type.scale}) + '"'`;
+    case 'float64_vector':
+      return `'"[' + ${value}.join(',') + ']"'`;
+    default:
+      return `'"' + ${value} + '"'`;
+  }
+}
+
+const micros = (field: InputField): string =>
+  field.type.kind === 'date'
+    ? `(f[${text(field.name)}] === null ? null : f[${text(field.name)}] * ${MICROS_PER_DAY})`
+    : `f[${text(field.name)}]`;
+
+function availableCode(source: Source, field: (name: string) => InputField): string {
+  switch (source.availableAt.kind) {
+    case 'event_time':
+      return '(f, eventTime) => eventTime';
+    case 'delay':
+      return `(f, eventTime) => eventTime + ${source.availableAt.delay}`;
+    case 'field':
+      return `(f, eventTime) => ${micros(field(source.availableAt.field))} ?? eventTime`;
+    case 'append':
+      return 'undefined';
+  }
+}
+
+export function compileRowCode(source: Source): RowCode {
+  const fields = inputFields(source);
+  const options = coerceOptions(source);
+  const field = (name: string): InputField => fields.find((candidate) => candidate.name === name)!;
+  const names = [
+    ...new Set(fields.flatMap(({ name, from }) => (from === undefined ? [name] : [name, from]))),
+  ];
+  const stored =
+    fields.length === source.fields.length
+      ? 'f'
+      : `{ ${source.fields.map(({ name }) => `${literal(name)}: f[${text(name)}]`).join(', ')} }`;
+  const printed = source.fields
+    .map(({ name, type }) => {
+      const value = `f[${text(name)}]`;
+      return `(${value} === null ? '' : ${text(`,${text(name)}:`)} + ${printCode(type, value)})`;
+    })
+    .join(' + ');
+  const body = `'use strict';
+return {
+${readCode(source, fields, options.nulls.length > 0)},
+declaredOnly(row) {
+  let names = 0;
+  for (const _ in row) names++;
+  return names === ${names.map((name) => `(${own('row', name)} === undefined ? 0 : 1)`).join(' + ')};
+},
+stored: (f) => (${stored}),
+eventTime: (f) => ${micros(field(source.eventTime))},
+availableAt: ${availableCode(source, field)},
+key(f, words) { ${source.recordKey.map((name) => `words.add(f[${text(name)}]);`).join(' ')} },
+content(f, words) { ${source.fields.map(({ name }) => `words.add(f[${text(name)}]);`).join(' ')} },
+print: (f) => ${printed},
+};`;
+  const helpers = {
+    parsePlainInstant,
+    plainDecimal,
+    printDecimal,
+    /** Undefined: it cannot be read. */
+    slow: (index: number, given: unknown): Value | undefined => {
+      const coerced = coerceJson(fields[index]!.type, given, options);
+      return coerced.ok ? coerced.value : undefined;
+    },
+  };
+  return new Function('h', body)(helpers) as RowCode;
+}
