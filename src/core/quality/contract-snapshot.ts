@@ -25,6 +25,8 @@ export interface SnapshotRule {
   readonly check: PlainObject & { readonly kind: string };
   readonly severity: string;
   readonly action: string;
+  /** Of the action `impute`. */
+  readonly impute?: PlainObject;
 }
 
 export interface ContractSnapshot {
@@ -41,15 +43,16 @@ export interface ContractSnapshot {
   readonly fields: readonly { readonly name: string; readonly type: string; readonly from?: string }[];
   readonly rows: readonly SnapshotRule[];
   readonly batch: readonly SnapshotRule[];
+  readonly onError?: 'fail';
 }
 
 const isExpression = (value: object): value is Expression => 'canonical' in value && 'slots' in value;
 
-function plain(value: unknown, type: ValueType): Plain {
+function plain(value: unknown): Plain {
   if (value === null || value === undefined) return null;
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object') return value as Plain;
-  if (Array.isArray(value)) return value.map((item) => plain(item, type));
+  if (Array.isArray(value)) return value.map(plain);
   if (isExpression(value))
     return {
       text: value.text,
@@ -59,7 +62,7 @@ function plain(value: unknown, type: ValueType): Plain {
   return Object.fromEntries(
     Object.entries(value)
       .filter(([, item]) => item !== undefined)
-      .map(([key, item]) => [key, plain(item, type)]),
+      .map(([key, item]) => [key, plain(item)]),
   );
 }
 
@@ -68,7 +71,7 @@ const literal = (type: ValueType, value: Value | undefined): Plain | undefined =
   value === undefined ? undefined : (toJson(type, value) as Plain);
 
 function plainCheck(check: RowRule['check'] | BatchRule['check'], type: ValueType): SnapshotRule['check'] {
-  const written = plain(check, type) as SnapshotRule['check'];
+  const written = plain(check) as SnapshotRule['check'];
   if (check.kind === 'range') {
     const min = literal(type, check.min);
     const max = literal(type, check.max);
@@ -81,12 +84,22 @@ function plainCheck(check: RowRule['check'] | BatchRule['check'], type: ValueTyp
 export function snapshotOf(source: Source): ContractSnapshot {
   const rule = (item: RowRule | BatchRule): SnapshotRule => {
     const field = 'field' in item ? item.field : 'field' in item.check ? (item.check.field as string) : null;
+    const type = typeOfField(source.fields, field);
+    const impute = 'impute' in item ? item.impute : undefined;
     return {
       id: item.id,
       field,
-      check: plainCheck(item.check, typeOfField(source.fields, field)),
+      check: plainCheck(item.check, type),
       severity: item.severity,
       action: item.action,
+      ...(impute === undefined
+        ? {}
+        : {
+            impute:
+              impute.kind === 'constant'
+                ? { kind: impute.kind, value: literal(type, impute.value)! }
+                : (plain(impute) as PlainObject),
+          }),
     };
   };
   return {
@@ -107,6 +120,7 @@ export function snapshotOf(source: Source): ContractSnapshot {
     })),
     rows: source.contract.rows.map(rule),
     batch: source.contract.batch.map(rule),
+    ...(source.contract.onError === undefined ? {} : { onError: source.contract.onError }),
   };
 }
 
