@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   checkExpression,
   compileJs,
-  type DialectName,
   type Expression,
   isSqlExpressible,
   parseExpression,
@@ -40,7 +39,7 @@ const show = (value: Value): string =>
   Object.is(value, -0) ? '-0' : typeof value === 'bigint' ? `${value}n` : JSON.stringify(value);
 
 /** The engine's names of a type, as an expression's result may carry it. */
-const TYPES: Readonly<Record<Exclude<DialectName, 'spark'>, (type: ValueType) => readonly string[]>> = {
+const TYPES: Readonly<Record<Engine['dialect'], (type: ValueType) => readonly string[]>> = {
   duckdb: (type) => {
     const plain = { int64: ['BIGINT'], float64: ['DOUBLE'], string: ['VARCHAR'], boolean: ['BOOLEAN'] };
     const wide = { timestamp: ['TIMESTAMP WITH TIME ZONE'], date: ['DATE'] };
@@ -120,7 +119,7 @@ for (const [name, open] of Object.entries(ENGINES)) {
             if (kept !== expected)
               problems.push(`where ${expression.text}\n  js ${expected} rows  sql ${kept} rows\n  ${sql[i]}`);
           }
-          if (!TYPES[engine.dialect as 'duckdb'](type).includes(types[i]!))
+          if (!TYPES[engine.dialect](type).includes(types[i]!))
             problems.push(`${expression.text}: ${types[i]}`);
         }
       }

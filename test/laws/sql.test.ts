@@ -1,156 +1,179 @@
-import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api';
+import { Dialect, parse } from '@polyglot-sql/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { foldFor, outputTypeOf } from '../../src/core/algebra/catalogue.js';
+import { FOLDS, foldFor } from '../../src/core/algebra/catalogue.js';
+import { categoryText } from '../../src/core/algebra/compare.js';
 import type { FoldContext, Member } from '../../src/core/algebra/fold.js';
-import { aggregateSql } from '../../src/core/algebra/sql.js';
-import { FUNCTION_NAMES, type FunctionArguments } from '../../src/core/define/types.js';
-import { decimal, FLOAT64, INT64, STRING, type Value, type ValueType } from '../../src/core/schema/types.js';
+import { foldSql, type StateParts, type StateRows } from '../../src/core/algebra/sql.js';
+import { FUNCTION_NAMES, type FunctionArguments, type FunctionName } from '../../src/core/define/types.js';
+import {
+  BOOLEAN,
+  DATE,
+  decimal,
+  FLOAT64,
+  INT64,
+  STRING,
+  TIMESTAMP,
+  type Value,
+  type ValueType,
+} from '../../src/core/schema/types.js';
+import { duckSession } from '../expression/duck.js';
+import { fill, type Session } from '../expression/engine.js';
+import { hostileRows, random } from '../expression/hostile.js';
+import { postgresSession } from '../expression/postgres.js';
 
-interface Row {
-  readonly group: number;
-  readonly eventTime: number;
-  readonly seq: number;
-  readonly by: number | null;
-  readonly predicate: boolean | null;
-  readonly values: Readonly<Record<string, Value>>;
-}
-
-const TYPES: Readonly<Record<string, readonly [ValueType, string]>> = {
-  amount: [FLOAT64, 'DOUBLE'],
-  price: [decimal(2), 'DECIMAL(18,2)'],
-  quantity: [INT64, 'BIGINT'],
-  label: [STRING, 'VARCHAR'],
+/** Members with hostile values, in a few entities and at few instants, so that there are ties of everything. */
+const COLUMNS: Readonly<Record<string, ValueType>> = {
+  entity: INT64,
+  event_time: INT64,
+  seq: INT64,
+  amount: FLOAT64,
+  plain: FLOAT64,
+  quantity: INT64,
+  price: decimal(2),
+  label: STRING,
+  flag: BOOLEAN,
+  moment: TIMESTAMP,
+  day: DATE,
+  b: INT64,
+  name: STRING,
+  p: BOOLEAN,
+  category: STRING,
 };
-const LABELS = ['a', 'b', 'B', 'é', 'e\u0301', '\u{1F600}', '\uFFFD', '', '007', '7'];
+const FIELDS = ['amount', 'plain', 'quantity', 'price', 'label', 'flag', 'moment', 'day'] as const;
+const ENTITIES = 7;
 const AT = 1_000_000_000;
-const GROUPS = 150;
 
-function rows(): Row[] {
-  let state = 7;
-  const next = (): number => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return (state >>> 8) / 2 ** 24;
-  };
-  const maybe = <T>(value: T): T | null => (next() < 0.15 ? null : value);
-  const result: Row[] = [];
-  for (let group = 0; group < GROUPS; group++) {
-    const size = Math.floor(next() ** 2 * 40) + 1;
-    for (let i = 0; i < size; i++)
-      result.push({
-        group,
-        eventTime: Math.floor(next() * 20) * 1_000_003,
-        seq: result.length,
-        by: maybe(Math.floor(next() * 4)),
-        predicate: maybe(next() < 0.4),
-        values: {
-          amount: maybe(Math.round(next() * 10_000) / 100),
-          price: maybe(Math.round(next() * 100_000) - 50_000),
-          quantity: maybe(Math.floor(next() * 9) - 4),
-          label: maybe(LABELS[Math.floor(next() * LABELS.length)]!),
-        },
-      });
-  }
-  return result;
-}
-
-const data = rows();
-const sqlText = (value: Value): string =>
-  value === null ? 'NULL' : typeof value === 'string' ? `'${value}'` : String(value);
-const amountText = (type: ValueType, value: Value): string =>
-  value !== null && type.kind === 'decimal' ? `${Number(value) / 100}` : sqlText(value);
-
-let instance: DuckDBInstance;
-let connection: DuckDBConnection;
-beforeAll(async () => {
-  instance = await DuckDBInstance.create(':memory:');
-  connection = await instance.connect();
-  const columns = Object.entries(TYPES).map(([name, [, type]]) => `${name} ${type}`);
-  await connection.run(
-    `CREATE TABLE t (g INTEGER, event_time BIGINT, seq BIGINT, b BIGINT, p BOOLEAN, ${columns.join(', ')})`,
-  );
-  const lines = data.map(
-    (row) =>
-      `(${row.group}, ${row.eventTime}, ${row.seq}, ${sqlText(row.by)}, ${row.predicate}, ${Object.entries(
-        TYPES,
-      )
-        .map(([name, [type]]) => amountText(type, row.values[name]!))
-        .join(', ')})`,
-  );
-  await connection.run(`INSERT INTO t VALUES ${lines.join(',')}`);
-});
-afterAll(() => {
-  connection.closeSync();
-  instance.closeSync();
-});
-
-/** DuckDB's JSON of a result, in JavaScript's reading of the type. */
-function read(type: ValueType, json: unknown): Value {
-  if (json === null) return null;
-  if (type.kind === 'list') return (json as unknown[]).map((item) => read(type.of, item));
-  if (type.kind === 'decimal') return Math.round(Number(json) * 100);
-  return type.kind === 'string' ? (json as string) : Number(json);
-}
+const next = random(11);
+const rows = hostileRows(260, 11).map((row, seq) => ({
+  // the last entity has one member, the one before a single value
+  entity: seq === 0 ? ENTITIES - 1 : Math.floor(next() * (ENTITIES - 1)),
+  event_time: Math.floor(next() * 20) * 1_000_003,
+  seq,
+  amount: row['f1']!,
+  plain: next() < 0.1 ? null : Math.round(next() * 1000) / 8,
+  quantity: row['i1']!,
+  price: row['d1']!,
+  label: row['s1']!,
+  flag: row['b1']!,
+  moment: row['t1']!,
+  day: row['a1']!,
+  b: next() < 0.2 ? null : Math.floor(next() * 4),
+  name: row['s2']!,
+  p: row['b2']!,
+  category: next() < 0.15 ? null : ['x', 'Y', '\u{1F600}', '\uFFFF'][Math.floor(next() * 4)]!,
+}));
 
 const ARGUMENTS: readonly FunctionArguments[] = [
-  { ignoreNulls: false, k: 2, q: 0.25 },
-  { ignoreNulls: true, k: 1, q: 0.9 },
-  { ignoreNulls: true, q: 1 },
+  { ignoreNulls: false, k: 3, q: 0.25, halfLife: 5_000_000 },
+  { ignoreNulls: true, k: 1, q: 0.9, halfLife: 60_000_000 },
 ];
 
-describe('folds equal the aggregates of DuckDB', () => {
-  for (const name of FUNCTION_NAMES) {
-    for (const [field, [type]] of Object.entries(TYPES)) {
-      const probe: FoldContext = { inputType: type, byType: INT64, arguments: ARGUMENTS[0]! };
-      const numbersOnly =
-        outputTypeOf(name, probe).kind === 'float64' &&
-        name !== 'entropy' &&
-        name !== 'ratio' &&
-        !name.startsWith('seconds');
-      if ((numbersOnly || name === 'sum') && type.kind === 'string') continue;
-      const parts = {
-        value: field,
-        by: 'b',
-        predicate: 'p',
-        eventTime: 'event_time',
-        order: ['event_time', 'seq'],
-        at: String(AT),
-      };
-      if (aggregateSql(name, probe, parts, 'duckdb') === undefined) continue;
+interface Case {
+  readonly name: FunctionName;
+  readonly field: (typeof FIELDS)[number];
+  readonly context: FoldContext;
+  readonly by: 'b' | 'name';
+}
 
-      it(`${name} of ${field}`, async () => {
-        for (const args of ARGUMENTS) {
-          const context: FoldContext = { inputType: type, byType: INT64, arguments: args };
-          const aggregate = aggregateSql(name, context, parts, 'duckdb');
-          if (aggregate === undefined) continue;
-          const output = outputTypeOf(name, context);
-          const result = await connection.runAndReadAll(
-            `SELECT g, ${aggregate.sql} AS v FROM t GROUP BY g ORDER BY g`,
-          );
-          const actual = result.getRowsJson().map((row) => row[1]);
-          const fold = foldFor(name, context);
-          for (let group = 0; group < GROUPS; group++) {
-            const members = data
-              .filter((row) => row.group === group)
-              .sort((a, b) => a.eventTime - b.eventTime || a.seq - b.seq)
-              .map(
-                (row): Member => ({
-                  eventTime: row.eventTime,
-                  value: row.values[field]!,
-                  by: name === 'ratio' ? row.predicate : row.by,
-                }),
+const CASES: readonly Case[] = FUNCTION_NAMES.flatMap((name) =>
+  FIELDS.filter((field) => FOLDS[name].accepts(COLUMNS[field]!)).flatMap((field) =>
+    ARGUMENTS.map((args, i): Case => {
+      const by = i === 0 ? 'b' : 'name';
+      const inputType = FOLDS[name].needsField === false ? null : COLUMNS[field]!;
+      return { name, field, by, context: { inputType, byType: COLUMNS[by]!, arguments: args } };
+    }),
+  ),
+);
+
+const partsOf = ({ field, by }: Case): StateParts => ({
+  from: 'members',
+  entity: 'entity',
+  value: field,
+  by,
+  predicate: 'p',
+  eventTime: 'event_time',
+  order: ['event_time', 'seq'],
+});
+
+const memberOf = ({ name, field, by }: Case, row: (typeof rows)[number]): Member => ({
+  eventTime: row.event_time,
+  value: row[field],
+  by: name === 'ratio' ? row.p : row[by],
+  group: row.category === null ? null : categoryText(STRING, row.category),
+});
+
+const SESSIONS = { DuckDB: duckSession, PostgreSQL: postgresSession } as const;
+
+for (const [engine, open] of Object.entries(SESSIONS)) {
+  describe(`the state of a fold in ${engine} is the state in TypeScript`, () => {
+    let session: Session;
+    beforeAll(async () => {
+      session = await open();
+      await fill(session, 'members', COLUMNS, rows);
+    });
+    afterAll(() => session?.close());
+
+    for (const byGroup of [false, true])
+      for (const name of FUNCTION_NAMES)
+        it(`${name}${byGroup ? ' by category' : ''}`, async () => {
+          for (const one of CASES.filter((item) => item.name === name)) {
+            const { field, context } = one;
+            const parts = partsOf(one);
+            const reading = foldSql(
+              name,
+              context,
+              byGroup ? { ...parts, group: 'category' } : parts,
+              session.dialect,
+            );
+            const results: StateRows[] = [];
+            for (const { sql, columns } of reading.statements)
+              results.push(await session.query(sql, [{ name: 'entity', type: INT64 }, ...columns]));
+            const fold = foldFor(name, context, byGroup);
+            for (let entity = 0; entity <= ENTITIES; entity++) {
+              const state = fold.init();
+              const members = rows
+                .filter((row) => row.entity === entity)
+                .sort((a, b) => a.event_time - b.event_time || a.seq - b.seq);
+              for (const row of members) fold.add(state, memberOf(one, row));
+              const encoded = reading.encoded(
+                results.map((result) => result.filter((row) => row[0] === entity)),
               );
-            const state = fold.init();
-            for (const member of members) fold.add(state, member);
-            const expected = fold.finish(state, AT);
-            const found = read(output, actual[group]);
-            if (aggregate.agreement === 'near' && typeof expected === 'number' && typeof found === 'number') {
-              // The engine rounds after every addition and division; n is below 50, so 1e-9 is ample and still tells.
-              const size = Math.max(Math.abs(expected), 1e-4);
-              expect(Math.abs(found - expected)).toBeLessThanOrEqual(1e-9 * size);
-            } else expect([group, found]).toEqual([group, expected]);
+              const found = fold.decode(encoded);
+              expect([field, entity, JSON.stringify(encoded)]).toEqual([
+                field,
+                entity,
+                JSON.stringify(fold.encode(state)),
+              ]);
+              expect([field, entity, fold.finish(found, AT)] as Value[]).toEqual([
+                field,
+                entity,
+                fold.finish(state, AT),
+              ]);
+            }
           }
-        }
-      });
-    }
-  }
+        });
+  });
+}
+
+describe('the state of a fold in Spark SQL', () => {
+  it('is read by a parser of its grammar, for every function, field and grouping', () => {
+    const problems = CASES.flatMap((one) =>
+      [partsOf(one), { ...partsOf(one), group: 'category' }].flatMap((parts) =>
+        foldSql(one.name, one.context, parts, 'spark').statements.flatMap(({ sql }) => {
+          const result = parse(sql, Dialect.Spark);
+          return result.success ? [] : `${one.name}: ${result.error}\n${sql}`;
+        }),
+      ),
+    );
+    expect(problems).toEqual([]);
+  });
+
+  it('is written as it was agreed', async () => {
+    const written = FUNCTION_NAMES.map((name) => {
+      const one = CASES.find((item) => item.name === name)!;
+      const [{ sql }] = foldSql(name, one.context, partsOf(one), 'spark').statements as [{ sql: string }];
+      return `-- ${name} of ${one.field}\n${sql}\n`;
+    });
+    await expect(written.join('\n')).toMatchFileSnapshot('spark.sql');
+  });
 });

@@ -195,9 +195,11 @@ export function exactValue(sum: ExactSum): Dyadic {
   return { m, exponent };
 }
 
+export const encodeExact = (sum: ExactSum): readonly [string, number] => encodeDyadic(exactValue(sum));
+
 /** Canonical: `[hex of the odd mantissa, exponent]`; zero is `['0', 0]`. */
-export function encodeExact(sum: ExactSum): readonly [string, number] {
-  let { m, exponent } = exactValue(sum);
+export function encodeDyadic(value: Dyadic): readonly [string, number] {
+  let { m, exponent } = value;
   if (m === 0n) return ['0', 0];
   while ((m & 0xffff_ffffn) === 0n) {
     m >>= 32n;

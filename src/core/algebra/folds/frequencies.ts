@@ -29,6 +29,17 @@ const byValue = (state: Frequencies): Entry[] =>
 const byFrequency = (state: Frequencies): Entry[] =>
   [...state.values()].sort((a, b) => b.n - a.n || compareValues(a.value, b.value));
 
+/** The folds whose state is counts by value. */
+export const FREQUENCY_NAMES: ReadonlySet<FunctionName> = new Set([
+  'count_distinct',
+  'mode',
+  'top_k',
+  'histogram',
+  'entropy',
+  'median',
+  'quantile',
+]);
+
 export const frequencyFold = (
   name: FunctionName,
   finish: (state: Frequencies) => Value,

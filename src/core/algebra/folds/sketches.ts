@@ -1,12 +1,12 @@
 /** Approximate folds. Their states are plain integers: equal member sets give equal states on any path. */
 import { createHash } from 'node:crypto';
 import { FLOAT64, type Value, type ValueType } from '../../schema/types.js';
-import { categoryText } from '../compare.js';
 import type { Fold, FoldContext } from '../fold.js';
 import { toDouble } from './frequencies.js';
 
 const DOUBLE = new Float64Array(1);
 const WORDS = new Uint32Array(DOUBLE.buffer);
+const BITS = new BigInt64Array(DOUBLE.buffer);
 /** Mantissa bits kept: buckets are 1/64 of a power of two wide. */
 const KEPT_BITS = 6;
 
@@ -74,16 +74,30 @@ const REGISTERS = 16 ** REGISTER_DIGITS;
 type Registers = Map<number, number>;
 
 /**
+ * The text that stands for a value: every engine can write the same. Texts are themselves; numbers, instants and days
+ * are the digits of an integer (a decimal's unscaled one, a double's 64 bits).
+ */
+function hashText(type: ValueType, value: Value): string {
+  if (type.kind !== 'float64') return String(value);
+  DOUBLE[0] = value as number;
+  return String(BITS[0]);
+}
+
+/** One more than the leading zero bits of 13 hex digits. */
+export function rankOf(digits: string): number {
+  const high = Number.parseInt(digits.slice(0, 5), 16);
+  return high !== 0
+    ? Math.clz32(high) - 12 + 1
+    : 20 + Math.clz32(Number.parseInt(digits.slice(5, 13), 16)) + 1;
+}
+
+/**
  * Register and rank from the first 64 bits of the MD5 of the value's text: SQL can compute the same from `md5`.
  * The first three hex digits choose the register; the rank is one more than the leading zero bits of the next 13.
  */
 export function registerOf(type: ValueType, value: Value): readonly [register: number, rank: number] {
-  const digest = createHash('md5').update(categoryText(type, value), 'utf8').digest();
-  const register = digest[0]! * 16 + (digest[1]! >>> 4);
-  const high = ((digest[1]! & 0xf) << 16) | (digest[2]! << 8) | digest[3]!;
-  if (high !== 0) return [register, Math.clz32(high) - 12 + 1];
-  const low = digest.readUInt32BE(4);
-  return [register, 20 + Math.clz32(low) + 1];
+  const digits = createHash('md5').update(hashText(type, value), 'utf8').digest('hex');
+  return [Number.parseInt(digits.slice(0, REGISTER_DIGITS), 16), rankOf(digits.slice(REGISTER_DIGITS, 16))];
 }
 
 /**
