@@ -9,10 +9,13 @@
  * - `_available_at` BIGINT microseconds
  * - `_deleted`    BOOLEAN tombstone
  * - `_flags`      VARCHAR[] ids of rules with action `flag` that the record broke, null when none
+ * - `_repairs`    STRUCT(field, rule, original, contract)[] what rules changed, in their order, null when nothing
  */
 import type { Instant } from '../core/base/time.js';
 import type { Source } from '../core/define/types.js';
+import type { BatchProfile } from '../core/drift/batch-profile.js';
 import type { ContractSnapshot } from '../core/quality/contract-snapshot.js';
+import type { Repair } from '../core/quality/index.js';
 import type { Value } from '../core/schema/types.js';
 
 export interface LogSegment {
@@ -47,6 +50,15 @@ export interface LogRecord {
   readonly order: number;
   readonly seq: number;
   readonly deleted: boolean;
+  /** What rules changed, in their order. Read only where it is asked for; absent when nothing was. */
+  readonly repairs?: readonly Repair[];
+}
+
+/** A repair of a record of the log, with what the value became. */
+export interface RepairedValue extends Repair {
+  readonly seq: number;
+  readonly recordKey: readonly Value[];
+  readonly repaired: Value;
 }
 
 /** A refused row, kept so that it can be shown and fed again. */
@@ -80,6 +92,10 @@ export interface IngestResult {
   readonly dropped: number;
   /** Accepted records that are new versions of a key already in the log. */
   readonly corrections: number;
+  /** Accepted records that rules repaired. */
+  readonly repaired?: number;
+  /** Repairs: rule id → accepted records. */
+  readonly repairs?: Readonly<Record<string, number>>;
   /** Last seq of the source after this batch. */
   readonly seq: number;
   readonly warnings: readonly { readonly rule: string; readonly message: string; readonly rows: number }[];
@@ -116,12 +132,23 @@ export interface BatchRecord {
   readonly duplicates: number;
   readonly dropped: number;
   readonly corrections: number;
+  readonly repaired: number;
   readonly lastSeq: number;
   readonly files: readonly BatchFile[];
   readonly reason: string | null;
   readonly warnings: IngestResult['warnings'];
   readonly reasons: IngestResult['reasons'];
+  /** Repairs: rule id → accepted records. */
+  readonly repairs: Readonly<Record<string, number>>;
+  /** What the batch rules measured, by rule id, and what was found of distributions. */
   readonly profile: Readonly<Record<string, unknown>>;
+}
+
+/** What a committed batch looked like. */
+export interface KeptProfile {
+  readonly batch: string;
+  readonly at: Instant;
+  readonly profile: BatchProfile;
 }
 
 /** A contract as it stood while records came in under it. */
@@ -173,6 +200,13 @@ export interface RecordLog {
   read(source: Source, after: number, through: number): AsyncIterable<readonly LogRecord[]>;
   quarantine(filter?: QuarantineFilter): Promise<readonly QuarantinedRow[]>;
   quarantineCount(filter?: QuarantineFilter): Promise<number>;
+  /** Profiles of the last committed batches with accepted records, newest first. */
+  profiles(source: string, limit?: number): Promise<readonly KeptProfile[]>;
+  /** What rules changed in the records of the log, newest first. */
+  repairs(
+    source: Source,
+    filter?: { readonly rule?: string; readonly limit?: number },
+  ): Promise<readonly RepairedValue[]>;
   /** Every batch, committed or refused, oldest first. */
   batches(source?: string): Promise<readonly BatchRecord[]>;
   /** Versions of a source's contract, oldest first. */

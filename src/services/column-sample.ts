@@ -1,41 +1,15 @@
 /** Engine columns as the statistics take them. */
 import type { ColumnSample } from '../core/drift/profile.js';
+import { valueSample } from '../core/drift/sample.js';
 import { columnLength, columnValue } from '../core/engine/columns.js';
 import type { Column } from '../core/engine/types.js';
-import type { Value, ValueType } from '../core/schema/types.js';
+import type { Value } from '../core/schema/types.js';
 
-/** Numbers, instants and dates are numeric (decimals as their value); everything else is categorical by its text. */
-export const isNumericSample = (type: ValueType): boolean =>
-  ['int64', 'float64', 'decimal', 'timestamp', 'date'].includes(type.kind);
+export { isNumericSample, valueSample } from '../core/drift/sample.js';
 
 export function columnSample(column: Column, rows?: Uint8Array): ColumnSample {
   const total = columnLength(column);
   const values: Value[] = [];
   for (let i = 0; i < total; i++) if (!rows || rows[i]) values.push(columnValue(column, i));
   return valueSample(column.type, values);
-}
-
-export function valueSample(type: ValueType, values: readonly Value[]): ColumnSample {
-  let nulls = 0;
-  if (isNumericSample(type)) {
-    const scale = type.kind === 'decimal' ? 10 ** type.scale : 1;
-    const numbers = new Float64Array(values.length);
-    let n = 0;
-    for (const value of values) {
-      if (value === null) nulls++;
-      else numbers[n++] = Number(value) / scale;
-    }
-    return { type: 'numeric', values: numbers.slice(0, n), nulls };
-  }
-  const counts = new Map<string, number>();
-  for (const value of values) {
-    if (value === null) {
-      nulls++;
-      continue;
-    }
-    const text =
-      typeof value === 'object' ? JSON.stringify(value instanceof Map ? [...value] : value) : String(value);
-    counts.set(text, (counts.get(text) ?? 0) + 1);
-  }
-  return { type: 'categorical', counts, nulls };
 }

@@ -4,36 +4,58 @@ import { join } from 'node:path';
 import { invariant, MillraceError } from '../../core/base/error.js';
 import type { Instant } from '../../core/base/time.js';
 import type { RowRule, Source } from '../../core/define/types.js';
+import type { BatchProfile } from '../../core/drift/batch-profile.js';
 import {
+  asOfRecord,
   batchMeasuresSql,
+  batchSql,
+  batchViewSql,
   compileRowChecks,
+  decodeSql,
+  decodeValue,
+  deliveredSql,
   effectiveContract,
+  encodeSql,
   isReference,
+  isSql,
   isUnique,
   judgeBatch,
+  judgedAction,
   messageFor,
+  notJudged,
+  REPAIRS_TYPE,
   type Reason,
+  type RepairRule,
   referenceSql,
+  repairRules,
+  repairSql,
+  rowRuleSql,
   typeOfField,
   typeReason,
   uniqueSql,
 } from '../../core/quality/index.js';
 import { coerceJson, coerceText } from '../../core/schema/coerce.js';
+import { printValue } from '../../core/schema/coerce-print.js';
 import type { Value } from '../../core/schema/types.js';
 import type { BatchFile, IngestResult, QuarantinedRow } from '../../ports/record-log.js';
 import { type DuckDbConnection, interruptible, quoteName, quoteText } from '../duckdb/connection.js';
 import { publishFile } from '../files/durable.js';
 import { expandFiles, hashFile, type InputFile, inspectFile } from '../files/inputs.js';
+import { judgeDistributions } from './distributions.js';
+import { frozenSql, frozenValue, lastSql, takeStatistic } from './imputation.js';
 import type { BatchCommit, Ledger, NewQuarantinedRow } from './ledger.js';
 import { type OpenedInput, openInput, SchemaRefusal } from './open-input.js';
+import { profileRelation } from './profile.js';
 import { readRecords } from './records.js';
 import { contentColumns, inputFields, logColumns } from './shape.js';
 import {
   coerceOptions,
   createStagedSql,
+  deliveredColumn,
   insertStagedSql,
   RANGE_RULE,
   READINGS,
+  rejudgeSql,
   scriptRules,
   wideSource,
 } from './stage.js';
@@ -48,8 +70,8 @@ export interface IngestContext {
   readonly lastSeq: number;
   /** SELECT over everything in the log of this source now. */
   readonly relation: string;
-  /** SELECT over the known records (in hindsight) of a source, by name. */
-  known(source: string): string;
+  /** SELECT over the known records of a source, by name (see `knownSql`). Absent options: in hindsight. */
+  known(source: string, options?: { readonly hindsight: boolean; readonly repairs?: boolean }): string;
 }
 
 export interface IngestOptions {
@@ -58,7 +80,14 @@ export interface IngestOptions {
 }
 
 type Counts = {
-  -readonly [K in 'rows' | 'accepted' | 'quarantined' | 'duplicates' | 'dropped' | 'corrections']: number;
+  -readonly [K in
+    | 'rows'
+    | 'accepted'
+    | 'quarantined'
+    | 'duplicates'
+    | 'dropped'
+    | 'corrections'
+    | 'repaired']: number;
 };
 
 /** What a segment holds. */
@@ -89,7 +118,15 @@ export async function ingestFiles(
   const files = expandFiles(patterns, context.projectFolder).map((path) => inspectFile(path, declared));
   const hashed = files.map((file) => ({ file, sha256: hashFile(file.path, options.signal) }));
   const batch = randomUUID();
-  const counts: Counts = { rows: 0, accepted: 0, quarantined: 0, duplicates: 0, dropped: 0, corrections: 0 };
+  const counts: Counts = {
+    rows: 0,
+    accepted: 0,
+    quarantined: 0,
+    duplicates: 0,
+    dropped: 0,
+    corrections: 0,
+    repaired: 0,
+  };
   const fresh: { file: InputFile; sha256: string }[] = [];
   for (const item of hashed) {
     const known =
@@ -104,7 +141,15 @@ export async function ingestFiles(
     }
   }
   if (fresh.length === 0) {
-    return { source: source.name, batch, ...counts, seq: context.lastSeq, warnings: [], reasons: {} };
+    return {
+      source: source.name,
+      batch,
+      ...counts,
+      seq: context.lastSeq,
+      warnings: [],
+      reasons: {},
+      repairs: {},
+    };
   }
   const work = new FileBatch(context, source, batch, options, counts);
   const stop = interruptible(context.db, options.signal);
@@ -128,6 +173,12 @@ class FileBatch {
   #files: BatchFile[] = [];
   #warnings: { rule: string; message: string; rows: number }[] = [];
   readonly #reasons: Record<string, number> = {};
+  /** Rule id → why it could not be judged. */
+  readonly #errors: Record<string, string> = {};
+  /** Repairs: rule id → accepted rows. */
+  #repairs: Record<string, number> = {};
+  /** What the batch looks like. */
+  #columns: BatchProfile | undefined;
 
   constructor(
     readonly context: IngestContext,
@@ -165,15 +216,18 @@ class FileBatch {
       this.counts.rows += rows;
       if (rows === 0) this.#warn('file.no_rows', `${file.path} has a header and no rows`, 0);
     }
+    await this.#repairLate();
     await this.#judgeRelations();
     await this.#judge();
     await this.#deduplicate();
+    await this.#countRepairs();
     return this.#append();
   }
 
   async clear(): Promise<void> {
     for (const stage of this.#stages) rmSync(stage, { force: true });
-    for (const table of ['staged', 'late', 'excluded', 'seen']) {
+    await this.context.db.run('DROP VIEW IF EXISTS temp."_batch"').catch(() => undefined);
+    for (const table of ['staged', 'late', 'excluded', 'seen', 'filled', 'reference_rows']) {
       await this.context.db.run(`DROP TABLE IF EXISTS temp.${table}`).catch(() => undefined);
     }
   }
@@ -187,6 +241,57 @@ class FileBatch {
     this.#warnings.push({ rule, message, rows });
   }
 
+  /** Repairs that need other records: only for the rows that still break their rules. Then those are judged anew. */
+  async #repairLate(): Promise<void> {
+    const { db, ledger, relation, lastSeq } = this.context;
+    const source = wideSource(this.source);
+    const { late } = repairRules(source);
+    if (
+      late.length === 0 ||
+      (await this.#one('SELECT count(*) AS n FROM staged WHERE "_open" IS NOT NULL')) === 0
+    )
+      return;
+    for (const rule of late) {
+      const type = typeOfField(source.fields, rule.field);
+      const field = quoteName(rule.field);
+      const violated = rowRuleSql(rule, source.fields, quoteName, READINGS.print)!;
+      const open = `coalesce(list_contains("_open", ${quoteText(rule.id)}), false)`;
+      const wanting = `${open} AND ${violated}`;
+      if ((await this.#one(`SELECT count(*) AS n FROM staged WHERE ${wanting}`)) === 0) continue;
+      const refusing = this.#rulesWith('drop').map((drop) => quoteText(drop.id));
+      const sound =
+        `"_reasons" IS NULL AND NOT "_deleted" AND NOT ${open} AND ${field} IS NOT NULL` +
+        ` AND ${field} IS NOT DISTINCT FROM ${deliveredColumn(rule.field)}` +
+        (refusing.length === 0
+          ? ''
+          : ` AND NOT coalesce(list_has_any("_marks", [${refusing.join(', ')}]), false)`);
+      let value: string;
+      let rows = wanting;
+      if (rule.impute!.kind === 'last') {
+        const known = this.context.known(this.source.name, { hindsight: false, repairs: true });
+        const select = 'SELECT rowid AS "_row", * FROM staged WHERE';
+        const parts = { wanting: `${select} ${wanting}`, batch: `${select} ${sound}`, known };
+        await db.run(`CREATE OR REPLACE TEMP TABLE filled AS ${lastSql(source, rule, parts)}`);
+        value = decodedFilled(source, rule);
+        rows = 'rowid IN (SELECT "_row" FROM filled)';
+      } else {
+        const taken = await frozenValue(
+          source,
+          rule,
+          { db, ledger, relation, lastSeq },
+          this.options.now,
+          () => takeStatistic(db, rule, type, `SELECT ${field} FROM staged WHERE ${sound}`),
+        );
+        if (taken === undefined) continue;
+        value = frozenSql(type, taken);
+      }
+      await db.run(
+        `UPDATE staged SET ${field} = ${value}, "_repairs" = list_append(coalesce("_repairs", []), ${repairSql(source, rule, field)}) WHERE ${rows}`,
+      );
+    }
+    await db.run(rejudgeSql(this.source));
+  }
+
   /** Rules that look at other records, or that only TypeScript can judge: their ids join the row's lists. */
   async #judgeRelations(): Promise<void> {
     const { db } = this.context;
@@ -197,25 +302,53 @@ class FileBatch {
       const candidates =
         'SELECT rowid AS "_position", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"';
       if (isReference(rule)) {
-        const known = this.context.known(rule.check.source);
+        const known = this.context.known(rule.check.source, { hindsight: !asOfRecord(rule) });
+        const columns = `${quoteName(rule.check.field)}, "_available_at"`;
         const own =
           rule.check.source === this.source.name
-            ? ` UNION ALL SELECT ${quoteName(rule.check.field)} FROM staged WHERE "_reasons" IS NULL`
+            ? ` UNION ALL SELECT ${columns}, CAST(NULL AS BIGINT) FROM staged WHERE "_reasons" IS NULL`
             : '';
-        const relation = `(SELECT ${quoteName(rule.check.field)} FROM (${known})${own})`;
-        ids = `SELECT "_position" AS "_row" FROM (${candidates}) AS batch WHERE ${referenceSql(rule, `batch.${quoteName(rule.field!)}`, relation)}`;
+        const relation = `(SELECT ${columns}, "_until" FROM (${known})${own})`;
+        ids = `SELECT "_position" AS "_row" FROM (${candidates}) AS batch WHERE ${referenceSql(rule, `batch.${quoteName(rule.field!)}`, 'batch."_available_at"', relation)}`;
       } else if (isUnique(rule)) {
         const known = this.context.known(this.source.name);
         ids = `SELECT position AS "_row" FROM (${uniqueSql(rule, this.source.recordKey, `(${candidates})`, `(${known})`, '_position')})`;
+      } else if (isSql(rule)) {
+        const columns = [
+          ...this.source.fields.map((field) => quoteName(field.name)),
+          '"_event_time"',
+          '"_available_at"',
+        ];
+        await db.run(
+          batchViewSql(`SELECT "_position" AS "_row", ${columns.join(', ')} FROM (${candidates})`),
+        );
+        const sql = `CREATE OR REPLACE TEMP TABLE late AS SELECT DISTINCT "_row" FROM (${batchSql(rule.check.sql)})`;
+        if (!(await this.#attempt(rule.id, () => db.run(sql))))
+          await db.run(
+            `CREATE OR REPLACE TEMP TABLE late AS SELECT "_position" AS "_row" FROM (${candidates})`,
+          );
+        ids = 'SELECT "_row" FROM late';
       } else if (script.has(rule.id)) {
         await this.#judgeByScript(rule);
         ids = 'SELECT "_row" FROM late';
       }
       if (ids === undefined) continue;
-      const list = rule.action === 'quarantine' ? '"_reasons"' : '"_marks"';
+      const list = judgedAction(rule) === 'quarantine' ? '"_reasons"' : '"_marks"';
       await db.run(
         `UPDATE staged SET ${list} = list_append(coalesce(${list}, []), ${quoteText(rule.id)}) WHERE rowid IN (${ids})`,
       );
+    }
+  }
+
+  /** False when the SQL of a rule fails: the rule then counts as broken. */
+  async #attempt(rule: string, work: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (this.options.signal?.aborted) throw error;
+      this.#errors[rule] = error instanceof Error ? error.message.split('\n')[0]! : String(error);
+      return false;
     }
   }
 
@@ -284,9 +417,12 @@ class FileBatch {
     } else {
       await db.run('CREATE OR REPLACE TEMP TABLE excluded ("_row" BIGINT)');
     }
+    if (this.source.contract.onError === 'fail' && this.counts.quarantined > 0)
+      for (const rule of Object.keys(this.#reasons).sort())
+        failures.push({ rule, message: await this.#refusedExample(rule) });
     const contract = effectiveContract(this.source);
     const measures = batchMeasuresSql(contract);
-    const values =
+    const values: Record<string, number | null> =
       measures.length === 0
         ? {}
         : (
@@ -294,12 +430,33 @@ class FileBatch {
               `SELECT ${measures.join(', ')} FROM staged WHERE ${ACCEPTABLE}`,
             )
           )[0]!;
+    await this.#measureBySql(values);
+    const columns = [
+      ...this.source.fields.map((field) => quoteName(field.name)),
+      '"_event_time"',
+      '"_available_at"',
+    ];
+    const { profile, samples } = await profileRelation(
+      db,
+      this.source.fields,
+      `SELECT rowid AS "_row", ${columns.join(', ')} FROM staged WHERE ${ACCEPTABLE}`,
+      '"_row"',
+    );
+    this.#columns = profile;
+    const distributions = await judgeDistributions(contract.batch, samples, {
+      projectFolder: this.context.projectFolder,
+      profiles: (limit) => this.context.ledger.profiles(this.source.name, limit).map((kept) => kept.profile),
+      profileFile: (path) => this.#profileFile(path),
+    });
+    Object.assign(this.#errors, distributions.errors);
     const extraColumns = [...new Set(this.#inputs.flatMap((input) => input.extraColumns))];
     const verdict = judgeBatch(contract, {
       rows: this.counts.rows,
       quarantined: this.counts.quarantined,
       extraColumns,
       values,
+      distributions: distributions.found,
+      errors: this.#errors,
     });
     failures.push(...verdict.failures);
     for (const { rule, message } of verdict.warnings) this.#warn(rule, message, 0);
@@ -310,7 +467,12 @@ class FileBatch {
         0,
       );
     }
-    this.#profile = { rows: this.counts.rows, quarantined: this.counts.quarantined, ...values };
+    this.#profile = {
+      rows: this.counts.rows,
+      quarantined: this.counts.quarantined,
+      ...values,
+      ...distributions.found,
+    };
     if (failures.length > 0) {
       const place = await this.#placeOf(failures[0]!.rule);
       throw this.#refuse(failures, undefined, place ?? { file: this.#files[0]!.path });
@@ -319,9 +481,71 @@ class FileBatch {
 
   #profile: Record<string, unknown> = {};
 
+  /** Batch rules in SQL, over the rows that passed the row rules. */
+  async #measureBySql(values: Record<string, number | null>): Promise<void> {
+    const { db } = this.context;
+    const rules = this.source.contract.batch.filter(({ check }) => check.kind === 'sql');
+    if (rules.length === 0) return;
+    const columns = [
+      ...this.source.fields.map((field) => quoteName(field.name)),
+      '"_event_time"',
+      '"_available_at"',
+    ];
+    await db.run(
+      batchViewSql(`SELECT rowid AS "_row", ${columns.join(', ')} FROM staged WHERE ${ACCEPTABLE}`),
+    );
+    for (const { id, check } of rules) {
+      if (check.kind !== 'sql') continue;
+      const limited = check.min !== undefined || check.max !== undefined;
+      await this.#attempt(id, async () => {
+        const inner = batchSql(check.sql);
+        const rows = await db.rows<{ n: number | null }>(
+          limited
+            ? `SELECT CAST(n AS DOUBLE) AS n FROM (${inner}) AS measured(n)`
+            : `SELECT count(*)::DOUBLE AS n FROM (${inner})`,
+        );
+        if (rows.length !== 1) throw new Error(`it gives ${rows.length} rows, expected one number`);
+        values[id] = rows[0]!.n;
+      });
+    }
+  }
+
+  /** The rows of a data file that the source would accept by the rules for one record. */
+  async #profileFile(path: string): Promise<BatchProfile> {
+    const { db } = this.context;
+    const declared = this.source.read.kind === 'files' ? this.source.read.format : undefined;
+    const stagePath = join(this.context.temporaryFolder, `stage-${this.batch}-reference`);
+    this.#stages.push(stagePath);
+    const input = await openInput(db, this.source, inspectFile(path, declared), {
+      stagePath,
+      ...(this.options.signal ? { signal: this.options.signal } : {}),
+    });
+    await db.run(createStagedSql(this.source, 'reference_rows'));
+    await db.run(insertStagedSql(this.source, input, 0, this.options.now, 'reference_rows'));
+    const { profile } = await profileRelation(
+      db,
+      this.source.fields,
+      'SELECT rowid AS "_row", * FROM reference_rows WHERE "_reasons" IS NULL',
+      '"_row"',
+    );
+    return profile;
+  }
+
+  /** Which rows a rule sends to quarantine, for a source that takes none of them. */
+  async #refusedExample(rule: string): Promise<string> {
+    const unreadable = this.#inputs.flatMap((input) => input.unreadable.filter((row) => row.rule === rule));
+    const rows = await this.context.db.rows<{ line: number }>(
+      `SELECT "_line" AS line FROM staged WHERE list_contains("_reasons", ${quoteText(rule)}) ORDER BY rowid LIMIT ${FAIL_SAMPLE}`,
+    );
+    const lines = [...unreadable, ...rows].slice(0, FAIL_SAMPLE).map((row) => `line ${row.line}`);
+    const n = this.#reasons[rule]!;
+    const why = this.#errors[rule];
+    return `${n} row${n === 1 ? '' : 's'} break${n === 1 ? 's' : ''} ${rule}${why === undefined ? '' : ` (${notJudged({ id: rule }, why)})`}; for example ${lines.join(', ')}`;
+  }
+
   async #placeOf(rule: string): Promise<{ file: string; line: number } | undefined> {
     const rows = await this.context.db.rows<{ file: number; line: number }>(
-      `SELECT "_file" AS file, "_line" AS line FROM staged WHERE list_contains("_marks", ${quoteText(rule)}) ORDER BY rowid LIMIT 1`,
+      `SELECT "_file" AS file, "_line" AS line FROM staged WHERE list_contains("_marks", ${quoteText(rule)}) OR list_contains("_reasons", ${quoteText(rule)}) ORDER BY rowid LIMIT 1`,
     );
     const first = rows[0];
     return first && { file: this.#files[first.file]!.path, line: Number(first.line) };
@@ -334,6 +558,8 @@ class FileBatch {
       `SELECT "_file" AS file, "_line" AS line, ${value} AS value FROM staged` +
         ` WHERE list_contains("_marks", ${quoteText(rule.id)}) ORDER BY rowid LIMIT ${FAIL_SAMPLE}`,
     );
+    const error = this.#errors[rule.id];
+    if (error !== undefined) return notJudged(rule, error);
     const places = rows
       .map((row) => `line ${row.line}${rule.field === null ? '' : ` (${row.value ?? 'null'})`}`)
       .join(', ');
@@ -358,6 +584,7 @@ class FileBatch {
       seq,
       warnings: this.#warnings,
       reasons: this.#reasons,
+      repairs: this.#repairs,
     };
   }
 
@@ -376,6 +603,7 @@ class FileBatch {
           ...counts,
           accepted: 0,
           corrections: 0,
+          repaired: 0,
           seq: this.context.lastSeq,
           warnings: this.#warnings,
           reasons: this.#reasons,
@@ -401,13 +629,16 @@ class FileBatch {
 
   /** Rows that say what is already known join `excluded`. */
   async #deduplicate(): Promise<void> {
-    const { db, lastSeq, relation } = this.context;
+    const { db, lastSeq } = this.context;
     const { source } = this;
+    const relation = await this.#delivered();
     const keys = source.recordKey.map(quoteName);
     const before = await this.#one('SELECT count(*) AS n FROM excluded');
     const same = (left: string, right: string, names: readonly string[], operator: string): string =>
       names.map((name) => `${left}.${name} ${operator} ${right}.${name}`).join(' AND ');
-    const batch = `(SELECT rowid AS "_row", *, "_declared_order" AS "_order" FROM staged WHERE ${ACCEPTABLE})`;
+    const was = repairRules(source).fields.map((name) => `${deliveredColumn(name)} AS ${quoteName(name)}`);
+    const delivered = was.length === 0 ? '*' : `* REPLACE (${was.join(', ')})`;
+    const batch = `(SELECT rowid AS "_row", ${delivered}, "_declared_order" AS "_order" FROM staged WHERE ${ACCEPTABLE})`;
     await db.run(
       `CREATE OR REPLACE TEMP TABLE seen AS SELECT s."_row" FROM ${batch} s` +
         (lastSeq === 0
@@ -420,7 +651,7 @@ class FileBatch {
     if (seen === 0 && repeats === 0) return;
     const content = contentColumns(source).map(quoteName);
     if (source.availableAt.kind === 'append') {
-      await this.#excludeRepetitions(batch, keys, content);
+      await this.#excludeRepetitions(batch, relation, keys, content);
     } else {
       if (seen > 0) {
         await db.run(
@@ -446,6 +677,7 @@ class FileBatch {
   /** Availability of the append: a row is a repetition when it equals the version before it, the log's last one first. */
   async #excludeRepetitions(
     batch: string,
+    relation: string,
     keys: readonly string[],
     content: readonly string[],
   ): Promise<void> {
@@ -453,13 +685,37 @@ class FileBatch {
     const same = content.map((name) => `${name} IS NOT DISTINCT FROM lag(${name}) OVER w`).join(' AND ');
     const select = [...new Set([...keys, ...content])].join(', ');
     const last =
-      `SELECT -1 AS "_row", ${select} FROM (${this.context.relation}) QUALIFY row_number() OVER` +
+      `SELECT -1 AS "_row", ${select} FROM (${relation}) QUALIFY row_number() OVER` +
       ` (PARTITION BY ${keys.join(', ')} ORDER BY "_available_at" DESC, "_order" DESC, "_seq" DESC) = 1`;
     await this.context.db.run(
       `INSERT INTO excluded SELECT "_row" FROM (SELECT "_row", lag("_row") OVER w IS NOT NULL AND ${same} AS "_again"` +
         ` FROM (${last} UNION ALL SELECT "_row", ${select} FROM ${batch})` +
         ` WINDOW w AS (PARTITION BY ${keys.join(', ')} ORDER BY ${order}"_row")) WHERE "_again" AND "_row" >= 0`,
     );
+  }
+
+  /** The log with what was delivered in the place of what was repaired: what makes two deliveries the same. */
+  async #delivered(): Promise<string> {
+    const { db, lastSeq, relation } = this.context;
+    if (lastSeq === 0) return relation;
+    const repaired = await db.rows<{ field: string }>(
+      `SELECT DISTINCT unnest(list_transform("_repairs", lambda r: r.field)) AS field FROM (${relation}) WHERE "_repairs" IS NOT NULL`,
+    );
+    const names = new Set(repaired.map((row) => row.field));
+    const restored = this.source.fields
+      .filter((field) => names.has(field.name))
+      .map(({ name, type }) => `${deliveredSql(type, name, quoteName(name))} AS ${quoteName(name)}`);
+    return restored.length === 0 ? relation : `SELECT * REPLACE (${restored.join(', ')}) FROM (${relation})`;
+  }
+
+  async #countRepairs(): Promise<void> {
+    if (repairRules(this.source).fields.length === 0) return;
+    const accepted = `staged WHERE ${ACCEPTABLE} AND "_repairs" IS NOT NULL`;
+    this.counts.repaired = await this.#one(`SELECT count(*) AS n FROM ${accepted}`);
+    const rules = await this.context.db.rows<{ rule: string; n: number }>(
+      `SELECT rule, count(*) AS n FROM (SELECT unnest(list_distinct(list_transform("_repairs", lambda r: r.rule))) AS rule FROM ${accepted}) GROUP BY rule ORDER BY rule`,
+    );
+    this.#repairs = Object.fromEntries(rules.map(({ rule, n }) => [rule, Number(n)]));
   }
 
   async #append(): Promise<IngestResult> {
@@ -520,6 +776,7 @@ class FileBatch {
         minEventTime: summary.minEventTime,
         maxEventTime: summary.maxEventTime,
         hasVersions: this.counts.corrections > 0 || summary.deleted > 0,
+        ...(this.#columns ? { columns: this.#columns } : {}),
       };
       ledger.commit(commit);
       return result;
@@ -543,7 +800,9 @@ class FileBatch {
         ? 'CAST(NULL AS VARCHAR[])'
         : `nullif(list_filter("_marks", lambda id: id IN (${flags.join(', ')})), [])`;
     const fields = source.fields.map((field) => quoteName(field.name));
-    const numbered = `SELECT ${fields.map((name) => `${name}, `).join('')}${seq} AS "_seq", "_declared_order", "_event_time", "_available_at", "_deleted", ${flagged} AS "_flags" FROM staged${everything ? '' : ` WHERE ${ACCEPTABLE}`}`;
+    const repairs =
+      repairRules(source).fields.length > 0 ? '"_repairs"' : `CAST(NULL AS ${REPAIRS_TYPE}) AS "_repairs"`;
+    const numbered = `SELECT ${fields.map((name) => `${name}, `).join('')}${seq} AS "_seq", "_declared_order", "_event_time", "_available_at", "_deleted", ${flagged} AS "_flags", ${repairs} FROM staged${everything ? '' : ` WHERE ${ACCEPTABLE}`}`;
     const select = logColumns(source).map(([name, type]) =>
       name === '_order'
         ? `CAST(coalesce("_declared_order", "_seq") AS BIGINT) AS "_order"`
@@ -566,7 +825,14 @@ class FileBatch {
     const { db } = this.context;
     const out: NewQuarantinedRow[] = [];
     const wide = wideSource(this.source);
-    const explain = explainer(this.source);
+    const explain = explainer(this.source, this.#errors);
+    const repairing = repairRules(wide).fields;
+    const repaired =
+      repairing.length === 0
+        ? 'CAST(NULL AS VARCHAR[])'
+        : `CASE WHEN "_repairs" IS NOT NULL THEN [${repairing
+            .map((name) => encodeSql(typeOfField(wide.fields, name), quoteName(name)))
+            .join(', ')}] END`;
     for (const [index, input] of this.#inputs.entries()) {
       const { path, sha256 } = this.#files[index]!;
       const entry = (
@@ -599,10 +865,10 @@ class FileBatch {
             ? names.map((_, i) => `CAST(raw."_c${i}" AS VARCHAR) AS "_c${i}"`)
             : ['CAST(raw."_j" AS VARCHAR) AS "_j"'];
       await db.stream(
-        `SELECT s."_line", array_to_string(s."_reasons", chr(1)), ${raw.join(', ')} FROM (SELECT "_line", "_reasons" FROM staged WHERE "_file" = ${index} AND "_reasons" IS NOT NULL) s` +
+        `SELECT s."_line", array_to_string(s."_reasons", chr(1)), s.repaired, ${raw.join(', ')} FROM (SELECT "_line", "_reasons", ${repaired} AS repaired FROM staged WHERE "_file" = ${index} AND "_reasons" IS NOT NULL) s` +
           ` JOIN (${input.rawSql}) raw ON raw."_line" = s."_line" ORDER BY s."_line"`,
         ({ rows, columns }) => {
-          const cells = columns.slice(2);
+          const cells = columns.slice(3);
           for (let i = 0; i < rows; i++) {
             const line = Number(columns[0]!.data[i]);
             const row =
@@ -610,9 +876,16 @@ class FileBatch {
                 ? Object.fromEntries(names.map((name, c) => [name, cells[c]!.data[i] as string | null]))
                 : (JSON.parse(cells[0]!.data[i] as string) as Record<string, unknown>);
             const rules = (columns[1]!.data[i] as string).split('\u0001');
-            out.push(
-              entry(line, row, explain(row, rules, input.format === 'json' || input.format === 'ndjson')),
+            const texts =
+              columns[2]!.valid?.[i] === 0 ? null : (columns[2]!.data[i] as (string | null)[] | null);
+            const values = new Map(
+              (texts ?? []).map((text, index) => [
+                repairing[index]!,
+                decodeValue(typeOfField(wide.fields, repairing[index]!), text),
+              ]),
             );
+            const json = input.format === 'json' || input.format === 'ndjson';
+            out.push(entry(line, row, explain(row, rules, json, values)));
           }
         },
       );
@@ -627,19 +900,28 @@ class FileBatch {
 
 const ACCEPTABLE = '"_reasons" IS NULL AND rowid NOT IN (SELECT "_row" FROM excluded)';
 
-/** Messages for the rule ids that SQL found, from the row as it came. */
+/** What `lastSql` found for a staged row, as SQL of the field's type. */
+const decodedFilled = (source: Source, rule: RepairRule): string =>
+  decodeSql(
+    typeOfField(source.fields, rule.field),
+    '(SELECT filled.value FROM filled WHERE filled."_row" = staged.rowid)',
+  );
+
+/** Messages for the rule ids that SQL found, from the row as it came and the values that rules put into it. */
 function explainer(
   source: Source,
+  errors: Readonly<Record<string, string>>,
 ): (
   row: Readonly<Record<string, unknown>>,
   rules: readonly string[],
   json: boolean,
+  repaired: ReadonlyMap<string, Value>,
 ) => QuarantinedRow['reasons'] {
   const wide = wideSource(source);
   const fields = inputFields(source);
   const options = coerceOptions(source);
   const rules = new Map(effectiveContract(wide).rows.map((rule) => [rule.id, rule]));
-  return (row, ids, json) => {
+  return (row, ids, json, repaired) => {
     const typed: Record<string, Value> = {};
     const typeReasons = new Map<string, Reason>();
     for (const field of fields) {
@@ -654,6 +936,8 @@ function explainer(
       const reason = coerced && typeReason(field.name, raw, coerced);
       if (reason) typeReasons.set(reason.rule, reason);
     }
+    const delivered = { ...typed };
+    for (const [name, value] of repaired) typed[name] = value;
     return ids.map((id) => {
       const reason = typeReasons.get(id);
       if (reason) return { rule: id, field: reason.field, value: reason.value, message: reason.message };
@@ -667,17 +951,22 @@ function explainer(
             : `${field?.name ?? id} cannot be read`;
         return { rule: id, field: field?.name ?? null, value, message };
       }
-      const value = rule.field === null ? null : (typed[rule.field] ?? null);
-      const shown =
-        rule.field === null
-          ? null
-          : (row[fields.find((field) => field.name === rule.field)?.from ?? rule.field] ?? null);
-      return {
-        rule: id,
-        field: rule.field,
-        value: shown,
-        message: messageFor(rule, value, typeOfField(wide.fields, rule.field)),
-      };
+      const error = errors[id];
+      if (rule.field === null)
+        return {
+          rule: id,
+          field: null,
+          value: null,
+          message:
+            error === undefined
+              ? messageFor(rule, null, typeOfField(wide.fields, null))
+              : notJudged(rule, error),
+        };
+      const type = typeOfField(wide.fields, rule.field);
+      const value = typed[rule.field] ?? null;
+      const given = row[fields.find((field) => field.name === rule.field)?.from ?? rule.field] ?? null;
+      const shown = value === delivered[rule.field] ? given : printValue(type, value);
+      return { rule: id, field: rule.field, value: shown, message: messageFor(rule, value, type) };
     });
   };
 }

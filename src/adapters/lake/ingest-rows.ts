@@ -228,7 +228,7 @@ export class RowWriter {
         index.freeze();
         await index.flush();
       },
-      '"_order"',
+      { order: '"_order"' },
     );
   }
 
@@ -240,11 +240,7 @@ export class RowWriter {
     this.#code.key(fields, words);
     sipHash128(key, words.words, words.length, this.#key);
     words.clear();
-    this.#code.content(fields, words);
-    words.number(record.eventTime);
-    words.add(record.deleted);
-    if (this.source.availableAt.kind !== 'append') words.number(record.availableAt);
-    if (this.source.sequence !== undefined) words.number(record.order);
+    this.#code.content(fields, record, words);
     sipHash128(key, words.words, words.length, this.#content);
   }
 
@@ -423,7 +419,8 @@ export class RowWriter {
     const warned = new Map<string, { message: string; rows: number }>();
     const failures: Reason[] = [];
     const appendedAt = Math.max(options.now, this.#newest);
-    let text = '';
+    const out = tail.lines;
+    const start = out.length;
     for (let i = 0; i < rows.length; i++) {
       const { fields, reasons: all } = typedAt(i);
       let disposition = NOTHING_BROKEN;
@@ -461,8 +458,9 @@ export class RowWriter {
               flags: disposition.flags,
               version,
             };
-            if (text !== '') text += LINE_END;
-            text += printTailLine(line, this.#code.print(record.fields));
+            if (accepted.length > 1) out.raw(LINE_END);
+            printTailLine(line, out);
+            this.#code.print(record.fields, out);
             for (const reason of disposition.warnings) {
               const before = warned.get(reason.rule);
               warned.set(reason.rule, {
@@ -484,6 +482,7 @@ export class RowWriter {
     }
     if (failures.length > 0) {
       index.truncate(tail.planned.lastSeq);
+      out.length = start;
       throw this.#refusal(batch, rows.length, failures, options);
     }
     const warnings = [...extra];
@@ -502,12 +501,12 @@ export class RowWriter {
       `rows of a push to ${this.source.name} are lost`,
     );
     if (accepted.length > 0) {
-      text += PUSH_END;
+      out.raw(PUSH_END);
       if (this.source.availableAt.kind === 'append') this.#newest = appendedAt;
     }
     const outcome: RowsOutcome = { result, fates, reasons, records: accepted };
     const ledgerRows = options.record === false || reasons.size === 0 ? [] : this.#ledgerRows(rows, reasons);
-    const durable = tail.append(text, lines).then(() => this.#note(result, ledgerRows, options));
+    const durable = tail.append(lines).then(() => this.#note(result, ledgerRows, options));
     return { outcome, durable };
   }
 

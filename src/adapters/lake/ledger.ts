@@ -1,11 +1,13 @@
 import { isAbsolute, join, relative } from 'node:path';
 import type { Instant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
+import type { BatchProfile } from '../../core/drift/batch-profile.js';
 import type {
   BatchFile,
   BatchRecord,
   ContractVersion,
   IngestResult,
+  KeptProfile,
   LogState,
   QuarantinedRow,
   QuarantineFilter,
@@ -36,8 +38,22 @@ export interface BatchCommit {
   readonly hasVersions: boolean;
   readonly files: readonly BatchFile[];
   readonly quarantined: readonly NewQuarantinedRow[];
-  /** Statistics of the batch, kept for its history. */
+  /** What batch rules measured. */
   readonly profile: Readonly<Record<string, unknown>>;
+  /** What the batch looks like, kept for its history. */
+  readonly columns?: BatchProfile;
+}
+
+/** A mean or median as it was taken, for imputations. */
+export interface KeptReference {
+  readonly statistic: string;
+  /** As `encodeValue` writes it. */
+  readonly value: string;
+  /** Values that it was taken from. */
+  readonly count: number;
+  /** Last seq of the log then; 0: it was taken from the batch itself. */
+  readonly throughSeq: number;
+  readonly at: Instant;
 }
 
 /** What is committed of a source before the write-ahead tail is added. */
@@ -50,6 +66,9 @@ export interface Ledger {
   /** Rows of a file with this content that is already in the log under this definition; undefined: it is not. */
   knownFile(source: string, sha256: string, fingerprint: string): number | undefined;
   batches(source?: string): readonly BatchRecord[];
+  profiles(source: string, limit?: number): readonly KeptProfile[];
+  reference(source: string, rule: string, fingerprint: string): KeptReference | undefined;
+  keepReference(source: string, rule: string, fingerprint: string, reference: KeptReference): void;
   /** Notes the contract that judges what comes next. */
   recordContract(source: Source, at: Instant): void;
   contracts(source: string): readonly ContractVersion[];
@@ -109,7 +128,9 @@ export function createLedger(db: Database, lake: string): Ledger {
     reason: string | null,
   ): void => {
     const { result } = commit;
-    db.prepare('INSERT INTO log_batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)').run(
+    db.prepare(
+      'INSERT INTO log_batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    ).run(
       result.batch,
       result.source,
       commit.kind,
@@ -128,6 +149,8 @@ export function createLedger(db: Database, lake: string): Ledger {
       JSON.stringify(result.warnings),
       JSON.stringify(result.reasons),
       toJsonText(commit.profile),
+      result.repaired ?? 0,
+      JSON.stringify(result.repairs ?? {}),
     );
     tieBatch(db, result.batch, result.source);
   };
@@ -158,6 +181,13 @@ export function createLedger(db: Database, lake: string): Ledger {
       transaction(db, () => {
         const { result, segment } = commit;
         insertBatch(commit, 'committed', null);
+        if (commit.columns)
+          db.prepare('INSERT INTO log_profile VALUES (?, ?, ?, ?)').run(
+            result.batch,
+            result.source,
+            commit.at,
+            toJsonText(commit.columns),
+          );
         if (segment) {
           db.prepare('INSERT INTO log_segment VALUES (?, ?, ?, ?, ?, ?, ?, ?)').run(
             result.source,
@@ -228,13 +258,46 @@ export function createLedger(db: Database, lake: string): Ledger {
         duplicates: Number(row['duplicates']),
         dropped: Number(row['dropped']),
         corrections: Number(row['corrections']),
+        repaired: Number(row['repaired']),
         lastSeq: Number(row['last_seq']),
         files: JSON.parse(row['files'] as string),
         reason: row['reason'] as string | null,
         warnings: JSON.parse(row['warnings'] as string),
         reasons: JSON.parse(row['reasons'] as string),
+        repairs: JSON.parse(row['repairs'] as string),
         profile: JSON.parse(row['profile'] as string),
       })),
+    profiles: (source, limit = -1) =>
+      all(
+        'SELECT * FROM log_profile WHERE source = ? ORDER BY at DESC, rowid DESC LIMIT ?',
+        source,
+        limit,
+      ).map((row) => ({
+        batch: row['batch'] as string,
+        at: Number(row['at']),
+        profile: JSON.parse(row['profile'] as string) as BatchProfile,
+      })),
+    reference: (source, rule, fingerprint) => {
+      const row = all(
+        'SELECT * FROM log_reference WHERE source = ? AND rule = ? AND fingerprint = ?',
+        source,
+        rule,
+        fingerprint,
+      )[0];
+      return (
+        row && {
+          statistic: row['statistic'] as string,
+          value: row['value'] as string,
+          count: Number(row['count']),
+          throughSeq: Number(row['through_seq']),
+          at: Number(row['at']),
+        }
+      );
+    },
+    keepReference: (source, rule, fingerprint, { statistic, value, count, throughSeq, at }) =>
+      void db
+        .prepare('INSERT OR REPLACE INTO log_reference VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+        .run(source, rule, fingerprint, statistic, value, count, throughSeq, at),
     quarantine: (filter) => {
       const { sql, args } = where(filter);
       return all(`SELECT * FROM quarantine${sql} ORDER BY id LIMIT ?`, ...args, filter.limit ?? -1).map(

@@ -10,15 +10,16 @@ import type {
   QuarantinedRow,
   QuarantineFilter,
   RecordLog,
+  RepairedValue,
 } from '../../ports/record-log.js';
-import type { DuckDb, DuckDbConnection } from '../duckdb/connection.js';
+import { type DuckDb, type DuckDbConnection, quoteText } from '../duckdb/connection.js';
 import { splitRecord } from '../files/delimited.js';
 import { makeFolder } from '../files/durable.js';
 import { expandFiles } from '../files/inputs.js';
 import { acquireLock, type Lock } from '../files/lock.js';
 import type { Database } from '../sqlite/database.js';
 import { VersionIndex } from './dedupe.js';
-import { ingestFiles } from './ingest-files.js';
+import { type IngestContext, ingestFiles } from './ingest-files.js';
 import {
   type Decision,
   type RowFate,
@@ -124,9 +125,9 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
 
   const relation = (state: LogState): string =>
     relationSql(sourceOf(state.source), state.segments as readonly LakeSegment[]);
-  const known = (name: string): string => {
+  const known: IngestContext['known'] = (name, known = { hindsight: true }) => {
     const state = stateOf(name);
-    return knownSql(sourceOf(name), state, relation(state), { horizonSeq: state.lastSeq, hindsight: true });
+    return knownSql(sourceOf(name), state, relation(state), { horizonSeq: state.lastSeq, ...known });
   };
 
   /** Takes the project's lock at the first write and sweeps away what a killed writer left. */
@@ -301,6 +302,8 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       return { rows: open.length, accepted, duplicates, dropped, quarantined, seq };
     },
     batches: async (source) => ledger.batches(source),
+    profiles: async (source, limit) => ledger.profiles(source, limit),
+    repairs: async (source, filter = {}) => readRepairs(db, source, relation(stateOf(source.name)), filter),
     contracts: async (source) => ledger.contracts(source),
     folder,
     close: async () => {
@@ -336,6 +339,40 @@ function replayable(source: Source, { row }: QuarantinedRow): Readonly<Record<st
     : row;
 }
 
+/** What rules changed, newest record first. The last repair of a field gave it its value. */
+async function readRepairs(
+  db: DuckDb,
+  source: Source,
+  relation: string,
+  { rule, limit = 1000 }: { readonly rule?: string; readonly limit?: number },
+): Promise<readonly RepairedValue[]> {
+  const wanted =
+    rule === undefined
+      ? '"_repairs" IS NOT NULL'
+      : `list_contains(list_transform("_repairs", lambda r: r.rule), ${quoteText(rule)})`;
+  const out: RepairedValue[] = [];
+  await readRecords(
+    db,
+    source.fields,
+    `SELECT * FROM (${relation}) WHERE ${wanted} ORDER BY "_seq" DESC LIMIT ${Math.max(0, Math.floor(limit))}`,
+    (rows) => {
+      for (const { fields, seq, repairs = [] } of rows)
+        for (const [index, repair] of repairs.entries()) {
+          if (rule !== undefined && repair.rule !== rule) continue;
+          const next = repairs.slice(index + 1).find((later) => later.field === repair.field);
+          out.push({
+            ...repair,
+            seq,
+            recordKey: source.recordKey.map((name) => fields[name] ?? null),
+            repaired: next ? next.original : (fields[repair.field] ?? null),
+          });
+        }
+    },
+    { order: '"_order"', repairs: true },
+  );
+  return out.slice(0, limit);
+}
+
 async function* readLog(
   db: DuckDb,
   source: Source,
@@ -351,7 +388,7 @@ async function* readLog(
     const end = Math.min(start + step, through, last);
     const out: LogRecord[] = [];
     const sql = `SELECT * FROM (${relation}) WHERE "_seq" > ${start} AND "_seq" <= ${end} ORDER BY "_seq"`;
-    await readRecords(db, source.fields, sql, (rows) => void out.push(...rows), '"_order"');
+    await readRecords(db, source.fields, sql, (rows) => void out.push(...rows), { order: '"_order"' });
     if (out.length > 0) yield out;
   }
 }

@@ -1,3 +1,4 @@
+import { decodeValue, type Repair } from '../../core/quality/index.js';
 import type { Value, ValueType } from '../../core/schema/types.js';
 import type { LogRecord } from '../../ports/record-log.js';
 import type { Column } from '../duckdb/columns.js';
@@ -32,23 +33,39 @@ export function valueAt(type: ValueType, column: Column, index: number): Value {
 
 const CHUNK_ROWS = 2048;
 
+export interface ReadOptions {
+  /** SQL of the order; absent: `_seq`. */
+  readonly order?: string;
+  /** With what rules changed. */
+  readonly repairs?: boolean;
+}
+
+const textsAt = (column: Column, row: number): readonly (string | null)[] =>
+  column.valid && column.valid[row] === 0 ? [] : (column.data[row] as unknown as readonly (string | null)[]);
+
+/** Items of `_repairs` as four parallel lists of texts. */
+const REPAIR_PARTS = ['field', 'rule', 'original', 'contract'] as const;
+
 /**
  * Rows of a query as records, chunk by chunk. The query has the fields, `_event_time`, `_available_at`, `_deleted`,
- * and `_seq`; `_order` falls back to `_seq`.
+ * `_seq`, and what the options name.
  */
 export async function readRecords(
   db: DuckDbConnection,
   fields: readonly NamedType[],
   sql: string,
   onRows: (rows: readonly LogRecord[]) => void | Promise<void>,
-  order = '"_seq"',
+  { order = '"_seq"', repairs = false }: ReadOptions = {},
 ): Promise<void> {
   const names = fields.map((field) => quoteName(field.name));
+  const parts = repairs ? REPAIR_PARTS.map((part) => `list_transform("_repairs", lambda r: r.${part})`) : [];
+  const types = new Map(fields.map((field) => [field.name, field.type]));
   await db.stream(
-    `SELECT CAST("_seq" AS BIGINT), CAST(${order} AS BIGINT), "_event_time", "_available_at", "_deleted"${names.map((name) => `, ${name}`).join('')} FROM (${sql})`,
+    `SELECT CAST("_seq" AS BIGINT), CAST(${order} AS BIGINT), "_event_time", "_available_at", "_deleted"${[...names, ...parts].map((name) => `, ${name}`).join('')} FROM (${sql})`,
     ({ rows, columns }) => {
       const out: LogRecord[] = new Array(Math.min(rows, CHUNK_ROWS));
-      const values = columns.slice(5);
+      const values = columns.slice(5, 5 + fields.length);
+      const [named, rules, originals, contracts] = columns.slice(5 + fields.length);
       for (let i = 0; i < rows; i++) {
         const record: Record<string, Value> = {};
         for (let f = 0; f < fields.length; f++)
@@ -60,6 +77,20 @@ export async function readRecords(
           eventTime: Number(columns[2]!.data[i]),
           availableAt: Number(columns[3]!.data[i]),
           deleted: columns[4]!.data[i] === 1,
+          ...(named && textsAt(named, i).length > 0
+            ? {
+                repairs: textsAt(named, i).map((field, at): Repair => {
+                  const type = types.get(field!);
+                  const original = textsAt(originals!, i)[at]!;
+                  return {
+                    field: field!,
+                    rule: textsAt(rules!, i)[at]!,
+                    original: type ? decodeValue(type, original) : original,
+                    contract: textsAt(contracts!, i)[at]!,
+                  };
+                }),
+              }
+            : {}),
         };
       }
       return onRows(out);

@@ -34,15 +34,16 @@ function parquetSql(source: Source, segments: readonly LakeSegment[]): string {
     .join(' UNION ALL ');
 }
 
-/** The tail's lines hold every value as text, times as microseconds and dates as days. */
+/** The tail's lines hold every value as text, times as microseconds and dates as days (see tail.ts). */
 function tailSql(source: Source, segment: LakeSegment): string {
   const columns = logColumns(source);
+  const nested = (name: string): boolean => name === '_flags' || name === '_repairs';
   const spec = columns.map(
-    ([name]) => `${quoteText(name)}: ${quoteText(name === '_flags' ? 'VARCHAR[]' : 'VARCHAR')}`,
+    ([name, type]) => `${quoteText(name)}: ${quoteText(nested(name) ? type : 'VARCHAR')}`,
   );
   const select = columns.map(([name, type]) => {
     const column = quoteName(name);
-    if (type === 'VARCHAR' || name === '_flags') return column;
+    if (type === 'VARCHAR' || nested(name)) return column;
     if (name === '_order') return 'CAST(coalesce("_order", "_seq") AS BIGINT) AS "_order"';
     if (name === '_available_at')
       return 'CAST(coalesce("_available_at", "_event_time") AS BIGINT) AS "_available_at"';
@@ -79,6 +80,8 @@ export interface KnownOptions {
   readonly hindsight: boolean;
   /** A part of the log that holds every version of the records in it. */
   readonly narrow?: ((relation: string) => string) | undefined;
+  /** With `_repairs`. */
+  readonly repairs?: boolean;
 }
 
 /**
@@ -95,6 +98,7 @@ export function knownSql(source: Source, state: LogState, whole: string, options
     '_order',
     '_event_time',
     '_available_at',
+    ...(options.repairs ? ['_repairs'] : []),
   ];
   const select = columns.map(quoteName).join(', ');
   const bound =

@@ -1,4 +1,5 @@
 import type { FieldDefinition, Source } from '../../core/define/types.js';
+import { REPAIRS_TYPE } from '../../core/quality/index.js';
 import { duckDbType } from '../../core/schema/coerce-sql.js';
 import { BOOLEAN, INT64, TIMESTAMP, type ValueType } from '../../core/schema/types.js';
 
@@ -30,6 +31,7 @@ export const SYSTEM_COLUMNS: readonly (readonly [string, string])[] = [
   ['_available_at', 'BIGINT'],
   ['_deleted', 'BOOLEAN'],
   ['_flags', 'VARCHAR[]'],
+  ['_repairs', REPAIRS_TYPE],
 ];
 
 /** Every column of a source's log row: name and DuckDB type. */
@@ -38,7 +40,7 @@ export const logColumns = (source: Source): readonly (readonly [string, string])
   ...SYSTEM_COLUMNS,
 ];
 
-/** What must be equal for two deliveries of a record key to be one and the same. */
+/** What must be equal, as delivered, for two deliveries of a record key to be one and the same. */
 export const contentColumns = (source: Source): readonly string[] => [
   ...source.fields.map((field) => field.name),
   '_event_time',

@@ -1,7 +1,16 @@
 import { MAX_INSTANT, MICROS_PER_DAY } from '../../core/base/time.js';
 import type { FileFormat, RowRule, Source } from '../../core/define/types.js';
 import { compileJsRow, isSqlExpressible, printSql } from '../../core/expression/index.js';
-import { type ExpressionReadings, rowChecksSql, tombstoneSql } from '../../core/quality/index.js';
+import {
+  type ExpressionReadings,
+  firstRepairsSql,
+  itemsSql,
+  judgedAction,
+  REPAIRS_TYPE,
+  repairRules,
+  rowChecksSql,
+  tombstoneSql,
+} from '../../core/quality/index.js';
 import type { CoerceOptions } from '../../core/schema/coerce.js';
 import { type CoerceSql, coerceNativeSql, coerceSql, duckDbType } from '../../core/schema/coerce-sql.js';
 import { quoteName, quoteText } from '../duckdb/connection.js';
@@ -72,38 +81,94 @@ export const scriptRules = (source: Source): readonly RowRule[] =>
     (rule) => rule.check.kind === 'expression' && !isSqlExpressible(rule.check.expression),
   );
 
+/** The column of the staged table that holds what was delivered for a field that rules may repair. */
+export const deliveredColumn = (field: string): string => quoteName(`_was_${field}`);
+
 /**
  * The staged table: one row for each row that could be split.
  * `_file`, `_line`, the input fields typed, `_event_time`, `_available_at`, `_deleted`, `_declared_order`,
  * `_reasons` (ids of what sends the row to quarantine), `_marks` (ids of the other broken rules); lists are null
- * when empty.
+ * when empty. Where the contract repairs: `_repairs` as in the log, `_open` (ids of broken rules whose repair needs
+ * other records), and what was delivered for each field that may be repaired.
  */
-export function createStagedSql(source: Source): string {
+export function createStagedSql(source: Source, table = 'staged'): string {
+  const types = new Map(inputFields(source).map((field) => [field.name, duckDbType(field.type)]));
+  const repairing = repairRules(source).fields;
   const columns = [
     '"_file" INTEGER',
     '"_line" BIGINT',
-    ...inputFields(source).map((field) => `${quoteName(field.name)} ${duckDbType(field.type)}`),
+    ...[...types].map(([name, type]) => `${quoteName(name)} ${type}`),
     '"_event_time" BIGINT',
     '"_available_at" BIGINT',
     '"_deleted" BOOLEAN',
     '"_declared_order" BIGINT',
     '"_reasons" VARCHAR[]',
     '"_marks" VARCHAR[]',
+    ...(repairing.length === 0
+      ? []
+      : [
+          `"_repairs" ${REPAIRS_TYPE}`,
+          '"_open" VARCHAR[]',
+          ...repairing.map((name) => `${deliveredColumn(name)} ${types.get(name)}`),
+        ]),
   ];
-  return `CREATE OR REPLACE TEMP TABLE staged (${columns.join(', ')})`;
+  return `CREATE OR REPLACE TEMP TABLE ${table} (${columns.join(', ')})`;
 }
-
-const listSql = (items: readonly (readonly [string, string])[]): string =>
-  items.length === 0
-    ? 'CAST(NULL AS VARCHAR[])'
-    : `CASE WHEN ${items.map(([condition]) => condition).join(' OR ')} THEN list_filter([${items
-        .map(([condition, id]) => `CASE WHEN ${condition} THEN ${quoteText(id)} END`)
-        .join(', ')}], lambda id: id IS NOT NULL) END`;
 
 export const RANGE_RULE = 'available_at.range';
 
-/** Types every row of one input, finds what is wrong with it and adds it to the staged table, in file order. */
-export function insertStagedSql(source: Source, input: StagedInput, file: number, now: number): string {
+interface Judgement {
+  /** Condition and id of what sends a row to quarantine. */
+  readonly bad: (readonly [string, string])[];
+  /** The same of the other rules. */
+  readonly marks: (readonly [string, string])[];
+}
+
+/**
+ * The rules of the contract over typed columns. `unread` gives the SQL that is true where the field's value could
+ * not be read: it is null then, and its type reason already says why.
+ */
+function judgement(
+  source: Source,
+  column: (field: string) => string,
+  available: string,
+  unread: (field: string) => string | undefined,
+): Judgement {
+  const out: Judgement = { bad: [], marks: [] };
+  for (const { rule, violated } of rowChecksSql(wideSource(source), column, READINGS.print)) {
+    if (violated === undefined) continue;
+    const given = rule.check.kind === 'not_null' && rule.field !== null ? unread(rule.field) : undefined;
+    const broken = given === undefined ? `(${violated})` : `(${violated} AND NOT ${given})`;
+    (judgedAction(rule) === 'quarantine' ? out.bad : out.marks).push([broken, rule.id]);
+  }
+  if (source.availableAt.kind === 'delay')
+    out.bad.push([
+      `coalesce(${available} NOT BETWEEN -${MAX_INSTANT} AND ${MAX_INSTANT}, false)`,
+      RANGE_RULE,
+    ]);
+  return out;
+}
+
+const idsSql = (items: readonly (readonly [string, string])[]): string =>
+  itemsSql(
+    'VARCHAR[]',
+    items.map(([condition, id]) => [condition, quoteText(id)]),
+  );
+
+/** Judges the staged rows that waited for a repair anew. None of them has a value that could not be read. */
+export function rejudgeSql(source: Source): string {
+  const { bad, marks } = judgement(source, quoteName, '"_available_at"', () => undefined);
+  return `UPDATE staged SET "_reasons" = ${idsSql(bad)}, "_marks" = ${idsSql(marks)} WHERE "_open" IS NOT NULL`;
+}
+
+/** Types every row of one input, repairs it, finds what is wrong with it and adds it to the staged table, in file order. */
+export function insertStagedSql(
+  source: Source,
+  input: StagedInput,
+  file: number,
+  now: number,
+  table = 'staged',
+): string {
   const fields = inputFields(source);
   const options = coerceOptions(source);
   const present = (field: InputField): string | undefined => {
@@ -123,22 +188,13 @@ export function insertStagedSql(source: Source, input: StagedInput, file: number
   const column = (name: string): string => typed(indexOf.get(name)!);
   const clocks = clocksSql(source, column);
   const available = clocks.available.replaceAll('$now', String(now));
-  const bad: [string, string][] = [];
-  for (const [index, reading] of readings.entries()) {
-    if (reading) bad.push([`"_b${index}"`, `${fields[index]!.name}.type`]);
-  }
-  const marks: [string, string][] = [];
-  for (const { rule, violated } of rowChecksSql(wideSource(source), column, READINGS.print)) {
-    if (violated === undefined) continue;
-    // A value that could not be read is null here; its type reason already says why.
-    const index = rule.field === null ? undefined : indexOf.get(rule.field);
-    const unread =
-      rule.check.kind === 'not_null' && index !== undefined && readings[index] ? ` AND NOT "_b${index}"` : '';
-    (rule.action === 'quarantine' ? bad : marks).push([`(${violated}${unread})`, rule.id]);
-  }
-  if (source.availableAt.kind === 'delay') {
-    bad.push([`coalesce(${available} NOT BETWEEN -${MAX_INSTANT} AND ${MAX_INSTANT}, false)`, RANGE_RULE]);
-  }
+  const unreadable = readings.flatMap((reading, index) => (reading ? [`"_b${index}"`] : []));
+  const { bad, marks } = judgement(source, column, available, (name) =>
+    readings[indexOf.get(name)!] ? `"_b${indexOf.get(name)!}"` : undefined,
+  );
+  const types = readings.flatMap((reading, index): [string, string][] =>
+    reading ? [[`"_b${index}"`, `${fields[index]!.name}.type`]] : [],
+  );
   const values = readings.map(
     (reading, index) =>
       `${reading?.value ?? `CAST(NULL AS ${duckDbType(fields[index]!.type)})`} AS ${typed(index)}`,
@@ -146,9 +202,26 @@ export function insertStagedSql(source: Source, input: StagedInput, file: number
   const bads = readings.flatMap((reading, index) =>
     reading ? [`${reading.badOf(typed(index))} AS "_b${index}"`] : [],
   );
+  const { fields: repairing, late } = repairRules(source);
+  const repairs = firstRepairsSql(wideSource(source), column, READINGS.print);
+  const anyUnread = unreadable.length === 0 ? 'false' : `(${unreadable.join(' OR ')})`;
+  const lateIds = new Set(late.map((rule) => rule.id));
+  const waiting = bad.map(([condition, id]): readonly [string, string] =>
+    lateIds.has(id) ? [`(${anyUnread} AND ${condition})`, id] : [condition, id],
+  );
+  const delivered = repairing.map((name) => `${column(name)} AS "_d${indexOf.get(name)!}"`);
+  const read =
+    `SELECT *, ${[...bads, ...delivered].join(', ')} FROM` +
+    ` (SELECT *, ${values.join(', ')} FROM (${input.rawSql}))`;
+  const repaired = repairs.layers.reduce((inner, layer) => `${layer} FROM (${inner})`, read);
+  const more =
+    repairing.length === 0
+      ? ''
+      : `, ${repairs.repairs}, CASE WHEN NOT ${anyUnread} THEN ${repairs.open} END` +
+        repairing.map((name) => `, "_d${indexOf.get(name)!}"`).join('');
   return (
-    `INSERT INTO staged SELECT ${file}, "_line", ${fields.map((_, index) => typed(index)).join(', ')},` +
-    ` ${clocks.event}, ${available}, ${clocks.deleted}, ${clocks.order}, ${listSql(bad)}, ${listSql(marks)}` +
-    ` FROM (SELECT *, ${bads.join(', ')} FROM (SELECT *, ${values.join(', ')} FROM (${input.rawSql})))`
+    `INSERT INTO ${table} SELECT ${file}, "_line", ${fields.map((_, index) => typed(index)).join(', ')},` +
+    ` ${clocks.event}, ${available}, ${clocks.deleted}, ${clocks.order}, ${idsSql([...types, ...waiting])},` +
+    ` ${idsSql(marks)}${more} FROM (${repaired})`
   );
 }

@@ -47,4 +47,20 @@ CREATE TABLE batch_contract (batch TEXT PRIMARY KEY, source TEXT NOT NULL, versi
 CREATE INDEX batch_contract_by_version ON batch_contract (source, version);
 `,
   },
+  {
+    name: 'log-2',
+    sql: `
+ALTER TABLE log_batch ADD COLUMN repaired INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE log_batch ADD COLUMN repairs TEXT NOT NULL DEFAULT '{}';
+CREATE TABLE log_profile (
+  batch TEXT PRIMARY KEY, source TEXT NOT NULL, at INTEGER NOT NULL, profile TEXT NOT NULL
+) STRICT;
+CREATE INDEX log_profile_by_source ON log_profile (source, at);
+CREATE TABLE log_reference (
+  source TEXT NOT NULL, rule TEXT NOT NULL, fingerprint TEXT NOT NULL, statistic TEXT NOT NULL, value TEXT NOT NULL,
+  count INTEGER NOT NULL, through_seq INTEGER NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (source, rule, fingerprint)
+) STRICT;
+`,
+  },
 ];

@@ -253,6 +253,7 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
     context,
     { ...bare, contract: { rows: [], batch: [] }, fingerprint: '' },
     raw.contract,
+    raw.on_error?.value,
   );
   return { ...bare, contract, fingerprint: sourceFingerprint(context, bare, contract) };
 }
@@ -404,6 +405,9 @@ function sourceFingerprint(
     source.read.kind === 'transform'
       ? source.read.parents.map((name) => context.sources.get(name)?.fingerprint ?? '')
       : [];
+  const repairs = contract.rows.flatMap((rule) =>
+    rule.action === 'cap' || rule.action === 'impute' ? [rule.id] : [],
+  );
   return fingerprint({
     kind: 'source',
     name: source.name,
@@ -424,12 +428,21 @@ function sourceFingerprint(
     rows: Object.fromEntries(
       contract.rows.map((rule) => [
         rule.id,
-        [rule.field, canonicalCheck(rule.check), rule.severity, rule.action],
+        [
+          rule.field,
+          canonicalCheck(rule.check),
+          rule.severity,
+          rule.action,
+          ...(rule.impute ? [{ ...rule.impute }] : []),
+        ],
       ]),
     ),
     batch: Object.fromEntries(
       contract.batch.map((rule) => [rule.id, [{ ...rule.check }, rule.severity, rule.action]]),
     ),
+    ...(contract.onError ? { onError: contract.onError } : {}),
+    // Repairs are made one after another.
+    ...(repairs.length > 0 ? { repairs } : {}),
   });
 }
 

@@ -34,6 +34,12 @@ export interface Settings {
   /** Memory that the offline engine may use, bytes. */
   readonly memoryLimitBytes: number;
   readonly threads: number;
+  /** Where OpenLineage events go; absent: nowhere. */
+  readonly lineage?: {
+    /** Absolute path of a file, or an http(s) URL. */
+    readonly openlineage: string;
+    readonly namespace: string;
+  };
 }
 
 export interface JoinKey {
@@ -100,8 +106,17 @@ export interface Source extends Named {
 }
 
 export type Severity = 'info' | 'warning' | 'error' | 'critical';
-/** Row actions: quarantine, flag. Batch actions: fail (refuse the batch), warn. */
-export type RowAction = 'quarantine' | 'flag' | 'warn' | 'drop' | 'fail';
+/** What becomes of a record that breaks a rule. `cap` and `impute` repair it: the repaired record is judged again. */
+export type RowAction = 'quarantine' | 'flag' | 'warn' | 'drop' | 'fail' | 'cap' | 'impute';
+
+/** What `impute` puts in the place of a value. Means, medians and last values are those that keep the rule themselves. */
+export type Imputation =
+  | { readonly kind: 'constant'; readonly value: Value }
+  | { readonly kind: 'mean' }
+  /** The lower one of the two in the middle: always a value that is there. */
+  | { readonly kind: 'median' }
+  /** The value of the record before, among the records with the same values of `by`. */
+  | { readonly kind: 'last'; readonly by: readonly string[] };
 
 /** One rule that judges one record. `id` is stable: `amount.range`, `status.set`, or the user's name. */
 export interface RowRule {
@@ -120,20 +135,41 @@ export interface RowRule {
     | { readonly kind: 'pattern'; readonly pattern: string }
     | { readonly kind: 'length'; readonly min?: number; readonly max?: number }
     | { readonly kind: 'expression'; readonly expression: Expression }
-    /** Every non-null value exists among the known values of another source's field. */
-    | { readonly kind: 'reference'; readonly source: string; readonly field: string }
+    /** Every non-null value exists among the values of another source's field that are known, see `asOf`. */
+    | {
+        readonly kind: 'reference';
+        readonly source: string;
+        readonly field: string;
+        /** record: known at the record's available_at (absent: the same). ingest: known when the record is ingested. */
+        readonly asOf?: 'record' | 'ingest';
+      }
     /** No two record keys of this source share the values of these fields (within the batch and against the log). */
-    | { readonly kind: 'unique'; readonly fields: readonly string[] };
+    | { readonly kind: 'unique'; readonly fields: readonly string[] }
+    /** DuckDB SQL over `{batch}` that gives the `_row` of every row that breaks the rule. */
+    | { readonly kind: 'sql'; readonly sql: string };
   readonly severity: Severity;
   readonly action: RowAction;
+  /** Present when the action is `impute`. */
+  readonly impute?: Imputation;
 }
+
+export type Statistic = 'std' | 'sum' | 'min' | 'max' | 'quantile';
+
+/** What the values of a batch are compared with. Paths are relative to the project folder, or absolute. */
+export type DistributionReference =
+  /** The profiles of that many committed batches before this one. */
+  | { readonly kind: 'batches'; readonly batches: number }
+  /** A data file that the source itself could read. */
+  | { readonly kind: 'file'; readonly path: string }
+  /** A profile as JSON: `{ rows, columns: { field: ... } }`. */
+  | { readonly kind: 'profile'; readonly path: string };
 
 /** One rule that judges a whole batch before any of it is appended. */
 export interface BatchRule {
   readonly id: string;
   readonly check:
     | { readonly kind: 'row_count'; readonly min?: number; readonly max?: number }
-    | { readonly kind: 'null_rate'; readonly field: string; readonly max: number }
+    | { readonly kind: 'null_rate'; readonly field: string; readonly min?: number; readonly max?: number }
     | { readonly kind: 'quarantine_rate'; readonly max: number }
     | {
         readonly kind: 'distinct_count';
@@ -142,6 +178,26 @@ export interface BatchRule {
         readonly max?: number;
       }
     | { readonly kind: 'mean'; readonly field: string; readonly min?: number; readonly max?: number }
+    | {
+        readonly kind: 'statistic';
+        readonly statistic: Statistic;
+        readonly field: string;
+        /** quantile: 0..1. */
+        readonly q?: number;
+        readonly min?: number;
+        readonly max?: number;
+      }
+    | {
+        readonly kind: 'distribution';
+        readonly field: string;
+        readonly against: DistributionReference;
+        /** Floor of KS D or total variation, sampling noise taken off. */
+        readonly minimumEffect: number;
+        /** Fewer values on either side: nothing is said about the distribution. */
+        readonly minimumRows: number;
+      }
+    /** DuckDB SQL over `{batch}`. With a limit it gives one number; without it gives rows, and none are allowed. */
+    | { readonly kind: 'sql'; readonly sql: string; readonly min?: number; readonly max?: number }
     /** Unknown columns in the file: refuse, ignore, or say. Missing columns are always refused. */
     | { readonly kind: 'extra_columns'; readonly policy: 'refuse' | 'ignore' | 'warn' };
   readonly severity: Severity;
@@ -151,6 +207,8 @@ export interface BatchRule {
 export interface Contract {
   readonly rows: readonly RowRule[];
   readonly batch: readonly BatchRule[];
+  /** fail: a record that would go to quarantine refuses its whole batch. Absent: quarantine. */
+  readonly onError?: 'fail';
 }
 
 /** Canonical names; the reader accepts and normalises variants (`avg`, `stddev`, `nunique`). */

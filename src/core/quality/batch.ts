@@ -1,10 +1,14 @@
 /** Rules that judge a whole batch before any of it is appended. */
-import type { BatchRule, Contract, FieldDefinition } from '../define/types.js';
-import { printDecimal } from '../schema/coerce-print.js';
+import type { BatchRule, Contract, Statistic } from '../define/types.js';
 import { quoteName } from '../schema/coerce-sql.js';
-import type { Value } from '../schema/types.js';
-import { tupleKey } from './relations.js';
-import { type Row, typeOfField } from './rules.js';
+import { notJudged } from './rules.js';
+
+/** How the values of a field compare with their reference. */
+export interface DistributionFinding {
+  readonly verdict: 'ok' | 'drifted' | 'insufficient_data';
+  /** What was found, to stand in a sentence: `KS D 0.31 of 3 batches before it`. */
+  readonly found: string;
+}
 
 /** What was measured. Field measures are over the rows that passed the row rules. */
 export interface BatchMeasures {
@@ -13,8 +17,12 @@ export interface BatchMeasures {
   /** Rows that go to quarantine. */
   readonly quarantined: number;
   readonly extraColumns: readonly string[];
-  /** Rule id → measured value, for null_rate, distinct_count and mean; null when there is nothing to measure. */
+  /** Rule id → measured value, for rules over fields and SQL; null or absent when there is nothing to measure. */
   readonly values: Readonly<Record<string, number | null>>;
+  /** Rule id → finding, for distribution rules. */
+  readonly distributions: Readonly<Record<string, DistributionFinding>>;
+  /** Rule id → why it could not be judged. */
+  readonly errors: Readonly<Record<string, string>>;
 }
 
 export interface BatchVerdict {
@@ -26,64 +34,42 @@ export interface BatchVerdict {
 const round = (value: number): string => String(Number(value.toPrecision(6)));
 const percent = (rate: number): string => `${round(rate * 100)} %`;
 
+/** The aggregate that a rule over one field measures, DOUBLE; undefined for other rules. */
+function measureSql(check: BatchRule['check'], column: (field: string) => string): string | undefined {
+  if (!('field' in check)) return undefined;
+  const value = column(check.field);
+  switch (check.kind) {
+    case 'null_rate':
+      return `CASE WHEN count(*) > 0 THEN (count(*) - count(${value}))::DOUBLE / count(*) END`;
+    case 'distinct_count':
+      return `count(DISTINCT ${value})::DOUBLE`;
+    case 'mean':
+      return `fsum(${value}::DOUBLE) / nullif(count(${value}), 0)`;
+    case 'statistic':
+      switch (check.statistic) {
+        case 'std':
+          return `stddev_samp(${value}::DOUBLE)`;
+        case 'sum':
+          return `fsum(${value}::DOUBLE)`;
+        case 'quantile':
+          return `quantile_cont(${value}::DOUBLE, ${check.q ?? 0.5})`;
+        default:
+          return `${check.statistic}(${value})::DOUBLE`;
+      }
+    default:
+      return undefined;
+  }
+}
+
 /** Columns to select from a relation of typed rows: one DOUBLE for each measured rule, named by its id. */
-export function batchMeasuresSql(
+export const batchMeasuresSql = (
   contract: Contract,
   column: (field: string) => string = quoteName,
-): readonly string[] {
-  return contract.batch.flatMap(({ id, check }) => {
-    const name = ` AS ${quoteName(id)}`;
-    switch (check.kind) {
-      case 'null_rate':
-        return [
-          `CASE WHEN count(*) > 0 THEN (count(*) - count(${column(check.field)}))::DOUBLE / count(*) END${name}`,
-        ];
-      case 'distinct_count':
-        return [`count(DISTINCT ${column(check.field)})::DOUBLE${name}`];
-      case 'mean':
-        return [`fsum(${column(check.field)}::DOUBLE) / nullif(count(${column(check.field)}), 0)${name}`];
-      default:
-        return [];
-    }
+): readonly string[] =>
+  contract.batch.flatMap(({ id, check }) => {
+    const sql = measureSql(check, column);
+    return sql === undefined ? [] : [`${sql} AS ${quoteName(id)}`];
   });
-}
-
-/** The `values` of `BatchMeasures` from rows in hand. */
-export function measureBatch(
-  contract: Contract,
-  fields: readonly FieldDefinition[],
-  rows: readonly Row[],
-): Readonly<Record<string, number | null>> {
-  const values: Record<string, number | null> = {};
-  for (const { id, check } of contract.batch) {
-    if (check.kind !== 'null_rate' && check.kind !== 'distinct_count' && check.kind !== 'mean') continue;
-    const present = rows.map((row) => row[check.field] ?? null).filter((value) => value !== null);
-    if (check.kind === 'null_rate')
-      values[id] = rows.length === 0 ? null : (rows.length - present.length) / rows.length;
-    else if (check.kind === 'distinct_count')
-      values[id] = new Set(present.map((value) => tupleKey([value]))).size;
-    else
-      values[id] =
-        present.length === 0 ? null : compensatedSum(present, fields, check.field) / present.length;
-  }
-  return values;
-}
-
-/** Kahan's sum, as `fsum` of DuckDB. */
-function compensatedSum(values: readonly Value[], fields: readonly FieldDefinition[], field: string): number {
-  const type = typeOfField(fields, field);
-  let sum = 0;
-  let lost = 0;
-  for (const value of values) {
-    const number =
-      type.kind === 'decimal' ? Number(printDecimal(value as number | bigint, type.scale)) : Number(value);
-    const next = number - lost;
-    const total = sum + next;
-    lost = total - sum - next;
-    sum = total;
-  }
-  return sum;
-}
 
 function outside(
   what: string,
@@ -96,29 +82,71 @@ function outside(
   return undefined;
 }
 
-const share = (what: string, value: number, max: number): string | undefined =>
-  value > max ? `${what} ${percent(value)}, expected at most ${percent(max)}` : undefined;
+const rate = (what: string, value: number, min: number | undefined, max: number): string | undefined =>
+  value > max
+    ? `${what} ${percent(value)}, expected at most ${percent(max)}`
+    : min !== undefined && value < min
+      ? `${what} ${percent(value)}, expected at least ${percent(min)}`
+      : undefined;
+
+const NAMES: Readonly<Record<Statistic, string>> = {
+  std: 'standard deviation',
+  sum: 'sum',
+  min: 'least value',
+  max: 'greatest value',
+  quantile: 'quantile',
+};
 
 /** What is wrong with the batch under this rule; undefined when nothing is, or when nothing was measured. */
-function judge({ id, check }: BatchRule, measures: BatchMeasures): string | undefined {
+function judge(rule: BatchRule, measures: BatchMeasures): string | undefined {
+  const { id, check } = rule;
+  const error = measures.errors[id];
+  if (error !== undefined) return notJudged(rule, error);
   const measured = measures.values[id] ?? null;
+  const limited = (what: string): string | undefined =>
+    measured === null
+      ? undefined
+      : outside(
+          what,
+          measured,
+          'min' in check ? check.min : undefined,
+          'max' in check ? check.max : undefined,
+        );
   switch (check.kind) {
     case 'row_count':
       return outside('the number of rows', measures.rows, check.min, check.max);
     case 'quarantine_rate':
       return measures.rows === 0
         ? undefined
-        : share('rows in quarantine are', measures.quarantined / measures.rows, check.max);
+        : rate('rows in quarantine are', measures.quarantined / measures.rows, undefined, check.max);
     case 'null_rate':
-      return measured === null ? undefined : share(`nulls of ${check.field} are`, measured, check.max);
+      return measured === null
+        ? undefined
+        : rate(`nulls of ${check.field} are`, measured, check.min, check.max ?? 1);
     case 'distinct_count':
-      return measured === null
-        ? undefined
-        : outside(`the number of distinct values of ${check.field}`, measured, check.min, check.max);
+      return limited(`the number of distinct values of ${check.field}`);
     case 'mean':
-      return measured === null
+      return limited(`the mean of ${check.field}`);
+    case 'statistic':
+      return limited(
+        check.statistic !== 'quantile'
+          ? `the ${NAMES[check.statistic]} of ${check.field}`
+          : check.q === 0.5
+            ? `the median of ${check.field}`
+            : `the ${round((check.q ?? 0.5) * 100)} % quantile of ${check.field}`,
+      );
+    case 'distribution': {
+      const finding = measures.distributions[id];
+      return finding?.verdict === 'drifted'
+        ? `the values of ${check.field} changed: ${finding.found}`
+        : undefined;
+    }
+    case 'sql':
+      if (check.min !== undefined || check.max !== undefined)
+        return measured === null ? `${id} gives no number` : limited(id);
+      return measured === null || measured === 0
         ? undefined
-        : outside(`the mean of ${check.field}`, measured, check.min, check.max);
+        : `${id} gives ${round(measured)} row${measured === 1 ? '' : 's'}, expected none`;
     case 'extra_columns':
       return check.policy === 'ignore' || measures.extraColumns.length === 0
         ? undefined

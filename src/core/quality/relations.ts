@@ -8,16 +8,60 @@ export type ReferenceRule = RowRule & { readonly check: { readonly kind: 'refere
 export type UniqueRule = RowRule & { readonly check: { readonly kind: 'unique' } };
 
 export const isReference = (rule: RowRule): rule is ReferenceRule => rule.check.kind === 'reference';
+export type SqlRule = RowRule & { readonly check: { readonly kind: 'sql' } };
 export const isUnique = (rule: RowRule): rule is UniqueRule => rule.check.kind === 'unique';
+export const isSql = (rule: RowRule): rule is SqlRule => rule.check.kind === 'sql';
+
+/** The name that stands for `{batch}` in the SQL of rules. */
+const BATCH_VIEW = '_batch';
+
+/** The SQL of a rule over a relation or view named `_batch`. */
+export const batchSql = (sql: string): string =>
+  sql.replace(/;\s*$/, '').replaceAll('{batch}', quoteName(BATCH_VIEW));
+
+/** A statement that lets `batchSql` read `relation`. */
+export const batchViewSql = (relation: string): string =>
+  `CREATE OR REPLACE TEMP VIEW ${quoteName(BATCH_VIEW)} AS ${relation}`;
+
+/** True when the reference must have been known when the record was; false: when it is ingested. */
+export const asOfRecord = (rule: ReferenceRule): boolean => rule.check.asOf !== 'ingest';
 
 /**
  * SQL BOOLEAN, never NULL: true where `columnSql` is not null and is no value of the rule's field in
- * `knownRelation` (the known records of the other source).
+ * `knownRelation`: the known records of the other source with `_available_at` and `_until` (null: for ever). As of
+ * the record: only those known at `availableSql`, its available_at.
  */
-export function referenceSql(rule: ReferenceRule, columnSql: string, knownRelation: string): string {
-  const field = quoteName(rule.check.field);
-  return `(${columnSql} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ${knownRelation} AS known WHERE known.${field} = ${columnSql}))`;
+export function referenceSql(
+  rule: ReferenceRule,
+  columnSql: string,
+  availableSql: string,
+  knownRelation: string,
+): string {
+  const then = asOfRecord(rule)
+    ? ` AND known."_available_at" <= ${availableSql} AND coalesce(${availableSql} < known."_until", true)`
+    : '';
+  return (
+    `(${columnSql} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM ${knownRelation} AS known` +
+    ` WHERE known.${quoteName(rule.check.field)} = ${columnSql}${then}))`
+  );
 }
+
+/** `[from, until)`: when a value is known; until null: for ever. */
+export type Known = readonly (readonly [from: number, until: number | null])[];
+
+/** The TypeScript reading of `referenceSql`; `known` gives when a value is known, nothing where it never is. */
+export const referenceCheck =
+  (rule: ReferenceRule, known: (value: Value) => Known) =>
+  (row: Row, availableAt: number): boolean => {
+    const value = row[rule.field!] ?? null;
+    return (
+      value !== null &&
+      !known(value).some(
+        ([from, until]) =>
+          !asOfRecord(rule) || (from <= availableAt && (until === null || availableAt < until)),
+      )
+    );
+  };
 
 /**
  * A query of one column `position`: the rows of `batchRelation` that break the rule. Values that known records

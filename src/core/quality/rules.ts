@@ -31,14 +31,6 @@ export interface ExpressionReadings {
   print(expression: Expression, column: (field: string) => string): string | undefined;
 }
 
-/** What a record alone does not tell. */
-export interface Lookups {
-  /** True when a known record of `source` has `value` in `field`. */
-  exists(source: string, field: string, value: Value): boolean;
-  /** True when these values of a `unique` rule's fields belong to another record key. */
-  taken(rule: RowRule, values: readonly Value[], row: Row): boolean;
-}
-
 /** Rules without which a record cannot be placed in the log. They hold for tombstones too. */
 function impliedRules(source: Source): readonly RowRule[] {
   const fields = new Set([
@@ -54,6 +46,10 @@ function impliedRules(source: Source): readonly RowRule[] {
     action: 'quarantine',
   }));
 }
+
+/** What a rule does when records are judged: one that could not be repaired goes to quarantine. */
+export const judgedAction = ({ action }: RowRule): RowAction =>
+  action === 'cap' || action === 'impute' ? 'quarantine' : action;
 
 const refuses = (action: RowAction): boolean =>
   action === 'quarantine' || action === 'fail' || action === 'drop';
@@ -133,9 +129,11 @@ export function expectation(rule: RowRule, type: ValueType): string {
     case 'expression':
       return check.expression.text;
     case 'reference':
-      return `a value of ${check.source}.${check.field}`;
+      return `a value of ${check.source}.${check.field}${check.asOf === 'ingest' ? '' : ' known at the time of the record'}`;
     case 'unique':
       return `${check.fields.join(', ')} to be unique`;
+    case 'sql':
+      return rule.id;
   }
 }
 
@@ -143,7 +141,8 @@ export function expectation(rule: RowRule, type: ValueType): string {
 export function messageFor(rule: RowRule, value: Value, type: ValueType): string {
   const expected = expectation(rule, type);
   const shown = typeof value === 'string' ? show(value) : printValue(type, value);
-  if (rule.check.kind === 'expression') return `the rule ${expected} does not hold`;
+  if (rule.check.kind === 'expression' || rule.check.kind === 'sql')
+    return `the rule ${expected} does not hold`;
   if (rule.check.kind === 'unique') return `another record has the same ${rule.check.fields.join(', ')}`;
   return `${rule.field} is ${shown}, expected ${expected}`;
 }
@@ -158,7 +157,7 @@ export function reasonFor(rule: RowRule, row: Row, fields: readonly FieldDefinit
     value: value === null || typeof value === 'string' ? value : printValue(type, value),
     message: messageFor(rule, value, type),
     severity: rule.severity,
-    action: rule.action,
+    action: judgedAction(rule),
   };
 }
 
@@ -186,12 +185,11 @@ function lengthOf(value: Value): number {
   return Array.isArray(value) ? value.length : 0;
 }
 
-/** True when the row breaks the rule. */
-function compileRule(
+/** True when the row breaks the rule; undefined for rules that compare records (see relations.ts). */
+export function compileRule(
   rule: RowRule,
   readings: ExpressionReadings,
-  lookups: Lookups | undefined,
-): (row: Row) => boolean {
+): ((row: Row) => boolean) | undefined {
   const { check } = rule;
   const onValue = (broken: (value: Value) => boolean) => {
     const field = rule.field!;
@@ -230,29 +228,28 @@ function compileRule(
       return (row) => evaluate(row) === false;
     }
     case 'reference':
-      return onValue((value) => lookups !== undefined && !lookups.exists(check.source, check.field, value));
     case 'unique':
-      return (row) => {
-        const values = check.fields.map((field) => row[field] ?? null);
-        return lookups !== undefined && !values.includes(null) && lookups.taken(rule, values, row);
-      };
+    case 'sql':
+      return undefined;
   }
 }
 
+/** A rule that fails while it judges counts as broken, and says so. */
+export const notJudged = ({ id }: { readonly id: string }, error: unknown): string =>
+  `${id} could not be judged: ${error instanceof Error ? error.message : error}`;
+
 /**
  * The row rules of the effective contract over typed rows, in the order of the rules. Tombstones are judged only
- * by the implied rules. `reference` and `unique` are judged when `lookups` is given. A rule that throws is broken.
+ * by the implied rules. Rules that compare records are left out. A rule that throws is broken.
  */
 export function compileRowChecks(
   source: Source,
   readings: ExpressionReadings,
-  lookups?: Lookups,
 ): (row: Row) => readonly Reason[] {
-  const rules = effectiveContract(source).rows.map((rule) => ({
-    rule,
-    tombstones: judgesTombstones(source, rule),
-    broken: compileRule(rule, readings, lookups),
-  }));
+  const rules = effectiveContract(source).rows.flatMap((rule) => {
+    const broken = compileRule(rule, readings);
+    return broken ? [{ rule, tombstones: judgesTombstones(source, rule), broken }] : [];
+  });
   return (row) => {
     const dead = isTombstone(source, row);
     const reasons: Reason[] = [];
@@ -261,11 +258,7 @@ export function compileRowChecks(
       try {
         if (broken(row)) reasons.push(reasonFor(rule, row, source.fields));
       } catch (error) {
-        const reason = reasonFor(rule, row, source.fields);
-        reasons.push({
-          ...reason,
-          message: `${rule.id} could not be judged: ${error instanceof Error ? error.message : error}`,
-        });
+        reasons.push({ ...reasonFor(rule, row, source.fields), message: notJudged(rule, error) });
       }
     }
     return reasons;
@@ -274,7 +267,7 @@ export function compileRowChecks(
 
 /**
  * SQL BOOLEAN, never NULL: true where the row breaks the rule. Undefined when SQL cannot judge it alone:
- * `reference` and `unique` (see relations.ts), and expressions that only TypeScript computes.
+ * `reference`, `unique` and `sql` (see relations.ts), and expressions that only TypeScript computes.
  */
 export function rowRuleSql(
   rule: RowRule,
@@ -320,6 +313,7 @@ export function rowRuleSql(
     }
     case 'reference':
     case 'unique':
+    case 'sql':
       return undefined;
   }
 }
