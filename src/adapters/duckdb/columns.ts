@@ -1,5 +1,8 @@
-import { type DuckDBType, DuckDBTypeId } from '@duckdb/node-api';
-import duckdb from '@duckdb/node-bindings';
+import type { DuckDBType, DuckDBTypeId as TypeId } from '@duckdb/node-api';
+import type { DataChunk, Vector } from '@duckdb/node-bindings';
+import { api, bindings as duckdb } from './library.js';
+
+const { DuckDBTypeId } = api;
 
 /**
  * One column of a result in the storage of its type:
@@ -39,7 +42,7 @@ type TypedConstructor = {
   readonly BYTES_PER_ELEMENT: number;
 };
 
-const STORAGE: ReadonlyMap<DuckDBTypeId, TypedConstructor> = new Map<DuckDBTypeId, TypedConstructor>([
+const STORAGE: ReadonlyMap<TypeId, TypedConstructor> = new Map<TypeId, TypedConstructor>([
   [DuckDBTypeId.BIGINT, BigInt64Array],
   [DuckDBTypeId.UBIGINT, BigUint64Array],
   [DuckDBTypeId.TIMESTAMP, BigInt64Array],
@@ -67,7 +70,7 @@ export function storageOf(type: DuckDBType): TypedConstructor | undefined {
 }
 
 function view(
-  vector: duckdb.Vector,
+  vector: Vector,
   storage: TypedConstructor,
   rows: number,
 ): Exclude<ColumnData, readonly unknown[]> {
@@ -76,7 +79,7 @@ function view(
 }
 
 /** One byte a row, or null when all are valid. */
-function validity(vector: duckdb.Vector, rows: number): Uint8Array | null {
+function validity(vector: Vector, rows: number): Uint8Array | null {
   const bytes = duckdb.vector_get_validity(vector, Math.ceil(rows / 64) * 8);
   if (!bytes) return null;
   let nulls = false;
@@ -89,7 +92,7 @@ function validity(vector: duckdb.Vector, rows: number): Uint8Array | null {
   return nulls ? out : null;
 }
 
-function texts(vector: duckdb.Vector, rows: number, valid: Uint8Array | null): (string | null)[] {
+function texts(vector: Vector, rows: number, valid: Uint8Array | null): (string | null)[] {
   const bytes = duckdb.vector_get_data(vector, rows * 16);
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const out: (string | null)[] = new Array(rows);
@@ -115,7 +118,7 @@ function texts(vector: duckdb.Vector, rows: number, valid: Uint8Array | null): (
 }
 
 function lists(
-  vector: duckdb.Vector,
+  vector: Vector,
   type: DuckDBType,
   rows: number,
   valid: Uint8Array | null,
@@ -144,7 +147,7 @@ function lists(
 }
 
 function readVector(
-  vector: duckdb.Vector,
+  vector: Vector,
   type: DuckDBType,
   rows: number,
 ): { data: ColumnData; valid: Uint8Array | null } {
@@ -160,7 +163,7 @@ function readVector(
 
 /** The columns of one chunk. Typed arrays are views into DuckDB's memory, good until the next chunk is fetched. */
 export function readChunk(
-  chunk: duckdb.DataChunk,
+  chunk: DataChunk,
   names: readonly string[],
   types: readonly DuckDBType[],
 ): ColumnChunk {

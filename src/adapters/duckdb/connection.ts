@@ -1,23 +1,16 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  BIGINT,
-  BOOLEAN,
-  DATE,
-  DOUBLE,
-  type DuckDBConnection,
+import type {
+  DuckDBConnection,
   DuckDBDataChunk,
   DuckDBInstance,
-  type DuckDBType,
-  type DuckDBValue,
-  INTEGER,
-  TIMESTAMPTZ,
-  VARCHAR,
+  DuckDBType,
+  DuckDBValue,
 } from '@duckdb/node-api';
-import duckdb from '@duckdb/node-bindings';
 import { MillraceError } from '../../core/base/error.js';
 import { type Column, ColumnBuffer, type ColumnChunk, readChunk } from './columns.js';
 import { duckDbError } from './errors.js';
+import { api, bindings as duckdb } from './library.js';
 
 export interface DuckDbOptions {
   /** Where to spill; made when it is missing, a folder of its own inside is removed at close. */
@@ -88,13 +81,13 @@ export interface DuckDb extends DuckDbConnection {
 }
 
 const TYPES: Readonly<Record<WriteColumn['type'], DuckDBType>> = {
-  BIGINT,
-  TIMESTAMPTZ,
-  DOUBLE,
-  INTEGER,
-  DATE,
-  BOOLEAN,
-  VARCHAR,
+  BIGINT: api.BIGINT,
+  TIMESTAMPTZ: api.TIMESTAMPTZ,
+  DOUBLE: api.DOUBLE,
+  INTEGER: api.INTEGER,
+  DATE: api.DATE,
+  BOOLEAN: api.BOOLEAN,
+  VARCHAR: api.VARCHAR,
 };
 const CHUNK_ROWS = 2048;
 
@@ -185,7 +178,7 @@ async function writeTable(
   const total = columns[0]?.data.length ?? 0;
   for (let from = 0; from < total; from += CHUNK_ROWS) {
     const rows = Math.min(CHUNK_ROWS, total - from);
-    const chunk = DuckDBDataChunk.create(types, rows);
+    const chunk = api.DuckDBDataChunk.create(types, rows);
     for (const [index, column] of columns.entries()) writeVector(chunk, index, column, from, rows);
     appender.appendDataChunk(chunk);
   }
@@ -256,7 +249,7 @@ export async function openDuckDb(options: DuckDbOptions): Promise<DuckDb> {
   let instance: DuckDBInstance;
   let first: DuckDBConnection;
   try {
-    instance = await DuckDBInstance.create(':memory:', {
+    instance = await api.DuckDBInstance.create(':memory:', {
       temp_directory: spill,
       ...(options.memoryLimitBytes === undefined
         ? {}
