@@ -116,6 +116,43 @@ define(
   'quarantineReplay',
 );
 
+const contract = program.command('contract').description('contracts as documents and versions');
+define(
+  contract
+    .command('export')
+    .argument('<source>')
+    .option('--out <file>', 'where it is written; what stands there is kept where the definition is silent')
+    .description('a contract as Open Data Contract Standard 3.1.0'),
+  'contract',
+  'contractExport',
+);
+define(
+  contract
+    .command('import')
+    .argument('<file>', 'Open Data Contract Standard 3.0 or 3.1, YAML or JSON')
+    .option('--out <file>', 'definition file; the document is kept in contracts/')
+    .option('--force', 'write over files that are there')
+    .description('a document as a source definition, saying what could not be taken over'),
+  'contract',
+  'contractImport',
+);
+define(
+  contract
+    .command('diff')
+    .argument('<source>')
+    .argument('[a]', 'version, `current` or the file of a document; the last version when absent')
+    .argument('[b]', 'the same; the definition when absent')
+    .option('--fail-on <class>', 'exit 3 from this class on: compatible, additive, risky, breaking')
+    .description('what a change of a contract means, and who reads what changed'),
+  'contract',
+  'contractDiff',
+);
+define(
+  contract.command('versions').argument('<source>').description('contracts under which records have come in'),
+  'contract',
+  'contractVersions',
+);
+
 const features = program.command('features').description('feature values');
 define(
   features

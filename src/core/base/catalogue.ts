@@ -120,6 +120,7 @@ export const CATALOGUE = {
   LEAKAGE: row(3, 409, 'A feature would see the future'),
   PARITY: row(3, 409, 'Offline and online values differ'),
   PROMOTION_REFUSED: row(3, 409, 'A model did not pass its promotion gate'),
+  CONTRACT_CHANGED: row(3, 409, 'A contract changed more than it may'),
   DRIFT: row(3, 409, 'A monitor raised an alert'),
 } as const satisfies Record<string, CatalogueRow>;
 

@@ -44,7 +44,8 @@ export interface ContractDiff {
   readonly changes: readonly ContractChange[];
 }
 
-type Change = Omit<ContractChange, 'readers'>;
+/** `now`: the name that the field has afterwards, where it is another. */
+type Change = Omit<ContractChange, 'readers'> & { readonly now?: string };
 /** Names of what reads a field, or anything of the source (null). */
 export type Readers = (field: string | null) => readonly string[];
 
@@ -82,7 +83,10 @@ export function diffContracts(
     class: worst,
     bump: worst === null ? 'none' : BUMPS[worst],
     changes: changes
-      .map((change) => ({ ...change, readers: readers(change.field) }))
+      .map(({ now, ...change }) => ({
+        ...change,
+        readers: [...new Set([change.field, ...(now === undefined ? [] : [now])].flatMap(readers))],
+      }))
       .sort((a, b) => rank(a) - rank(b)),
   };
 }
@@ -140,6 +144,7 @@ function* fieldChanges(before: ContractSnapshot, after: ContractSnapshot): Itera
       yield {
         class: 'breaking',
         field: old.name,
+        now: renamed.to,
         change: 'field.renamed',
         message: `${old.name} is ${renamed.certain ? '' : 'probably '}renamed to ${renamed.to}`,
         reason:
