@@ -4,6 +4,7 @@ import { FOLDS, foldFor } from '../../src/core/algebra/catalogue.js';
 import { categoryText } from '../../src/core/algebra/compare.js';
 import type { FoldContext, Member } from '../../src/core/algebra/fold.js';
 import { foldSql, type StateParts, type StateRows } from '../../src/core/algebra/sql.js';
+import { argumentsOf } from '../../src/core/define/functions.js';
 import { FUNCTION_NAMES, type FunctionArguments, type FunctionName } from '../../src/core/define/types.js';
 import {
   BOOLEAN,
@@ -75,9 +76,12 @@ interface Case {
   readonly by: 'b' | 'name';
 }
 
+const takesArguments = (name: FunctionName): boolean =>
+  argumentsOf(name).required.length + argumentsOf(name).optional.length > 0;
+
 const CASES: readonly Case[] = FUNCTION_NAMES.flatMap((name) =>
   FIELDS.filter((field) => FOLDS[name].accepts(COLUMNS[field]!)).flatMap((field) =>
-    ARGUMENTS.map((args, i): Case => {
+    ARGUMENTS.slice(0, takesArguments(name) ? 2 : 1).map((args, i): Case => {
       const by = i === 0 ? 'b' : 'name';
       const inputType = FOLDS[name].needsField === false ? null : COLUMNS[field]!;
       return { name, field, by, context: { inputType, byType: COLUMNS[by]!, arguments: args } };
@@ -156,13 +160,14 @@ for (const [engine, open] of Object.entries(SESSIONS)) {
 }
 
 describe('the state of a fold in Spark SQL', () => {
-  it('is read by a parser of its grammar, for every function, field and grouping', () => {
-    const problems = CASES.flatMap((one) =>
-      [partsOf(one), { ...partsOf(one), group: 'category' }].flatMap((parts) =>
-        foldSql(one.name, one.context, parts, 'spark').statements.flatMap(({ sql }) => {
-          const result = parse(sql, Dialect.Spark);
-          return result.success ? [] : `${one.name}: ${result.error}\n${sql}`;
-        }),
+  it('is read by a parser of its grammar, for every function and field', () => {
+    const problems = CASES.filter(({ by }) => by === 'b').flatMap((one) =>
+      [partsOf(one), ...(one.field === 'quantity' ? [{ ...partsOf(one), group: 'category' }] : [])].flatMap(
+        (parts) =>
+          foldSql(one.name, one.context, parts, 'spark').statements.flatMap(({ sql }) => {
+            const result = parse(sql, Dialect.Spark);
+            return result.success ? [] : `${one.name}: ${result.error}\n${sql}`;
+          }),
       ),
     );
     expect(problems).toEqual([]);
