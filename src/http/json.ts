@@ -1,5 +1,8 @@
 /** Request bodies as JSON, with the place of the first fault when they are not. */
+import { isUtf8 } from 'node:buffer';
 import { MillraceError } from '../core/base/error.js';
+
+export const JSON_TYPE = 'application/json; charset=utf-8';
 
 const SPACE = /[ \t\n\r]*/y;
 const ESCAPE = /["\\/bfnrt]|u[0-9a-fA-F]{4}/y;
@@ -91,6 +94,17 @@ export function parseJson(text: string, firstLine = 1): unknown {
     throw malformed(text, firstLine);
   }
 }
+
+/** The text of a body without its byte order mark. REQUEST_INVALID when it is not UTF-8. */
+export function textOf(body: Buffer): string {
+  if (!isUtf8(body))
+    throw new MillraceError('REQUEST_INVALID', 'the body is not UTF-8', { hint: 'JSON is always UTF-8.' });
+  const start = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? 3 : 0;
+  return body.toString('utf8', start);
+}
+
+/** REQUEST_INVALID with what is wrong, and where. */
+export const readJson = (body: Buffer): unknown => parseJson(textOf(body));
 
 type JsonObject = Readonly<Record<string, unknown>>;
 

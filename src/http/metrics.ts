@@ -1,12 +1,14 @@
 /** What Prometheus reads. Names follow its conventions: seconds, `_total`, no labels without a bound. */
 
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import type { IngestResult } from '../ports/record-log.js';
 import type { ProjectStatus } from '../services/status.js';
+import { createDurations } from './durations.js';
 
 export interface Metrics {
-  request(route: string, method: string, status: number, seconds: number): void;
+  /** Times the requests of a route: to be called with the status and the seconds each took. */
+  timer(route: string, method: string): (status: number, seconds: number) => void;
   aborted(): void;
   predicted(service: string, model: string, rows: number): void;
   pushed(result: IngestResult): void;
@@ -16,7 +18,6 @@ export interface Metrics {
   close(): void;
 }
 
-const BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 /** The delay is measured by a timer of this period, which is part of what it measures. */
 const RESOLUTION_MS = 10;
 const OUTCOMES = ['accepted', 'quarantined', 'duplicates', 'dropped'] as const;
@@ -24,13 +25,6 @@ const OUTCOMES = ['accepted', 'quarantined', 'duplicates', 'dropped'] as const;
 export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const duration = new Histogram({
-    name: 'millrace_http_request_duration_seconds',
-    help: 'Time from the first byte of a request to the end of its answer',
-    labelNames: ['route', 'method', 'status'],
-    buckets: BUCKETS,
-    registers,
-  });
   const aborted = new Counter({
     name: 'millrace_http_requests_aborted_total',
     help: 'Requests whose client went away',
@@ -102,25 +96,17 @@ export function createMetrics(): Metrics {
   });
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();
-  const children = new Map<string, { observe(seconds: number): void }>();
+  const durations = createDurations();
 
   return {
-    request: (route, method, status, seconds) => {
-      const key = `${method} ${route} ${status}`;
-      let child = children.get(key);
-      if (!child) {
-        child = duration.labels(route, method, String(status));
-        children.set(key, child);
-      }
-      child.observe(seconds);
-    },
+    timer: (route, method) => durations.timer(route, method),
     aborted: () => aborted.inc(),
     predicted: (service, model, rows) => predictions.inc({ service, model }, rows),
     pushed: (result) => {
       for (const outcome of OUTCOMES) ingested.inc({ source: result.source, outcome }, result[outcome]);
     },
     refused: (reason) => refused.inc({ reason }),
-    print: (status, inFlight) => {
+    print: async (status, inFlight) => {
       for (const item of status.sources) {
         sourceSeq.set({ source: item.source }, item.seq);
         if (item.age_seconds !== null) age.set({ source: item.source }, item.age_seconds);
@@ -138,7 +124,7 @@ export function createMetrics(): Metrics {
         lag.set({ quantile: name }, Math.max(0, delay.percentile(percent) / 1e9 - RESOLUTION_MS / 1e3));
       delay.reset();
       memory.set(process.memoryUsage.rss());
-      return registry.metrics();
+      return `${durations.print()}\n${await registry.metrics()}`;
     },
     contentType: registry.contentType,
     close: () => {

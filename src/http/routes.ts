@@ -1,41 +1,33 @@
 /** Routes: decode, one service, encode. */
-import { isUtf8 } from 'node:buffer';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { findSource, pushRecords } from '../services/follow.js';
 import { type Predictor, predict } from '../services/predict.js';
-import { answerFeatures } from '../services/serve.js';
+import { answerFeatures, type FeatureReader } from '../services/serve.js';
 import { projectStatus } from '../services/status.js';
+import { encodeFeatures } from './answers.js';
 import { entityBody, outcomesBody } from './bodies.js';
 import { type Context, predictorOf, readerOf } from './context.js';
 import { encodeFeast, feastEntities, feastNames } from './feast.js';
 import { decodeInfer, encodeInfer, modelMetadata } from './inference.js';
-import { parseJson, parseLines, recordsOf } from './json.js';
+import { JSON_TYPE, parseLines, readJson, recordsOf, textOf } from './json.js';
 import { openApi } from './openapi.js';
 import { docsPage, landingPage, PAGE_HEADERS } from './pages.js';
 import { PROBLEM_TYPE, problemOf, RETRY_AFTER } from './problem.js';
 
-const JSON_TYPE = 'application/json; charset=utf-8';
-
-const send = (reply: FastifyReply, value: unknown): FastifyReply =>
-  reply.header('content-type', JSON_TYPE).send(JSON.stringify(value));
-
-function textOf(body: Buffer): string {
-  if (!isUtf8(body))
-    throw new MillraceError('REQUEST_INVALID', 'the body is not UTF-8', { hint: 'JSON is always UTF-8.' });
-  const start = body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf ? 3 : 0;
-  return body.toString('utf8', start);
-}
+const sendText = (reply: FastifyReply, json: string): FastifyReply =>
+  reply.header('content-type', JSON_TYPE).send(json);
+const send = (reply: FastifyReply, value: unknown): FastifyReply => sendText(reply, JSON.stringify(value));
 
 type Parsed = (error: Error | null, value?: unknown) => void;
 
 /** A parser of bodies that calls back with what `read` gives or throws. */
 const parser =
-  (read: (text: string) => unknown) => (_request: FastifyRequest, body: Buffer, done: Parsed) => {
+  (read: (body: Buffer) => unknown) => (_request: FastifyRequest, body: Buffer, done: Parsed) => {
     let value: unknown;
     try {
-      value = read(textOf(body));
+      value = read(body);
     } catch (error) {
       done(error as Error);
       return;
@@ -46,7 +38,7 @@ const parser =
 export function readJsonBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers();
   for (const type of ['application/json', /^application\/[\w.+-]+\+json$/])
-    app.addContentTypeParser(type, { parseAs: 'buffer' }, parser(parseJson));
+    app.addContentTypeParser(type, { parseAs: 'buffer' }, parser(readJson));
 }
 
 interface Named {
@@ -58,7 +50,7 @@ export function pushRoutes(app: FastifyInstance, context: Context): void {
   app.addContentTypeParser(
     ['application/x-ndjson', 'application/ndjson', 'application/jsonl', 'application/jsonlines'],
     { parseAs: 'buffer' },
-    parser(parseLines),
+    parser((body) => parseLines(textOf(body))),
   );
   // Before the body is read: what cannot be taken is not read either.
   app.addHook('onRequest', async (request, reply) => {
@@ -89,11 +81,15 @@ export function pushRoutes(app: FastifyInstance, context: Context): void {
   });
 }
 
+export const FEATURES_ROUTE = '/v1/features/:name';
+
 export function readRoutes(app: FastifyInstance, context: Context): void {
   const { metrics, project } = context;
-  app.post<Named>('/v1/features/:name', async (request, reply) => {
-    const reader = context.readers.get(request.params.name) ?? (await readerOf(context, request.params.name));
-    return send(reply, answerFeatures(reader, entityBody(request.body), project.now()));
+  app.post<Named>(FEATURES_ROUTE, (request, reply) => {
+    const answer = (reader: FeatureReader): FastifyReply =>
+      sendText(reply, encodeFeatures(answerFeatures(reader, entityBody(request.body), project.now())));
+    const reader = context.readers.get(request.params.name);
+    return reader ? answer(reader) : readerOf(context, request.params.name).then(answer);
   });
   app.post<Named>('/v1/services/:name/predict', async (request, reply) => {
     const predictor = await predictorOf(context, request.params.name);

@@ -1,7 +1,8 @@
 /** The HTTP server of a project: one process, one port. */
 
+import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type FastifyInstance, fastify } from 'fastify';
+import { type FastifyInstance, fastify, type onRequestHookHandler } from 'fastify';
 import { MillraceError } from '../core/base/error.js';
 import { createChampions } from '../services/champions.js';
 import { createFollower } from '../services/follow.js';
@@ -11,9 +12,17 @@ import { createOutcomeRecorder } from '../services/outcomes.js';
 import type { Project } from '../services/project.js';
 import { readinessOf } from '../services/status.js';
 import { type Context, LIMITS, type Limits } from './context.js';
+import { directFeatures } from './direct.js';
 import { createMetrics } from './metrics.js';
-import { PROBLEM_TYPE, problemOf, RETRY_AFTER, refusalOf } from './problem.js';
-import { inferenceRoutes, operationRoutes, pushRoutes, readJsonBodies, readRoutes } from './routes.js';
+import { PROBLEM_TYPE, problemOf, RETRY_AFTER, type Refusal, refusalOf } from './problem.js';
+import {
+  FEATURES_ROUTE,
+  inferenceRoutes,
+  operationRoutes,
+  pushRoutes,
+  readJsonBodies,
+  readRoutes,
+} from './routes.js';
 
 export interface ServerOptions {
   /** 0: any free port. */
@@ -66,15 +75,41 @@ async function takeLock(project: Project): Promise<MillraceError | undefined> {
   }
 }
 
+/** As the framework sets them on servers of its own making. */
+const TIMES = { requestTimeout: 60_000, keepAliveTimeout: 72_000 };
+
 function buildApp(context: Context, options: ServerOptions): FastifyInstance {
   const { inFlight, limits, metrics } = context;
-  const app = fastify({
+  const refuse = (caught: unknown, route: string): Refusal => {
+    const refusal = refusalOf(caught);
+    if (refusal.status >= 500 && !refusal.error.retryable) options.onFault?.(route, caught);
+    return refusal;
+  };
+  const follow = (response: ServerResponse, timed: (status: number, seconds: number) => void): void => {
+    const began = performance.now();
+    inFlight.requests++;
+    response.once('close', () => {
+      inFlight.requests--;
+      if (response.writableFinished) timed(response.statusCode, (performance.now() - began) / 1000);
+      else metrics.aborted();
+      // A connection whose last request is answered need not wait for its client.
+      if (inFlight.closing) setImmediate(() => app.server.closeIdleConnections());
+    });
+  };
+  const timeFeatures = metrics.timer(FEATURES_ROUTE, 'POST');
+  const direct = directFeatures(context, {
+    follow: (response) => follow(response, timeFeatures),
+    refuse: (caught) => refuse(caught, FEATURES_ROUTE),
+  });
+  const app: FastifyInstance = fastify({
     bodyLimit: limits.body,
     forceCloseConnections: 'idle',
-    requestTimeout: 60_000,
-    keepAliveTimeout: 72_000,
     routerOptions: { maxParamLength: 4_096 },
     frameworkErrors: (error, _request, reply) => void answerError(reply as unknown as ReplyLike, error),
+    serverFactory: (handler) =>
+      createServer(TIMES, (request, response) => {
+        if (!direct(request, response)) handler(request, response);
+      }),
   });
   interface ReplyLike {
     code(status: number): ReplyLike;
@@ -82,8 +117,7 @@ function buildApp(context: Context, options: ServerOptions): FastifyInstance {
     send(body: string): unknown;
   }
   const answerError = (reply: ReplyLike, caught: unknown, route = ''): unknown => {
-    const refusal = refusalOf(caught);
-    if (refusal.status >= 500 && !refusal.error.retryable) options.onFault?.(route, caught);
+    const refusal = refuse(caught, route);
     if (refusal.error.retryable) reply.header('retry-after', RETRY_AFTER);
     return reply
       .code(refusal.status)
@@ -93,37 +127,29 @@ function buildApp(context: Context, options: ServerOptions): FastifyInstance {
   app.setErrorHandler((error, request, reply) =>
     answerError(reply as unknown as ReplyLike, error, request.routeOptions.url),
   );
-  app.setNotFoundHandler((request, reply) =>
-    answerError(
+  // Hooks of the route, which know its name, cost less than hooks of the server that ask for it.
+  app.addHook('onRoute', (route) => {
+    const timed = metrics.timer(route.url, String(route.method));
+    const overload = route.method === 'POST';
+    const onRequest: onRequestHookHandler = (_request, reply, done) => {
+      follow(reply.raw, timed);
+      if (overload && inFlight.requests > limits.requests)
+        done(new MillraceError('OVERLOADED', `${inFlight.requests} requests are under way`));
+      else done();
+    };
+    route.onRequest = [onRequest, ...[route.onRequest ?? []].flat()];
+  });
+  const timeUnknown = metrics.timer('unknown', 'any');
+  app.setNotFoundHandler((request, reply) => {
+    follow(reply.raw, timeUnknown);
+    return answerError(
       reply as unknown as ReplyLike,
       new MillraceError(
         'UNKNOWN_NAME',
         `there is no route ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}`,
         { hint: 'See /docs or /openapi.json.' },
       ),
-    ),
-  );
-  app.addHook('onRequest', (request, _reply, done) => {
-    inFlight.requests++;
-    if (inFlight.requests > limits.requests && request.method === 'POST')
-      done(new MillraceError('OVERLOADED', `${inFlight.requests} requests are under way`));
-    else done();
-  });
-  app.addHook('onResponse', (request, reply, done) => {
-    inFlight.requests--;
-    metrics.request(
-      request.routeOptions.url ?? 'unknown',
-      request.method,
-      reply.statusCode,
-      reply.elapsedTime / 1000,
     );
-    // A connection whose last request is answered need not wait for its client.
-    if (inFlight.closing) setImmediate(() => app.server.closeIdleConnections());
-    done();
-  });
-  app.addHook('onRequestAbort', (_request, done) => {
-    metrics.aborted();
-    done();
   });
   readJsonBodies(app);
   app.register(async (scope) => pushRoutes(scope, context));

@@ -13,9 +13,11 @@ import { CHAMPION } from './promote.js';
 import {
   type Applied,
   checkLengths,
+  dataAgeSeconds,
   type FeatureReader,
   type FeatureRequest,
   featureReader,
+  printPositions,
   type ValueRow,
 } from './serve.js';
 import { loadModel, type ModelManifest } from './train.js';
@@ -114,12 +116,11 @@ export function logEntry(
     readonly applied: Readonly<Record<string, number>>;
   },
 ): LoggedPrediction {
-  const { reader, manifest } = predictor;
+  const { reader } = predictor;
   const features: Record<string, unknown> = {};
   const statuses: Record<string, string> = {};
-  for (const { name } of manifest.features) {
-    const feature = reader.plan.outputs.find((item) => item.name === name)!;
-    features[name] = toJson(feature.valueType, given.row.slots[name] ?? null);
+  for (const { name, valueType } of reader.plan.outputs) {
+    features[name] = toJson(valueType, given.row.slots[name] ?? null);
     statuses[name] = given.row.statuses[name] ?? 'ok';
   }
   return {
@@ -166,9 +167,8 @@ export async function predict(
   const text = request.text === true;
   const entities = request.entities.map((entity, i) => reader.parseEntity(entity, i, text));
   const requests = request.entities.map((_, i) => reader.parseRequest(request.request?.[i], i, text));
-  const rows = reader.read(entities, requests, at);
-  const applied = reader.applied();
-  const seqs = Object.fromEntries(Object.entries(applied).map(([source, state]) => [source, state.seq]));
+  const { rows, positions } = reader.read(entities, requests, at);
+  const seqs = Object.fromEntries([...positions].map(([source, { seq }]) => [source, seq]));
   const predictions = rows.map((row) => predictor.predictRow(row));
   const ids = rows.map(() => randomUUID());
   const entries = rows.flatMap((row, i) =>
@@ -194,7 +194,7 @@ export async function predict(
     model: `${predictor.model.name}@${predictor.version}`,
     prediction_ids: ids,
     as_of: printInstant(at),
-    applied,
-    data_age_seconds: reader.dataAgeSeconds(at),
+    applied: printPositions(positions),
+    data_age_seconds: dataAgeSeconds(positions, at),
   };
 }

@@ -2,7 +2,7 @@
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { type Instant, MICROS_PER_SECOND, printInstant } from '../core/base/time.js';
-import type { JoinKey } from '../core/define/types.js';
+import type { Feature } from '../core/define/types.js';
 import {
   deriveRow,
   expandFeatures,
@@ -11,7 +11,12 @@ import {
   finishBase,
   planFeatures,
 } from '../core/engine/feature-plan.js';
-import { type OnlineGroup, type OnlineReader, planReader } from '../core/engine/online/index.js';
+import {
+  type OnlineGroup,
+  type OnlinePosition,
+  type OnlineReader,
+  planReader,
+} from '../core/engine/online/index.js';
 import type { Status } from '../core/engine/types.js';
 import { type Coerced, coerceJson, coerceText } from '../core/schema/coerce.js';
 import { toJson } from '../core/schema/coerce-print.js';
@@ -34,9 +39,14 @@ export interface Applied {
   readonly available_at: string | null;
 }
 
+export interface AnsweredRow {
+  readonly values: readonly unknown[];
+  readonly statuses: readonly Status[];
+}
+
 export interface FeatureAnswer {
   readonly features: readonly string[];
-  readonly rows: readonly { readonly values: readonly unknown[]; readonly statuses: readonly Status[] }[];
+  readonly rows: readonly AnsweredRow[];
   readonly as_of: string;
   readonly applied: Readonly<Record<string, Applied>>;
   readonly data_age_seconds: number | null;
@@ -59,6 +69,8 @@ interface BoundReader {
 /** A prepared list of features: everything that can be decided before a request is decided once. */
 export interface FeatureReader {
   readonly plan: FeaturePlan;
+  /** Of the values of an answer, in order. */
+  readonly names: readonly string[];
   readonly groups: readonly BoundReader[];
   parseEntity(
     entity: Readonly<Record<string, unknown>>,
@@ -74,9 +86,19 @@ export interface FeatureReader {
     entities: readonly Readonly<Record<string, Value>>[],
     requests: readonly Readonly<Record<string, Value>>[],
     at: Instant,
-  ): readonly ValueRow[];
-  applied(): Readonly<Record<string, Applied>>;
-  dataAgeSeconds(at: Instant): number | null;
+  ): Reading<ValueRow>;
+  /** The same, for an answer: the values asked for only, as JSON shows them. */
+  answer(
+    entities: readonly Readonly<Record<string, Value>>[],
+    requests: readonly Readonly<Record<string, Value>>[],
+    at: Instant,
+  ): Reading<AnsweredRow>;
+}
+
+/** Rows, and how far the log of each source had been applied when they were read. */
+export interface Reading<Row> {
+  readonly rows: readonly Row[];
+  readonly positions: ReadonlyMap<string, OnlinePosition>;
 }
 
 const OPTIONS = { timezone: 'UTC', ambiguousTime: 'refuse' as const, nulls: [] };
@@ -144,66 +166,99 @@ export function createFeatureReader(store: OnlineStore, plan: FeaturePlan, proje
   ]);
   const statusShape = shapeOf<Status>(plan.closure.map((feature) => feature.name));
 
+  /** Reads every group; positions are those of the same snapshots, of two groups of a source the earlier one. */
+  const readGroups = (
+    entities: readonly Readonly<Record<string, Value>>[],
+    at: Instant,
+    take: (row: number, feature: Feature, value: Value, status: Status) => void,
+  ): ReadonlyMap<string, OnlinePosition> => {
+    const positions = new Map<string, OnlinePosition>();
+    for (const { group, reader } of groups) {
+      const { features, joinKeys, source } = group;
+      const keys = entities.map((entity) => joinKeys.map((key) => entity[key.name] ?? null));
+      const { rows, applied } = store.read(reader, keys, at);
+      const present = positions.get(source.name);
+      if (!present || applied.seq < present.seq) positions.set(source.name, applied);
+      for (let i = 0; i < rows.length; i++) {
+        const { values, statuses } = rows[i]!;
+        for (let j = 0; j < features.length; j++) {
+          const finished = finishBase(features[j]!, reader.types[j]!, values[j]!, statuses[j]!);
+          take(i, features[j]!, finished.value, finished.status);
+        }
+      }
+    }
+    return positions;
+  };
+
   const read: FeatureReader['read'] = (entities, requests, at) => {
     const rows = entities.map((entity, i) => ({
       slots: { ...slotShape, ...entity, ...requests[i] } as Record<string, Value>,
       statuses: { ...statusShape } as Record<string, Status>,
     }));
-    for (const { group, reader } of groups) {
-      const keys = entities.map((entity) => group.joinKeys.map((key: JoinKey) => entity[key.name] ?? null));
-      const answer = store.read(reader, keys, at);
-      const { features } = group;
-      for (let i = 0; i < rows.length; i++) {
-        const { slots, statuses } = rows[i]!;
-        const given = answer.rows[i]!;
-        for (let j = 0; j < features.length; j++) {
-          const feature = features[j]!;
-          const finished = finishBase(feature, reader.types[j]!, given.values[j]!, given.statuses[j]!);
-          slots[feature.name] = finished.value;
-          statuses[feature.name] = finished.status;
-        }
-      }
-    }
+    const positions = readGroups(entities, at, (row, { name }, value, status) => {
+      rows[row]!.slots[name] = value;
+      rows[row]!.statuses[name] = status;
+    });
     for (const row of rows) deriveRow(plan, row.slots, row.statuses, at);
-    return rows;
+    return { rows, positions };
   };
 
-  const positions = (): Map<string, { seq: number; availableAt: Instant | null }> => {
-    const found = new Map<string, { seq: number; availableAt: Instant | null }>();
-    for (const { group, online } of groups) {
-      const state = store.applied(online) ?? { seq: 0, availableAt: null };
-      const present = found.get(group.source.name);
-      if (!present || state.seq < present.seq) found.set(group.source.name, state);
-    }
-    return found;
+  const { outputs } = plan;
+  const places = new Map(outputs.map((feature, i) => [feature, i]));
+  /** Without derived features no value depends on another: they go straight to their places. */
+  const answerBase: FeatureReader['answer'] = (entities, _requests, at) => {
+    const rows = entities.map(() => ({
+      values: new Array<unknown>(outputs.length),
+      statuses: new Array<Status>(outputs.length),
+    }));
+    const positions = readGroups(entities, at, (row, feature, value, status) => {
+      const place = places.get(feature)!;
+      rows[row]!.values[place] = toJson(feature.valueType, value);
+      rows[row]!.statuses[place] = status;
+    });
+    return { rows, positions };
+  };
+  const answerDerived: FeatureReader['answer'] = (entities, requests, at) => {
+    const { rows, positions } = read(entities, requests, at);
+    return {
+      rows: rows.map(({ slots, statuses }) => ({
+        values: outputs.map((feature) => toJson(feature.valueType, slots[feature.name]!)),
+        statuses: outputs.map((feature) => statuses[feature.name]!),
+      })),
+      positions,
+    };
   };
 
   return {
     plan,
+    names: outputs.map((feature) => feature.name),
     groups,
     parseEntity,
     parseRequest,
     read,
-    applied: () =>
-      Object.fromEntries(
-        [...positions()].map(([source, state]) => [
-          source,
-          {
-            seq: state.seq,
-            available_at: state.availableAt === null ? null : printInstant(state.availableAt),
-          },
-        ]),
-      ),
-    dataAgeSeconds: (at) => {
-      let oldest: number | null = null;
-      for (const { availableAt } of positions().values()) {
-        if (availableAt === null) continue;
-        const age = Math.max(0, (at - availableAt) / MICROS_PER_SECOND);
-        oldest = oldest === null ? age : Math.max(oldest, age);
-      }
-      return oldest;
-    },
+    answer: plan.derived.length === 0 ? answerBase : answerDerived,
   };
+}
+
+export const printPositions = (
+  positions: ReadonlyMap<string, OnlinePosition>,
+): Readonly<Record<string, Applied>> =>
+  Object.fromEntries(
+    [...positions].map(([source, { seq, availableAt }]) => [
+      source,
+      { seq, available_at: availableAt === null ? null : printInstant(availableAt) },
+    ]),
+  );
+
+/** Seconds from the newest record of the source that is furthest behind to `at`; null when nothing was applied. */
+export function dataAgeSeconds(positions: ReadonlyMap<string, OnlinePosition>, at: Instant): number | null {
+  let oldest: number | null = null;
+  for (const { availableAt } of positions.values()) {
+    if (availableAt === null) continue;
+    const age = Math.max(0, (at - availableAt) / MICROS_PER_SECOND);
+    oldest = oldest === null ? age : Math.max(oldest, age);
+  }
+  return oldest;
 }
 
 export function requireMaterialized(store: OnlineStore, reader: FeatureReader): void {
@@ -233,17 +288,13 @@ export function answerFeatures(
   checkLengths(request);
   const entities = request.entities.map((entity, i) => reader.parseEntity(entity, i, text));
   const requests = request.entities.map((_, i) => reader.parseRequest(request.request?.[i], i, text));
-  const rows = reader.read(entities, requests, at);
-  const { outputs } = reader.plan;
+  const { rows, positions } = reader.answer(entities, requests, at);
   return {
-    features: outputs.map((feature) => feature.name),
-    rows: rows.map(({ slots, statuses }) => ({
-      values: outputs.map((feature) => toJson(feature.valueType, slots[feature.name]!)),
-      statuses: outputs.map((feature) => statuses[feature.name]!),
-    })),
+    features: reader.names,
+    rows,
     as_of: printInstant(at),
-    applied: reader.applied(),
-    data_age_seconds: reader.dataAgeSeconds(at),
+    applied: printPositions(positions),
+    data_age_seconds: dataAgeSeconds(positions, at),
   };
 }
 

@@ -124,7 +124,7 @@ export async function verify(project: Project, options: VerifyOptions): Promise<
       const request = Object.fromEntries(
         fields.map(({ field, column }) => [`request.${field.name}`, columnValue(column, row)]),
       );
-      const [answer] = reader.read([entity], [request], table.at[row]!);
+      const [answer] = reader.read([entity], [request], table.at[row]!).rows;
       for (const { feature, column, status } of computed) {
         names.add(feature.name);
         checked++;
