@@ -336,11 +336,11 @@ function nativeValueSql(type: ValueType, raw: string, name: string, options: Coe
       if (name === 'BOOLEAN') return raw;
       return isInteger ? `CASE ${raw} WHEN 1 THEN true WHEN 0 THEN false END` : never;
     case 'timestamp': {
-      const zoned = ZONED_TIMES.test(name);
-      if (!zoned && !LOCAL_TIMES.test(name) && name !== 'DATE') return never;
-      const micros = zoned
-        ? `epoch_us(${raw})`
-        : resolveLocalSql(localMicrosSql(raw, name), options.timezone, options.ambiguousTime);
+      // An instant as it is: nothing to compute, only to see that it is in range.
+      if (ZONED_TIMES.test(name))
+        return `CASE WHEN isfinite(${raw}) THEN CASE WHEN epoch_us(${raw}) BETWEEN -${MAX_INSTANT} AND ${MAX_INSTANT} THEN ${raw} END END`;
+      if (!LOCAL_TIMES.test(name) && name !== 'DATE') return never;
+      const micros = resolveLocalSql(localMicrosSql(raw, name), options.timezone, options.ambiguousTime);
       const finite = `CASE WHEN isfinite(${raw}) THEN ${micros} END`;
       return `list_transform([${finite}], lambda m: ${instantSql('m')})[1]`;
     }
