@@ -9,10 +9,15 @@ import { parityError, promotionError } from '../gates.js';
 import type { Io } from '../io.js';
 import { count, metric, table } from '../table.js';
 import { within } from '../within.js';
+import { printChanges } from './contract.js';
 
 const mebibytes = (bytes: number): string => (bytes === 0 ? '-' : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
 
 function printPlan(io: Io, plan: Plan): void {
+  for (const { source, from, to, ...diff } of plan.contracts) {
+    io.print(`contract of ${source}: ${diff.class}, ${from} → ${to}`);
+    printChanges({ print: (line = '') => io.print(`  ${line}`) }, diff.changes);
+  }
   if (plan.steps.length === 0) {
     io.print(`nothing to do: ${plan.fresh.length} assets are up to date`);
     return;

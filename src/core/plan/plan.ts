@@ -5,6 +5,7 @@
 import { MillraceError } from '../base/error.js';
 import { nearest } from '../base/nearest.js';
 import type { Definitions } from '../define/types.js';
+import type { ContractDiff } from '../quality/contract-diff.js';
 
 export type AssetKind = 'source' | 'online' | 'dataset' | 'model' | 'service' | 'monitor';
 
@@ -25,6 +26,14 @@ export interface AssetState {
   /** Files to ingest (sources). */
   readonly files?: readonly string[];
   readonly bytes?: number;
+  /** Set where the contract is not as it was when records last came in (sources). */
+  readonly contract?: ContractNews;
+}
+
+export interface ContractNews extends ContractDiff {
+  /** Semantic version under which records last came in, and the one of the next batch. */
+  readonly from: string;
+  readonly to: string;
 }
 
 export interface Snapshot {
@@ -47,6 +56,8 @@ export interface Plan {
   readonly steps: readonly Step[];
   /** Assets that need nothing. */
   readonly fresh: readonly string[];
+  /** Contracts that have changed, with what the change means. */
+  readonly contracts: readonly (ContractNews & { readonly source: string })[];
 }
 
 const ONLINE = 'online.store';
@@ -138,9 +149,11 @@ const ACTIONS: Readonly<Record<AssetKind, Action>> = {
 export function planRun(definitions: Definitions, snapshot: Snapshot, names: readonly string[] = []): Plan {
   const steps: Step[] = [];
   const fresh: string[] = [];
+  const contracts: Plan['contracts'][number][] = [];
   const planned = new Set<string>();
   for (const asset of selectAssets(assetGraph(definitions), names)) {
     const state = snapshot.assets.get(asset.id) ?? { stale: 'nothing is known of it' };
+    if (state.contract) contracts.push({ source: asset.name, ...state.contract });
     const moved = asset.parents.filter((parent) => planned.has(parent));
     if (state.stale === null && moved.length === 0) {
       fresh.push(asset.id);
@@ -160,5 +173,5 @@ export function planRun(definitions: Definitions, snapshot: Snapshot, names: rea
       bytes: state.bytes ?? 0,
     });
   }
-  return { steps, fresh };
+  return { steps, fresh, contracts };
 }
