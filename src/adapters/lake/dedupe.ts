@@ -58,7 +58,9 @@ export class VersionIndex {
       'siphash-1-3-128',
       source.fields.map((field) => [field.name, JSON.stringify(field.type)]),
       [...source.recordKey],
-      this.#lastOnly,
+      source.eventTime,
+      { ...source.availableAt },
+      source.deleted ?? null,
       source.sequence ?? null,
     ]);
     this.key = newSipKey();

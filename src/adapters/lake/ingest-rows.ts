@@ -482,7 +482,7 @@ export class RowWriter {
     }
     if (failures.length > 0) {
       index.truncate(tail.planned.lastSeq);
-      out.length = start;
+      out.rewind(start);
       throw this.#refusal(batch, rows.length, failures, options);
     }
     const warnings = [...extra];

@@ -8,6 +8,7 @@ import type { Source } from '../../core/define/types.js';
 import { coerceJson } from '../../core/schema/coerce.js';
 import { printDecimal } from '../../core/schema/coerce-print.js';
 import type { Value, ValueType } from '../../core/schema/types.js';
+import type { LineBuffer } from './line-buffer.js';
 import { type InputField, inputFields } from './shape.js';
 import { coerceOptions } from './stage.js';
 import type { TupleWords } from './tuple-words.js';
@@ -15,6 +16,13 @@ import type { TupleWords } from './tuple-words.js';
 type RawRow = Readonly<Record<string, unknown>>;
 type Fields = Record<string, Value>;
 type ReadFields = Readonly<Fields>;
+
+interface Clocks {
+  readonly eventTime: number;
+  readonly availableAt: number;
+  readonly order: number;
+  readonly deleted: boolean;
+}
 
 export interface RowCode {
   /** Every input field typed, when each value can be read and none is null that the log cannot do without. */
@@ -27,9 +35,10 @@ export interface RowCode {
   /** Undefined where availability is the instant of the append. */
   readonly availableAt: ((fields: ReadFields, eventTime: number) => number) | undefined;
   key(fields: ReadFields, words: TupleWords): void;
-  content(fields: ReadFields, words: TupleWords): void;
+  /** What with the key tells a record from all others: the other fields, and clocks that are none of the fields. */
+  content(fields: ReadFields, record: Clocks, words: TupleWords): void;
   /** `,"name":"value"` for each declared field that is not null. */
-  print(fields: ReadFields): string;
+  print(fields: ReadFields, out: LineBuffer): void;
 }
 
 /** Names that every object seems to have. */
@@ -91,16 +100,24 @@ function readCode(source: Source, fields: readonly InputField[], nulls: boolean)
   return `read(row) {\n  let g;\n  ${lines.join('\n  ')}\n  return { ${object} };\n}`;
 }
 
-function printCode(type: ValueType, value: string): string {
+/** Statements that write a value `v` that is not null. */
+function printCode(type: ValueType): string {
+  const number = 'if (Number.isSafeInteger(v)) out.integer(v); else out.ascii(String(v));';
+  const inQuotes = (code: string): string => `out.raw(h.quote); ${code} out.raw(h.quote);`;
   switch (type.kind) {
     case 'string':
-      return `JSON.stringify(${value})`;
+      return 'out.quoted(v);';
+    case 'int64':
+    case 'float64':
+    case 'timestamp':
+    case 'date':
+      return inQuotes(number);
     case 'decimal':
-      return `'"' + h.printDecimal(${value}, ${type.scale}) + '"'`;
+      return inQuotes(type.scale === 0 ? number : `out.ascii(h.printDecimal(v, ${type.scale}));`);
     case 'float64_vector':
-      return `'"[' + ${value}.join(',') + ']"'`;
+      return inQuotes("out.ascii('[' + v.join(',') + ']');");
     default:
-      return `'"' + ${value} + '"'`;
+      return inQuotes('out.ascii(String(v));');
   }
 }
 
@@ -133,12 +150,21 @@ export function compileRowCode(source: Source): RowCode {
     fields.length === source.fields.length
       ? 'f'
       : `{ ${source.fields.map(({ name }) => `${literal(name)}: f[${text(name)}]`).join(', ')} }`;
-  const printed = source.fields
-    .map(({ name, type }) => {
-      const value = `f[${text(name)}]`;
-      return `(${value} === null ? '' : ${text(`,${text(name)}:`)} + ${printCode(type, value)})`;
-    })
-    .join(' + ');
+  const printed = source.fields.map(
+    ({ name, type }, i) =>
+      `v = f[${text(name)}]; if (v !== null) { out.raw(h.names[${i}]); ${printCode(type)} }`,
+  );
+  const held = new Set(source.fields.map(({ name }) => name));
+  const { availableAt } = source;
+  // Clocks, order and tombstone follow from the fields that they are read from, where these are part of the record.
+  const content = source.fields
+    .filter(({ name }) => !source.recordKey.includes(name))
+    .map(({ name }) => `words.add(f[${text(name)}]);`);
+  if (!held.has(source.eventTime)) content.push('words.number(r.eventTime);');
+  if (availableAt.kind === 'field' && !held.has(availableAt.field))
+    content.push('words.number(r.availableAt);');
+  if (source.deleted !== undefined && !held.has(source.deleted)) content.push('words.add(r.deleted);');
+  if (source.sequence !== undefined && !held.has(source.sequence)) content.push('words.number(r.order);');
   const body = `'use strict';
 return {
 ${readCode(source, fields, options.nulls.length > 0)},
@@ -151,13 +177,15 @@ stored: (f) => (${stored}),
 eventTime: (f) => ${micros(field(source.eventTime))},
 availableAt: ${availableCode(source, field)},
 key(f, words) { ${source.recordKey.map((name) => `words.add(f[${text(name)}]);`).join(' ')} },
-content(f, words) { ${source.fields.map(({ name }) => `words.add(f[${text(name)}]);`).join(' ')} },
-print: (f) => ${printed},
+content(f, r, words) { ${content.join(' ')} },
+print(f, out) { let v; ${printed.join('\n')} },
 };`;
   const helpers = {
     parsePlainInstant,
     plainDecimal,
     printDecimal,
+    quote: Buffer.from('"'),
+    names: source.fields.map(({ name }) => Buffer.from(`,${text(name)}:`)),
     /** Undefined: it cannot be read. */
     slow: (index: number, given: unknown): Value | undefined => {
       const coerced = coerceJson(fields[index]!.type, given, options);

@@ -15,6 +15,7 @@ import { MillraceError } from '../../core/base/error.js';
 import type { Instant } from '../../core/base/time.js';
 import { syncFolder } from '../files/durable.js';
 import { systemError } from '../files/errors.js';
+import { LineBuffer } from './line-buffer.js';
 
 /**
  * The write-ahead tail: one JSON object a line, every value as text, ended by `_end` on the last line of each
@@ -37,21 +38,42 @@ export interface TailLine {
   readonly version: boolean;
 }
 
-/** One line without its closing brace; `fields` as `RowCode.print` gives them. */
-export function printTailLine(line: TailLine, fields: string): string {
+const piece = (text: string): Buffer => Buffer.from(text);
+const SEQ = piece('{"_seq":"');
+const EVENT_TIME = piece('","_event_time":"');
+const AVAILABLE_AT = piece('","_available_at":"');
+const ORDER = piece('","_order":"');
+const DELETED = piece('","_deleted":"true');
+const FLAGS = piece('","_flags":');
+const QUOTE = piece('"');
+const VERSION = piece(',"_version":1');
+
+/** The system columns of one line; its fields, then LINE_END or PUSH_END follow. */
+export function printTailLine(line: TailLine, out: LineBuffer): void {
   const { seq, order, eventTime, availableAt, deleted, flags, version } = line;
-  let text = `{"_seq":"${seq}","_event_time":"${eventTime}"`;
-  if (availableAt !== eventTime) text += `,"_available_at":"${availableAt}"`;
-  if (order !== seq) text += `,"_order":"${order}"`;
-  if (deleted) text += ',"_deleted":"true"';
-  if (flags.length > 0) text += `,"_flags":${JSON.stringify(flags)}`;
-  if (version) text += ',"_version":1';
-  return text + fields;
+  out.raw(SEQ);
+  out.integer(seq);
+  out.raw(EVENT_TIME);
+  out.integer(eventTime);
+  if (availableAt !== eventTime) {
+    out.raw(AVAILABLE_AT);
+    out.integer(availableAt);
+  }
+  if (order !== seq) {
+    out.raw(ORDER);
+    out.ascii(String(order));
+  }
+  if (deleted) out.raw(DELETED);
+  if (flags.length > 0) {
+    out.raw(FLAGS);
+    out.raw(piece(JSON.stringify(flags)));
+  } else out.raw(QUOTE);
+  if (version) out.raw(VERSION);
 }
 
 /** What stands between two lines of a push, and after the last one. */
-export const LINE_END = '}\n';
-export const PUSH_END = ',"_end":1}\n';
+export const LINE_END = piece('}\n');
+export const PUSH_END = piece(',"_end":1}\n');
 
 /** What a tail holds. */
 export interface TailSummary {
@@ -79,13 +101,11 @@ const nothing = (file: string, committed: number): TailSummary => ({
   bytes: 0,
 });
 
-const END = Buffer.from(PUSH_END);
-
 /** Reads a tail up to its last complete push; rows that are already committed in a segment do not count. */
 function summarize(file: string, committed: number): TailSummary {
   const bytes = readFileSync(file);
-  const last = bytes.lastIndexOf(END);
-  const length = last < 0 ? 0 : last + END.length;
+  const last = bytes.lastIndexOf(PUSH_END);
+  const length = last < 0 ? 0 : last + PUSH_END.length;
   const summary = new TailCounts(nothing(file, committed));
   for (let at = 0; at < length; ) {
     const end = bytes.indexOf(10, at);
@@ -203,7 +223,6 @@ export function readTails(folder: string, committed: number): readonly TailSumma
 }
 
 interface Pending {
-  readonly text: string;
   readonly planned: TailSummary;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
@@ -216,6 +235,9 @@ export class Tail {
   #planned: TailSummary;
   readonly #descriptor: number;
   #pending: Pending[] = [];
+  /** Lines of the pending pushes. */
+  #lines = new LineBuffer();
+  #spare = new LineBuffer();
   #flushing: Promise<void> | undefined;
   /** The file may hold bytes behind the last acknowledged push. */
   #torn = false;
@@ -279,16 +301,21 @@ export class Tail {
     return this.#summary.file;
   }
 
+  /** Takes the lines of the next push. What is written here counts with the next `append`. */
+  get lines(): LineBuffer {
+    return this.#lines;
+  }
+
   /**
-   * Lines of one push, and the summary with them: `counts` over `planned`. Resolves when they, and all that was
-   * planned before, are durable.
+   * The lines written last are one push; `counts` is the summary with them, over `planned`. Resolves when they, and all
+   * that was planned before, are durable.
    */
-  append(text: string, counts: TailCounts): Promise<void> {
-    if (text === '' && !this.#flushing) return Promise.resolve();
+  append(counts: TailCounts): Promise<void> {
+    if (counts.lastSeq === this.#planned.lastSeq && !this.#flushing) return Promise.resolve();
     const planned = counts.with(0);
     this.#planned = planned;
     return new Promise((resolve, reject) => {
-      this.#pending.push({ text, planned, resolve, reject });
+      this.#pending.push({ planned, resolve, reject });
       this.#flushing ??= this.#flush();
     });
   }
@@ -303,9 +330,12 @@ export class Tail {
     await new Promise<void>((resolve) => setImmediate(resolve));
     while (this.#pending.length > 0) {
       const group = this.#pending;
+      const lines = this.#lines;
       this.#pending = [];
+      this.#lines = this.#spare;
+      this.#spare = lines;
       try {
-        const bytes = Buffer.from(group.map((push) => push.text).join(''), 'utf8');
+        const { bytes } = lines;
         if (bytes.length > 0) {
           if (this.#torn) this.#cut();
           writeAll(this.#descriptor, bytes, this.#summary.bytes);
@@ -322,10 +352,12 @@ export class Tail {
         }
         const failed = [...group, ...this.#pending];
         this.#pending = [];
+        this.#lines.clear();
         this.#planned = this.#summary;
         this.onFailure();
         for (const push of failed) push.reject(systemError(error, this.file));
       }
+      lines.clear();
     }
     this.#flushing = undefined;
   }

@@ -19,7 +19,7 @@ const FENCE = 64;
 const FILTER_BITS = 12;
 const BLOCK_WORDS = 16;
 /** Entries in one write or read of a whole file: a millisecond or two of work. */
-const BUFFER_ENTRIES = 16_384;
+const BUFFER_ENTRIES = 4_096;
 
 const fenceCount = (entries: number): number => Math.ceil(entries / FENCE);
 const blockCount = (entries: number): number => Math.max(1, Math.ceil((entries * FILTER_BITS) / 512));
@@ -244,7 +244,10 @@ export const writeRun = (file: string, table: VersionTable, lastOnly: boolean): 
     const { keys, contents, clocks } = table;
     const entry = new Int32Array(ENTRY_WORDS);
     const doubles = new Float64Array(entry.buffer);
-    const rows = table.sorted();
+    const sorting = table.sorted();
+    let step = sorting.next();
+    for (; !step.done; step = sorting.next()) await new Promise<void>((resolve) => setImmediate(resolve));
+    const rows = step.value;
     for (let i = 0; i < rows.length; i++) {
       const row = rows[i]!;
       if (lastOnly && table.lastOfKey(row) !== row) continue;

@@ -3,6 +3,8 @@ export type Digest = Int32Array;
 
 export const DIGEST_WORDS = 4;
 const FIRST_CAPACITY = 1024;
+/** Rows that are sorted by insertion. */
+const SMALL_BUCKET = 24;
 
 /**
  * Versions of records by the digest of their key, in memory, in the order of their coming. Open addressing over rows
@@ -121,36 +123,47 @@ export class VersionTable {
     }
   }
 
-  /** Rows by key, then by content, as unsigned words. */
-  sorted(): Uint32Array {
+  /** Rows by key, then by content, as unsigned words. Yields between pieces of work of a few milliseconds. */
+  *sorted(): Generator<undefined, Uint32Array> {
     const { keys, contents, size } = this;
-    let rows = Uint32Array.from({ length: size }, (_, i) => i);
-    let spare = new Uint32Array(size);
-    // Least significant digit first over the first word; those few that share it are then compared.
-    for (let shift = 0; shift < 33; shift += 11) {
-      const starts = new Uint32Array(2049);
-      for (let i = 0; i < size; i++) {
-        const digit = (keys[rows[i]! * DIGEST_WORDS]! >>> shift) & 2047;
-        starts[digit + 1] = starts[digit + 1]! + 1;
-      }
-      for (let digit = 0; digit < 2048; digit++) starts[digit + 1] = starts[digit + 1]! + starts[digit]!;
-      for (let i = 0; i < size; i++) {
-        const digit = (keys[rows[i]! * DIGEST_WORDS]! >>> shift) & 2047;
-        const place = starts[digit]!;
-        spare[place] = rows[i]!;
-        starts[digit] = place + 1;
-      }
-      [rows, spare] = [spare, rows];
+    // Digests are even: buckets by the leading bits hold a few rows each.
+    const shift = 32 - Math.min(16, Math.max(1, Math.floor(Math.log2(size + 1))));
+    const starts = new Uint32Array(2 ** (32 - shift) + 1);
+    for (let row = 0; row < size; row++) {
+      const bucket = (keys[row * DIGEST_WORDS]! >>> shift) + 1;
+      starts[bucket] = starts[bucket]! + 1;
     }
+    for (let bucket = 1; bucket < starts.length; bucket++)
+      starts[bucket] = starts[bucket]! + starts[bucket - 1]!;
+    yield;
+    const rows = new Uint32Array(size);
+    const next = starts.slice(0, -1);
+    for (let row = 0; row < size; row++) {
+      const bucket = keys[row * DIGEST_WORDS]! >>> shift;
+      const place = next[bucket]!;
+      rows[place] = row;
+      next[bucket] = place + 1;
+    }
+    yield;
     const compare = (a: number, b: number): number =>
       compareDigests(keys, a * DIGEST_WORDS, keys, b * DIGEST_WORDS) ||
       compareDigests(contents, a * DIGEST_WORDS, contents, b * DIGEST_WORDS);
-    for (let from = 0; from < size; ) {
-      const first = keys[rows[from]! * DIGEST_WORDS]!;
-      let to = from + 1;
-      while (to < size && keys[rows[to]! * DIGEST_WORDS] === first) to++;
-      if (to - from > 1) rows.subarray(from, to).sort(compare);
-      from = to;
+    for (let bucket = 0; bucket < starts.length - 1; bucket++) {
+      const from = starts[bucket]!;
+      const to = starts[bucket + 1]!;
+      if (to - from > SMALL_BUCKET) rows.subarray(from, to).sort(compare);
+      else {
+        for (let i = from + 1; i < to; i++) {
+          const row = rows[i]!;
+          let at = i;
+          while (at > from && compare(rows[at - 1]!, row) > 0) {
+            rows[at] = rows[at - 1]!;
+            at--;
+          }
+          rows[at] = row;
+        }
+      }
+      if ((bucket & 8191) === 8191) yield;
     }
     return rows;
   }
