@@ -10,6 +10,7 @@ import { markFiles } from './services/file-marks.js';
 import { createFollower, type Follower, findSource } from './services/follow.js';
 import { transformsOf } from './services/follow-transforms.js';
 import { type HistoricalRequest, type HistoricalResult, historicalFeatures } from './services/historical.js';
+import { ingestFiles } from './services/ingest.js';
 import { type MaterializeResult, materialize } from './services/materialize.js';
 import { openPredictor, type PredictAnswer, type Predictor, predict } from './services/predict.js';
 import { answerFeatures, type FeatureAnswer, type FeatureReader, featureReader } from './services/serve.js';
@@ -134,7 +135,7 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
           hint: 'Name files, or give `ingest` the records.',
         });
       return appended(source, async () => {
-        const result = await log.ingestFiles(source, found, { now: project.now(), signal: project.signal });
+        const result = await ingestFiles(project, source, found);
         if (files === undefined) await markFiles(project, source, found);
         return result;
       });

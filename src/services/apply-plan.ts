@@ -16,6 +16,8 @@ import type { Registry } from '../ports/registry.js';
 import { backtestKey, runBacktest } from './backtest.js';
 import { type BuiltDataset, buildDataset, datasetKey } from './build-dataset.js';
 import { markFiles, newFiles } from './file-marks.js';
+import { ingestFiles } from './ingest.js';
+import { recordRun, wholeRun } from './lineage-events.js';
 import { materialize, staleGroups } from './materialize.js';
 import { type MonitorResult, runMonitor } from './monitor.js';
 import { type Project, stopIfInterrupted } from './project.js';
@@ -153,7 +155,10 @@ interface Done {
   readonly detail: string;
 }
 
-export async function applyPlan(project: Project, plan: Plan): Promise<RunResult> {
+export const applyPlan = (project: Project, plan: Plan): Promise<RunResult> =>
+  recordRun(project, wholeRun(), () => performSteps(project, plan));
+
+async function performSteps(project: Project, plan: Plan): Promise<RunResult> {
   const steps: RunResult['steps'][number][] = [];
   const ingested: IngestResult[] = [];
   const datasets: BuiltDataset[] = [];
@@ -161,7 +166,6 @@ export async function applyPlan(project: Project, plan: Plan): Promise<RunResult
   const promotions: PromotionResult[] = [];
   const monitors: MonitorResult[] = [];
   const registry = await project.registry();
-  const log = await project.log();
 
   const describe = (result: IngestResult): string =>
     `${result.accepted} accepted, ${result.quarantined} quarantined, ${result.duplicates} duplicates${result.dropped > 0 ? `, ${result.dropped} dropped` : ''}`;
@@ -180,10 +184,7 @@ export async function applyPlan(project: Project, plan: Plan): Promise<RunResult
     switch (step.action) {
       case 'ingest': {
         const source = project.definitions.sources.get(step.name)!;
-        const result = await log.ingestFiles(source, step.files, {
-          now: project.now(),
-          signal: project.signal,
-        });
+        const result = await ingestFiles(project, source, step.files);
         await markFiles(project, source, step.files);
         ingested.push(result);
         return { outcome: result.accepted > 0 ? 'done' : 'unchanged', detail: describe(result) };

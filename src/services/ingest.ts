@@ -1,5 +1,7 @@
 /** Feeding refused rows again, through the rules as they are now. */
-import type { QuarantinedRow, ReplayResult } from '../ports/record-log.js';
+import type { Source } from '../core/define/types.js';
+import type { IngestResult, QuarantinedRow, ReplayResult } from '../ports/record-log.js';
+import { ingestRun, recordRun } from './lineage-events.js';
 import type { Project } from './project.js';
 
 export interface ReplayFilter {
@@ -9,6 +11,16 @@ export interface ReplayFilter {
 export interface ReplayedSource extends ReplayResult {
   readonly source: string;
 }
+
+/** Validates and appends the records of files as one batch. */
+export const ingestFiles = (
+  project: Project,
+  source: Source,
+  files: readonly string[],
+): Promise<IngestResult> =>
+  recordRun(project, ingestRun(project, source, files), async () =>
+    (await project.log()).ingestFiles(source, files, { now: project.now(), signal: project.signal }),
+  );
 
 /** One result for each source with open rows. Rows that still break a rule stay open, with their present reasons. */
 export async function replayQuarantine(

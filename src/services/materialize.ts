@@ -4,6 +4,7 @@ import type { Source } from '../core/define/types.js';
 import { type FeatureGroup, planFeatures } from '../core/engine/feature-plan.js';
 import { type OnlineGroup, planGroup } from '../core/engine/online/plan.js';
 import type { LogRecord } from '../ports/record-log.js';
+import { materializeRun, recordRun } from './lineage-events.js';
 import { type Project, stopIfInterrupted } from './project.js';
 
 export interface BoundGroup {
@@ -62,10 +63,10 @@ async function* inBatches(chunks: AsyncIterable<readonly LogRecord[]>): AsyncGen
   if (batch.length > 0) yield batch;
 }
 
-export async function materialize(
-  project: Project,
-  options: MaterializeOptions = {},
-): Promise<MaterializeResult> {
+export const materialize = (project: Project, options: MaterializeOptions = {}): Promise<MaterializeResult> =>
+  recordRun(project, materializeRun(project), () => bringUp(project, options));
+
+async function bringUp(project: Project, options: MaterializeOptions): Promise<MaterializeResult> {
   const store = await project.online();
   const log = await project.log();
   const all = projectGroups(project);

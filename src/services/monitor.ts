@@ -14,6 +14,7 @@ import {
 import { parseType, type Value, type ValueType } from '../core/schema/types.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import { valueSample } from './column-sample.js';
+import { monitorRun, recordRun } from './lineage-events.js';
 import type { Project } from './project.js';
 import { CHAMPION, holds, manifestOf } from './promote.js';
 
@@ -128,6 +129,15 @@ export async function runMonitor(
   options: { readonly at?: number } = {},
 ): Promise<MonitorResult> {
   const monitor = findMonitor(project, name);
+  return recordRun(project, monitorRun(project, name), () => watch(project, monitor, options));
+}
+
+async function watch(
+  project: Project,
+  monitor: Monitor,
+  options: { readonly at?: number },
+): Promise<MonitorResult> {
+  const { name } = monitor;
   const service = project.definitions.services.get(monitor.service)!;
   const model = project.definitions.models.get(service.model)!;
   const registry = await project.registry();

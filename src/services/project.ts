@@ -2,6 +2,7 @@
 import { MillraceError } from '../core/base/error.js';
 import type { Instant } from '../core/base/time.js';
 import type { Definitions } from '../core/define/types.js';
+import type { LineageSink } from '../ports/lineage-sink.js';
 import type { OfflineStore } from '../ports/offline-store.js';
 import type { OnlineStore } from '../ports/online-store.js';
 import type { PredictionLog } from '../ports/prediction-log.js';
@@ -28,6 +29,8 @@ export interface Project {
   registry(): Promise<Registry>;
   /** Loaded when a transform's SQL has to be read. */
   sqlParser(): Promise<SqlParser>;
+  /** Where events of runs go; null when the settings name no place. */
+  readonly lineageSink: LineageSink | null;
   predictions(): PredictionLog;
   /** Takes the one-writer lock until the project is closed; a second writer is STORE_LOCKED. */
   lockForWriting(command: string): Promise<void>;

@@ -2,6 +2,7 @@
 import { MillraceError } from '../core/base/error.js';
 import type { MetricRequirement, Model } from '../core/define/types.js';
 import type { AliasChange, VersionRecord } from '../ports/registry.js';
+import { promoteRun, recordRun } from './lineage-events.js';
 import type { Project } from './project.js';
 import { findModel, type ModelManifest } from './train.js';
 
@@ -65,17 +66,28 @@ export function judgePromotion(
   return checks;
 }
 
+export interface PromoteOptions {
+  readonly version?: number;
+  readonly reason?: string;
+  readonly force?: boolean;
+  readonly actor?: string;
+}
+
 export async function promoteModel(
   project: Project,
   name: string,
-  options: {
-    readonly version?: number;
-    readonly reason?: string;
-    readonly force?: boolean;
-    readonly actor?: string;
-  } = {},
+  options: PromoteOptions = {},
 ): Promise<PromotionResult> {
   const model = findModel(project, name);
+  return recordRun(project, promoteRun(project, name), () => judgeAndPromote(project, model, options));
+}
+
+async function judgeAndPromote(
+  project: Project,
+  model: Model,
+  options: PromoteOptions,
+): Promise<PromotionResult> {
+  const { name } = model;
   const registry = await project.registry();
   const candidate = registry.version('model', name, options.version);
   if (!candidate)

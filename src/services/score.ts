@@ -1,6 +1,7 @@
 /** Batch scoring: the champion over observations, with the same features and the same log as serving. */
 import { createHash } from 'node:crypto';
 import path from 'node:path';
+import type { Service } from '../core/define/types.js';
 import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
 import { expandFeatures, type FeaturePlan, planFeatures } from '../core/engine/feature-plan.js';
 import { type Column, STATUS_NAMES, type Status } from '../core/engine/types.js';
@@ -16,6 +17,7 @@ import {
   observationTypes,
   outputFormat,
 } from './historical.js';
+import { recordRun, scoreRun } from './lineage-events.js';
 import { type Champion, findService, isLogged, openChampion, scoreOf } from './predict.js';
 import type { Project } from './project.js';
 
@@ -129,8 +131,18 @@ export interface ScoreResult {
 }
 
 export async function scoreFile(project: Project, request: ScoreRequest): Promise<ScoreResult> {
-  const format = outputFormat(request.out);
   const service = findService(project, request.service);
+  return recordRun(project, scoreRun(project, service.name, request), () =>
+    scoreObservations(project, service, request),
+  );
+}
+
+async function scoreObservations(
+  project: Project,
+  service: Service,
+  request: ScoreRequest,
+): Promise<ScoreResult> {
+  const format = outputFormat(request.out);
   const champion = await openChampion(project, service);
   const store = await project.offline();
   const dataset = project.definitions.datasets.get(champion.model.dataset)!;

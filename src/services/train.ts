@@ -29,6 +29,7 @@ import { parseType, STRING } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { buildDataset, PART_COLUMN } from './build-dataset.js';
 import { fitAside } from './fit.js';
+import { recordRun, trainRun } from './lineage-events.js';
 import type { Project } from './project.js';
 
 export interface ModelManifest {
@@ -125,6 +126,11 @@ const numbers = (evaluation: Evaluation): Record<string, number | null> => ({ ..
 
 export async function trainModel(project: Project, name: string): Promise<TrainedVersion> {
   const model = findModel(project, name);
+  return recordRun(project, trainRun(project, name), () => trainVersion(project, model));
+}
+
+async function trainVersion(project: Project, model: Model): Promise<TrainedVersion> {
+  const { name } = model;
   const dataset = await buildDataset(project, model.dataset);
   const manifest: DatasetManifest = dataset.manifest;
   if (manifest.label === null)

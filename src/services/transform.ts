@@ -6,6 +6,7 @@ import { fingerprint } from '../core/base/fingerprint.js';
 import type { Source } from '../core/define/types.js';
 import type { IngestResult } from '../ports/record-log.js';
 import { currentHorizons } from './historical.js';
+import { recordRun, transformRun } from './lineage-events.js';
 import type { Project } from './project.js';
 
 /** Changes when the SQL or any parent's log does. */
@@ -17,6 +18,12 @@ export async function transformKey(project: Project, source: Source): Promise<st
 
 export async function runTransform(project: Project, name: string): Promise<IngestResult> {
   const source = project.definitions.sources.get(name)!;
+  if (source.read.kind !== 'transform') throw new MillraceError('USAGE', `source ${name} is no transform`);
+  return recordRun(project, transformRun(project, source), () => recompute(project, source));
+}
+
+async function recompute(project: Project, source: Source): Promise<IngestResult> {
+  const { name } = source;
   if (source.read.kind !== 'transform') throw new MillraceError('USAGE', `source ${name} is no transform`);
   const log = await project.log();
   const store = await project.offline();

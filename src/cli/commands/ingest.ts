@@ -2,7 +2,7 @@ import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import type { IngestResult } from '../../ports/record-log.js';
 import { markFiles } from '../../services/file-marks.js';
-import { replayQuarantine } from '../../services/ingest.js';
+import { ingestFiles, replayQuarantine } from '../../services/ingest.js';
 import type { Project } from '../../services/project.js';
 import { runTransform } from '../../services/transform.js';
 import type { Io } from '../io.js';
@@ -42,7 +42,7 @@ export async function ingest(io: Io, args: readonly string[]): Promise<number> {
       throw new MillraceError('USAGE', `source ${name} has no files of its own`, {
         hint: `Name files: millrace ingest ${name} FILE...`,
       });
-    const result = await log.ingestFiles(source, files, { now: project.now(), signal: project.signal });
+    const result = await ingestFiles(project, source, files);
     if (given.length === 0) await markFiles(project, source, files);
     printIngest(io, result);
     io.result(result);

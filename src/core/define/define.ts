@@ -88,8 +88,10 @@ function readSettings(written: readonly RawSettings[], environment: Environment,
   };
   for (const raw of written) checkBackEnds(raw, report);
   const { root } = environment;
+  const project = find<string>('project') ?? root.split(/[/\\]/).filter(Boolean).at(-1) ?? 'project';
+  const lineage = readLineage(written, project, root, report);
   return {
-    project: find<string>('project') ?? root.split(/[/\\]/).filter(Boolean).at(-1) ?? 'project',
+    project,
     timezone: find<string>('timezone') ?? 'UTC',
     engine: find<string>('engine') ?? 'duckdb',
     lake: absolute(root, find<string>('lake') ?? '.millrace/lake'),
@@ -97,7 +99,36 @@ function readSettings(written: readonly RawSettings[], environment: Environment,
     registry: absolute(root, find<string>('registry') ?? '.millrace/registry.db'),
     memoryLimitBytes: find<number>('memory_limit') ?? environment.memoryLimitBytes,
     threads: find<number>('threads') ?? environment.threads,
+    ...(lineage ? { lineage } : {}),
   };
+}
+
+function readLineage(
+  written: readonly RawSettings[],
+  project: string,
+  root: string,
+  report: Report,
+): Settings['lineage'] {
+  const [first, second] = written.flatMap((raw) => raw.lineage ?? []);
+  if (second)
+    report.add('DEF_DUPLICATE_NAME', second.$.place, 'the setting `lineage` is written twice', {
+      hint: 'Keep one of them.',
+    });
+  if (!first?.openlineage) return undefined;
+  const { value, place } = first.openlineage;
+  const namespace = first.namespace?.value ?? project;
+  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(value)?.[1]?.toLowerCase();
+  if (scheme === undefined) return { openlineage: absolute(root, value), namespace };
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url === undefined || (scheme !== 'http' && scheme !== 'https'))
+    return report.add('DEF_INVALID_VALUE', place, '`openlineage` is no address that events can be sent to', {
+      hint: 'Write a path, as in `.millrace/lineage.ndjson`, or an http:// or https:// address.',
+    });
+  if (url.username !== '' || url.password !== '')
+    return report.add('DEF_INVALID_VALUE', place, '`openlineage` holds a user or a password', {
+      hint: 'Leave them out; a key is read from the environment variable MILLRACE_OPENLINEAGE_API_KEY.',
+    });
+  return { openlineage: value, namespace };
 }
 
 /** What this version stands on: DuckDB, files, LMDB and SQLite. */
