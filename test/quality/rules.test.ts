@@ -1,7 +1,7 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Contract, RowRule } from '../../src/core/define/types.js';
+import type { BatchRule, Contract, RowRule, Statistic } from '../../src/core/define/types.js';
 import {
   batchMeasuresSql,
   columnsMessage,
@@ -11,10 +11,9 @@ import {
   effectiveContract,
   isUnique,
   judgeBatch,
-  type Lookups,
-  measureBatch,
   type ReferenceRule,
   type Row,
+  referenceCheck,
   referenceSql,
   rowChecksSql,
   typeReason,
@@ -47,7 +46,6 @@ const TYPES = {
   v: 'float64_vector',
   gone: 'boolean',
 };
-const FIELDS = fieldsOf(TYPES);
 
 async function load(
   table: string,
@@ -291,38 +289,63 @@ describe('rules against other records', () => {
     expect(violations).toBeGreaterThan(10);
   });
 
-  it('find values that the other source does not have', async () => {
-    const reference = rule('a.reference', 'a', {
-      kind: 'reference',
-      source: 'letters',
-      field: 'a',
-    }) as ReferenceRule;
-    const batch: Row[] = [
-      { id: 0, a: 'x' },
-      { id: 1, a: 'z' },
-      { id: 2, a: null },
-    ];
-    await load('batch', batch, types);
-    await load(
-      'letters',
-      [
-        { id: 0, a: 'x' },
-        { id: 1, a: null },
-      ],
-      types,
+  it('find values that the other source does not know at the time of the record, alike in TypeScript and in SQL', async () => {
+    const samples = fc.sample(
+      fc.record({
+        rows: fc.array(
+          fc.record({ a: maybe(fc.constantFrom('x', 'y', 'z')), available: fc.integer({ min: 0, max: 6 }) }),
+          { maxLength: 8 },
+        ),
+        known: fc.array(
+          fc.record({
+            a: maybe(fc.constantFrom('x', 'y')),
+            from: fc.integer({ min: 0, max: 5 }),
+            lasts: maybe(fc.integer({ min: 0, max: 4 })),
+          }),
+          { maxLength: 5 },
+        ),
+      }),
+      { numRuns: 60, seed: 11 },
     );
-    const found = await rowsOf(
-      connection,
-      `SELECT ${referenceSql(reference, 'batch.a', 'letters')} FROM batch ORDER BY _position`,
-    );
-    expect(found).toEqual([[false], [true], [false]]);
-    const lookups: Lookups = { exists: (_source, _field, value) => value === 'x', taken: () => false };
-    const judge = compileRowChecks(sourceOf(types, [reference]), readings, lookups);
-    expect(batch.map((values) => judge({ ...values, at: 0 }).map((reason) => reason.message))).toEqual([
-      [],
-      ['a is "z", expected a value of letters.a'],
-      [],
-    ]);
+    const number = (value: number | null): string =>
+      value === null ? 'CAST(NULL AS BIGINT)' : `${value}::BIGINT`;
+    const text = (value: string | null): string => (value === null ? 'CAST(NULL AS VARCHAR)' : `'${value}'`);
+    const table = async (name: string, columns: string, tuples: readonly string[]): Promise<void> => {
+      await connection.run(`CREATE OR REPLACE TABLE ${name} (${columns})`);
+      if (tuples.length > 0) await connection.run(`INSERT INTO ${name} VALUES ${tuples.join(', ')}`);
+    };
+    const seen = new Set<string>();
+    for (const { rows, known } of samples) {
+      await table(
+        'batch',
+        'position INTEGER, a VARCHAR, "_available_at" BIGINT',
+        rows.map(({ a, available }, index) => `(${index}, ${text(a)}, ${available})`),
+      );
+      await table(
+        'letters',
+        'a VARCHAR, "_available_at" BIGINT, "_until" BIGINT',
+        known.map(
+          ({ a, from, lasts }) => `(${text(a)}, ${from}, ${number(lasts === null ? null : from + lasts)})`,
+        ),
+      );
+      for (const asOf of ['record', 'ingest'] as const) {
+        const check = { kind: 'reference', source: 'letters', field: 'a', asOf } as const;
+        const reference = rule('a.reference', 'a', check) as ReferenceRule;
+        const bySql = await rowsOf(
+          connection,
+          `SELECT ${referenceSql(reference, 'batch.a', 'batch."_available_at"', 'letters')} FROM batch ORDER BY position`,
+        );
+        const broken = referenceCheck(reference, (value) =>
+          known
+            .filter((one) => one.a === value)
+            .map(({ from, lasts }) => [from, lasts === null ? null : from + lasts] as const),
+        );
+        const byJs = rows.map(({ a, available }) => [broken({ a }, available)]);
+        expect({ rows, known, asOf, broken: bySql }).toEqual({ rows, known, asOf, broken: byJs });
+        for (const [index, { a }] of rows.entries()) if (a === 'x') seen.add(`${asOf} ${byJs[index]![0]}`);
+      }
+    }
+    expect([...seen].sort()).toEqual(['ingest false', 'ingest true', 'record false', 'record true']);
   });
 });
 
@@ -365,22 +388,82 @@ describe('batch rules', () => {
     ],
   };
 
-  it('measure the same in TypeScript and in SQL', async () => {
+  const statistic = (name: Statistic, q?: number): BatchRule => ({
+    id: `x.${name}${q ?? ''}`,
+    check: {
+      kind: 'statistic',
+      statistic: name,
+      field: 'x',
+      ...(q === undefined ? {} : { q }),
+      min: 0,
+      max: 1,
+    },
+    severity: 'error',
+    action: 'fail',
+  });
+  const measured: Contract = {
+    rows: [],
+    batch: [
+      ...contract.batch,
+      statistic('std'),
+      statistic('sum'),
+      statistic('min'),
+      statistic('max'),
+      statistic('quantile', 0.5),
+      statistic('quantile', 0.9),
+    ],
+  };
+
+  it('measure what plain arithmetic measures', async () => {
     const plain = row.map((values) => ({
       ...values,
       x: typeof values['x'] === 'number' && Math.abs(values['x']) > 1e9 ? null : values['x']!,
+      price: typeof values['price'] === 'bigint' ? null : values['price']!,
     }));
     for (const rows of [[], ...fc.sample(fc.array(plain, { maxLength: 30 }), { numRuns: 25, seed: 4 })]) {
       await load('rows', rows);
-      const [values] = await rowsOf(connection, `SELECT ${batchMeasuresSql(contract).join(', ')} FROM rows`);
-      const measured = Object.values(measureBatch(contract, FIELDS, rows));
-      expect(values!.length).toBe(4);
+      const sql = `SELECT ${batchMeasuresSql(measured).join(', ')} FROM rows`;
+      const [values] = await rowsOf(connection, sql);
+      const numbers = (field: string, scale = 1): number[] =>
+        rows.flatMap((one) => ((one[field] ?? null) === null ? [] : [Number(one[field]) / scale]));
+      const x = numbers('x').sort((a, b) => a - b);
+      const mean = (list: readonly number[]): number | null =>
+        list.length === 0 ? null : list.reduce((sum, each) => sum + each, 0) / list.length;
+      const deviation =
+        x.length < 2
+          ? null
+          : Math.sqrt(x.reduce((sum, each) => sum + (each - mean(x)!) ** 2, 0) / (x.length - 1));
+      const quantile = (q: number): number | null => {
+        const at = (x.length - 1) * q;
+        const [low, high] = [x[Math.floor(at)], x[Math.ceil(at)]];
+        return low === undefined || high === undefined ? null : low + (high - low) * (at - Math.floor(at));
+      };
+      const nulls = rows.filter((one) => (one['code'] ?? null) === null).length;
+      const expected = [
+        rows.length === 0 ? null : nulls / rows.length,
+        new Set(rows.flatMap((one) => ((one['n'] ?? null) === null ? [] : [String(one['n'])]))).size,
+        mean(numbers('price', 100)),
+        mean(x),
+        deviation,
+        x.length === 0 ? null : x.reduce((sum, each) => sum + each, 0),
+        x[0] ?? null,
+        x.at(-1) ?? null,
+        quantile(0.5),
+        quantile(0.9),
+      ];
+      expect(values!.length).toBe(expected.length);
       values!.forEach((value, index) => {
-        if (value === null || measured[index] === null) expect(value).toBe(measured[index]);
-        else expect(value as number).toBeCloseTo(measured[index]!, 9);
+        const wanted = expected[index]!;
+        if (value === null || wanted === null) expect(value).toBe(wanted);
+        else
+          expect(Math.abs((value as number) - wanted)).toBeLessThanOrEqual(
+            1e-9 * Math.max(1, Math.abs(wanted)),
+          );
       });
     }
   });
+
+  const found = { distributions: {}, errors: {} };
 
   it('refuse and warn with what was measured and what was expected', () => {
     const verdict = judgeBatch(contract, {
@@ -388,6 +471,7 @@ describe('batch rules', () => {
       quarantined: 1,
       extraColumns: ['colour'],
       values: { 'code.null_rate': 0.5, 'n.distinct_count': 1, 'price.mean': 2.5, 'x.mean': null },
+      ...found,
     });
     expect(verdict.failures.map((failure) => failure.message)).toEqual([
       'the number of rows is 2, expected at least 3',
@@ -405,9 +489,64 @@ describe('batch rules', () => {
     ]);
   });
 
+  it('say which statistic, and count a rule that cannot be judged as broken', () => {
+    const base = { severity: 'error', action: 'fail' } as const;
+    const rules: Contract = {
+      rows: [],
+      batch: [
+        statistic('std'),
+        statistic('quantile', 0.5),
+        statistic('quantile', 0.95),
+        { id: 'code.null_rate', check: { kind: 'null_rate', field: 'code', min: 0.1 }, ...base },
+        { id: 'too_many', check: { kind: 'sql', sql: '', max: 0 }, ...base },
+        { id: 'none', check: { kind: 'sql', sql: '' }, ...base },
+        { id: 'typo', check: { kind: 'sql', sql: '' }, ...base },
+        {
+          id: 'x.distribution',
+          check: {
+            kind: 'distribution',
+            field: 'x',
+            against: { kind: 'batches', batches: 3 },
+            minimumEffect: 0.05,
+            minimumRows: 30,
+          },
+          ...base,
+        },
+      ],
+    };
+    const measures = {
+      rows: 9,
+      quarantined: 0,
+      extraColumns: [],
+      values: {
+        'x.std': 4,
+        'x.quantile0.5': 5,
+        'x.quantile0.95': -1,
+        'code.null_rate': 0.05,
+        too_many: 3,
+        none: 2,
+      },
+      distributions: { 'x.distribution': { verdict: 'drifted', found: 'KS D 0.4' } },
+      errors: { typo: 'there is no column amuont' },
+    } as const;
+    expect(judgeBatch(rules, measures).failures.map((failure) => failure.message)).toEqual([
+      'the standard deviation of x is 4, expected at most 1',
+      'the median of x is 5, expected at most 1',
+      'the 95 % quantile of x is -1, expected at least 0',
+      'nulls of code are 5 %, expected at least 10 %',
+      'too_many is 3, expected at most 0',
+      'none gives 2 rows, expected none',
+      'typo could not be judged: there is no column amuont',
+      'the values of x changed: KS D 0.4',
+    ]);
+    const quiet = { 'x.distribution': { verdict: 'insufficient_data', found: 'too few rows' } } as const;
+    expect(
+      judgeBatch(rules, { ...measures, distributions: quiet }).failures.map((failure) => failure.rule),
+    ).not.toContain('x.distribution');
+  });
+
   it('find nothing wrong with nothing, but for its size', () => {
-    const values = measureBatch(contract, FIELDS, []);
-    const verdict = judgeBatch(contract, { rows: 0, quarantined: 0, extraColumns: [], values });
+    const verdict = judgeBatch(contract, { rows: 0, quarantined: 0, extraColumns: [], values: {}, ...found });
     expect(verdict.failures.map((failure) => failure.rule)).toEqual(['row_count']);
   });
 });
