@@ -1,7 +1,8 @@
 /** The engine that scans the log: observations in, columns out. DuckDB today; the same plan is one statement on Spark. */
 import type { Instant } from '../core/base/time.js';
 import type { JoinKey, Source } from '../core/define/types.js';
-import type { Column, RecordColumns, SweepColumn, SweepLookup } from '../core/engine/types.js';
+import type { Wanted } from '../core/engine/blocks.js';
+import type { Column, SweepColumn, SweepLookup } from '../core/engine/types.js';
 import type { Expression } from '../core/expression/index.js';
 import type { Value, ValueType } from '../core/schema/types.js';
 
@@ -32,6 +33,7 @@ export interface RecordScan {
   /** Predicates by canonical text; true 1, false 0, null 2. */
   readonly predicates: ReadonlyMap<string, Expression>;
   readonly knowledge: 'as_of' | 'hindsight';
+  readonly signal: AbortSignal;
 }
 
 /** Lookups of one source by one list of keys. */
@@ -89,7 +91,12 @@ export interface OfflineStore {
   sample(table: ObservationTable, rows: number | null, seed: number): Promise<ObservationTable>;
   /** Dense codes of the observations' keys. Keys are compared exactly, as the types declare. */
   entities(table: ObservationTable, keys: readonly JoinKey[]): Promise<EntityCodes>;
-  records(scan: RecordScan): Promise<RecordColumns>;
+  /**
+   * Features and lookups over a scan, by observation of `table`, whose entities are the scan's: features, then lookups,
+   * before defaults. The same at any number of threads, and when the records do not fit into memory.
+   * @throws MillraceError INTERRUPTED when the scan's signal aborts.
+   */
+  sweep(scan: RecordScan, table: ObservationTable, wanted: Wanted): Promise<SweepColumn[]>;
   /** Lookups answered by the engine itself, equal to the sweep's; null where the sweep would be faster. */
   lookups(table: ObservationTable, scan: LookupScan): Promise<HeldLookups | null>;
   /** A column of the observations in JavaScript's reading of `type`. */

@@ -17,7 +17,6 @@ import type { Dataset, Feature, Label } from '../core/define/types.js';
 import { profileColumn } from '../core/drift/profile.js';
 import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
 import { type FeaturePlan, planFeatures } from '../core/engine/feature-plan.js';
-import { sweep } from '../core/engine/sweep.js';
 import type { Column } from '../core/engine/types.js';
 import { areaUnderRoc } from '../core/learn/metrics.js';
 import { printType, STRING } from '../core/schema/types.js';
@@ -25,7 +24,6 @@ import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { columnSample } from './column-sample.js';
 import { computeFeatures, currentHorizons, observationTypes, outputFormat } from './historical.js';
-import { datasetRun, recordRun } from './lineage-events.js';
 import { type Project, stopIfInterrupted } from './project.js';
 
 export interface BuildOptions {
@@ -259,38 +257,34 @@ async function labelRows(
     const fields = [aggregation.field, aggregation.arguments.by, aggregation.groupBy].filter(
       (item): item is string => typeof item === 'string',
     );
-    const records = await store.records({
-      source,
-      horizonSeq,
-      entities,
-      keyFields: entity.joinKeys.map((key) => source.keys[key.name] ?? key.name),
-      fields: [...new Set(fields)],
-      predicates,
-      knowledge: 'hindsight',
-    });
     const typeOf = (name: string | null | undefined) =>
       source.fields.find((field) => field.name === name)?.type ?? null;
     // `[t, t + horizon)` is the window of that length that ends `horizon` after t.
-    const [swept] = sweep({
-      entities: entities.entities,
-      records,
-      observations: {
-        rows: table.rows,
-        entity: entities.codes,
-        at: table.at,
-        knowledge: new Float64Array(table.rows).fill(Number.POSITIVE_INFINITY),
+    const [swept] = await store.sweep(
+      {
+        source,
+        horizonSeq,
+        entities,
+        keyFields: entity.joinKeys.map((key) => source.keys[key.name] ?? key.name),
+        fields: [...new Set(fields)],
+        predicates,
+        knowledge: 'hindsight',
+        signal: project.signal,
       },
-      features: [
-        {
-          name: label.name,
-          aggregation: { ...aggregation, window: label.horizon, offset: -label.horizon },
-          inputType: typeOf(aggregation.field),
-          byType: typeOf(aggregation.arguments.by),
-          outputType: label.valueType,
-        },
-      ],
-      lookups: [],
-    });
+      table,
+      {
+        features: [
+          {
+            name: label.name,
+            aggregation: { ...aggregation, window: label.horizon, offset: -label.horizon },
+            inputType: typeOf(aggregation.field),
+            byType: typeOf(aggregation.arguments.by),
+            outputType: label.valueType,
+          },
+        ],
+        lookups: [],
+      },
+    );
     await store.release(entities);
     column = swept!.column;
     for (let i = 0; i < table.rows; i++) {
@@ -402,19 +396,17 @@ export async function buildDataset(
   const present = registry.byKey('dataset', name, recipe.key);
   if (present && !options.out)
     return { version: present, manifest: present.manifest as unknown as DatasetManifest, built: false };
-  return recordRun(project, datasetRun(project, name), async () => {
-    const folder = path.join(project.definitions.settings.lake, '_datasets', name, recipe.key.slice(0, 16));
-    const manifest = await assembleDataset(project, recipe, folder, options.out);
-    const version = registry.addVersion({
-      kind: 'dataset',
-      name,
-      key: recipe.key,
-      folder,
-      manifest: manifest as unknown as Record<string, unknown>,
-      createdAt: project.now(),
-    });
-    return { version, manifest, built: present === undefined };
+  const folder = path.join(project.definitions.settings.lake, '_datasets', name, recipe.key.slice(0, 16));
+  const manifest = await assembleDataset(project, recipe, folder, options.out);
+  const version = registry.addVersion({
+    kind: 'dataset',
+    name,
+    key: recipe.key,
+    folder,
+    manifest: manifest as unknown as Record<string, unknown>,
+    createdAt: project.now(),
   });
+  return { version, manifest, built: present === undefined };
 }
 
 /** The same recipe again, beside the registered version: what `dataset reproduce` compares. */

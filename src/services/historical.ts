@@ -11,7 +11,6 @@ import {
   finishBase,
   planFeatures,
 } from '../core/engine/feature-plan.js';
-import { sweep } from '../core/engine/sweep.js';
 import { sweepFeature, sweepLookup } from '../core/engine/sweep-plan.js';
 import { type Column, STATUS, STATUS_NAMES, type Status } from '../core/engine/types.js';
 import type { Expression } from '../core/expression/index.js';
@@ -92,24 +91,23 @@ async function baseColumns(
   const entities = await store.entities(table, group.joinKeys);
   const reads = groupReads(group);
   // `never_seen` needs to know of records older than any window, so an unbounded scan is only narrowed to the keys.
-  const records = await store.records({
-    source: group.source,
-    horizonSeq: options.horizons.get(group.source.name) ?? 0,
-    entities,
-    keyFields: group.keyFields,
-    fields: reads.fields,
-    predicates: reads.predicates,
-    knowledge: options.knowledge,
-  });
-  const knowledge =
-    options.knowledge === 'hindsight' ? new Float64Array(table.rows).fill(Number.POSITIVE_INFINITY) : null;
-  const swept = sweep({
-    entities: entities.entities,
-    records,
-    observations: { rows: table.rows, entity: entities.codes, at: table.at, knowledge },
-    features: group.features.flatMap((feature) => sweepFeature(feature, group.source) ?? []),
-    lookups: group.features.flatMap((feature) => sweepLookup(feature, group.source) ?? []),
-  });
+  const swept = await store.sweep(
+    {
+      source: group.source,
+      horizonSeq: options.horizons.get(group.source.name) ?? 0,
+      entities,
+      keyFields: group.keyFields,
+      fields: reads.fields,
+      predicates: reads.predicates,
+      knowledge: options.knowledge,
+      signal: options.project.signal,
+    },
+    table,
+    {
+      features: group.features.flatMap((feature) => sweepFeature(feature, group.source) ?? []),
+      lookups: group.features.flatMap((feature) => sweepLookup(feature, group.source) ?? []),
+    },
+  );
   await store.release(entities);
   const byName = new Map(swept.map((item) => [item.name, item]));
   return group.features.map((feature) => {

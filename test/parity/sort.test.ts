@@ -1,10 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { byEntityBlocks } from '../../src/adapters/duckdb/entity-blocks.js';
 import { roundedSum } from '../../src/core/algebra/exact.js';
 import { roundParts } from '../../src/core/engine/kernels/limbs.js';
 import { sortByTime } from '../../src/core/engine/kernels/sort.js';
-import type { RecordColumns } from '../../src/core/engine/types.js';
 
 describe('sorting by time', () => {
   test('orders rows by time, then by the tie-break, and leaves the times beside them', () => {
@@ -54,78 +52,5 @@ describe('rounding three exact parts', () => {
       }),
       { numRuns: 20_000 },
     );
-  });
-});
-
-describe('records by blocks of entities', () => {
-  test('are the same records, those of one entity in the order they came in', () => {
-    const rows = 300_000;
-    const entities = 5000;
-    const entity = Int32Array.from({ length: rows }, (_, i) => (i * 7919 + (i >> 3)) % entities);
-    const numbers = (factor: number): Float64Array =>
-      Float64Array.from({ length: rows }, (_, i) => i * factor);
-    const eventTime = numbers(1);
-    const build = (): RecordColumns => ({
-      rows,
-      entity: entity.slice(),
-      eventTime: eventTime.slice(),
-      availableAt: numbers(2),
-      seq: numbers(3),
-      until: numbers(4),
-      masks: new Map([['m', Uint8Array.from({ length: rows }, (_, i) => i % 3)]]),
-      columns: new Map([
-        [
-          'n',
-          {
-            type: { kind: 'float64' },
-            kind: 'numbers',
-            values: numbers(5),
-            valid: Uint8Array.from({ length: rows }, (_, i) => i % 2),
-          },
-        ],
-        [
-          'c',
-          {
-            type: { kind: 'string' },
-            kind: 'codes',
-            codes: Int32Array.from({ length: rows }, (_, i) => i % 11),
-            dictionary: [],
-          },
-        ],
-        [
-          'v',
-          {
-            type: { kind: 'int64' },
-            kind: 'values',
-            values: Array.from({ length: rows }, (_, i) => BigInt(i)),
-          },
-        ],
-      ]),
-    });
-    const arranged = byEntityBlocks(build(), entities);
-    const seen = new Uint8Array(rows);
-    const last = new Int32Array(entities).fill(-1);
-    let moves = 0;
-    for (let i = 0; i < rows; i++) {
-      const from = arranged.eventTime[i]!;
-      const number = arranged.columns.get('n') as { values: Float64Array; valid: Uint8Array };
-      const code = arranged.columns.get('c') as { codes: Int32Array };
-      const value = arranged.columns.get('v') as { values: readonly bigint[] };
-      const same =
-        arranged.entity[i] === entity[from] &&
-        arranged.availableAt[i] === from * 2 &&
-        arranged.seq[i] === from * 3 &&
-        arranged.until![i] === from * 4 &&
-        arranged.masks.get('m')![i] === from % 3 &&
-        number.values[i] === from * 5 &&
-        number.valid[i] === from % 2 &&
-        code.codes[i] === from % 11 &&
-        value.values[i] === BigInt(from);
-      if (!same || seen[from] === 1 || last[entity[from]!]! >= from) throw new Error(`row ${i} is wrong`);
-      seen[from] = 1;
-      last[entity[from]!] = from;
-      if (i > 0 && Math.abs(arranged.entity[i]! - arranged.entity[i - 1]!) > entities / 2) moves++;
-    }
-    expect(moves).toBe(0);
   });
 });

@@ -4,16 +4,15 @@ import { MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
 import type { Source } from '../../core/define/types.js';
 import { columnLength, columnValue } from '../../core/engine/columns.js';
-import type { Column as EngineColumn, RecordColumns } from '../../core/engine/types.js';
+import type { Column as EngineColumn } from '../../core/engine/types.js';
 import { printSql } from '../../core/expression/index.js';
 import { toCsv } from '../../core/schema/coerce-print.js';
 import { coerceNativeSql, coerceSql, duckDbType, typeOfDuckDb } from '../../core/schema/coerce-sql.js';
 import { BOOLEAN, printType, STRING, sameType, TIMESTAMP, type ValueType } from '../../core/schema/types.js';
-import type { ObservationTable, OfflineStore, RecordScan } from '../../ports/offline-store.js';
+import type { ObservationTable, OfflineStore } from '../../ports/offline-store.js';
 import type { LogState } from '../../ports/record-log.js';
 import { inspectWhole } from '../files/whole.js';
 import { type DuckDb, quoteName, quoteText, type WriteColumn } from './connection.js';
-import { byEntityBlocks } from './entity-blocks.js';
 import {
   type HeldValue,
   holdLatest,
@@ -21,6 +20,7 @@ import {
   type LatestTable,
   lookedUpFields,
 } from './latest-state.js';
+import { ONE_THREAD, RESULT_BYTES, type SweepLimits, sweepRecords } from './sweep-records.js';
 import { codedBuffer, NumberBuffer, valueBuffer } from './value-buffer.js';
 
 /** How the lake is read: SQL over committed segments. */
@@ -106,8 +106,14 @@ function transformSql(sql: string, tables: readonly ParentTable[]): string {
 const scanSql = (type: ValueType, column: string): string =>
   type.kind === 'timestamp' ? `epoch_us(${column})` : column;
 
-export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
+export function createOfflineStore(
+  db: DuckDb,
+  lake: LakeReader,
+  limits: SweepLimits = ONE_THREAD,
+): OfflineStore {
   let count = 0;
+  /** Results that callers hold, until their observations are released. */
+  let heldBytes = 0;
 
   const hold = async (
     select: string,
@@ -298,84 +304,17 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
       return { id, entities: total[0]!.n, codes };
     },
 
-    records: async (scan: RecordScan): Promise<RecordColumns> => {
-      const { source } = scan;
-      const state = await lake.state(source);
-      const hindsight = scan.knowledge === 'hindsight';
-      const known = lake.knownSql(source, state, { horizonSeq: scan.horizonSeq, hindsight });
-      const withUntil = !hindsight && state.hasVersions;
-      const onTime = source.availableAt.kind === 'event_time';
-      const predicates = [...scan.predicates];
-      const fieldTypes = scan.fields.map((name) => source.fields.find((field) => field.name === name)!);
-      const enums = await Promise.all(
-        fieldTypes.map((field) =>
-          field.type.kind === 'string' && state.lastSeq >= FEW_RECORDS
-            ? enumOf(lake.relation(state), field.name)
-            : null,
-        ),
-      );
-      // Times and positions as doubles: they are safe integers, and DuckDB's threads convert them.
-      const select = [
-        'e._e',
-        'CAST(r."_event_time" AS DOUBLE)',
-        ...(onTime ? [] : ['CAST(r."_available_at" AS DOUBLE)']),
-        'CAST(r."_order" AS DOUBLE)',
-        ...(withUntil ? [`coalesce(CAST(r."_until" AS DOUBLE), CAST('inf' AS DOUBLE))`] : []),
-        ...predicates.map(
-          ([, expression]) =>
-            `CAST(coalesce(CAST((${printSql(expression, { dialect: 'duckdb', column: (slot) => `r.${quoteName(slot)}` })}) AS INTEGER), 2) AS TINYINT)`,
-        ),
-        ...fieldTypes.map((field, i) => {
-          const column = `r.${quoteName(field.name)}`;
-          return enums[i]
-            ? `CAST(enum_code(CAST(${column} AS ${enums[i].type})) AS INTEGER)`
-            : scanSql(field.type, column);
-        }),
-      ];
-      const on = scan.keyFields.map((field, i) => `r.${quoteName(field)} = e.k${i}`).join(' AND ');
-      const entity = new NumberBuffer(Int32Array);
-      const eventTime = new NumberBuffer();
-      const available = onTime ? null : new NumberBuffer();
-      const order = new NumberBuffer();
-      const until = withUntil ? new NumberBuffer() : null;
-      const masks = predicates.map(() => new NumberBuffer(Uint8Array));
-      const values = fieldTypes.map((field, i) =>
-        enums[i] ? codedBuffer(field.type, enums[i].dictionary) : valueBuffer(field.type),
-      );
-      const buffers = [
-        entity,
-        eventTime,
-        ...(available ? [available] : []),
-        order,
-        ...(until ? [until] : []),
-        ...masks,
-        ...values,
-      ];
-      await db.stream(
-        `SELECT ${select.join(', ')} FROM (${known}) r JOIN ${scan.entities.id} e ON ${on}`,
-        ({ rows, columns }) => {
-          for (let i = 0; i < buffers.length; i++) buffers[i]!.append(columns[i]!, rows);
-        },
-      );
-      for (const held of enums) if (held) await db.run(`DROP TYPE ${held.type}`);
-      const codes = entity.finish().values as unknown as Int32Array;
-      const times = eventTime.finish().values;
-      return byEntityBlocks(
-        {
-          rows: codes.length,
-          entity: codes,
-          eventTime: times,
-          availableAt: available === null ? times : available.finish().values,
-          seq: order.finish().values,
-          until: until?.finish().values ?? null,
-          sequenced: source.sequence !== undefined,
-          columns: new Map(scan.fields.map((name, i) => [name, values[i]!.finish()])),
-          masks: new Map(
-            predicates.map(([text], i) => [text, masks[i]!.finish().values as unknown as Uint8Array]),
-          ),
-        },
-        scan.entities.entities,
-      );
+    sweep: async (scan, table, wanted) => {
+      const state = await lake.state(scan.source);
+      const known = lake.knownSql(scan.source, state, {
+        horizonSeq: scan.horizonSeq,
+        hindsight: scan.knowledge === 'hindsight',
+      });
+      const texts = async (field: string) =>
+        state.lastSeq < FEW_RECORDS ? null : enumOf(lake.relation(state), field);
+      const columns = await sweepRecords({ db, limits, state, known, texts, heldBytes }, scan, table, wanted);
+      heldBytes += columns.length * table.rows * RESULT_BYTES;
+      return columns;
     },
 
     lookups: async (table, scan) => {
@@ -624,6 +563,7 @@ export function createOfflineStore(db: DuckDb, lake: LakeReader): OfflineStore {
     },
 
     release: async (table) => {
+      if ('at' in table) heldBytes = 0;
       await db.run(`DROP TABLE IF EXISTS ${table.id}`);
     },
     close: async () => db.close(),
