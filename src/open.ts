@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { LakeLog } from './adapters/lake/record-log.js';
 import type { Diagnostic } from './core/base/error.js';
+import type { LineageSink } from './ports/lineage-sink.js';
 import type { OfflineStore } from './ports/offline-store.js';
 import type { OnlineStore } from './ports/online-store.js';
 import type { PredictionLog } from './ports/prediction-log.js';
@@ -18,6 +19,8 @@ export interface OpenOptions {
   readonly command?: string;
   readonly signal?: AbortSignal;
   progress?(event: ProgressEvent): void;
+  /** What goes wrong beside the work. */
+  warn?(message: string): void;
   /** Warnings of the definitions. */
   readonly onDiagnostic?: (diagnostic: Diagnostic) => void;
   /** Microseconds; the wall clock when absent. */
@@ -92,6 +95,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     const { createSqlParser } = await import('./adapters/sql-parser/polyglot.js');
     return createSqlParser();
   });
+  const lineageSink = settings.lineage ? await openSink(settings.lineage.openlineage, options) : null;
   let predictions: PredictionLog | undefined;
   const { openPredictionLog } = await import('./adapters/files/prediction-log.js');
   let lock: { release(): void } | undefined;
@@ -105,6 +109,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     online: online.get,
     registry: registry.get,
     sqlParser: sqlParser.get,
+    lineageSink,
     predictions: () => (predictions ??= openPredictionLog(path.join(stateFolder, 'predictions'))),
     lockForWriting: async (purpose) => {
       if (lock) return;
@@ -116,6 +121,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     progress: (event) => options.progress?.(event),
     signal: options.signal ?? new AbortController().signal,
     close: async () => {
+      await lineageSink?.close();
       await predictions?.close();
       await (await online.opened())?.close();
       await (await log.opened())?.close();
@@ -125,6 +131,13 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
       lock = undefined;
     },
   };
+}
+
+async function openSink(target: string, options: OpenOptions): Promise<LineageSink> {
+  const { openLineageSink } = await import('./adapters/openlineage/transports.js');
+  return openLineageSink(target, process.env['MILLRACE_OPENLINEAGE_API_KEY'], {
+    warn: options.warn ?? ((message) => process.emitWarning(message)),
+  });
 }
 
 /** Reads any file by its content, outside of a project. */

@@ -24,6 +24,7 @@ import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { columnSample } from './column-sample.js';
 import { computeFeatures, currentHorizons, observationTypes, outputFormat } from './historical.js';
+import { datasetRun, recordRun } from './lineage-events.js';
 import { type Project, stopIfInterrupted } from './project.js';
 
 export interface BuildOptions {
@@ -396,17 +397,19 @@ export async function buildDataset(
   const present = registry.byKey('dataset', name, recipe.key);
   if (present && !options.out)
     return { version: present, manifest: present.manifest as unknown as DatasetManifest, built: false };
-  const folder = path.join(project.definitions.settings.lake, '_datasets', name, recipe.key.slice(0, 16));
-  const manifest = await assembleDataset(project, recipe, folder, options.out);
-  const version = registry.addVersion({
-    kind: 'dataset',
-    name,
-    key: recipe.key,
-    folder,
-    manifest: manifest as unknown as Record<string, unknown>,
-    createdAt: project.now(),
+  return recordRun(project, datasetRun(project, name), async () => {
+    const folder = path.join(project.definitions.settings.lake, '_datasets', name, recipe.key.slice(0, 16));
+    const manifest = await assembleDataset(project, recipe, folder, options.out);
+    const version = registry.addVersion({
+      kind: 'dataset',
+      name,
+      key: recipe.key,
+      folder,
+      manifest: manifest as unknown as Record<string, unknown>,
+      createdAt: project.now(),
+    });
+    return { version, manifest, built: present === undefined };
   });
-  return { version, manifest, built: present === undefined };
 }
 
 /** The same recipe again, beside the registered version: what `dataset reproduce` compares. */
