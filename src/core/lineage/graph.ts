@@ -274,6 +274,17 @@ function addFeature(graph: Builder, definitions: Definitions, name: string): voi
     for (const key of feature.joinKeys) graph.link(id, field(source.keys[key] ?? key), 'join');
     graph.link(id, `source.${source.name}`, 'rows');
   }
+  if (computation.kind === 'neighbours') {
+    const { source: name, field, key, where, output } = computation;
+    const source = definitions.sources.get(name)!;
+    const at = (of: string): string => `source.${name}.${of}`;
+    graph.link(id, at(field), 'transformation');
+    graph.link(id, at(key), output === 'keys' ? 'transformation' : 'join');
+    for (const { slot } of where?.slots ?? []) graph.link(id, at(slot), 'filter');
+    graph.link(id, at(source.eventTime), 'window');
+    if (source.availableAt.kind === 'field') graph.link(id, at(source.availableAt.field), 'window');
+    graph.link(id, `source.${name}`, 'rows');
+  }
   for (const dependency of feature.dependsOn) graph.link(id, `feature.${dependency}`, 'transformation');
   for (const request of feature.requestFields) graph.link(id, `request.${request.name}`, 'transformation');
 }

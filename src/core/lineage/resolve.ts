@@ -20,6 +20,8 @@ export interface OutputLineage {
   readonly uses: readonly FieldUse[];
   /** What could not be followed, in words. Empty: the uses are all there are. */
   readonly unresolved: readonly string[];
+  /** The literal that it always is. */
+  readonly constant: string | null;
 }
 
 export interface QueryLineage {
@@ -41,6 +43,7 @@ interface Column {
   readonly name: string;
   readonly origins: Origins;
   readonly unresolved: ReadonlySet<string>;
+  readonly constant?: string | null;
 }
 
 /** A query's result, or a table. */
@@ -169,6 +172,7 @@ function readTerm(
   aliasesFirst = false,
 ): Column {
   const origins: Origins = new Map();
+  let { constant } = term;
   const unresolved = new Set<string>(term.unknown.map((what) => `${what} is not followed`));
   for (const reference of term.references) {
     const column = find(reference.path, scope, aliasesFirst);
@@ -177,6 +181,7 @@ function readTerm(
       continue;
     }
     add(origins, column.origins, reference.role);
+    if (term.bare) constant = column.constant ?? null;
     for (const fault of column.unresolved) unresolved.add(fault);
   }
   for (const nested of term.queries) {
@@ -188,7 +193,7 @@ function readTerm(
     const tables = new Set(scope.relations.flatMap((relation) => [...relation.tables]));
     add(origins, rowsOf(tables, term.windows ? 'window' : 'aggregation'));
   }
-  return { name, origins, unresolved };
+  return { name, origins, unresolved, constant };
 }
 
 function readNested(nested: NestedQuery, scope: Scope, around: Surroundings): Column {
@@ -581,6 +586,7 @@ export function resolveQuery(query: Query, tables: readonly TableColumns[]): Que
       name: column.name,
       uses: usesOf(column.origins),
       unresolved: [...column.unresolved].sort(),
+      constant: column.constant ?? null,
     })),
     complete: bound.open === null,
     rows: usesOf(bound.rows),
