@@ -5,6 +5,7 @@
 import type { Fingerprint } from '../core/base/fingerprint.js';
 import type { Instant } from '../core/base/time.js';
 import type {
+  ApplyOptions,
   DumpedEntity,
   OnlineGroup,
   OnlineGroupState,
@@ -25,9 +26,15 @@ export interface OnlineStore {
   /**
    * One transaction: the records and the position they bring the group to. Records at or before the group's position
    * are skipped, so a batch may be given again. Batches come in seq order; inside, and in event time and
-   * availability, records may be in any order. NOT_MATERIALIZED when the group was not opened.
+   * availability, records may be in any order. Earlier versions of a record are looked for unless it is known to be
+   * the first of its key (`version: false`, or `firsts` for all). NOT_MATERIALIZED when the group was not opened.
    */
-  apply(group: OnlineGroup, records: readonly LogRecord[], through: OnlinePosition): Promise<OnlinePosition>;
+  apply(
+    group: OnlineGroup,
+    records: readonly LogRecord[],
+    through: OnlinePosition,
+    options?: ApplyOptions,
+  ): Promise<OnlinePosition>;
   /**
    * Values and statuses of the reader's features for each key tuple at t (k = t), before defaults: `finishBase` is
    * the caller's. Synchronous, one snapshot. A null in a key matches nothing (`never_seen`).

@@ -46,6 +46,8 @@ export const crashReader = (): OnlineReader =>
   readerOf([aggregate('count', null, null), ...UNBOUNDED, aggregate('sum', 'amount', 500 * S)], {
     segment: 16,
     slack: 4,
+    block: 4,
+    fan: 2,
   });
 
 const BATCH = 50;

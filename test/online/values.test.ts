@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { memoryOnlineStore } from '../../src/adapters/memory/online-store.js';
 import type { Feature } from '../../src/core/define/types.js';
+import { SEAL } from '../../src/core/engine/online/index.js';
 import type { Value } from '../../src/core/schema/types.js';
 import type { OnlineStore } from '../../src/ports/online-store.js';
 import type { LogRecord } from '../../src/ports/record-log.js';
@@ -18,11 +19,7 @@ import {
   WINDOWED,
 } from './world.js';
 
-const SEALS = [
-  { segment: 2, slack: 1 },
-  { segment: 4, slack: 2 },
-  { segment: 256, slack: 32 },
-];
+const SEALS = [{ segment: 2, slack: 1, block: 1, fan: 1 }, { segment: 4, slack: 2, block: 2, fan: 1 }, SEAL];
 const KEYS: readonly (readonly Value[])[] = [
   ...USERS.map((user) => [user, 1]),
   ['b', 2],

@@ -38,7 +38,7 @@ export function memoryByteEngine(): ByteEngine {
       try {
         return body({
           get: (key) => held.get(nameOf(key)),
-          put: (key, value) => set(nameOf(key), value),
+          put: (key, value) => set(nameOf(key), new Uint8Array(value)),
           remove: (key) => set(nameOf(key), undefined),
         });
       } catch (error) {
@@ -61,7 +61,7 @@ export function onlineStoreOver(
     condition: life.condition,
     groups: () => listGroups(engine),
     open: async (group) => openGroup(engine, group),
-    apply: async (group, records, through) => applyBatch(engine, group, records, through),
+    apply: async (group, records, through, options) => applyBatch(engine, group, records, through, options),
     read: (reader, keys, at) => readRows(engine, reader, keys, at),
     applied: (group) => positionOf(engine, group),
     activate: async (fingerprints) => activateGroups(engine, fingerprints),

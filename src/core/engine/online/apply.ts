@@ -1,8 +1,10 @@
-/** Applying log records to a group: chains of versions, then the events of the entities they touch. */
+/** Applying log records to a group: versions are linked, then the events of the entities they touch change. */
 import { invariant } from '../../base/error.js';
 import type { Instant } from '../../base/time.js';
 import type { Value } from '../../schema/types.js';
+import { appendToHead } from './append.js';
 import {
+  appendBlock,
   type Block,
   compareAt,
   decodeEntity,
@@ -11,22 +13,26 @@ import {
   EVENT,
   type EventKey,
   emptyEntity,
+  encodeDirectory,
   encodeEntity,
   encodeSegment,
   FROM,
   insertAt,
   keyAt,
   lowerBound,
-  NO_FLOOR,
   type OnlineEvent,
+  owned,
   ROW,
   removeAt,
+  SEQ,
   sliceBlock,
   summarise,
   UNTIL,
 } from './block.js';
-import { encodeTuple, KIND, storeKey } from './key.js';
+import { KIND, spellTuple, storeKey } from './key.js';
 import type { OnlineGroup } from './plan.js';
+import { cutsAt } from './segments.js';
+import { appendVersions, findVersions, type Version } from './versions.js';
 
 /** A record of the log, as `LogRecord` of the record log. */
 export interface AppliedRecord {
@@ -36,9 +42,11 @@ export interface AppliedRecord {
   readonly order: number;
   readonly seq: number;
   readonly deleted: boolean;
+  /** False: known to be the first of its record key. Otherwise earlier versions are looked for. */
+  readonly version?: boolean;
 }
 
-/** Bytes by key inside one transaction. What `get` gives is valid until the next call only. */
+/** Bytes by key inside one transaction. What `get` gives is valid until the next call only; `put` copies. */
 export interface Bytes {
   get(key: Uint8Array): Uint8Array | undefined;
   put(key: Uint8Array, value: Uint8Array): void;
@@ -52,59 +60,6 @@ export interface Counts {
   entities: number;
   events: number;
   bytes: number;
-}
-
-interface Version {
-  readonly from: number;
-  readonly order: number;
-  readonly seq: number;
-  readonly eventTime: number;
-  readonly deleted: boolean;
-  readonly entity: Uint8Array | null;
-}
-
-/** Chain: n, then for each version 4 doubles, a flag and the length-prefixed entity tuple; at the end the hashed key. */
-function encodeChain(versions: readonly Version[], tuple: Uint8Array): Uint8Array {
-  const size = versions.reduce((total, version) => total + 37 + (version.entity?.length ?? 0), 0);
-  const out = Buffer.alloc(8 + size + tuple.length);
-  out.writeUInt32LE(versions.length, 0);
-  out.writeUInt32LE(tuple.length, 4);
-  let at = 8;
-  for (const version of versions) {
-    out.writeDoubleLE(version.from, at);
-    out.writeDoubleLE(version.order, at + 8);
-    out.writeDoubleLE(version.seq, at + 16);
-    out.writeDoubleLE(version.eventTime, at + 24);
-    out[at + 32] = (version.deleted ? 1 : 0) | (version.entity ? 2 : 0);
-    out.writeUInt32LE(version.entity?.length ?? 0, at + 33);
-    at += 37;
-    if (version.entity) {
-      out.set(version.entity, at);
-      at += version.entity.length;
-    }
-  }
-  out.set(tuple, at);
-  return out;
-}
-
-function decodeChain(bytes: Uint8Array): Version[] {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const versions: Version[] = [];
-  let at = 8;
-  for (let left = buffer.readUInt32LE(0); left > 0; left--) {
-    const flags = buffer[at + 32]!;
-    const size = buffer.readUInt32LE(at + 33);
-    versions.push({
-      from: buffer.readDoubleLE(at),
-      order: buffer.readDoubleLE(at + 8),
-      seq: buffer.readDoubleLE(at + 16),
-      eventTime: buffer.readDoubleLE(at + 24),
-      deleted: (flags & 1) === 1,
-      entity: (flags & 2) === 2 ? Uint8Array.prototype.slice.call(buffer, at + 37, at + 37 + size) : null,
-    });
-    at += 37 + size;
-  }
-  return versions;
 }
 
 const beforeVersion = (a: Version, b: Version): number =>
@@ -126,138 +81,179 @@ interface Change {
   readonly record: AppliedRecord | null;
 }
 
-const text = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
-const tupleOf = (record: AppliedRecord, names: readonly string[]): Value[] =>
-  names.map((name) => record.fields[name] ?? null);
-
-function versionOf(group: OnlineGroup, record: AppliedRecord): Version {
-  const entity = tupleOf(record, group.keyFields);
-  const { availableAt: from, order, seq, eventTime, deleted } = record;
-  return { from, order, seq, eventTime, deleted, entity: entity.includes(null) ? null : encodeTuple(entity) };
-}
-
+/** What a batch brings to one entity: new events known for ever, and other changes. */
 interface Touched {
-  readonly tuple: Uint8Array;
-  readonly changes: Change[];
+  readonly records: AppliedRecord[];
+  changes: Change[] | null;
 }
 
-/** Puts new versions into their chains and says what that changes, by entity. */
+/** Batch indexes of the records whose key has several versions, with those applied before. */
+interface Chain {
+  readonly earlier: readonly Version[];
+  readonly added: readonly number[];
+}
+
+function chainsOf(
+  bytes: Bytes,
+  group: OnlineGroup,
+  number: number,
+  records: readonly AppliedRecord[],
+  applied: number,
+): readonly Chain[] {
+  const keys = new Map<string, number[]>();
+  const keyOfRecord = ({ fields }: AppliedRecord): string => {
+    const spelled = spellTuple(fields, group.recordKey, false)!;
+    return spelled.bytes.toString('latin1', 0, spelled.length);
+  };
+  records.forEach((record, i) => {
+    if (record.version === false) return;
+    const key = keyOfRecord(record);
+    const held = keys.get(key);
+    if (held) held.push(i);
+    else keys.set(key, [i]);
+  });
+  if (keys.size === 0) return [];
+  records.forEach((record, i) => {
+    if (record.version === false) keys.get(keyOfRecord(record))?.push(i);
+  });
+  const earlier = findVersions(bytes, group, number, [...keys.keys()], applied);
+  return [...keys.values()]
+    .map((added, i) => ({ earlier: earlier[i]!, added }))
+    .filter((chain) => chain.earlier.length + chain.added.length > 1);
+}
+
+/** Says what the new versions change, by entity. */
 function linkVersions(
   bytes: Bytes,
   group: OnlineGroup,
   number: number,
   records: readonly AppliedRecord[],
+  firsts: boolean,
+  applied: number,
+  through: number,
   counts: Counts,
 ): Map<string, Touched> {
-  const byKey = new Map<string, { tuple: Uint8Array; records: AppliedRecord[] }>();
-  for (const record of records) {
-    const tuple = encodeTuple(tupleOf(record, group.recordKey));
-    const key = text(tuple);
-    const entry = byKey.get(key);
-    if (entry) entry.records.push(record);
-    else byKey.set(key, { tuple, records: [record] });
-  }
+  const chains = firsts ? [] : chainsOf(bytes, group, number, records, applied);
+  const entities = appendVersions(bytes, group, number, records, applied, through, counts);
   const touched = new Map<string, Touched>();
-  const change = (entity: Uint8Array, item: Change): void => {
-    const key = text(entity);
-    const entry = touched.get(key);
-    if (entry) entry.changes.push(item);
-    else touched.set(key, { tuple: entity, changes: [item] });
-  };
-  for (const name of [...byKey.keys()].sort()) {
-    const { tuple, records: added } = byKey.get(name)!;
-    const key = storeKey(number, KIND.record, tuple);
-    const stored = bytes.get(key);
-    const versions = stored ? decodeChain(stored) : [];
-    if (stored) counts.bytes -= stored.length;
-    if (!stored && added.length === 1) {
-      const [record] = added as [AppliedRecord];
-      const version = versionOf(group, record);
-      if (version.entity !== null && !version.deleted) {
-        change(version.entity, {
-          key: keyOf(group, version),
-          before: null,
-          after: Number.POSITIVE_INFINITY,
-          record,
-        });
-      }
-      const chain = encodeChain([version], tuple);
-      counts.bytes += chain.length;
-      bytes.put(key, chain);
-      continue;
+  const touch = (entity: string): Touched => {
+    let held = touched.get(entity);
+    if (!held) {
+      held = { records: [], changes: null };
+      touched.set(entity, held);
     }
+    return held;
+  };
+  const linked = new Set(chains.flatMap((chain) => chain.added));
+  for (let i = 0; i < records.length; i++) {
+    const entity = entities[i]!;
+    const record = records[i]!;
+    if (entity !== null && !record.deleted && !linked.has(i)) touch(entity).records.push(record);
+  }
+  for (const { earlier, added } of chains) {
+    const versions = [...earlier].sort(beforeVersion);
     const before = new Map<number, number>();
     versions.forEach((version, i) => {
       before.set(version.seq, untilOf(versions, i));
     });
     const recordOf = new Map<number, AppliedRecord>();
-    for (const record of added) {
-      if (before.has(record.seq) || recordOf.has(record.seq)) continue;
-      recordOf.set(record.seq, record);
-      versions.push(versionOf(group, record));
+    for (const i of added) {
+      const record = records[i]!;
+      const { availableAt: from, order, seq, eventTime, deleted } = record;
+      recordOf.set(seq, record);
+      versions.push({ from, order, seq, eventTime, deleted, entity: entities[i]! });
     }
     versions.sort(beforeVersion);
     versions.forEach((version, i) => {
       const was = before.get(version.seq) ?? version.from;
       const now = untilOf(versions, i);
       if (was === now) return;
-      change(version.entity!, {
+      const held = touch(version.entity!);
+      held.changes ??= [];
+      held.changes.push({
         key: keyOf(group, version),
         before: was === version.from ? null : was,
         after: now === version.from ? null : now,
         record: recordOf.get(version.seq) ?? null,
       });
     });
-    const chain = encodeChain(versions, tuple);
-    counts.bytes += chain.length;
-    bytes.put(key, chain);
   }
   return touched;
 }
 
-interface Work {
-  readonly entity: Entity;
-  readonly blocks: Map<number, Block>;
-  readonly dirty: Set<number>;
-}
-
-function blockOfRow(bytes: Bytes, group: OnlineGroup, number: number, work: Work, row: number): Block {
-  const id = work.entity.directory[row]![ROW.id]!;
-  let block = work.blocks.get(id);
-  if (!block) {
-    const stored = bytes.get(storeKey(number, KIND.segment, work.entity.tuple, id));
-    invariant(stored, `segment ${id} of an entity is missing`);
-    block = decodeSegment(group, stored);
-    work.blocks.set(id, block);
-  }
-  return block;
-}
-
-const keyOf = (group: OnlineGroup, { eventTime, from, order, seq }: Version): EventKey =>
-  group.sequenced ? [eventTime, order, from, seq] : [eventTime, from, order, seq];
+const keyOf = (
+  group: OnlineGroup,
+  { eventTime, from, order, seq }: Pick<Version, 'eventTime' | 'from' | 'order' | 'seq'>,
+): EventKey => (group.sequenced ? [eventTime, order, from, seq] : [eventTime, from, order, seq]);
 
 const compareKeys = (a: EventKey, b: EventKey): number =>
   a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3];
-const rowKey = (row: Float64Array): EventKey => [
-  row[ROW.key]!,
-  row[ROW.key + 1]!,
-  row[ROW.key + 2]!,
-  row[ROW.key + 3]!,
-];
 
-/** The directory row whose segment holds `key`, or -1 for the head. */
-function route(entity: Entity, key: EventKey): number {
-  const { directory } = entity;
-  if (directory.length === 0 || compareKeys(key, entity.floor) >= 0) return -1;
+/** A segment, or at the end the head, as its entity is changed. */
+interface Part {
+  /** Null: the head. */
+  readonly row: Float64Array | null;
+  /** Key of the first event when the part was opened: what is below belongs to the parts before it. */
+  readonly first: EventKey;
+  block: Block | null;
+  dirty: boolean;
+}
+
+interface Work {
+  readonly entity: Entity;
+  readonly parts: readonly Part[];
+  /** Bytes of head and directory as they are stored; 0: not there. */
+  readonly headBytes: number;
+  readonly directoryBytes: number;
+}
+
+const NO_KEY: EventKey = [-Infinity, -Infinity, -Infinity, -Infinity];
+
+function openEntity(bytes: Bytes, group: OnlineGroup, number: number, tuple: Uint8Array): Work {
+  const stored = bytes.get(storeKey(number, KIND.entity, tuple));
+  const headBytes = stored?.length ?? 0;
+  let directoryBytes = 0;
+  const entity = stored
+    ? decodeEntity(group, tuple, owned(stored), () => {
+        const directory = bytes.get(storeKey(number, KIND.directory, tuple));
+        invariant(directory, 'the directory of an entity is missing');
+        directoryBytes = directory.length;
+        return owned(directory);
+      })
+    : emptyEntity(group, tuple);
+  const parts: Part[] = entity.directory.map((row) => ({
+    row,
+    first: [row[ROW.key]!, row[ROW.key + 1]!, row[ROW.key + 2]!, row[ROW.key + 3]!],
+    block: null,
+    dirty: false,
+  }));
+  const { head } = entity;
+  parts.push({ row: null, first: head.n > 0 ? keyAt(head, 0) : NO_KEY, block: head, dirty: false });
+  return { entity, parts, headBytes, directoryBytes };
+}
+
+const sizeOf = (part: Part): number => (part.block ? part.block.n : part.row![ROW.events]!);
+
+function load(bytes: Bytes, group: OnlineGroup, number: number, work: Work, part: Part): Block {
+  if (!part.block) {
+    const id = part.row![ROW.id]!;
+    const stored = bytes.get(storeKey(number, KIND.segment, work.entity.tuple, id));
+    invariant(stored, `segment ${id} of an entity is missing`);
+    part.block = decodeSegment(group, stored);
+  }
+  return part.block;
+}
+
+/** The part that holds `key`: the last that begins at or before it. */
+function route(parts: readonly Part[], key: EventKey): Part {
   let low = 0;
-  let high = directory.length - 1;
+  let high = parts.length - 1;
   while (low < high) {
     const middle = (low + high + 1) >>> 1;
-    if (compareKeys(rowKey(directory[middle]!), key) <= 0) low = middle;
+    if (compareKeys(parts[middle]!.first, key) <= 0) low = middle;
     else high = middle - 1;
   }
-  return low;
+  return parts[low]!;
 }
 
 function addGhost(entity: Entity, until: number, floor: number): void {
@@ -306,14 +302,13 @@ function applyChange(
     if (change.after !== null) addGhost(entity, change.after, floor);
     return 0;
   }
-  const row = route(entity, change.key);
-  const block = row < 0 ? entity.head : blockOfRow(bytes, group, number, work, row);
-  if (row >= 0) work.dirty.add(entity.directory[row]![ROW.id]!);
+  const part = route(work.parts, change.key);
+  const block = load(bytes, group, number, work, part);
+  part.dirty = true;
   const position = lowerBound(block, change.key);
   if (change.before === null) {
     invariant(change.record, 'a version became known without its record');
     insertAt(block, position, eventOf(group, change));
-    if (row >= 0 && position === 0) entity.directory[row]!.set(change.key, ROW.key);
     return 1;
   }
   invariant(
@@ -328,104 +323,204 @@ function applyChange(
   return 0;
 }
 
-/** Seals what the head has too much of, splits and drops segments, writes what changed. */
-function flush(
+/** The first part that may be cut otherwise now, and the first segment that too few events follow. */
+function whereToCut(work: Work, slack: number): { readonly begin: number; readonly short: number } {
+  const { parts } = work;
+  const last = parts.length - 1;
+  let begin = parts.length;
+  for (let i = last; i >= 0; i--) {
+    const { dirty, block, first } = parts[i]!;
+    if (!dirty) continue;
+    const moved = block!.n === 0 || compareAt(block!, 0, first) !== 0;
+    begin = Math.max(0, moved ? i - 1 : i);
+  }
+  let short = last;
+  for (let behind = sizeOf(parts[last]!); short > 0 && behind < slack; behind += sizeOf(parts[short]!))
+    short--;
+  return { begin: Math.min(begin, short === last ? begin : short), short };
+}
+
+/** Cuts anew what may be cut otherwise (see segments.ts) until the old cuts are met again; writes what changed. */
+function recut(
   bytes: Bytes,
   group: OnlineGroup,
   number: number,
   work: Work,
   counts: Counts,
-  stored: number,
-): void {
-  const { entity } = work;
-  const { segment, slack } = group.seal;
+): { readonly head: Block; readonly directory: Float64Array[] } {
+  const { entity, parts } = work;
+  const { seal } = group;
+  const last = parts.length - 1;
+  const { begin, short } = whereToCut(work, seal.slack);
+  if (begin > last) return entity;
   const segmentKey = (id: number): Uint8Array => storeKey(number, KIND.segment, entity.tuple, id);
-  const write = (id: number, block: Block): Float64Array => {
-    const encoded = encodeSegment(group, block);
-    counts.bytes += encoded.length;
-    bytes.put(segmentKey(id), encoded);
-    return summarise(group, block, id);
+  const window = load(bytes, group, number, work, parts[begin]!);
+  const pulled = new Map<number, Part>([[0, parts[begin]!]]);
+  const sizes = parts.map(sizeOf);
+  let next = begin + 1;
+  const pull = (): void => {
+    const part = parts[next]!;
+    pulled.set(window.n, part);
+    appendBlock(window, load(bytes, group, number, work, part));
+    next++;
   };
-  if (work.dirty.size > 0) {
-    entity.directory = entity.directory.flatMap((row) => {
-      const id = row[ROW.id]!;
-      if (!work.dirty.has(id)) return [row];
-      const block = work.blocks.get(id)!;
-      counts.bytes -= bytes.get(segmentKey(id))?.length ?? 0;
-      if (block.n === 0) {
-        bytes.remove(segmentKey(id));
-        return [];
+  let total = 0;
+  for (let i = begin; i <= last; i++) total += sizes[i]!;
+  let lastDirty = last;
+  while (lastDirty >= 0 && !parts[lastDirty]!.dirty) lastDirty--;
+
+  const fresh: { readonly start: number; readonly end: number; readonly kept: Float64Array | null }[] = [];
+  const nextCut = (start: number): number => {
+    const end = Math.min(total - seal.slack, start + seal.segment);
+    for (let at = start + Math.max(1, seal.segment >>> 1); at <= end; at++) {
+      while (at >= window.n) {
+        const part = parts[next]!;
+        if (at === window.n && !part.dirty && cutsAt(seal, at - start, part.first[3])) return at;
+        pull();
       }
-      if (block.n <= 2 * segment) return [write(id, block)];
-      const rows: Float64Array[] = [];
-      for (let start = 0; start < block.n; start += segment) {
-        const part = sliceBlock(block, start, Math.min(block.n, start + segment));
-        rows.push(write(start === 0 ? id : entity.nextSegment++, part));
-      }
-      return rows;
-    });
-    if (entity.directory.length === 0) entity.floor = NO_FLOOR;
-  }
-  let head = entity.head;
-  if (head.n >= segment + slack) {
-    const sealed = Math.floor((head.n - slack) / segment) * segment;
-    for (let start = 0; start < sealed; start += segment) {
-      entity.directory.push(write(entity.nextSegment++, sliceBlock(head, start, start + segment)));
+      if (cutsAt(seal, at - start, window.columns[SEQ]![at]!)) return at;
     }
-    head = sliceBlock(head, sealed, head.n);
-    entity.floor = keyAt(entity.head, sealed);
+    return -1;
+  };
+  let start = 0;
+  let met = false;
+  for (let end = nextCut(0); end >= 0; end = nextCut(start)) {
+    const part = pulled.get(start);
+    const kept = part?.row && !part.dirty && part.row[ROW.events] === end - start ? part.row : null;
+    fresh.push({ start, end, kept });
+    start = end;
+    met = start === window.n && next > lastDirty && next <= last && (next === last || short === last);
+    if (met) break;
   }
-  counts.bytes -= stored;
-  const key = storeKey(number, KIND.entity, entity.tuple);
-  if (
-    head.n === 0 &&
-    entity.directory.length === 0 &&
-    entity.liveGhosts === 0 &&
-    entity.ghosts.length === 0
-  ) {
-    bytes.remove(key);
-    if (stored > 0) counts.entities--;
-    return;
+  if (!met) while (next <= last) pull();
+
+  const rows = fresh.map(({ start: from, end, kept }) => {
+    if (kept) return kept;
+    const block = sliceBlock(window, from, end);
+    const encoded = encodeSegment(group, block);
+    return { block, encoded };
+  });
+  const staying = new Set(
+    rows.map((row) => (row instanceof Float64Array ? row[ROW.id]! : row.block.columns[SEQ]![0]!)),
+  );
+  const written = new Set(rows);
+  for (const { row } of parts.slice(begin, Math.min(next, last))) {
+    if (!row || written.has(row)) continue;
+    counts.bytes -= row[ROW.bytes]!;
+    if (!staying.has(row[ROW.id]!)) bytes.remove(segmentKey(row[ROW.id]!));
   }
-  const encoded = encodeEntity(group, { ...entity, head });
-  bytes.put(key, encoded);
-  counts.bytes += encoded.length;
-  if (stored === 0) counts.entities++;
+  const directory = [
+    ...entity.directory.slice(0, begin),
+    ...rows.map((row) => {
+      if (row instanceof Float64Array) return row;
+      const { block, encoded } = row;
+      bytes.put(segmentKey(block.columns[SEQ]![0]!), encoded);
+      counts.bytes += encoded.length;
+      return summarise(group, block, encoded.length);
+    }),
+    ...(met ? entity.directory.slice(next) : []),
+  ];
+  const head = met ? entity.head : start === 0 ? window : sliceBlock(window, start, window.n);
+  return { head, directory };
 }
 
-function openEntity(
+/** Cuts segments, writes what changed. */
+function flush(bytes: Bytes, group: OnlineGroup, number: number, work: Work, counts: Counts): void {
+  const { entity, headBytes, directoryBytes } = work;
+  const before = entity.directory;
+  const after = recut(bytes, group, number, work, counts);
+  const changed =
+    after.directory.length !== before.length || after.directory.some((row, i) => row !== before[i]);
+  const next: Entity = { ...entity, ...after };
+  const key = storeKey(number, KIND.entity, entity.tuple);
+  const directoryKey = storeKey(number, KIND.directory, entity.tuple);
+  if (changed) {
+    const encoded = encodeDirectory(group, next.directory);
+    if (encoded) bytes.put(directoryKey, encoded);
+    else if (directoryBytes > 0) bytes.remove(directoryKey);
+    counts.bytes += (encoded?.length ?? 0) - directoryBytes;
+  }
+  counts.bytes -= headBytes;
+  if (next.head.n === 0 && next.directory.length === 0 && next.liveGhosts === 0 && next.ghosts.length === 0) {
+    bytes.remove(key);
+    if (headBytes > 0) counts.entities--;
+    return;
+  }
+  const encoded = encodeEntity(group, next);
+  bytes.put(key, encoded);
+  counts.bytes += encoded.length;
+  if (headBytes === 0) counts.entities++;
+}
+
+/** Orders first versions as their events are ordered. */
+function inOrder(group: OnlineGroup, records: AppliedRecord[]): AppliedRecord[] {
+  const compare = (a: AppliedRecord, b: AppliedRecord): number =>
+    a.eventTime - b.eventTime ||
+    (group.sequenced
+      ? a.order - b.order || a.availableAt - b.availableAt
+      : a.availableAt - b.availableAt || a.order - b.order) ||
+    a.seq - b.seq;
+  for (let i = 1; i < records.length; i++)
+    if (compare(records[i - 1]!, records[i]!) > 0) return records.sort(compare);
+  return records;
+}
+
+function applyToEntity(
   bytes: Bytes,
   group: OnlineGroup,
   number: number,
   tuple: Uint8Array,
-): { work: Work; stored: number } {
-  const stored = bytes.get(storeKey(number, KIND.entity, tuple));
-  const size = stored?.length ?? 0;
-  const entity = stored ? decodeEntity(group, stored) : emptyEntity(group, tuple);
-  invariant(!stored || text(entity.tuple) === text(tuple), 'two entity keys share a hash');
-  return { work: { entity, blocks: new Map(), dirty: new Set() }, stored: size };
+  { records, changes }: Touched,
+  floor: Floor,
+  counts: Counts,
+): void {
+  const ordered = inOrder(group, records);
+  if (
+    changes === null &&
+    (floor === null || !ordered.some((record) => isForgotten(record.eventTime, record.availableAt, floor)))
+  ) {
+    const key = storeKey(number, KIND.entity, tuple);
+    const stored = bytes.get(key);
+    const before = stored?.length ?? 0;
+    const head = appendToHead(group, tuple, stored, ordered);
+    if (head) {
+      bytes.put(key, head);
+      counts.bytes += head.length - before;
+      counts.events += ordered.length;
+      if (before === 0) counts.entities++;
+      return;
+    }
+  }
+  const all: Change[] = changes ?? [];
+  for (const record of ordered) {
+    const { availableAt: from, ...rest } = record;
+    all.push({ key: keyOf(group, { ...rest, from }), before: null, after: Number.POSITIVE_INFINITY, record });
+  }
+  if (changes !== null) all.sort((a, b) => compareKeys(a.key, b.key));
+  const work = openEntity(bytes, group, number, tuple);
+  for (const change of all) counts.events += applyChange(bytes, group, number, work, change, floor);
+  flush(bytes, group, number, work, counts);
 }
 
 /**
- * Applies records of any order and age to the group stored under `number`. The events held afterwards depend on
- * the set of records applied only, not on batches or order. The caller leaves out records applied before.
+ * Applies records in seq order, of any age, to the group stored under `number`, which has applied through `applied`
+ * and afterwards through `through`. What is stored then depends on the records applied, the position and the floor
+ * only, not on batches. `firsts`: every record is the first of its record key.
  */
 export function applyRecords(
   bytes: Bytes,
   group: OnlineGroup,
   number: number,
   records: readonly AppliedRecord[],
+  firsts: boolean,
+  applied: number,
+  through: number,
   floor: Floor,
   counts: Counts,
 ): void {
-  const touched = linkVersions(bytes, group, number, records, counts);
-  for (const name of [...touched.keys()].sort()) {
-    const { tuple, changes } = touched.get(name)!;
-    const { work, stored } = openEntity(bytes, group, number, tuple);
-    changes.sort((a, b) => compareKeys(a.key, b.key));
-    for (const change of changes) counts.events += applyChange(bytes, group, number, work, change, floor);
-    flush(bytes, group, number, work, counts, stored);
-  }
+  const touched = linkVersions(bytes, group, number, records, firsts, applied, through, counts);
+  for (const name of [...touched.keys()].sort())
+    applyToEntity(bytes, group, number, Buffer.from(name, 'latin1'), touched.get(name)!, floor, counts);
 }
 
 /** Forgets the events before `floor` (and known by it) of one entity; reads at t ≥ floor + span stay as they are. */
@@ -437,25 +532,20 @@ export function expireEntity(
   floor: Instant,
   counts: Counts,
 ): void {
-  const { work, stored } = openEntity(bytes, group, number, tuple);
+  const work = openEntity(bytes, group, number, tuple);
   const { entity } = work;
   entity.ghosts = entity.ghosts.filter((ghost) => ghost > floor);
-  const forget = (block: Block): boolean => {
-    let dropped = false;
+  for (const part of work.parts) {
+    if (part.first[0] >= floor) break;
+    const block = load(bytes, group, number, work, part);
     const [event, from, until] = [block.columns[EVENT]!, block.columns[FROM]!, block.columns[UNTIL]!];
     for (let i = block.n - 1; i >= 0; i--) {
       if (!isForgotten(event[i]!, from[i]!, floor)) continue;
       addGhost(entity, until[i]!, floor);
       removeAt(block, i);
       counts.events--;
-      dropped = true;
+      part.dirty = true;
     }
-    return dropped;
-  };
-  for (let row = 0; row < entity.directory.length && entity.directory[row]![ROW.key]! < floor; row++) {
-    const block = blockOfRow(bytes, group, number, work, row);
-    if (forget(block)) work.dirty.add(entity.directory[row]![ROW.id]!);
   }
-  forget(entity.head);
-  flush(bytes, group, number, work, counts, stored);
+  flush(bytes, group, number, work, counts);
 }

@@ -1,10 +1,14 @@
 /**
  * Blocks of events: the head of an entity and its sealed segments share one layout of little-endian doubles.
  *
- * Words: version, events n, directory rows m, next segment id, floor key (event_time, from, order, seq), live ghosts,
- * finite ghosts g, least from, greatest from, least until, byte offset of the tail, number of int64 and decimal columns that hold indexes; then g ghost instants, n words of
- * each column (event_time, from, until, order, seq, fields), n bytes of each predicate (padded to words), m directory
- * rows; then the tail: for each field a dictionary, and the entity's key tuple.
+ * Words: format, events n, flags, directory rows m, ghosts g, live ghosts, least from, greatest from, least until, byte
+ * offset of the tail, number of int64 and decimal columns that hold indexes; then g ghost instants, the columns, the
+ * predicates (one byte an event, padded to words), the directory rows unless they stand apart; then the tail: for each
+ * field a dictionary, and the entity's key tuple where the store key is a hash.
+ *
+ * Columns: event_time, seq, then `from` unless it is the event time throughout, `until` unless all are known for ever,
+ * `order` unless it is the seq throughout, then the fields. A segment's columns are n words long; those of a head have
+ * room to spare (`capacityOf`), zero behind n, so that an event is appended in place.
  *
  * A column of numbers holds the values themselves, NaN for null. Where a value is no double (texts, vectors, int64
  * beyond 2^53), the column holds indexes into the block's dictionary. Little-endian machines only, like all that
@@ -12,24 +16,35 @@
  */
 import { invariant } from '../../base/error.js';
 import type { Value } from '../../schema/types.js';
-import { decodeTuple, encodeTuple } from './key.js';
+import { decodeTuple, encodeTuple, isLong } from './key.js';
 import { ATOM_WORDS, DIRECTORY_BASE, directoryStride, ONLINE_FORMAT, type OnlineGroup } from './plan.js';
 
 export const WORD = {
-  version: 0,
+  format: 0,
   events: 1,
-  rows: 2,
-  nextSegment: 3,
-  floor: 4,
-  liveGhosts: 8,
-  ghosts: 9,
-  minFrom: 10,
-  maxFrom: 11,
-  minUntil: 12,
-  tail: 13,
-  indexed: 14,
-  header: 15,
+  flags: 2,
+  rows: 3,
+  ghosts: 4,
+  liveGhosts: 5,
+  minFrom: 6,
+  maxFrom: 7,
+  minUntil: 8,
+  tail: 9,
+  indexed: 10,
+  header: 11,
 } as const;
+
+/** Which optional columns there are; `head`: columns have room to spare; `apart`: the directory is a value of its own. */
+export const FLAG = { from: 1, until: 2, order: 4, head: 8, apart: 16 } as const;
+
+/** Directories of more rows are values of their own, so that an event does not write them anew. */
+const INLINE_ROWS = 6;
+
+/** Tail of a field without a dictionary. */
+export const NO_DICTIONARY = 0xffff_ffff;
+
+/** Events that a head's columns have room for. */
+export const capacityOf = (n: number): number => (n > 8 ? (n + 7) & ~7 : n > 4 ? 8 : n > 2 ? 4 : n);
 
 export const EVENT = 0;
 export const FROM = 1;
@@ -39,8 +54,17 @@ export const SEQ = 4;
 /** Columns before the fields. */
 export const CORE = 5;
 
-/** Words of a directory row. */
-export const ROW = { id: 0, events: 1, key: 2, maxEvent: 6, minFrom: 7, maxFrom: 8, minUntil: 9 } as const;
+/** Words of a directory row. The seq in the key of its first event names a segment. */
+export const ROW = {
+  events: 0,
+  key: 1,
+  id: 4,
+  maxEvent: 5,
+  minFrom: 6,
+  maxFrom: 7,
+  minUntil: 8,
+  bytes: 9,
+} as const;
 
 /**
  * The order of members: (event_time, from, order, seq), or (event_time, order, from, seq) where the source declares a
@@ -61,7 +85,7 @@ export interface Block {
   indexes: (Map<Value, number> | null)[];
 }
 
-const holdsNumbers = (kind: string): boolean =>
+export const holdsNumbers = (kind: string): boolean =>
   kind === 'int64' ||
   kind === 'float64' ||
   kind === 'decimal' ||
@@ -208,13 +232,11 @@ export function fieldValue(
   return group.fields[field]!.type.kind === 'boolean' ? word !== 0 : word;
 }
 
-/** What one entity holds besides its events. */
+/** What one entity holds. */
 export interface Entity {
   /** Key tuple bytes. */
   readonly tuple: Uint8Array;
-  readonly head: Block;
-  floor: EventKey;
-  nextSegment: number;
+  head: Block;
   /** Records forgotten by retention that stay known for ever. */
   liveGhosts: number;
   /** For the forgotten records that end: when, ascending. */
@@ -222,19 +244,15 @@ export interface Entity {
   directory: Float64Array[];
 }
 
-export const NO_FLOOR: EventKey = [-Infinity, -Infinity, -Infinity, -Infinity];
-
 export const emptyEntity = (group: OnlineGroup, tuple: Uint8Array): Entity => ({
   tuple,
   head: emptyBlock(group),
-  floor: NO_FLOOR,
-  nextSegment: 0,
   liveGhosts: 0,
   ghosts: [],
   directory: [],
 });
 
-const maskWords = (n: number): number => (n + 7) >>> 3;
+export const maskWords = (n: number): number => (n + 7) >>> 3;
 
 /** Values in use, in order of first use, and the column that names them. */
 function compact(
@@ -242,7 +260,7 @@ function compact(
   dictionary: readonly Value[],
   n: number,
 ): { column: Float64Array; values: Value[] } {
-  const moved = new Map<number, number>();
+  const moved = new Map<Value, number>();
   const fresh = new Float64Array(n);
   const values: Value[] = [];
   for (let i = 0; i < n; i++) {
@@ -251,10 +269,11 @@ function compact(
       fresh[i] = code;
       continue;
     }
-    let place = moved.get(code);
+    const value = dictionary[code]!;
+    let place = typeof value === 'object' ? undefined : moved.get(value);
     if (place === undefined) {
-      place = values.push(dictionary[code]!) - 1;
-      moved.set(code, place);
+      place = values.push(value) - 1;
+      if (typeof value !== 'object') moved.set(value, place);
     }
     fresh[i] = place;
   }
@@ -262,65 +281,85 @@ function compact(
 }
 
 function encode(group: OnlineGroup, block: Block, entity: Entity | null): Uint8Array {
+  settle(group, block);
   const { n } = block;
+  const [event, seq, from, until, order] = [EVENT, SEQ, FROM, UNTIL, ORDER].map((c) => block.columns[c]!) as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ];
   const ghosts = entity?.ghosts ?? [];
-  const directory = entity?.directory ?? [];
-  const stride = directoryStride(group);
-  const words =
-    WORD.header +
-    ghosts.length +
-    n * block.columns.length +
-    maskWords(n) * block.masks.length +
-    directory.length * stride;
-  const columns: Float64Array[] = block.columns.slice(0, CORE);
+  const rows = entity?.directory.length ?? 0;
+  const inline = rows > INLINE_ROWS ? [] : (entity?.directory ?? []);
+  let flags = (entity ? FLAG.head : 0) | (rows > INLINE_ROWS ? FLAG.apart : 0);
+  let minFrom = Infinity;
+  let maxFrom = -Infinity;
+  let minUntil = Infinity;
+  for (let i = 0; i < n; i++) {
+    const known = from[i]!;
+    const end = until[i]!;
+    if (known !== event[i]!) flags |= FLAG.from;
+    if (end !== Infinity) flags |= FLAG.until;
+    if (order[i]! !== seq[i]!) flags |= FLAG.order;
+    if (known < minFrom) minFrom = known;
+    if (known > maxFrom) maxFrom = known;
+    if (end < minUntil) minUntil = end;
+  }
+  const columns: Float64Array[] = [event, seq];
+  if (flags & FLAG.from) columns.push(from);
+  if (flags & FLAG.until) columns.push(until);
+  if (flags & FLAG.order) columns.push(order);
   const parts: Buffer[] = [];
   let indexed = 0;
   for (let field = 0; field < group.fields.length; field++) {
     const held = block.columns[CORE + field]!;
     const dictionary = block.dictionaries[field]!;
-    const plain =
-      dictionary && holdsNumbers(group.fields[field]!.type.kind) && allDoubles(held, dictionary, n);
-    const compacted = !dictionary || plain ? null : compact(held, dictionary, n);
-    columns.push(compacted ? compacted.column : plain ? backToDoubles(held, dictionary!, n) : held);
+    const compacted = dictionary && compact(held, dictionary, n);
+    columns.push(compacted ? compacted.column : held);
     if (compacted && holdsNumbers(group.fields[field]!.type.kind)) indexed++;
     const size = Buffer.alloc(4);
     const tuple = compacted ? encodeTuple(compacted.values) : null;
-    size.writeUInt32BE(tuple ? tuple.length : 0xffff_ffff);
+    size.writeUInt32BE(tuple ? tuple.length : NO_DICTIONARY);
     parts.push(size);
     if (tuple) parts.push(tuple);
   }
-  parts.push(Buffer.from(entity?.tuple ?? []));
+  if (entity && isLong(entity.tuple)) parts.push(Buffer.from(entity.tuple));
   const tail = Buffer.concat(parts);
+  const capacity = entity ? capacityOf(n) : n;
+  const stride = directoryStride(group);
+  const words =
+    WORD.header +
+    ghosts.length +
+    capacity * columns.length +
+    maskWords(capacity) * block.masks.length +
+    inline.length * stride;
   const bytes = new Uint8Array(words * 8 + tail.length);
   const out = new Float64Array(bytes.buffer, 0, words);
-  let minFrom = Infinity;
-  let maxFrom = -Infinity;
-  let minUntil = Infinity;
-  for (let i = 0; i < n; i++) {
-    const from = columns[FROM]![i]!;
-    const until = columns[UNTIL]![i]!;
-    if (from < minFrom) minFrom = from;
-    if (from > maxFrom) maxFrom = from;
-    if (until < minUntil) minUntil = until;
-  }
-  out.set([ONLINE_FORMAT, n, directory.length, entity?.nextSegment ?? 0], 0);
-  out.set(entity?.floor ?? NO_FLOOR, WORD.floor);
-  out.set(
-    [entity?.liveGhosts ?? 0, ghosts.length, minFrom, maxFrom, minUntil, words * 8, indexed],
-    WORD.liveGhosts,
-  );
+  out[WORD.format] = ONLINE_FORMAT;
+  out[WORD.events] = n;
+  out[WORD.flags] = flags;
+  out[WORD.rows] = rows;
+  out[WORD.ghosts] = ghosts.length;
+  out[WORD.liveGhosts] = entity?.liveGhosts ?? 0;
+  out[WORD.minFrom] = minFrom;
+  out[WORD.maxFrom] = maxFrom;
+  out[WORD.minUntil] = minUntil;
+  out[WORD.tail] = words * 8;
+  out[WORD.indexed] = indexed;
   let at: number = WORD.header;
   out.set(ghosts, at);
   at += ghosts.length;
   for (const column of columns) {
     out.set(column.length === n ? column : column.subarray(0, n), at);
-    at += n;
+    at += capacity;
   }
   for (const mask of block.masks) {
     bytes.set(mask.subarray(0, n), at * 8);
-    at += maskWords(n);
+    at += maskWords(capacity);
   }
-  for (const row of directory) {
+  for (const row of inline) {
     out.set(row, at);
     at += stride;
   }
@@ -333,31 +372,52 @@ const allDoubles = (column: Float64Array, dictionary: readonly Value[], n: numbe
   return true;
 };
 const backToDoubles = (column: Float64Array, dictionary: readonly Value[], n: number): Float64Array =>
-  column.slice(0, n).map((code) => (Number.isNaN(code) ? code : (dictionary[code] as number)));
+  column.map((code, i) => (i >= n || Number.isNaN(code) ? code : (dictionary[code] as number)));
 
 export const encodeEntity = (group: OnlineGroup, entity: Entity): Uint8Array =>
   encode(group, entity.head, entity);
 export const encodeSegment = (group: OnlineGroup, block: Block): Uint8Array => encode(group, block, null);
 
+/** The directory as a value of its own, or null when it stands in the head. */
+export function encodeDirectory(group: OnlineGroup, directory: readonly Float64Array[]): Uint8Array | null {
+  if (directory.length <= INLINE_ROWS) return null;
+  const stride = directoryStride(group);
+  const out = new Float64Array(directory.length * stride);
+  directory.forEach((row, i) => {
+    out.set(row, i * stride);
+  });
+  return new Uint8Array(out.buffer);
+}
+
 /** A copy of bytes whose `length` may be less than the memory they stand in (LMDB's reused buffer). */
 export const owned = (bytes: Uint8Array): Uint8Array =>
   Uint8Array.prototype.slice.call(bytes, 0, bytes.length);
 
-/** Views into stored bytes; valid as long as the bytes are. */
+/** Views into stored bytes; valid as long as the bytes are. Columns begin at the word indexes, -1: there is none. */
 export interface View {
   readonly words: Float64Array;
   readonly bytes: Uint8Array;
   /** Word index of word 0. */
   readonly base: number;
   readonly n: number;
-  /** Word index of column 0; column c begins n * c words later. */
-  readonly columns: number;
+  /** Words from one column to the next. */
+  readonly capacity: number;
+  readonly event: number;
+  readonly seq: number;
+  /** The event times where all are known from then on. */
+  readonly from: number;
+  /** -1: all are known for ever. */
+  readonly until: number;
+  /** The seqs where they are the order. */
+  readonly order: number;
+  readonly fields: number;
   /** Byte index in `bytes` of mask 0, and bytes from one to the next. */
   readonly masks: number;
   readonly maskStride: number;
   readonly rows: number;
-  /** Word index of directory row 0. */
+  /** Word index of directory row 0 when the directory stands here. */
   readonly directory: number;
+  readonly apart: boolean;
   /** Byte index in `bytes` of the tail. */
   readonly tail: number;
 }
@@ -365,42 +425,81 @@ export interface View {
 let lastBuffer: ArrayBufferLike | null = null;
 let lastWords: Float64Array = new Float64Array(0);
 
-export function viewOf(group: OnlineGroup, bytes: Uint8Array): View {
-  let words: Float64Array;
-  let base = 0;
-  if ((bytes.byteOffset & 7) === 0) {
-    if (bytes.buffer !== lastBuffer) {
-      lastBuffer = bytes.buffer;
-      lastWords = new Float64Array(bytes.buffer, 0, bytes.buffer.byteLength >>> 3);
-    }
-    words = lastWords;
-    base = bytes.byteOffset >>> 3;
-  } else {
-    const copy = owned(bytes);
-    words = new Float64Array(copy.buffer, 0, copy.length >>> 3);
-    bytes = copy;
+/** Words over bytes that begin at a multiple of 8. */
+function wordsOf(bytes: Uint8Array): Float64Array {
+  if (bytes.buffer !== lastBuffer) {
+    lastBuffer = bytes.buffer;
+    lastWords = new Float64Array(bytes.buffer, 0, bytes.buffer.byteLength >>> 3);
   }
+  return lastWords;
+}
+
+export function viewOf(group: OnlineGroup, stored: Uint8Array): View {
+  const bytes = (stored.byteOffset & 7) === 0 ? stored : owned(stored);
+  const words = wordsOf(bytes);
+  const base = bytes.byteOffset >>> 3;
   invariant(words[base] === ONLINE_FORMAT, `an online block of an unknown format ${words[base]}`);
   const n = words[base + WORD.events]!;
-  const columns = base + WORD.header + words[base + WORD.ghosts]!;
-  const masks = columns + n * (CORE + group.fields.length);
-  const maskStride = maskWords(n) * 8;
-  const directory = masks + maskWords(n) * group.predicates.length;
+  const flags = words[base + WORD.flags]!;
+  const capacity = flags & FLAG.head ? capacityOf(n) : n;
+  const event = base + WORD.header + words[base + WORD.ghosts]!;
+  const seq = event + capacity;
+  let next = seq + capacity;
+  let from = event;
+  let until = -1;
+  let order = seq;
+  if (flags & FLAG.from) {
+    from = next;
+    next += capacity;
+  }
+  if (flags & FLAG.until) {
+    until = next;
+    next += capacity;
+  }
+  if (flags & FLAG.order) {
+    order = next;
+    next += capacity;
+  }
+  const masks = next + capacity * group.fields.length;
+  const maskStride = maskWords(capacity);
   return {
     words,
     bytes,
     base,
     n,
-    columns,
+    capacity,
+    event,
+    seq,
+    from,
+    until,
+    order,
+    fields: next,
     masks: (masks - base) * 8,
-    maskStride,
+    maskStride: maskStride * 8,
     rows: words[base + WORD.rows]!,
-    directory,
+    directory: masks + maskStride * group.predicates.length,
+    apart: (flags & FLAG.apart) !== 0,
     tail: words[base + WORD.tail]!,
   };
 }
 
-/** Dictionaries of all fields and the key tuple, copied out of a view. */
+/** Rows of a directory: the words they stand in and where they begin. */
+export interface Directory {
+  readonly words: Float64Array;
+  readonly start: number;
+  readonly rows: number;
+}
+
+/** `fetch` gives the directory that stands apart. */
+export function directoryOf(view: View, fetch: () => Uint8Array): Directory {
+  const { rows } = view;
+  if (!view.apart) return { words: view.words, start: view.directory, rows };
+  const stored = fetch();
+  const bytes = (stored.byteOffset & 7) === 0 ? stored : owned(stored);
+  return { words: wordsOf(bytes), start: bytes.byteOffset >>> 3, rows };
+}
+
+/** Dictionaries of all fields, and the key tuple where the store key is a hash, copied out of a view. */
 export function readTail(
   group: OnlineGroup,
   view: View,
@@ -412,7 +511,7 @@ export function readTail(
   for (let field = 0; field < group.fields.length; field++) {
     const size = buffer.readUInt32BE(at);
     at += 4;
-    if (size === 0xffff_ffff) dictionaries.push(null);
+    if (size === NO_DICTIONARY) dictionaries.push(null);
     else {
       dictionaries.push([...decodeTuple(buffer.subarray(at, at + size))]);
       at += size;
@@ -423,22 +522,30 @@ export function readTail(
 
 /** A mutable copy. */
 function blockOf(group: OnlineGroup, view: View, dictionaries: (Value[] | null)[]): Block {
-  const capacity = view.n + 16;
-  const column = (index: number): Float64Array => {
-    const copy = new Float64Array(capacity);
-    const start = view.columns + index * view.n;
-    copy.set(view.words.subarray(start, start + view.n));
-    return copy;
+  const { n } = view;
+  const room = n + 16;
+  const copy = (start: number): Float64Array => {
+    const column = new Float64Array(room);
+    for (let i = 0; i < n; i++) column[i] = view.words[start + i]!;
+    return column;
   };
+  const columns: Float64Array[] = new Array(CORE + group.fields.length);
+  columns[EVENT] = copy(view.event);
+  columns[FROM] = copy(view.from);
+  columns[UNTIL] = view.until < 0 ? new Float64Array(room).fill(Infinity, 0, n) : copy(view.until);
+  columns[ORDER] = copy(view.order);
+  columns[SEQ] = copy(view.seq);
+  for (let field = 0; field < group.fields.length; field++)
+    columns[CORE + field] = copy(view.fields + field * view.capacity);
   return {
-    n: view.n,
+    n,
     ...tieColumns(group),
-    columns: Array.from({ length: CORE + group.fields.length }, (_, index) => column(index)),
+    columns,
     masks: group.predicates.map((_, index) => {
-      const copy = new Uint8Array(capacity);
+      const mask = new Uint8Array(room);
       const start = view.masks + index * view.maskStride;
-      copy.set(view.bytes.subarray(start, start + view.n));
-      return copy;
+      for (let i = 0; i < n; i++) mask[i] = view.bytes[start + i]!;
+      return mask;
     }),
     dictionaries,
     indexes: group.fields.map(() => null),
@@ -450,23 +557,70 @@ export function decodeSegment(group: OnlineGroup, bytes: Uint8Array): Block {
   return blockOf(group, view, readTail(group, view).dictionaries);
 }
 
-export function decodeEntity(group: OnlineGroup, bytes: Uint8Array): Entity {
+/** An entity from its stored bytes; `fetch` gives the directory that stands apart. */
+export function decodeEntity(
+  group: OnlineGroup,
+  tuple: Uint8Array,
+  bytes: Uint8Array,
+  fetch: () => Uint8Array,
+): Entity {
   const view = viewOf(group, bytes);
   const { words, base } = view;
-  const { dictionaries, tuple } = readTail(group, view);
+  const { dictionaries } = readTail(group, view);
+  const ghosts = words[base + WORD.ghosts]!;
+  const head = blockOf(group, view, dictionaries);
+  const liveGhosts = words[base + WORD.liveGhosts]!;
+  const forgotten = [...words.subarray(base + WORD.header, base + WORD.header + ghosts)];
+  const directory = directoryOf(view, fetch);
   const stride = directoryStride(group);
-  const floor = words.subarray(base + WORD.floor, base + WORD.floor + 4);
   return {
     tuple,
-    head: blockOf(group, view, dictionaries),
-    floor: [floor[0]!, floor[1]!, floor[2]!, floor[3]!],
-    nextSegment: words[base + WORD.nextSegment]!,
-    liveGhosts: words[base + WORD.liveGhosts]!,
-    ghosts: [...words.subarray(base + WORD.header, base + WORD.header + words[base + WORD.ghosts]!)],
-    directory: Array.from({ length: view.rows }, (_, row) =>
-      words.slice(view.directory + row * stride, view.directory + (row + 1) * stride),
+    head,
+    liveGhosts,
+    ghosts: forgotten,
+    directory: Array.from({ length: directory.rows }, (_, row) =>
+      directory.words.slice(directory.start + row * stride, directory.start + (row + 1) * stride),
     ),
   };
+}
+
+/** Appends the events of `other`, all of which follow those of `block`. */
+export function appendBlock(block: Block, other: Block): void {
+  const { n } = block;
+  while (block.columns[0]!.length < n + other.n) grow(block);
+  for (let column = 0; column < CORE; column++)
+    block.columns[column]!.set(other.columns[column]!.subarray(0, other.n), n);
+  block.masks.forEach((mask, index) => {
+    mask.set(other.masks[index]!.subarray(0, other.n), n);
+  });
+  block.dictionaries.forEach((_, field) => {
+    const theirs = other.dictionaries[field]!;
+    const source = other.columns[CORE + field]!;
+    if (!theirs && !block.dictionaries[field]) {
+      block.columns[CORE + field]!.set(source.subarray(0, other.n), n);
+      return;
+    }
+    for (let i = 0; i < other.n; i++) {
+      const word = source[i]!;
+      block.n = n + i;
+      const code = toWord(block, field, Number.isNaN(word) ? null : theirs ? theirs[word]! : word);
+      block.columns[CORE + field]![n + i] = code;
+    }
+    block.n = n;
+  });
+  block.n = n + other.n;
+}
+
+/** Numbers that need no dictionary any more lose it, so that what is stored depends on the events alone. */
+function settle(group: OnlineGroup, block: Block): void {
+  group.fields.forEach((field, index) => {
+    const dictionary = block.dictionaries[index];
+    const column = block.columns[CORE + index]!;
+    if (!dictionary || !holdsNumbers(field.type.kind) || !allDoubles(column, dictionary, block.n)) return;
+    block.columns[CORE + index] = backToDoubles(column, dictionary, block.n);
+    block.dictionaries[index] = null;
+    block.indexes[index] = null;
+  });
 }
 
 /** An exact running sum: high + low, as long as no low part was rounded; then low is NaN. */
@@ -490,11 +644,11 @@ export function addPair(pair: Pair, x: number): void {
   }
 }
 
-/** The directory row of a sealed block: bounds, then the group's summaries. */
-export function summarise(group: OnlineGroup, block: Block, id: number): Float64Array {
+/** The directory row of a sealed block, stored in so many bytes: bounds, then the group's summaries. */
+export function summarise(group: OnlineGroup, block: Block, bytes: number): Float64Array {
   const row = new Float64Array(directoryStride(group));
   const { n, columns, masks } = block;
-  row[ROW.id] = id;
+  row[ROW.bytes] = bytes;
   row[ROW.events] = n;
   row.set(keyAt(block, 0), ROW.key);
   row[ROW.maxEvent] = columns[EVENT]![n - 1]!;
@@ -534,7 +688,7 @@ export function summarise(group: OnlineGroup, block: Block, id: number): Float64
     row.set(
       [
         values,
-        pair.high,
+        indexed ? Number.NaN : pair.high,
         indexed ? Number.NaN : pair.low,
         indexed ? Number.NaN : least,
         indexed ? Number.NaN : greatest,

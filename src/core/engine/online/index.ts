@@ -10,6 +10,7 @@ export {
 } from './plan.js';
 export type { DumpedEntity, OnlineRow } from './read.js';
 export {
+  type ApplyOptions,
   activateGroups,
   activeGroups,
   applyBatch,

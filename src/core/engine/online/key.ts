@@ -86,6 +86,51 @@ export function encodeTuple(values: readonly Value[]): Buffer {
   return taken();
 }
 
+/** A tuple's bytes in memory that the next tuple overwrites. */
+export interface Spelled {
+  bytes: Buffer;
+  length: number;
+}
+const spelled: Spelled = { bytes: scratch, length: 0 };
+
+/** The tuple of a record's fields, or null when `whole` and one of them is null. */
+export function spellTuple(
+  fields: Readonly<Record<string, Value>>,
+  names: readonly string[],
+  whole: boolean,
+): Spelled | null {
+  length = 0;
+  for (let i = 0; i < names.length; i++) {
+    const value = fields[names[i]!] ?? null;
+    if (whole && value === null) return null;
+    writeItem(value);
+  }
+  spelled.bytes = scratch;
+  spelled.length = length;
+  return spelled;
+}
+
+/** The item of one value, as in a tuple. */
+export function spellItem(value: Value): Spelled {
+  length = 0;
+  writeItem(value);
+  spelled.bytes = scratch;
+  spelled.length = length;
+  return spelled;
+}
+
+/** Where the item that begins at `at` ends. */
+export function itemEnd(bytes: Uint8Array, at: number): number {
+  const tag = bytes[at]!;
+  if (tag === TAG.null || tag === TAG.true || tag === TAG.false) return at + 1;
+  if (tag === TAG.number) return at + 9;
+  const size = bytes[at + 1]! * 0x1000000 + ((bytes[at + 2]! << 16) | (bytes[at + 3]! << 8) | bytes[at + 4]!);
+  if (tag !== TAG.vector) return at + 5 + size;
+  let end = at + 5;
+  for (let i = 0; i < size; i++) end = itemEnd(bytes, end);
+  return end;
+}
+
 export function decodeTuple(bytes: Uint8Array): readonly Value[] {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let at = 0;
@@ -111,22 +156,39 @@ export function decodeTuple(bytes: Uint8Array): readonly Value[] {
 
 export const isHashed = (key: Uint8Array): boolean => key[5] === HASHED;
 
-/** What a store may hold of one group. */
-export const KIND = { entity: 1, segment: 2, record: 3 } as const;
+/** Will the store key of this tuple be its hash? */
+export const isLong = (tuple: Uint8Array): boolean => tuple.length > LONGEST_PLAIN_KEY;
 
-/** `[group][kind][tuple or its hash][suffix]`: a key of the store. */
-export function storeKey(group: number, kind: number, tuple: Uint8Array, segment?: number): Buffer {
+/** What a store may hold of one group. */
+export const KIND = { entity: 1, segment: 2, directory: 3, versions: 4, run: 5 } as const;
+
+const SUFFIX = 6;
+
+/** `[group][kind][tuple or its hash][suffix]`: a key of the store. A suffix is an integer from 0 to 2^48. */
+export function storeKey(group: number, kind: number, tuple: Uint8Array, suffix?: number): Buffer {
   const plain = tuple.length <= LONGEST_PLAIN_KEY;
   const size = plain ? tuple.length : 33;
-  const key = Buffer.allocUnsafe(5 + size + (segment === undefined ? 0 : 4));
+  const key = Buffer.allocUnsafe(5 + size + (suffix === undefined ? 0 : SUFFIX));
   key.writeUInt32BE(group, 0);
   key[4] = kind;
-  if (plain) key.set(tuple, 5);
-  else {
+  if (plain) {
+    for (let i = 0; i < size; i++) key[5 + i] = tuple[i]!;
+  } else {
     key[5] = HASHED;
     key.set(createHash('sha256').update(tuple).digest(), 6);
   }
-  if (segment !== undefined) key.writeUInt32BE(segment, 5 + size);
+  if (suffix !== undefined) key.writeUIntBE(suffix, 5 + size, SUFFIX);
+  return key;
+}
+
+/** `[group][kind][level][number][chunk]`. */
+export function runKey(group: number, kind: number, level: number, run: number, chunk: number): Buffer {
+  const key = Buffer.allocUnsafe(14);
+  key.writeUInt32BE(group, 0);
+  key[4] = kind;
+  key[5] = level;
+  key.writeUIntBE(run, 6, SUFFIX);
+  key.writeUInt16BE(chunk, 12);
   return key;
 }
 

@@ -10,17 +10,22 @@ import { printType, type Value, type ValueType } from '../../schema/types.js';
 import type { FeatureGroup } from '../feature-plan.js';
 import { sweepFeature, sweepLookup } from '../sweep-plan.js';
 
-/** Of the bytes below. Part of every group's fingerprint, so another format is another group. */
-export const ONLINE_FORMAT = 1;
+/** Of the stored bytes. Part of every group's fingerprint, so another format is another group. */
+export const ONLINE_FORMAT = 2;
 
+/** How a group's events and versions are cut into stored values. */
 export interface SealSizes {
-  /** Events of a sealed segment. */
+  /** Most events of a sealed segment; the least is half of it. */
   readonly segment: number;
-  /** Newest events that stay in the head when it is sealed. */
+  /** Events that follow the last segment at least. */
   readonly slack: number;
+  /** 2^block seqs share a block of versions. */
+  readonly block: number;
+  /** 2^fan blocks, or runs of hashes, become one run of the next level. */
+  readonly fan: number;
 }
 
-export const SEAL: SealSizes = { segment: 256, slack: 32 };
+export const SEAL: SealSizes = { segment: 256, slack: 32, block: 8, fan: 4 };
 
 export interface OnlineField {
   readonly name: string;
@@ -90,6 +95,11 @@ export function planGroup(group: FeatureGroup, seal: SealSizes = SEAL): OnlineGr
         span = computation.window === null ? null : Math.max(span, computation.window + computation.offset);
     }
   }
+  for (const { computation } of group.searches) {
+    names.add(computation.field);
+    for (const { slot } of computation.where?.slots ?? []) names.add(slot);
+    span = null;
+  }
   const fields = [...names].sort().map((name) => ({ name, type: typeOf.get(name)! }));
   const canonicals = [...expressions.keys()].sort();
   const predicates = canonicals.map((canonical) => ({
@@ -120,7 +130,7 @@ export function planGroup(group: FeatureGroup, seal: SealSizes = SEAL): OnlineGr
       fields.map((field) => [field.name, printType(field.type)]),
       canonicals,
       span,
-      [seal.segment, seal.slack],
+      [seal.segment, seal.slack, seal.block, seal.fan],
       rows,
       atoms.map((atom) => [atom.field, atom.mask]),
     ]),

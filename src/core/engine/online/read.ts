@@ -11,14 +11,12 @@ import type { Value, ValueType } from '../../schema/types.js';
 import type { Status } from '../types.js';
 import type { Floor } from './apply.js';
 import {
-  CORE,
-  EVENT,
-  FROM,
+  type Directory,
+  directoryOf,
   fieldValue,
   owned,
   ROW,
   readTail,
-  UNTIL,
   type View,
   viewOf,
   WORD,
@@ -91,9 +89,8 @@ function scan(
   t: Instant,
   regular: boolean,
 ): void {
-  const { words, bytes, n } = view;
-  const from = view.columns + FROM * n;
-  const until = view.columns + UNTIL * n;
+  const { words, bytes } = view;
+  const { from, until } = view;
   const mask = lane.mask < 0 ? -1 : view.masks + lane.mask * view.maskStride;
   const { needsSum, needsExtremes } = lane;
   if (lane.field < 0) {
@@ -104,13 +101,13 @@ function scan(
     let rows = 0;
     for (let i = start; i < end; i++) {
       if (mask >= 0 && bytes[mask + i] !== 1) continue;
-      if (!regular && (words[from + i]! > t || words[until + i]! <= t)) continue;
+      if (!regular && (words[from + i]! > t || (until >= 0 && words[until + i]! <= t))) continue;
       rows++;
     }
     target[at + ROWS] = target[at + ROWS]! + rows;
     return;
   }
-  const column = view.columns + (CORE + lane.field) * n;
+  const column = view.fields + lane.field * view.capacity;
   let count = target[at]!;
   let high = target[at + 1]!;
   let low = target[at + 2]!;
@@ -119,7 +116,7 @@ function scan(
   let rows = 0;
   for (let i = start; i < end; i++) {
     if (mask >= 0 && bytes[mask + i] !== 1) continue;
-    if (!regular && (words[from + i]! > t || words[until + i]! <= t)) continue;
+    if (!regular && (words[from + i]! > t || (until >= 0 && words[until + i]! <= t))) continue;
     rows++;
     const x = words[column + i]!;
     if (Number.isNaN(x)) continue;
@@ -181,8 +178,7 @@ function addLow(target: Float64Array, x: number): void {
 
 /** The first index whose event time is at or after `edge`. */
 function firstAtOrAfter(view: View, edge: number): number {
-  const { words, n } = view;
-  const event = view.columns + EVENT * n;
+  const { words, n, event } = view;
   if (n === 0 || words[event]! >= edge) return 0;
   if (words[event + n - 1]! < edge) return n;
   let low = 1;
@@ -205,7 +201,13 @@ interface Pending {
   readonly window: number;
 }
 
-function readLanes(reader: OnlineReader, head: View, t: Instant, open: (segment: number) => View): void {
+function readLanes(
+  reader: OnlineReader,
+  head: View,
+  directory: Directory,
+  t: Instant,
+  open: (segment: number) => View,
+): void {
   const { lanes } = reader;
   const { words, base } = head;
   const stride = directoryStride(reader.group);
@@ -228,27 +230,28 @@ function readLanes(reader: OnlineReader, head: View, t: Instant, open: (segment:
       if (start === 0 && head.rows > 0) break;
       snapshot(slot + j * SLOT);
     }
+    const { words: rows, start: rowStart } = directory;
     for (let row = head.rows - 1; row >= 0 && j < last; ) {
-      const at = head.directory + row * stride;
-      const first = words[at + ROW.key]!;
-      const newest = words[at + ROW.maxEvent]!;
+      const at = rowStart + row * stride;
+      const first = rows[at + ROW.key]!;
+      const newest = rows[at + ROW.maxEvent]!;
       const lower = bottom - windows[j]!;
       if (newest < lower) {
         snapshot(slot + j * SLOT);
         j++;
-      } else if (first >= upper || words[at + ROW.minFrom]! > t) row--;
-      else if (newest < upper && words[at + ROW.maxFrom]! <= t && words[at + ROW.minUntil]! > t) {
+      } else if (first >= upper || rows[at + ROW.minFrom]! > t) row--;
+      else if (newest < upper && rows[at + ROW.maxFrom]! <= t && rows[at + ROW.minUntil]! > t) {
         if (first >= lower) {
-          mergeSummary(words, at, lane, running);
+          mergeSummary(rows, at, lane, running);
           row--;
         } else {
-          pending.push({ segment: words[at + ROW.id]!, lane: laneIndex, window: j });
+          pending.push({ segment: rows[at + ROW.id]!, lane: laneIndex, window: j });
           snapshot(slot + j * SLOT);
           j++;
         }
       } else {
         for (let k = j; k < last; k++) {
-          pending.push({ segment: words[at + ROW.id]!, lane: laneIndex, window: k });
+          pending.push({ segment: rows[at + ROW.id]!, lane: laneIndex, window: k });
         }
         row--;
       }
@@ -275,27 +278,33 @@ function readLanes(reader: OnlineReader, head: View, t: Instant, open: (segment:
 }
 
 /** Is any record of the entity known at t? */
-function isKnown(reader: OnlineReader, head: View, t: Instant, open: (segment: number) => View): boolean {
+function isKnown(
+  reader: OnlineReader,
+  head: View,
+  directory: Directory,
+  t: Instant,
+  open: (segment: number) => View,
+): boolean {
   const { words, base } = head;
   if (words[base + WORD.liveGhosts]! > 0 || anyVisible(head, t)) return true;
   const ghosts = words[base + WORD.ghosts]!;
   if (ghosts > 0 && words[base + WORD.header + ghosts - 1]! > t) return true;
   const stride = directoryStride(reader.group);
   const unsure: number[] = [];
-  for (let row = head.rows - 1; row >= 0; row--) {
-    const at = head.directory + row * stride;
-    if (words[at + ROW.minFrom]! > t) continue;
-    if (words[at + ROW.minUntil]! > t) return true;
-    unsure.push(words[at + ROW.id]!);
+  for (let row = directory.rows - 1; row >= 0; row--) {
+    const at = directory.start + row * stride;
+    if (directory.words[at + ROW.minFrom]! > t) continue;
+    if (directory.words[at + ROW.minUntil]! > t) return true;
+    unsure.push(directory.words[at + ROW.id]!);
   }
   return unsure.some((segment) => anyVisible(open(segment), t));
 }
 
+const isVisible = ({ words, from, until }: View, i: number, t: Instant): boolean =>
+  words[from + i]! <= t && (until < 0 || words[until + i]! > t);
+
 function anyVisible(view: View, t: Instant): boolean {
-  const from = view.columns + FROM * view.n;
-  const until = view.columns + UNTIL * view.n;
-  for (let i = view.n - 1; i >= 0; i--)
-    if (view.words[from + i]! <= t && view.words[until + i]! > t) return true;
+  for (let i = view.n - 1; i >= 0; i--) if (isVisible(view, i, t)) return true;
   return false;
 }
 
@@ -308,6 +317,7 @@ interface Place {
 function collect(
   reader: OnlineReader,
   head: View,
+  directory: Directory,
   lens: Lens,
   t: Instant,
   open: (segment: number) => View,
@@ -326,17 +336,16 @@ function collect(
   const limit = want.oldest ? 1 : want.newest;
   /** False when enough were found. */
   const visit = (view: View): boolean => {
-    const { words, bytes, n } = view;
+    const { words, bytes } = view;
     const end = firstAtOrAfter(view, upper);
     const start = firstAtOrAfter(view, lower);
     const mask = lens.mask < 0 ? -1 : view.masks + lens.mask * view.maskStride;
     for (let step = 0; step < end - start; step++) {
       const index = want.oldest ? start + step : end - 1 - step;
-      if (words[view.columns + FROM * n + index]! > t || words[view.columns + UNTIL * n + index]! <= t)
-        continue;
+      if (!isVisible(view, index, t)) continue;
       if (mask >= 0 && bytes[mask + index] !== 1) continue;
       if (!want.nulls && limit !== Number.POSITIVE_INFINITY && !want.oldest && want.field >= 0) {
-        if (Number.isNaN(words[view.columns + (CORE + want.field) * n + index]!)) continue;
+        if (Number.isNaN(words[view.fields + want.field * view.capacity + index]!)) continue;
       }
       found.push({ view, index });
       if (++enough >= limit) return false;
@@ -344,15 +353,15 @@ function collect(
     return true;
   };
   const rows: number[] = [];
-  for (let row = 0; row < head.rows; row++) {
-    const at = head.directory + row * stride;
+  for (let row = 0; row < directory.rows; row++) {
+    const at = directory.start + row * stride;
     if (
-      head.words[at + ROW.maxEvent]! < lower ||
-      head.words[at + ROW.key]! >= upper ||
-      head.words[at + ROW.minFrom]! > t
+      directory.words[at + ROW.maxEvent]! < lower ||
+      directory.words[at + ROW.key]! >= upper ||
+      directory.words[at + ROW.minFrom]! > t
     )
       continue;
-    rows.push(head.words[at + ROW.id]!);
+    rows.push(directory.words[at + ROW.id]!);
   }
   if (want.oldest) {
     if (rows.every((segment) => visit(open(segment)))) visit(head);
@@ -397,10 +406,12 @@ function depth(
   reader: OnlineReader,
   stored: Uint8Array,
   at: Instant,
+  fetchDirectory: () => Uint8Array,
   fetch: (segment: number) => Uint8Array,
 ): Depth {
   const { group } = reader;
   const head = viewOf(group, stored);
+  const directory = directoryOf(head, () => owned(fetchDirectory()));
   const opened = new Map<number, View>();
   const keep = (segment: number): View => {
     let view = opened.get(segment);
@@ -412,7 +423,7 @@ function depth(
   };
   const tails = new Map<View, readonly (Value[] | null)[]>();
   const valueAt = (place: Place, field: number): Value => {
-    const word = place.view.words[place.view.columns + (CORE + field) * place.view.n + place.index]!;
+    const word = place.view.words[place.view.fields + field * place.view.capacity + place.index]!;
     const type = group.fields[field]!.type.kind;
     if (type === 'float64' || type === 'timestamp' || type === 'date')
       return Number.isNaN(word) ? null : word;
@@ -423,15 +434,15 @@ function depth(
     }
     return fieldValue(group, dictionaries[field]!, field, word);
   };
-  const eventTimeOf = ({ view, index }: Place): Instant => view.words[view.columns + EVENT * view.n + index]!;
+  const eventTimeOf = ({ view, index }: Place): Instant => view.words[view.event + index]!;
   const predicateAt = ({ view, index }: Place, mask: number): boolean | null => {
     const flag = view.bytes[view.masks + mask * view.maskStride + index];
     return flag === 2 ? null : flag === 1;
   };
   return {
-    isKnown: () => isKnown(reader, head, at, keep),
+    isKnown: () => isKnown(reader, head, directory, at, keep),
     lookup: (read) => {
-      const [place] = collect(reader, head, CURRENT, at, keep, NEWEST);
+      const [place] = collect(reader, head, directory, CURRENT, at, keep, NEWEST);
       if (!place) return null;
       const age = at - eventTimeOf(place);
       if (read.maxAge !== null && age > read.maxAge) return [null, 'expired'];
@@ -440,7 +451,7 @@ function depth(
     generic: (read) => {
       const { fold, field, by, ratioMask, group: category } = read;
       const state = fold.init();
-      for (const place of collect(reader, head, read.lens, at, keep, read)) {
+      for (const place of collect(reader, head, directory, read.lens, at, keep, read)) {
         const value = field < 0 ? null : valueAt(place, field);
         const order = ratioMask >= 0 ? predicateAt(place, ratioMask) : by < 0 ? null : valueAt(place, by);
         const member = { eventTime: eventTimeOf(place), value, by: order };
@@ -488,13 +499,17 @@ export function readEntity(
   let stored = key === null ? undefined : store.get(key);
   if (key === null || stored === undefined) return neverSeen(reader, at);
   if (reader.deep) stored = owned(stored);
-  const view = viewOf(group, stored);
+  let view = viewOf(group, stored);
+  if (view.apart && !reader.deep) view = viewOf(group, owned(stored));
   let tuple: Uint8Array | null = null;
+  const entity = (): Uint8Array => (tuple ??= tupleOf(group, key, () => store.get(key)!));
+  const fetchDirectory = (): Uint8Array => {
+    const bytes = store.get(storeKey(number, KIND.directory, entity()));
+    invariant(bytes, 'the directory of an entity is missing');
+    return bytes;
+  };
   const fetch = (segment: number): Uint8Array => {
-    if (tuple === null) {
-      tuple = isHashed(key) ? readTail(group, viewOf(group, owned(store.get(key)!))).tuple : key.subarray(5);
-    }
-    const bytes = store.get(storeKey(number, KIND.segment, tuple, segment));
+    const bytes = store.get(storeKey(number, KIND.segment, entity(), segment));
     invariant(bytes, `segment ${segment} of an entity is missing`);
     return bytes;
   };
@@ -502,7 +517,9 @@ export function readEntity(
   let known = anyVisible(view, at) ? true : null;
   if (reader.lanes.length > 0) {
     if (slots.length < reader.slots * SLOT) slots = new Float64Array(reader.slots * SLOT);
-    readLanes(reader, view, at, (segment) => viewOf(group, fetch(segment)));
+    readLanes(reader, view, directoryOf(view, fetchDirectory), at, (segment) =>
+      viewOf(group, fetch(segment)),
+    );
   }
   const values: Value[] = [];
   const statuses: Status[] = [];
@@ -523,7 +540,7 @@ export function readEntity(
       }
     }
     if (status === null) {
-      deeper ??= depth(reader, reader.deep ? stored : owned(store.get(key)!), at, fetch);
+      deeper ??= depth(reader, reader.deep ? stored : owned(store.get(key)!), at, fetchDirectory, fetch);
       [value, status] = (read.kind === 'lookup' ? deeper.lookup(read) : deeper.generic(read.generic)) ?? [
         null,
         'empty',
@@ -531,7 +548,7 @@ export function readEntity(
     }
     if (status === 'empty') {
       if (known === null) {
-        deeper ??= depth(reader, reader.deep ? stored : owned(store.get(key)!), at, fetch);
+        deeper ??= depth(reader, reader.deep ? stored : owned(store.get(key)!), at, fetchDirectory, fetch);
         known = deeper.isKnown();
       }
       if (!known) status = 'never_seen';
@@ -561,6 +578,11 @@ function finishSummed(name: Summed, type: ValueType, at: number): number | null 
   return divisor <= Number.MAX_SAFE_INTEGER ? high / divisor + 0 : null;
 }
 
+/** The key tuple of an entity from its store key, or from its stored head where the key is a hash. */
+export function tupleOf(group: OnlineReader['group'], key: Uint8Array, head: () => Uint8Array): Uint8Array {
+  return isHashed(key) ? readTail(group, viewOf(group, owned(head()))).tuple : key.subarray(5);
+}
+
 /** One event as the canonical dump shows it. */
 export interface DumpedEvent {
   readonly eventTime: number;
@@ -588,25 +610,26 @@ export function dumpEntity(
 ): DumpedEntity {
   const { group } = reader;
   const head = viewOf(group, owned(store.get(key)!));
-  const { tuple } = readTail(group, head);
+  const tuple = tupleOf(group, key, () => head.bytes);
+  const directory = directoryOf(head, () => owned(store.get(storeKey(number, KIND.directory, tuple))!));
   const stride = directoryStride(group);
   const views: View[] = [];
   for (let row = 0; row < head.rows; row++) {
-    const id = head.words[head.directory + row * stride + ROW.id]!;
+    const id = directory.words[directory.start + row * stride + ROW.id]!;
     views.push(viewOf(group, owned(store.get(storeKey(number, KIND.segment, tuple, id))!)));
   }
   views.push(head);
   const events = views.flatMap((view) => {
     const { dictionaries } = readTail(group, view);
-    const word = (column: number, i: number): number => view.words[view.columns + column * view.n + i]!;
+    const { words } = view;
     return Array.from({ length: view.n }, (_, i) => ({
-      eventTime: word(EVENT, i),
-      from: word(FROM, i),
-      until: word(UNTIL, i),
-      order: word(3, i),
-      seq: word(4, i),
+      eventTime: words[view.event + i]!,
+      from: words[view.from + i]!,
+      until: view.until < 0 ? Number.POSITIVE_INFINITY : words[view.until + i]!,
+      order: words[view.order + i]!,
+      seq: words[view.seq + i]!,
       values: group.fields.map((_field, field) =>
-        fieldValue(group, dictionaries[field]!, field, word(CORE + field, i)),
+        fieldValue(group, dictionaries[field]!, field, words[view.fields + field * view.capacity + i]!),
       ),
       masks: group.predicates.map((_predicate, mask) => view.bytes[view.masks + mask * view.maskStride + i]!),
     }));

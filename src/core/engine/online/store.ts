@@ -11,10 +11,10 @@ import {
   expireEntity,
   type Floor,
 } from './apply.js';
-import { owned, readTail, viewOf } from './block.js';
+import { owned } from './block.js';
 import { KIND } from './key.js';
 import type { OnlineGroup, OnlineReader } from './plan.js';
-import { type DumpedEntity, dumpEntity, type OnlineRow, readEntity } from './read.js';
+import { type DumpedEntity, dumpEntity, type OnlineRow, readEntity, tupleOf } from './read.js';
 
 /** A sorted map of bytes with atomic writes. */
 export interface ByteEngine {
@@ -24,6 +24,11 @@ export interface ByteEngine {
   keys(prefix: Uint8Array): Iterable<Uint8Array>;
   /** All or nothing: when `body` throws, nothing was written. */
   write<T>(body: (bytes: Bytes) => T): T;
+}
+
+export interface ApplyOptions {
+  /** Every record is the first of its record key: no earlier versions are looked for. */
+  readonly firsts?: boolean;
 }
 
 /** Through which record, and which instant of availability, a group has applied its source's log. */
@@ -159,18 +164,28 @@ export function applyBatch(
   group: OnlineGroup,
   records: readonly AppliedRecord[],
   through: OnlinePosition,
+  { firsts = false }: ApplyOptions = {},
 ): OnlinePosition {
   return engine.write((bytes) => {
     const meta = metaOf(bytes, group);
     if (!meta) throw missing(group);
-    const fresh = records.filter((record) => record.seq > meta.applied.seq);
-    invariant(
-      fresh.every((record) => record.seq <= through.seq),
-      'a batch holds records beyond the position it is said to reach',
-    );
-    if (through.seq <= meta.applied.seq) return meta.applied;
+    const { seq } = meta.applied;
+    let ordered = true;
+    for (let i = 0; i < records.length; i++) {
+      invariant(
+        records[i]!.seq <= through.seq || records[i]!.seq <= seq,
+        'a batch holds records beyond the position it is said to reach',
+      );
+      if (i > 0 && records[i]!.seq <= records[i - 1]!.seq) ordered = false;
+    }
+    if (through.seq <= seq) return meta.applied;
+    let fresh = (records[0]?.seq ?? 0) > seq ? records : records.filter((record) => record.seq > seq);
+    if (!ordered) {
+      const bySeq = new Map(fresh.map((record) => [record.seq, record]));
+      fresh = [...bySeq.values()].sort((a, b) => a.seq - b.seq);
+    }
     const counts = { ...meta.counts };
-    applyRecords(bytes, group, meta.number, fresh, meta.floor, counts);
+    applyRecords(bytes, group, meta.number, fresh, firsts, seq, through.seq, meta.floor, counts);
     const known = [meta.applied.availableAt, through.availableAt].filter((at) => at !== null);
     const applied: OnlinePosition = {
       seq: through.seq,
@@ -274,7 +289,7 @@ export function expireGroup(engine: ByteEngine, group: OnlineGroup, now: Instant
   engine.write((bytes) => {
     const counts = { ...meta.counts };
     for (const key of keys) {
-      const { tuple } = readTail(group, viewOf(group, owned(bytes.get(key)!)));
+      const tuple = tupleOf(group, key, () => bytes.get(key)!);
       expireEntity(bytes, group, meta.number, tuple, floor, counts);
     }
     bytes.put(groupKey(group), encodeMeta({ ...meta, counts, floor }, nameOf(group)));
