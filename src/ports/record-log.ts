@@ -93,9 +93,9 @@ export interface IngestResult {
   /** Accepted records that are new versions of a key already in the log. */
   readonly corrections: number;
   /** Accepted records that rules repaired. */
-  readonly repaired?: number;
+  readonly repaired: number;
   /** Repairs: rule id → accepted records. */
-  readonly repairs?: Readonly<Record<string, number>>;
+  readonly repairs: Readonly<Record<string, number>>;
   /** Last seq of the source after this batch. */
   readonly seq: number;
   readonly warnings: readonly { readonly rule: string; readonly message: string; readonly rows: number }[];
@@ -175,13 +175,25 @@ export interface QuarantineFilter {
   readonly limit?: number;
 }
 
+/**
+ * The batch is a state and not a delivery: what it no longer says is taken back by tombstones, and what returns to an
+ * earlier value is a new version. Tombstones and returns are known from `knowledge` on, or from what they replace.
+ */
+export interface StateScope {
+  readonly knowledge: Instant;
+  /** False: what is missing stays. */
+  readonly retract: boolean;
+  /** A Parquet file with the record keys that the batch speaks of; null: all of the log. */
+  readonly within: string | null;
+}
+
 export interface RecordLog {
   state(source: Source): Promise<LogState>;
   /** Validate, split, deduplicate and append the records of files as one atomic batch. */
   ingestFiles(
     source: Source,
     files: readonly string[],
-    options?: { readonly now?: Instant; readonly signal?: AbortSignal },
+    options?: { readonly now?: Instant; readonly signal?: AbortSignal; readonly state?: StateScope },
   ): Promise<IngestResult>;
   /** The same for rows in hand (pushed JSON objects, replayed quarantine rows). Durable when it resolves. */
   ingestRows(
