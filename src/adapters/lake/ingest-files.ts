@@ -77,6 +77,7 @@ export interface IngestContext {
 export interface IngestOptions {
   readonly now: Instant;
   readonly signal?: AbortSignal;
+  readonly state?: StateScope;
 }
 
 type Counts = {
@@ -130,7 +131,7 @@ export async function ingestFiles(
   const fresh: { file: InputFile; sha256: string }[] = [];
   for (const item of hashed) {
     const known =
-      source.availableAt.kind === 'append'
+      source.availableAt.kind === 'append' || options.state
         ? undefined
         : ledger.knownFile(source.name, item.sha256, source.fingerprint);
     if (known !== undefined) {
@@ -214,7 +215,7 @@ class FileBatch {
       const rows = staged + input.unreadable.length;
       this.#files.push({ path: file.path, sha256, rows });
       this.counts.rows += rows;
-      if (rows === 0) this.#warn('file.no_rows', `${file.path} has a header and no rows`, 0);
+      if (rows === 0 && !this.options.state) this.#warn('file.no_rows', `${file.path} has a header and no rows`, 0);
     }
     await this.#repairLate();
     await this.#judgeRelations();
@@ -227,7 +228,7 @@ class FileBatch {
   async clear(): Promise<void> {
     for (const stage of this.#stages) rmSync(stage, { force: true });
     await this.context.db.run('DROP VIEW IF EXISTS temp."_batch"').catch(() => undefined);
-    for (const table of ['staged', 'late', 'excluded', 'seen', 'filled', 'reference_rows']) {
+    for (const table of ['staged', 'late', 'excluded', 'seen', 'filled', 'reference_rows', 'state_last', 'state_rows']) {
       await this.context.db.run(`DROP TABLE IF EXISTS temp.${table}`).catch(() => undefined);
     }
   }
@@ -297,7 +298,8 @@ class FileBatch {
     const { db } = this.context;
     const rules = effectiveContract(this.source).rows;
     const script = new Set(scriptRules(this.source).map((rule) => rule.id));
-    for (const rule of rules) {
+    const byScript = (rule: RowRule): boolean => script.has(rule.id);
+    for (const rule of [...rules.filter(byScript), ...rules.filter((other) => !byScript(other))]) {
       let ids: string | undefined;
       const candidates =
         'SELECT rowid AS "_position", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"';
@@ -363,7 +365,7 @@ class FileBatch {
     await readRecords(
       db,
       inputFields(this.source),
-      'SELECT rowid AS "_seq", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"',
+      'SELECT rowid AS "_seq", * FROM staged WHERE NOT "_deleted"',
       (rows) => {
         for (const row of rows)
           if (check(row.fields).some((reason) => reason.rule === rule.id)) broken.push(BigInt(row.seq));
@@ -604,6 +606,7 @@ class FileBatch {
           accepted: 0,
           corrections: 0,
           repaired: 0,
+          repairs: {},
           seq: this.context.lastSeq,
           warnings: this.#warnings,
           reasons: this.#reasons,
@@ -639,6 +642,11 @@ class FileBatch {
     const was = repairRules(source).fields.map((name) => `${deliveredColumn(name)} AS ${quoteName(name)}`);
     const delivered = was.length === 0 ? '*' : `* REPLACE (${was.join(', ')})`;
     const batch = `(SELECT rowid AS "_row", ${delivered}, "_declared_order" AS "_order" FROM staged WHERE ${ACCEPTABLE})`;
+    if (this.options.state) {
+      const parts = { batch, relation, log: this.context.relation };
+      for (const sql of settleStateSql(source, parts, this.options.state)) await db.run(sql);
+      this.counts.rows += await this.#one('SELECT count(*) AS n FROM staged WHERE "_file" = -1');
+    }
     await db.run(
       `CREATE OR REPLACE TEMP TABLE seen AS SELECT s."_row" FROM ${batch} s` +
         (lastSeq === 0
@@ -646,6 +654,14 @@ class FileBatch {
           : ` WHERE EXISTS (SELECT 1 FROM (${relation}) l WHERE ${same('l', 's', keys, '=')})`),
     );
     const seen = await this.#one('SELECT count(*) AS n FROM seen');
+    if (this.options.state) {
+      this.counts.duplicates += (await this.#one('SELECT count(*) AS n FROM excluded')) - before;
+      this.counts.corrections = await this.#one(
+        `SELECT count(*) AS n FROM (SELECT "_row", row_number() OVER (PARTITION BY ${keys.join(', ')} ORDER BY "_row") AS "_copy"` +
+          ` FROM ${batch}) WHERE "_copy" > 1 OR "_row" IN (SELECT "_row" FROM seen)`,
+      );
+      return;
+    }
     const repeated = `SELECT ${keys.join(', ')} FROM ${batch} GROUP BY ALL HAVING count(*) > 1`;
     const repeats = await this.#one(`SELECT count(*) AS n FROM (${repeated})`);
     if (seen === 0 && repeats === 0) return;

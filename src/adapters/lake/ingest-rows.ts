@@ -5,36 +5,31 @@ import { invariant, MillraceError } from '../../core/base/error.js';
 import { type Instant, MAX_INSTANT } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import {
-  compileRowChecks,
   type Disposition,
+  deliveredFields,
   dispose,
-  effectiveContract,
-  isReference,
   isTombstone,
-  isUnique,
   type Reason,
-  type ReferenceRule,
+  type Repair,
   type Row,
-  reasonFor,
-  tupleKey,
   typeReason,
-  type UniqueRule,
-  uniqueCheck,
 } from '../../core/quality/index.js';
 import { coerceJson } from '../../core/schema/coerce.js';
-import { literalSql } from '../../core/schema/coerce-sql.js';
 import type { Value, ValueType } from '../../core/schema/types.js';
 import type { IngestResult, LogRecord } from '../../ports/record-log.js';
 import { type DuckDbConnection, quoteName, quoteText } from '../duckdb/connection.js';
 import { publishFile } from '../files/durable.js';
 import type { VersionIndex } from './dedupe.js';
+import type { IngestContext } from './ingest-files.js';
 import { type Ledger, type NewQuarantinedRow, toJsonText } from './ledger.js';
+import { profileRelation } from './profile.js';
 import { readRecords } from './records.js';
 import { type LakeSegment, relationSql } from './relation.js';
 import { compileRowCode, type RowCode } from './row-code.js';
+import { type JudgedRow, RowJudge } from './row-judge.js';
 import { inputFields, logColumns } from './shape.js';
 import { sipHash128 } from './siphash.js';
-import { coerceOptions, RANGE_RULE, READINGS, wideSource } from './stage.js';
+import { coerceOptions, RANGE_RULE, wideSource } from './stage.js';
 import {
   LINE_END,
   PUSH_END,
@@ -66,8 +61,8 @@ export interface RowContext {
   readonly folder: string;
   /** A connection for work beside the pushes. */
   connect(): Promise<DuckDbConnection>;
-  /** SELECT over the known records (in hindsight) of a source, by name. */
-  known(source: string): string;
+  /** SELECT over the known records of a source, by name. */
+  readonly known: IngestContext['known'];
   /** Waits until the pushes to all sources that were decided are durable or have failed. */
   settled(): Promise<void>;
 }
@@ -80,29 +75,27 @@ export interface RowsOptions {
 
 const NOTHING_BROKEN: Disposition = { outcome: 'accept', flags: [], warnings: [] };
 const NO_REASONS: readonly Reason[] = [];
-/** Tuples that one query looks up. */
-const LOOKUP_TUPLES = 10_000;
 /** Full tails that wait to become segments; beyond this pushes wait for them. */
 const MAX_FULL = 4;
-
-interface Typed {
-  readonly fields: Record<string, Value>;
-  readonly reasons: readonly Reason[];
-}
 
 export interface Decision {
   readonly outcome: RowsOutcome;
   readonly durable: Promise<void>;
 }
 
-type Counts = Pick<IngestResult, 'rows' | 'accepted' | 'duplicates' | 'dropped' | 'corrections'>;
+type Counts = Pick<
+  IngestResult,
+  'rows' | 'accepted' | 'duplicates' | 'dropped' | 'corrections' | 'repaired' | 'repairs'
+>;
 
-const noCounts = (rows = 0): { -readonly [K in keyof Counts]: number } => ({
+const noCounts = (rows = 0) => ({
   rows,
   accepted: rows,
   duplicates: 0,
   dropped: 0,
   corrections: 0,
+  repaired: 0,
+  repairs: {} as Record<string, number>,
 });
 
 /** A tail that takes no more pushes, and what was counted while it did. */
@@ -115,12 +108,10 @@ interface FullTail {
 export class RowWriter {
   readonly #wide: Source;
   readonly #fields: ReturnType<typeof inputFields>;
+  readonly #types: ReadonlyMap<string, ValueType>;
   readonly #declared: ReadonlySet<string>;
   readonly #options: ReturnType<typeof coerceOptions>;
-  readonly #checks: ((row: Row) => readonly Reason[]) | undefined;
-  readonly #allChecks: (row: Row) => readonly Reason[];
-  readonly #references: readonly ReferenceRule[];
-  readonly #uniques: readonly UniqueRule[];
+  readonly #judge: RowJudge;
   readonly #code: RowCode;
   readonly #words = new TupleWords();
   readonly #key: Digest = new Int32Array(DIGEST_WORDS);
@@ -141,19 +132,12 @@ export class RowWriter {
   ) {
     this.#wide = wideSource(source);
     this.#fields = inputFields(source);
+    this.#types = new Map(this.#fields.map((field) => [field.name, field.type]));
     this.#declared = new Set(this.#fields.flatMap((field) => [field.name, field.from ?? field.name]));
     this.#options = coerceOptions(source);
     this.#code = compileRowCode(source);
-    const { rows } = effectiveContract(this.#wide);
-    this.#allChecks = compileRowChecks(this.#wide, READINGS);
-    // `RowCode.read` gives no row that breaks an implied rule.
-    const implied = effectiveContract({ ...this.#wide, contract: { rows: [], batch: [] } }).rows;
-    const ids = new Set(implied.map((rule) => rule.id));
-    this.#checks = rows.every((rule) => ids.has(rule.id) && rule.check.kind === 'not_null')
-      ? undefined
-      : this.#allChecks;
-    this.#references = rows.filter(isReference);
-    this.#uniques = rows.filter(isUnique);
+    const { db, ledger, known } = context;
+    this.#judge = new RowJudge(source, { db, ledger, known, segments: () => this.segments() });
     this.#full = full.map((summary) => ({ summary, counts: noCounts(summary.rows) }));
     this.#sinceFull = noCounts(tail.summary.rows);
     this.#newest = Math.max(
@@ -185,11 +169,7 @@ export class RowWriter {
 
   /** True when `decide` needs no other work before it and no query: it then answers at once. */
   get ready(): boolean {
-    return this.#warm && !this.index.full && this.#full.length < MAX_FULL && !this.#relates;
-  }
-
-  get #relates(): boolean {
-    return this.#references.length + this.#uniques.length > 0;
+    return this.#warm && !this.index.full && this.#full.length < MAX_FULL && !this.#judge.needsOthers;
   }
 
   /** Brings the index of known versions up to the log. Must not overlap with `decide`. */
@@ -214,21 +194,25 @@ export class RowWriter {
       index.clear();
     }
     if (index.position === last) return;
-    const sql = `SELECT * FROM (${relationSql(source, this.segments())}) WHERE "_seq" > ${index.position} ORDER BY "_seq"`;
+    const fresh = `SELECT * FROM (${relationSql(source, this.segments())}) WHERE "_seq" > ${index.position}`;
+    const repaired = await this.context.db.rows(
+      `SELECT 1 FROM (${fresh}) WHERE "_repairs" IS NOT NULL LIMIT 1`,
+    );
+    const sql = `${fresh} ORDER BY "_seq"`;
     await readRecords(
       this.context.db,
       source.fields,
       sql,
       async (rows) => {
         for (const row of rows) {
-          this.#digest(row.fields, row);
+          this.#digest(deliveredFields(row.fields, row.repairs), row);
           index.add(this.#key, this.#content, row.availableAt, row.order, row.seq);
         }
         if (!index.full) return;
         index.freeze();
         await index.flush();
       },
-      { order: '"_order"' },
+      { order: '"_order"', repairs: repaired.length > 0 },
     );
   }
 
@@ -244,10 +228,9 @@ export class RowWriter {
     sipHash128(key, words.words, words.length, this.#content);
   }
 
-  #type(raw: Readonly<Record<string, unknown>>): Typed {
+  #type(raw: Readonly<Record<string, unknown>>): JudgedRow {
     const plain = this.#code.read(raw);
-    if (plain !== undefined)
-      return { fields: plain, reasons: this.#checks === undefined ? NO_REASONS : this.#checks(plain) };
+    if (plain !== undefined) return this.#judge.judgePlain(plain);
     const options = this.#options;
     const values: (readonly [string, Value])[] = [];
     const reasons: Reason[] = [];
@@ -258,114 +241,7 @@ export class RowWriter {
       const reason = typeReason(name, given, coerced);
       if (reason) reasons.push(reason);
     }
-    const fields = Object.fromEntries(values);
-    const broken = this.#allChecks(fields);
-    if (broken.length === 0) return { fields, reasons };
-    const unread = new Set(reasons.map((reason) => reason.field));
-    for (const reason of broken) {
-      // A value that could not be read is null here; its type reason already says why.
-      if (!(reason.rule.endsWith('.not_null') && unread.has(reason.field))) reasons.push(reason);
-    }
-    return { fields, reasons };
-  }
-
-  /** Rows that break a rule over other records; `alive` are those that passed so far. */
-  async #judgeRelations(
-    typed: readonly Typed[],
-    alive: (index: number) => boolean,
-  ): Promise<Map<number, Reason[]>> {
-    const out = new Map<number, Reason[]>();
-    const add = (index: number, reason: Reason): void =>
-      void out.set(index, [...(out.get(index) ?? []), reason]);
-    const judged = (index: number): boolean =>
-      alive(index) && !out.get(index)?.some((reason) => reason.action === 'quarantine');
-    for (const rule of this.#references) {
-      const field = rule.field!;
-      const wanted = typed.flatMap((row, index) =>
-        judged(index) && row.fields[field] !== null ? [row.fields[field]!] : [],
-      );
-      const found = await this.#existing(
-        this.context.known(rule.check.source),
-        [[rule.check.field, this.#typeOf(field)]],
-        wanted.map((value) => [value]),
-      );
-      const known = new Set(found.map((values) => tupleKey(values)));
-      if (rule.check.source === this.source.name) {
-        for (const [index, row] of typed.entries())
-          if (judged(index)) known.add(tupleKey([row.fields[rule.check.field] ?? null]));
-      }
-      for (const [index, row] of typed.entries()) {
-        const value = row.fields[field] ?? null;
-        if (judged(index) && value !== null && !known.has(tupleKey([value])))
-          add(index, reasonFor(rule, row.fields, this.#wide.fields));
-      }
-    }
-    for (const rule of this.#uniques) {
-      const { fields } = rule.check;
-      const wanted = typed.flatMap((row, index) =>
-        judged(index) ? [fields.map((name) => row.fields[name] ?? null)] : [],
-      );
-      const found = await this.#existing(
-        this.context.known(this.source.name),
-        fields.map((name) => [name, this.#typeOf(name)] as const),
-        wanted.filter((values) => !values.includes(null)),
-        this.source.recordKey,
-      );
-      const holders = new Map<string, Value[][]>();
-      for (const values of found) {
-        const tuple = tupleKey(values.slice(0, fields.length));
-        holders.set(tuple, [...(holders.get(tuple) ?? []), values.slice(fields.length)]);
-      }
-      const broken = uniqueCheck(
-        rule,
-        this.source.recordKey,
-        (values) => holders.get(tupleKey(values)) ?? [],
-      );
-      for (const [index, row] of typed.entries()) {
-        if (judged(index) && broken(row.fields)) add(index, reasonFor(rule, row.fields, this.#wide.fields));
-      }
-    }
-    return out;
-  }
-
-  /** Which tuples known records have, each followed by the columns `also`. `fields` gives the columns' types. */
-  async #existing(
-    relation: string,
-    columns: readonly (readonly [string, ValueType])[],
-    tuples: readonly (readonly Value[])[],
-    also: readonly string[] = [],
-  ): Promise<Value[][]> {
-    if (tuples.length > LOOKUP_TUPLES) {
-      const out: Value[][] = [];
-      for (let at = 0; at < tuples.length; at += LOOKUP_TUPLES) {
-        out.push(...(await this.#existing(relation, columns, tuples.slice(at, at + LOOKUP_TUPLES), also)));
-      }
-      return out;
-    }
-    if (tuples.length === 0) return [];
-    const values = tuples.map(
-      (tuple) => `(${tuple.map((value, i) => literalSql(columns[i]![1], value)).join(', ')})`,
-    );
-    const wanted = `(SELECT DISTINCT * FROM (VALUES ${values.join(', ')}) AS t(${columns.map((_, i) => `w${i}`).join(', ')}))`;
-    const on = columns.map(([name], i) => `k.${quoteName(name)} = w.w${i}`).join(' AND ');
-    const fields = [
-      ...columns.map(([name, type], i) => ({ name: `x${i}`, column: name, type })),
-      ...also.map((name, i) => ({ name: `y${i}`, column: name, type: this.#typeOf(name) })),
-    ];
-    const select = fields.map((field) => `k.${quoteName(field.column)} AS ${field.name}`).join(', ');
-    const out: Value[][] = [];
-    await readRecords(
-      this.context.db,
-      fields,
-      'SELECT DISTINCT 0 AS "_seq", 0::BIGINT AS "_event_time", 0::BIGINT AS "_available_at", false AS "_deleted", ' +
-        `${select} FROM (${relation}) k JOIN ${wanted} w ON ${on}`,
-      (rows) => void out.push(...rows.map((row) => fields.map((field) => row.fields[field.name] ?? null))),
-    );
-    return out;
-  }
-
-  #typeOf(name: string): ValueType {
-    return this.#fields.find((field) => field.name === name)!.type;
+    return this.#judge.judge(Object.fromEntries(values), reasons);
   }
 
   /**
@@ -380,7 +256,7 @@ export class RowWriter {
     options: RowsOptions,
   ): Decision | Promise<Decision> {
     const warnings = options.record === false ? [] : this.#extraColumns(rows);
-    return this.#relates
+    return this.#judge.needsOthers
       ? this.#decideRelated(rows, options, warnings)
       : this.#decideRows(rows, options, warnings);
   }
@@ -390,31 +266,32 @@ export class RowWriter {
     options: RowsOptions,
     warnings: IngestResult['warnings'],
   ): Promise<Decision> {
-    await this.context.settled();
-    const typed = rows.map((row) => this.#type(row));
-    const passed = (index: number): boolean =>
-      !typed[index]!.reasons.some((reason) => reason.action === 'quarantine') &&
-      !isTombstone(this.#wide, typed[index]!.fields);
-    const related = await this.#judgeRelations(typed, passed);
-    return this.#decideRows(rows, options, warnings, (index) => {
-      const { fields, reasons } = typed[index]!;
-      const more = related.get(index);
-      return more === undefined ? typed[index]! : { fields, reasons: [...reasons, ...more] };
-    });
+    let judged: readonly JudgedRow[] = rows.map((row) => this.#type(row));
+    if (this.#judge.isOpen(judged)) {
+      await this.context.settled();
+      const appendedAt = Math.max(options.now, this.#newest);
+      const clocks = (fields: Row): readonly [Instant, Instant] => {
+        const eventTime = this.#code.eventTime(fields);
+        return [eventTime, this.#code.availableAt?.(fields, eventTime) ?? appendedAt];
+      };
+      judged = await this.#judge.settle(judged, clocks, options.now);
+    }
+    return this.#decideRows(rows, options, warnings, (index) => judged[index]!);
   }
 
   #decideRows(
     rows: readonly Readonly<Record<string, unknown>>[],
     options: RowsOptions,
     extra: IngestResult['warnings'],
-    typedAt: (index: number) => Typed = (index) => this.#type(rows[index]!),
+    judgedAt: (index: number) => JudgedRow = (index) => this.#type(rows[index]!),
   ): Decision {
     const { tail, index } = this;
     const batch = randomUUID();
     const fates: RowFate[] = new Array(rows.length);
     const accepted: LogRecord[] = [];
     const lines = new TailCounts(tail.planned);
-    const counts = { accepted: 0, quarantined: 0, duplicates: 0, dropped: 0, corrections: 0 };
+    const counts = { accepted: 0, quarantined: 0, duplicates: 0, dropped: 0, corrections: 0, repaired: 0 };
+    const repaired: Record<string, number> = {};
     const reasons = new Map<number, readonly Reason[]>();
     const warned = new Map<string, { message: string; rows: number }>();
     const failures: Reason[] = [];
@@ -422,7 +299,7 @@ export class RowWriter {
     const out = tail.lines;
     const start = out.length;
     for (let i = 0; i < rows.length; i++) {
-      const { fields, reasons: all } = typedAt(i);
+      const { fields, delivered, repairs, reasons: all } = judgedAt(i);
       let disposition = NOTHING_BROKEN;
       let refused: readonly Reason[] = NO_REASONS;
       if (all.length > 0) {
@@ -434,12 +311,12 @@ export class RowWriter {
       let fate: RowFate =
         refused.length > 0 ? 'quarantined' : disposition.outcome === 'drop' ? 'dropped' : 'accepted';
       if (fate === 'accepted') {
-        const record = this.#record(fields, lines.lastSeq + 1, appendedAt);
+        const record = this.#record(fields, lines.lastSeq + 1, appendedAt, repairs);
         if (record === undefined) {
           fate = 'quarantined';
           refused = [rangeReason()];
         } else {
-          this.#digest(record.fields, record);
+          this.#digest(repairs.length === 0 ? record.fields : this.#code.stored(delivered), record);
           const familiarity = index.look(this.#key, this.#content);
           if (familiarity === 'duplicate') fate = 'duplicate';
           else {
@@ -456,11 +333,17 @@ export class RowWriter {
               availableAt,
               deleted,
               flags: disposition.flags,
+              repairs,
               version,
             };
             if (accepted.length > 1) out.raw(LINE_END);
-            printTailLine(line, out);
+            printTailLine(line, this.#types, out);
             this.#code.print(record.fields, out);
+            if (repairs.length > 0) {
+              counts.repaired++;
+              for (const rule of new Set(repairs.map((repair) => repair.rule)))
+                repaired[rule] = (repaired[rule] ?? 0) + 1;
+            }
             for (const reason of disposition.warnings) {
               const before = warned.get(reason.rule);
               warned.set(reason.rule, {
@@ -480,6 +363,8 @@ export class RowWriter {
         reasons.set(i, refused);
       }
     }
+    if (this.source.contract.onError === 'fail' && options.record !== false)
+      failures.push(...[...reasons.values()].flat());
     if (failures.length > 0) {
       index.truncate(tail.planned.lastSeq);
       out.rewind(start);
@@ -495,6 +380,7 @@ export class RowWriter {
       seq: lines.lastSeq,
       warnings,
       reasons: countReasons(reasons.values()),
+      repairs: repaired,
     };
     invariant(
       result.rows === result.accepted + result.quarantined + result.duplicates + result.dropped,
@@ -511,7 +397,7 @@ export class RowWriter {
   }
 
   /** Undefined when its available_at would be no instant. */
-  #record(wide: Record<string, Value>, seq: number, appendedAt: Instant): LogRecord | undefined {
+  #record(wide: Row, seq: number, appendedAt: Instant, repairs: readonly Repair[]): LogRecord | undefined {
     const { sequence } = this.source;
     const code = this.#code;
     const eventTime = code.eventTime(wide);
@@ -524,6 +410,7 @@ export class RowWriter {
       order: sequence === undefined ? seq : Number(wide[sequence]),
       seq,
       deleted: isTombstone(this.#wide, wide),
+      ...(repairs.length > 0 ? { repairs } : {}),
     };
   }
 
@@ -554,7 +441,15 @@ export class RowWriter {
     const message = [...new Set(failures.map((reason) => `${reason.rule}: ${reason.message}`))]
       .slice(0, 3)
       .join('; ');
-    const none = { accepted: 0, quarantined: 0, duplicates: 0, dropped: 0, corrections: 0 };
+    const none = {
+      accepted: 0,
+      quarantined: 0,
+      duplicates: 0,
+      dropped: 0,
+      corrections: 0,
+      repaired: 0,
+      repairs: {},
+    };
     this.context.ledger.refuse(
       {
         result: {
@@ -607,6 +502,9 @@ export class RowWriter {
       counts.duplicates += result.duplicates;
       counts.dropped += result.dropped;
       counts.corrections += result.corrections;
+      counts.repaired += result.repaired;
+      for (const [rule, n] of Object.entries(result.repairs))
+        counts.repairs[rule] = (counts.repairs[rule] ?? 0) + n;
       return;
     }
     this.context.ledger.commit({
@@ -678,6 +576,13 @@ export class RowWriter {
           { place: { file: summary.file } },
         );
       }
+      const columns = source.fields.map((field) => `${quoteName(field.name)}, `).join('');
+      const { profile } = await profileRelation(
+        db,
+        source.fields,
+        `SELECT ${columns}"_seq", "_event_time", "_available_at" FROM read_parquet(${quoteText(temporary)}) WHERE NOT "_deleted"`,
+        '"_seq"',
+      );
       publishFile(temporary, final);
       context.ledger.commit({
         result: {
@@ -708,6 +613,7 @@ export class RowWriter {
         files: [],
         quarantined: [],
         profile: {},
+        columns: profile,
       });
       // In one step with the commit: a state read in between would count these records twice.
       this.#full.shift();

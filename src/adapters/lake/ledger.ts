@@ -149,8 +149,8 @@ export function createLedger(db: Database, lake: string): Ledger {
       JSON.stringify(result.warnings),
       JSON.stringify(result.reasons),
       toJsonText(commit.profile),
-      result.repaired ?? 0,
-      JSON.stringify(result.repairs ?? {}),
+      result.repaired,
+      JSON.stringify(result.repairs),
     );
     tieBatch(db, result.batch, result.source);
   };

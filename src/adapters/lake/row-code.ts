@@ -30,7 +30,7 @@ export interface RowCode {
   /** True when the row has no names but those of input fields and columns. */
   declaredOnly(row: RawRow): boolean;
   /** The declared fields alone; the same object when these are all. */
-  stored(fields: Fields): Fields;
+  stored(fields: ReadFields): ReadFields;
   eventTime(fields: ReadFields): number;
   /** Undefined where availability is the instant of the append. */
   readonly availableAt: ((fields: ReadFields, eventTime: number) => number) | undefined;

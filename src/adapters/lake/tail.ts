@@ -13,6 +13,8 @@ import {
 import { join } from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import type { Instant } from '../../core/base/time.js';
+import { encodeValue, type Repair } from '../../core/quality/index.js';
+import type { ValueType } from '../../core/schema/types.js';
 import { syncFolder } from '../files/durable.js';
 import { systemError } from '../files/errors.js';
 import { LineBuffer } from './line-buffer.js';
@@ -34,6 +36,7 @@ export interface TailLine {
   readonly availableAt: Instant;
   readonly deleted: boolean;
   readonly flags: readonly string[];
+  readonly repairs: readonly Repair[];
   /** A later version of a known key, or a tombstone. */
   readonly version: boolean;
 }
@@ -47,10 +50,11 @@ const DELETED = piece('","_deleted":"true');
 const FLAGS = piece('","_flags":');
 const QUOTE = piece('"');
 const VERSION = piece(',"_version":1');
+const REPAIRS = piece(',"_repairs":');
 
-/** The system columns of one line; its fields, then LINE_END or PUSH_END follow. */
-export function printTailLine(line: TailLine, out: LineBuffer): void {
-  const { seq, order, eventTime, availableAt, deleted, flags, version } = line;
+/** The system columns of one line; its fields, then LINE_END or PUSH_END follow. `types`: those of the fields. */
+export function printTailLine(line: TailLine, types: ReadonlyMap<string, ValueType>, out: LineBuffer): void {
+  const { seq, order, eventTime, availableAt, deleted, flags, repairs, version } = line;
   out.raw(SEQ);
   out.integer(seq);
   out.raw(EVENT_TIME);
@@ -69,6 +73,16 @@ export function printTailLine(line: TailLine, out: LineBuffer): void {
     out.raw(piece(JSON.stringify(flags)));
   } else out.raw(QUOTE);
   if (version) out.raw(VERSION);
+  if (repairs.length > 0) {
+    const written = repairs.map(({ field, rule, original, contract }) => ({
+      field,
+      rule,
+      original: encodeValue(types.get(field)!, original),
+      contract,
+    }));
+    out.raw(REPAIRS);
+    out.raw(piece(JSON.stringify(written)));
+  }
 }
 
 /** What stands between two lines of a push, and after the last one. */
