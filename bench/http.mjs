@@ -14,6 +14,29 @@ const SECONDS = Number(argument('seconds', '3'));
 const CONNECTIONS = Number(argument('connections', '32'));
 const WINDOWS = ['1h', '6h', '1d', '7d', '30d', '90d'];
 
+/** Ten functions over five windows. */
+const FIFTY = [
+  'count',
+  'sum',
+  'mean',
+  'min',
+  'max',
+  'std',
+  'first',
+  'last',
+  'ratio',
+  'seconds_since_last',
+].map((name) => ({
+  name: `of_${name}`,
+  entity: 'user',
+  aggregation: {
+    function: name,
+    source: name === 'ratio' || name === 'seconds_since_last' ? 'events' : 'events.amount',
+    ...(name === 'ratio' ? { of: 'amount > 60' } : {}),
+    windows: WINDOWS.slice(0, 5),
+  },
+}));
+
 const definitions = {
   entities: [{ name: 'user', join_key: 'user_id' }],
   sources: [
@@ -27,12 +50,17 @@ const definitions = {
       fields: { id: 'int64', user_id: 'int64', amount: 'float64', at: 'timestamp' },
     },
   ],
-  features: ['count', 'sum'].map((name) => ({
-    name: `amount_${name}`,
-    entity: 'user',
-    aggregation: { function: name, source: 'events.amount', windows: WINDOWS },
-  })),
-  feature_sets: [{ name: 'twelve', features: ['amount_count', 'amount_sum'] }],
+  features: ['count', 'sum']
+    .map((name) => ({
+      name: `amount_${name}`,
+      entity: 'user',
+      aggregation: { function: name, source: 'events.amount', windows: WINDOWS },
+    }))
+    .concat(FIFTY),
+  feature_sets: [
+    { name: 'twelve', features: ['amount_count', 'amount_sum'] },
+    { name: 'fifty', features: FIFTY.map(({ name }) => name) },
+  ],
 };
 
 async function child(args) {
@@ -147,6 +175,34 @@ async function load({ port, pid }, connections, make, seconds = SECONDS) {
   };
 }
 
+/** Open loop at so many requests a second over two connections; times count from when a request was due. */
+async function paced({ port }, rate, make, seconds = SECONDS) {
+  const open = [new Connection(port), new Connection(port)];
+  const times = [];
+  const began = performance.now();
+  const count = Math.ceil(rate * seconds);
+  let sent = 0;
+  await Promise.all(
+    open.map(async (connection) => {
+      while (sent < count) {
+        const due = began + (sent++ / rate) * 1000;
+        while (performance.now() < due) await new Promise((go) => setImmediate(go));
+        const { status } = await connection.send(make());
+        if (status !== 200) throw new Error(`a request was refused with ${status}`);
+        times.push(performance.now() - due);
+      }
+      connection.socket.destroy();
+    }),
+  );
+  times.sort((a, b) => a - b);
+  return {
+    rate,
+    cpu: Number.NaN,
+    p50: times[Math.floor(times.length * 0.5)],
+    p99: times[Math.floor(times.length * 0.99)],
+  };
+}
+
 const USERS = 1_000;
 let next = 0;
 const now = Date.now();
@@ -160,8 +216,8 @@ const event = () => {
   };
 };
 const events = (count) => post('/v1/sources/events/records', Array.from({ length: count }, event));
-const users = (count) =>
-  post('/v1/features/twelve', {
+const users = (count, set = 'twelve') =>
+  post(`/v1/features/${set}`, {
     entities: Array.from({ length: count }, (_, i) => ({ user_id: (i * 37) % USERS })),
   });
 
@@ -204,7 +260,7 @@ const add = (name, given, base, unit = 1) =>
     Math.round(given.rate * unit).toLocaleString('en'),
     given.p50.toFixed(3),
     given.p99.toFixed(3),
-    given.cpu.toFixed(0),
+    Number.isNaN(given.cpu) ? '' : given.cpu.toFixed(0),
     base ? ratio(given.rate / base.rate) : '',
   ]);
 try {
@@ -226,6 +282,14 @@ try {
   }
   const hundred = users(100);
   add('100 entities × 12 features, 4 connections (requests/s)', await load(server, 4, () => hundred));
+  for (const [count, name] of [
+    [1, '1 entity × 50 features'],
+    [100, '100 entities × 50 features'],
+  ]) {
+    const asked = users(count, 'fifty');
+    const { rate } = await load(server, 2, () => asked);
+    add(`${name}, half load (requests/s)`, await paced(server, rate / 2, () => asked));
+  }
   add('push, 1,000 events a request, 4 connections (events/s)', batches, undefined, 1_000);
   add(`push one by one, ${CONNECTIONS * 2} connections (events/s)`, single);
   const seen = await visibility(server.port, 300);

@@ -1,4 +1,4 @@
-// 100 entities × 12 features at once: millrace's server, Feast's server over SQLite, and a Redis MGET of values that
+// 100 entities × 12 features at once: millrace's server, Feast's server over SQLite and over Redis, and a Redis MGET of values that
 // were computed beforehand. node bench/online-peers.mjs
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -138,7 +138,8 @@ async function ofMillrace() {
   }
 }
 
-async function ofFeast() {
+/** `online`: the configuration of Feast's online store; absent: SQLite. */
+async function ofFeast(online) {
   const interpreter = python('feast');
   if (interpreter === null) return null;
   const port = await freePort();
@@ -146,7 +147,13 @@ async function ofFeast() {
   const folder = path.join(WORK, 'feast-online');
   const server = spawn(
     interpreter,
-    [path.join(peers, 'feast_online.py'), folder, String(port), String(USERS)],
+    [
+      path.join(peers, 'feast_online.py'),
+      folder,
+      String(port),
+      String(USERS),
+      ...(online ? [JSON.stringify(online)] : []),
+    ],
     {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, FEAST_USAGE: 'False', PYTHONWARNINGS: 'ignore', PYTHONPATH: peers },
@@ -190,7 +197,8 @@ function reply(held) {
   return values;
 }
 
-async function ofRedis() {
+/** A Redis server of its own for a piece of work; null, said aloud, when the machine has none. */
+async function withRedis(work) {
   if (spawnSync('redis-server', ['--version']).status !== 0) {
     note('SKIPPED: Redis: no redis-server; `apt-get install redis-server` brings it');
     return null;
@@ -211,52 +219,61 @@ async function ofRedis() {
       ]);
       return opened;
     });
-    let held = Buffer.alloc(0);
-    let done;
-    socket.on('data', (chunk) => {
-      held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
-      const value = reply(held);
-      if (value === undefined) return;
-      held = Buffer.alloc(0);
-      done(value);
-    });
-    const command = (parts) =>
-      new Promise((resolve) => {
-        done = resolve;
-        socket.write(
-          `*${parts.length}\r\n${parts.map((part) => `$${Buffer.byteLength(part)}\r\n${part}\r\n`).join('')}`,
-        );
-      });
-    for (let user = 0; user < USERS; user++)
-      await command([
-        'MSET',
-        ...Array.from({ length: FEATURES }, (_, f) => [
-          `twelve:${user}:f${f}`,
-          String(((user * 37 + f * 11) % 10_007) / 8),
-        ]).flat(),
-      ]);
-    const found = await timed(
-      (round) =>
-        command([
-          'MGET',
-          ...chosen(round).flatMap((user) =>
-            Array.from({ length: FEATURES }, (_, f) => `twelve:${user}:f${f}`),
-          ),
-        ]),
-      2000,
-    );
-    socket.destroy();
-    return found;
+    try {
+      return await work(socket, port);
+    } finally {
+      socket.destroy();
+    }
   } finally {
     await stop(server);
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
+async function ofRedis(socket) {
+  let held = Buffer.alloc(0);
+  let done;
+  socket.on('data', (chunk) => {
+    held = held.length === 0 ? chunk : Buffer.concat([held, chunk]);
+    const value = reply(held);
+    if (value === undefined) return;
+    held = Buffer.alloc(0);
+    done(value);
+  });
+  const command = (parts) =>
+    new Promise((resolve) => {
+      done = resolve;
+      socket.write(
+        `*${parts.length}\r\n${parts.map((part) => `$${Buffer.byteLength(part)}\r\n${part}\r\n`).join('')}`,
+      );
+    });
+  for (let user = 0; user < USERS; user++)
+    await command([
+      'MSET',
+      ...Array.from({ length: FEATURES }, (_, f) => [
+        `twelve:${user}:f${f}`,
+        String(((user * 37 + f * 11) % 10_007) / 8),
+      ]).flat(),
+    ]);
+  return timed(
+    (round) =>
+      command([
+        'MGET',
+        ...chosen(round).flatMap((user) =>
+          Array.from({ length: FEATURES }, (_, f) => `twelve:${user}:f${f}`),
+        ),
+      ]),
+    2000,
+  );
+}
+
 export async function measure() {
   const millrace = await ofMillrace();
   const feast = await ofFeast();
-  const redis = await ofRedis();
+  const feastOverRedis = await withRedis((_socket, port) =>
+    ofFeast({ type: 'redis', connection_string: `127.0.0.1:${port}` }),
+  );
+  const redis = await withRedis(ofRedis);
   const row = (name, given) => [
     name,
     given ? given.p50.toFixed(3) : 'skipped',
@@ -266,12 +283,14 @@ export async function measure() {
   return {
     millrace,
     feast,
+    feastOverRedis,
     redis,
     text: table(
       ['100 entities × 12 features, one connection', 'p50 ms', 'p99 ms', 'p50 ÷ millrace'],
       [
         row('**millrace over HTTP (windows evaluated at the instant of the request)**', millrace),
         row("Feast's server over SQLite (precomputed values)", feast),
+        row("Feast's server over Redis (precomputed values)", feastOverRedis),
         row('Redis MGET of 1,200 precomputed values, no HTTP', redis),
       ],
     ),

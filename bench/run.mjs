@@ -75,7 +75,16 @@ async function measureHttp() {
     true,
     'ms',
   );
-  add('HTTP, 100 entities × 12 features, p99', '< 3 ms', number('100 entities', 3), 3, true, 'ms');
+  add('HTTP, 100 entities × 12 features, p99', '< 3 ms', number('100 entities × 12', 3), 3, true, 'ms');
+  add('HTTP, 1 entity × 50 features at half load, p99', '< 1 ms', number('1 entity × 50', 3), 1, true, 'ms');
+  add(
+    'HTTP, 100 entities × 50 features at half load, p99',
+    '< 3 ms',
+    number('100 entities × 50', 3),
+    3,
+    true,
+    'ms',
+  );
   add('durable push, 1,000 a request', '≥ 200,000 events/s', number('push, 1,000', 1), 2e5, false, '/s');
   add('durable push, one by one', '≥ 25,000 events/s', number('push one by one', 1), 2.5e4, false, '/s');
   add('event sent → visible in a feature, p99', '< 50 ms', number('event sent', 3), 50, true, 'ms');
@@ -165,14 +174,18 @@ async function measureProfile() {
 async function measureOnlinePeers() {
   const found = await measurePeers();
   const goals = [];
-  if (found.feast)
-    goals.push({
-      path: 'online, 100 entities × 12 features, p50',
-      goal: "≥ 10× Feast's server",
-      got: found.feast.p50 / found.millrace.p50,
-      limit: 10,
-      less: false,
-    });
+  for (const [store, feast] of [
+    ['SQLite', found.feast],
+    ['Redis', found.feastOverRedis],
+  ])
+    if (feast)
+      goals.push({
+        path: 'online, 100 entities × 12 features, p50',
+        goal: `≥ 10× Feast's server over ${store}`,
+        got: feast.p50 / found.millrace.p50,
+        limit: 10,
+        less: false,
+      });
   return { title: 'Online: beside Feast and Redis', text: found.text, goals, redis: found.redis };
 }
 
