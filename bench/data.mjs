@@ -86,3 +86,21 @@ export const stateObservationsFile = (m, n) =>
     `SELECT i AS oid, floor(${Math.max(1, Math.round(n / 10))} * ${uniform('i', 14)})::BIGINT AS "user",
       make_timestamptz(${START} + floor(${uniform('i', 15)} * ${SPAN})::BIGINT) AS "at" FROM range(${m}) r(i)`,
   );
+
+/**
+ * The same attributes as they became known: available_at is ts, or up to two days later for one row in five; one row in
+ * twenty is corrected within five days of being known. (user, ts) is the record's key.
+ */
+export const recordedAttributesFile = async (n) => {
+  const attributes = await attributesFile(n);
+  const late = (seed, days) => `floor(hash("user", ts, ${seed}) % 1000000 / 1e6 * ${days * DAY})::BIGINT`;
+  return make(
+    `recorded-attributes-${millions(n)}`,
+    `WITH first AS (SELECT *, epoch_us(ts) + CASE WHEN hash("user", ts, 1) % 5 = 0 THEN ${late(2, 2)} ELSE 0 END AS available
+        FROM read_parquet('${attributes}'))
+      SELECT "user", ts, make_timestamptz(available) AS available_at, level, score FROM first
+      UNION ALL
+      SELECT "user", ts, make_timestamptz(available + 1 + ${late(3, 5)}), 'level-' || (hash("user", ts, 4) % 5), score + 100
+      FROM first WHERE hash("user", ts, 5) % 20 = 0`,
+  );
+};
