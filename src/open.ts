@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { LakeLog } from './adapters/lake/record-log.js';
 import type { Diagnostic } from './core/base/error.js';
+import type { FileInspector } from './ports/file-inspector.js';
 import type { LineageSink } from './ports/lineage-sink.js';
 import type { OfflineStore } from './ports/offline-store.js';
 import type { OnlineStore } from './ports/online-store.js';
@@ -150,6 +151,20 @@ export async function withTableReader<T>(work: (reader: TableReader) => Promise<
     return await work(reader);
   } finally {
     await reader.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Looks at files as ingest would read them, outside of a project. */
+export async function withFileInspector<T>(work: (inspector: FileInspector) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'millrace-'));
+  const { openDuckDb } = await import('./adapters/duckdb/connection.js');
+  const { createFileInspector } = await import('./adapters/lake/file-inspector.js');
+  const inspector = createFileInspector(await openDuckDb({ temporaryDirectory: folder }), folder);
+  try {
+    return await work(inspector);
+  } finally {
+    await inspector.close();
     await rm(folder, { recursive: true, force: true });
   }
 }

@@ -138,6 +138,17 @@ define(
 );
 define(
   contract
+    .command('suggest')
+    .argument('<files...>', 'files of one shape')
+    .option('--out <file>', 'definition file')
+    .option('--name <source>', 'name of the source; that of the file when absent')
+    .option('--force', 'write over a file that is there')
+    .description('a source with a contract, proposed from data, with reasons'),
+  'contract',
+  'contractSuggest',
+);
+define(
+  contract
     .command('diff')
     .argument('<source>')
     .argument('[a]', 'version, `current` or the file of a document; the last version when absent')
@@ -329,7 +340,14 @@ define(
 );
 
 define(
-  program.command('profile').argument('<file>').description('statistics of every column of a file'),
+  program
+    .command('profile')
+    .argument('<file>')
+    .option('--suggest', 'propose a source with a contract instead: see `contract suggest`')
+    .option('--out <file>', 'with --suggest: definition file')
+    .option('--name <source>', 'with --suggest: name of the source')
+    .option('--force', 'with --suggest: write over a file that is there')
+    .description('statistics of every column of a file'),
   'files',
   'profile',
 );

@@ -4,6 +4,7 @@ import { printInstant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import { CHANGE_CLASSES, type ContractChange } from '../../core/quality/contract-diff.js';
 import { contractFingerprint, snapshotOf } from '../../core/quality/contract-snapshot.js';
+import { withFileInspector } from '../../open.js';
 import {
   compareContracts,
   exportContract,
@@ -14,6 +15,7 @@ import {
   writeNew,
 } from '../../services/contract.js';
 import type { Project } from '../../services/project.js';
+import { suggestContract } from '../../services/suggest-contract.js';
 import type { Io } from '../io.js';
 import { known } from '../parse.js';
 import { count, table } from '../table.js';
@@ -154,4 +156,44 @@ export async function contractVersions(io: Io, args: readonly string[]): Promise
     });
     return 0;
   });
+}
+
+/** Also `profile FILE --suggest`. */
+export async function contractSuggest(io: Io, args: readonly string[], options: Options): Promise<number> {
+  const suggested = await withFileInspector((inspector) =>
+    suggestContract(inspector, args, {
+      projectFolder: path.resolve(io.projectFolder),
+      ...(options['name'] === undefined ? {} : { name: identifierOf(String(options['name'])) }),
+    }),
+  );
+  const { source, rows, complete, form, text } = suggested;
+  let file: string | null = null;
+  if (options['out'] === undefined) io.print(text.trimEnd());
+  else {
+    file = path.resolve(String(options['out']));
+    await writeNew(new Map([[file, text]]), options['force'] === true);
+    io.print(
+      `wrote ${path.relative(process.cwd(), file)}: source ${source} from ${count(rows)} rows; read it, then run \`millrace check\``,
+    );
+  }
+  if (!complete)
+    io.warn(
+      `no column of ${args[0]} is a timestamp or a date: ${source} needs an event_time before it can be used`,
+    );
+  const { keys, fields, contract } = suggested;
+  io.result({
+    source,
+    rows,
+    complete,
+    file,
+    definition: form,
+    reasons: { source: keys, fields, contract },
+    text,
+  });
+  return 0;
+}
+
+function identifierOf(name: string): string {
+  if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return name;
+  throw new MillraceError('USAGE', `--name is "${name}"`, { hint: 'Give letters, digits and underscores.' });
 }

@@ -4,6 +4,7 @@ import { withTableReader } from '../../open.js';
 import { compareFiles, evaluateFile, profileFile } from '../../services/files.js';
 import type { Io } from '../io.js';
 import { count, metric, table } from '../table.js';
+import { contractSuggest } from './contract.js';
 
 const short = (value: number | null | undefined): string =>
   value === null || value === undefined
@@ -12,7 +13,12 @@ const short = (value: number | null | undefined): string =>
       ? String(value)
       : value.toPrecision(6);
 
-export async function profile(io: Io, args: readonly string[]): Promise<number> {
+export async function profile(
+  io: Io,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<number> {
+  if (options['suggest'] === true) return contractSuggest(io, args, options);
   const result = await withTableReader((reader) => profileFile(reader, path.resolve(args[0]!)));
   io.print(`${count(result.rows)} rows`);
   io.print(
