@@ -100,6 +100,10 @@ function describe(feature: Feature): string {
     }
     case 'lookup':
       return `${computation.output === 'age_seconds' ? 'age of' : 'latest'} ${computation.source}.${computation.field}${computation.maxAge === null ? '' : `, at most ${printDuration(computation.maxAge)} old`} by ${feature.joinKeys.join(', ')}: ${printType(feature.valueType)}`;
+    case 'neighbours': {
+      const { output, k, key, source, field, query, metric, maxAge, where } = computation;
+      return `${output} of the ${k} nearest ${key} by ${metric} of ${source}.${field} to ${query.text}${where === null ? '' : ` where ${where.text}`}${maxAge === null ? '' : `, at most ${printDuration(maxAge)} old`}: ${printType(feature.valueType)}`;
+    }
     case 'expression':
       return `${computation.expression.text}: ${printType(feature.valueType)}`;
     case 'function':
@@ -114,7 +118,7 @@ async function partOf(
   at: Instant,
 ): Promise<Pick<ExplainedPart, 'arithmetic' | 'records' | 'members' | 'sql'>> {
   const { computation } = feature;
-  if (computation.kind === 'expression' || computation.kind === 'function')
+  if (computation.kind !== 'aggregation' && computation.kind !== 'lookup')
     return { arithmetic: describe(feature), records: [], members: 0, sql: null };
   const source = project.definitions.sources.get(computation.source)!;
   const log = await project.log();

@@ -23,6 +23,7 @@ import type {
   OutputFormat,
 } from '../ports/offline-store.js';
 import { type Project, stopIfInterrupted } from './project.js';
+import { offlineIndexes } from './vectors.js';
 
 export interface FeatureColumn {
   readonly feature: Feature;
@@ -35,8 +36,8 @@ export interface ComputeOptions {
   /** Log position of every source beyond which nothing is read. */
   readonly horizons: ReadonlyMap<string, number>;
   readonly knowledge: 'as_of' | 'hindsight';
-  /** Whose interruption ends the work between two groups. */
-  readonly project: Pick<Project, 'signal'>;
+  /** Whose interruption ends the work between two groups, and whose log searches read. */
+  readonly project: Pick<Project, 'signal' | 'log'>;
 }
 
 /** The fields that a group's features read, and its predicates by canonical text. */
@@ -186,6 +187,7 @@ export async function computeFeatures(
 ): Promise<readonly FeatureColumn[]> {
   const computed = new Map<string, FeatureColumn>();
   for (const group of plan.groups) {
+    if (group.features.length === 0) continue;
     stopIfInterrupted(options.project);
     for (const item of await baseColumns(store, table, group, options)) computed.set(item.feature.name, item);
   }
@@ -202,13 +204,14 @@ export async function computeFeatures(
         slot: `request.${field.name}`,
         column: await store.column(table, field.name, field.type),
       });
+    const indexes = await offlineIndexes(options.project, plan, options.horizons, options.knowledge);
     const builders = plan.derived.map(({ feature }) => new ColumnBuilder(feature.valueType, table.rows));
     const status = plan.derived.map(() => new Uint8Array(table.rows));
     const slots: Record<string, Value> = {};
     const statuses: Record<string, Status> = {};
     for (let row = 0; row < table.rows; row++) {
       for (const { slot, column } of inputs) slots[slot] = columnValue(column, row);
-      deriveRow(plan, slots, statuses, table.at[row]!);
+      deriveRow(plan, slots, statuses, table.at[row]!, indexes);
       for (const [i, { feature }] of plan.derived.entries()) {
         builders[i]!.set(row, slots[feature.name]!);
         status[i]![row] = STATUS[statuses[feature.name]!];

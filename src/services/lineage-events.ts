@@ -287,8 +287,7 @@ function featureSources(definitions: Definitions, features: Iterable<string>): r
     const feature = definitions.features.get(name);
     if (!feature) return;
     const { computation } = feature;
-    if (computation.kind === 'aggregation' || computation.kind === 'lookup')
-      found.set(computation.source, definitions.sources.get(computation.source)!);
+    if ('source' in computation) found.set(computation.source, definitions.sources.get(computation.source)!);
     for (const other of feature.dependsOn) visit(other);
   };
   for (const feature of features) visit(feature);

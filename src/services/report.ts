@@ -118,6 +118,8 @@ function computationText(feature: Feature): string {
       const what: Lookup = computation;
       return `${what.output === 'age_seconds' ? 'age of the latest' : 'latest'} ${field(what)}${what.maxAge === null ? '' : `, not older than ${printDuration(what.maxAge)}`}`;
     }
+    case 'neighbours':
+      return `${computation.k} nearest ${field(computation)} to ${computation.query.canonical} (${computation.metric})`;
     case 'expression':
       return computation.expression.canonical;
     case 'function':

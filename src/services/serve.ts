@@ -24,6 +24,7 @@ import { printType, type Value, type ValueType } from '../core/schema/types.js';
 import type { OnlineStore } from '../ports/online-store.js';
 import { catchUp, projectGroups } from './materialize.js';
 import type { Project } from './project.js';
+import { onlineIndexes } from './vectors.js';
 
 export interface FeatureRequest {
   readonly features: readonly string[];
@@ -120,6 +121,7 @@ export function createFeatureReader(store: OnlineStore, plan: FeaturePlan, proje
     const online = held.get(group.id)!;
     return { group, online, reader: planReader(online, group.features, group.source) };
   });
+  const indexes = onlineIndexes(store, groups);
   const keyNames = plan.joinKeys.map((key) => key.name);
 
   const parseEntity: FeatureReader['parseEntity'] = (entity, row, text) => {
@@ -175,7 +177,10 @@ export function createFeatureReader(store: OnlineStore, plan: FeaturePlan, proje
     const positions = new Map<string, OnlinePosition>();
     for (const { group, reader } of groups) {
       const { features, joinKeys, source } = group;
-      const keys = entities.map((entity) => joinKeys.map((key) => entity[key.name] ?? null));
+      const keys =
+        features.length === 0
+          ? []
+          : entities.map((entity) => joinKeys.map((key) => entity[key.name] ?? null));
       const { rows, applied } = store.read(reader, keys, at);
       const present = positions.get(source.name);
       if (!present || applied.seq < present.seq) positions.set(source.name, applied);
@@ -199,7 +204,8 @@ export function createFeatureReader(store: OnlineStore, plan: FeaturePlan, proje
       rows[row]!.slots[name] = value;
       rows[row]!.statuses[name] = status;
     });
-    for (const row of rows) deriveRow(plan, row.slots, row.statuses, at);
+    const found = indexes();
+    for (const row of rows) deriveRow(plan, row.slots, row.statuses, at, found);
     return { rows, positions };
   };
 

@@ -79,6 +79,7 @@ const plan = (features: readonly Feature[]): OnlineReader => {
     joinKeys: [{ name: 'user', type: STRING }],
     keyFields: ['user'],
     features,
+    searches: [],
   });
   return planReader(group, features, SOURCE);
 };

@@ -167,6 +167,7 @@ export function groupOf(features: readonly Feature[]): FeatureGroup {
     ],
     keyFields: ['user', 'shop'],
     features,
+    searches: [],
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Place } from '../base/error.js';
 import { fingerprint } from '../base/fingerprint.js';
 import { printDuration } from '../base/time.js';
-import { checkExpression, type ParsedExpression, type Scope } from '../expression/index.js';
+import { checkExpression, type Expression, type ParsedExpression, type Scope } from '../expression/index.js';
 import {
   FLOAT64,
   isNumeric,
@@ -14,13 +14,14 @@ import {
 import { readAggregation } from './aggregation.js';
 import { documentationOf } from './collect.js';
 import { foldName, PART_COLUMN } from './columns.js';
-import { fieldOf, joinKeysOf, keyField, type Resolved, recordScope, sourceAndField } from './context.js';
-import { mentionedNames, readCondition, readExpression } from './expressions.js';
+import { fieldOf, joinKeysOf, keyField, type Resolved, sourceAndField } from './context.js';
+import { mentionedNames, readExpression } from './expressions.js';
 import { type Located, type Out, suggestion } from './shape.js';
 import type { featureShape } from './shapes.js';
 import { canonicalValue, rawJoinKeys } from './sources.js';
 import type { Aggregation, Computation, Feature, Source } from './types.js';
 import { literalValue } from './values.js';
+import { readEmbedding, readNeighbours } from './vectors.js';
 
 type RawFeature = Out<typeof featureShape>;
 
@@ -186,7 +187,7 @@ function resolveFeature(
   if (raw.lookup || raw.computation?.function?.value === 'lookup_embedding') {
     const found = raw.lookup
       ? readLookup(context, subject, raw.lookup)
-      : readEmbedding(context, subject, raw, entities);
+      : readEmbedding(context, subject, raw.computation!, joinKeysOf(context, entities));
     if (!found || !known || !carriesKeys(context, subject, found.source, entities, raw)) return undefined;
     if (found.source.kind !== 'states') {
       return report.add(
@@ -203,8 +204,70 @@ function resolveFeature(
   if (!known) return undefined;
 
   const text = expressionText(context, subject, raw);
+  if (raw.computation?.function?.value === 'nearest_neighbours') {
+    const own = joinKeysOf(context, entities).map((key) => key.name);
+    const found = readNeighbours(context, subject, raw.computation, own);
+    if (!text || !found) return undefined;
+    const read = readInputs(context, unit, text, entities, units, resolve, requestTypes);
+    if (!read) return undefined;
+    const { type } = read.expression;
+    if (type.kind !== 'float64_vector' || !dimensionsMeet(type, found.vectors))
+      return report.add(
+        'DEF_TYPE',
+        text.place,
+        `${subject}: \`query\` is ${printType(type)}, and \`${found.search.source}.${found.search.field}\` is ${printType(found.vectors)}`,
+        { hint: 'Search with a vector of the same length.' },
+      );
+    const { expression, entities: all, features, requestFields } = read;
+    return finish(
+      context,
+      unit,
+      all,
+      { kind: 'neighbours', ...found.search, query: expression },
+      found.type,
+      {
+        features,
+        requestFields,
+        sources: [found.source],
+      },
+    );
+  }
   if (raw.compute) return resolveFunction(context, unit, entities, units, resolve);
   if (!text) return undefined;
+  const read = readInputs(context, unit, text, entities, units, resolve, requestTypes);
+  if (!read) return undefined;
+  const { expression, entities: all, features, requestFields } = read;
+  return finish(context, unit, all, { kind: 'expression', expression }, expression.type, {
+    features,
+    requestFields,
+  });
+}
+
+const dimensionsMeet = (a: ValueType, b: ValueType): boolean =>
+  a.kind === 'float64_vector' &&
+  b.kind === 'float64_vector' &&
+  (a.dimension === undefined || b.dimension === undefined || a.dimension === b.dimension);
+
+/** An expression over features, join keys and request fields, with what it reads. */
+function readInputs(
+  context: Resolved,
+  unit: Unit,
+  text: Located<string>,
+  entities: readonly string[],
+  units: ReadonlyMap<string, Unit>,
+  resolve: (name: string) => Feature | undefined,
+  requestTypes: RequestTypes,
+):
+  | {
+      readonly expression: Expression;
+      readonly entities: readonly string[];
+      readonly features: readonly Feature[];
+      readonly requestFields: Feature['requestFields'];
+    }
+  | undefined {
+  const { report } = context;
+  const { raw, name } = unit;
+  const subject = `feature \`${name}\``;
   const parsed = report.parse(subject, text);
   if (!parsed) return undefined;
   const inputs = findInputs(
@@ -244,10 +307,7 @@ function resolveFeature(
   const requestFields = widened.slots
     .filter((slot) => slot.slot.startsWith('request.'))
     .map((slot) => ({ name: slot.slot.slice('request.'.length), type: slot.type }));
-  return finish(context, unit, all, { kind: 'expression', expression: widened }, widened.type, {
-    features: read,
-    requestFields,
-  });
+  return { expression: widened, entities: all, features: read, requestFields };
 }
 
 /** The windows of one definition share its faults: they are said once. */
@@ -361,114 +421,21 @@ function readLookup(context: Resolved, subject: string, raw: NonNullable<RawFeat
   return { computation, source: target.source, type };
 }
 
-/** The vectors of `lookup_embedding` are states with a float64_vector field and the join keys of the entity. */
-function readEmbedding(context: Resolved, subject: string, feature: RawFeature, entities: readonly string[]) {
-  const { report } = context;
-  const raw = feature.computation!;
-  const place = raw.source?.place ?? raw.function!.place;
-  const keys = joinKeysOf(context, entities);
-  let found: { readonly source: Source; readonly field: string; readonly type: ValueType } | undefined;
-  if (raw.source) {
-    const target = sourceAndField(context, subject, raw.source, undefined);
-    if (!target || target.field === undefined) return undefined;
-    const field = target.field ?? target.source.fields.find((other) => other.type.kind === 'float64_vector');
-    if (field?.type.kind !== 'float64_vector') {
-      return report.add('DEF_TYPE', place, `${subject}: \`${raw.source.value}\` has no float64_vector field`);
-    }
-    found = { source: target.source, field: field.name, type: field.type };
-  } else {
-    const fitting = [...context.sources.values()].flatMap((source) => {
-      if (source.kind !== 'states' || !keys.every((key) => keyField(source, key.name))) return [];
-      return source.fields
-        .filter(
-          (field) => field.type.kind === 'float64_vector' && dimensionFits(field.type, raw.dimension?.value),
-        )
-        .map((field) => ({ source, field: field.name, type: field.type }));
-    });
-    if (fitting.length !== 1) {
-      const keyNames = keys.map((key) => key.name).join(', ');
-      const names = fitting.map((one) => `${one.source.name}.${one.field}`).join(', ');
-      const broken = [...context.raw.sources.keys()].some((name) => !context.sources.has(name));
-      if (fitting.length === 0 && broken) return undefined;
-      return report.add(
-        'DEF_UNKNOWN_NAME',
-        place,
-        fitting.length === 0
-          ? `${subject}: no source of kind states has ${keyNames} and a float64_vector${raw.dimension ? `(${raw.dimension.value})` : ''} field`
-          : `${subject}: several sources carry vectors: ${names}`,
-        {
-          hint:
-            fitting.length === 0
-              ? 'Define a source that carries the vectors.'
-              : 'Choose one with `source: SOURCE.FIELD`.',
-        },
-      );
-    }
-    found = fitting[0]!;
-  }
-  if (!dimensionFits(found.type, raw.dimension?.value)) {
-    return report.add(
-      'DEF_TYPE',
-      raw.dimension!.place,
-      `${subject}: \`dimension\` is ${raw.dimension!.value}, and \`${found.source.name}.${found.field}\` is ${printType(found.type)}`,
-    );
-  }
-  const computation = embeddingOf(context, subject, raw, found.source, found.field);
-  if (!computation) return undefined;
-  const type: ValueType = raw.dimension
-    ? { kind: 'float64_vector', dimension: raw.dimension.value }
-    : found.type;
-  return { computation, source: found.source, type };
-}
-
-/**
- * The current vector. Of a source that holds the vectors of several models (it has a string field `model`), the last
- * one of the named model up to t: an aggregation, since states of other models may be newer.
- */
-function embeddingOf(
-  context: Resolved,
-  subject: string,
-  raw: NonNullable<RawFeature['computation']>,
-  source: Source,
-  field: string,
-): Computation | undefined {
-  const maxAge = raw.max_age?.value ?? null;
-  if (!raw.model || fieldOf(source, 'model')?.type.kind !== 'string') {
-    return { kind: 'lookup', source: source.name, field, maxAge, output: 'value' };
-  }
-  const condition = { ...raw.model, value: `model = '${raw.model.value.replaceAll("'", "''")}'` };
-  const where = readCondition(
-    context.report,
-    `\`model\` of ${subject}`,
-    condition,
-    recordScope(context, source),
-  );
-  return (
-    where && {
-      kind: 'aggregation',
-      function: 'last',
-      source: source.name,
-      field,
-      arguments: { ignoreNulls: false },
-      window: maxAge,
-      offset: 0,
-      includeCurrent: true,
-      where,
-      ratioWhere: null,
-      groupBy: null,
-    }
-  );
-}
-
-const dimensionFits = (type: ValueType, dimension: number | undefined): boolean =>
-  type.kind === 'float64_vector' &&
-  (dimension === undefined || type.dimension === undefined || type.dimension === dimension);
-
 /** `cosine_similarity` with its arguments is the expression `cosine_similarity(a, b)`. */
 function expressionText(context: Resolved, subject: string, raw: RawFeature): Located<string> | undefined {
   if (raw.expression) return raw.expression;
   const { computation } = raw;
   if (!computation?.function) return undefined;
+  if (computation.function.value === 'nearest_neighbours')
+    return (
+      computation.query ??
+      context.report.add(
+        'DEF_MISSING_KEY',
+        computation.function.place,
+        `${subject}: nearest_neighbours has no \`query\``,
+        { hint: 'Write `query: user_embedding`, a vector feature or a request field.' },
+      )
+    );
   const args = computation.args ?? [];
   if (args.length !== 2) {
     return context.report.add(
@@ -716,6 +683,12 @@ export function canonicalComputation(computation: Computation): unknown {
       return { kind: computation.kind, ...canonicalAggregation(computation) };
     case 'lookup':
       return { ...computation };
+    case 'neighbours':
+      return {
+        ...computation,
+        query: computation.query.canonical,
+        where: computation.where?.canonical ?? null,
+      };
     case 'expression':
       return { kind: computation.kind, expression: computation.expression.canonical };
     case 'function':
@@ -801,7 +774,7 @@ function requestTypesFromDatasets(context: Resolved, units: ReadonlyMap<string, 
   const { raw } = context;
   const reads = new Map<string, readonly string[]>();
   for (const [name, unit] of units) {
-    const text = unit.raw.expression ?? undefined;
+    const text = unit.raw.expression ?? unit.raw.computation?.query;
     const args = unit.raw.computation?.args?.map((arg) => arg.value.split('.').at(-1)!) ?? [];
     const words = text ? [...text.value.matchAll(/[A-Za-z_]\w*/g)].map((match) => match[0]) : [];
     const inputs = unit.raw.inputs?.map((input) => input.value.split('.').at(-1)!) ?? [];

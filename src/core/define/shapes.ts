@@ -418,24 +418,52 @@ const lookupShape = object('lookup', {
   ),
 });
 
-const computationShape = object('computation', {
+export const computationShape = object('computation', {
   function: required(
-    choice(['lookup_embedding', ...VECTOR_FUNCTIONS]),
-    'lookup_embedding, or a function of two vector features.',
+    choice(['lookup_embedding', 'nearest_neighbours', ...VECTOR_FUNCTIONS]),
+    'lookup_embedding, nearest_neighbours, or a function of two vector features.',
   ),
   model: optional(
     text('a text', null, { loose: true }),
-    'lookup_embedding: the value of the `model` field of the vectors to use.',
+    'The vectors of one model: the value of the string field `model`. Where the source has none, a name for the record.',
+  ),
+  version: optional(
+    text('a text', null, { loose: true }),
+    'The vectors of one version of the model: the value of the string field `version`.',
   ),
   dimension: optional(
     number('a whole number from 1', { integer: true, min: 1 }),
-    'lookup_embedding: length of the vectors.',
+    'Length of the vectors, checked against the source.',
   ),
   source: optional(
     text('a source, or source.field'),
-    'lookup_embedding: the states that carry the vectors. Absent: the one source that fits.',
+    'The states that carry the vectors. lookup_embedding without it: the one source that fits.',
   ),
-  max_age: optional(duration, 'lookup_embedding: an older vector gives null.'),
+  max_age: optional(
+    duration,
+    'lookup_embedding: an older vector gives null. nearest_neighbours: it is left out.',
+  ),
+  query: optional(
+    expression,
+    'nearest_neighbours: the vector to search with: a vector feature, or `request.x` of a declared type.',
+  ),
+  k: optional(number('a whole number from 1', { integer: true, min: 1 }), 'nearest_neighbours: how many.'),
+  metric: optional(
+    choice(['cosine', 'euclidean', 'dot_product']),
+    'nearest_neighbours: cosine (the default) is 1 - cosine_similarity, dot_product is minus the product.',
+  ),
+  output: optional(
+    choice(['keys', 'distances']),
+    'nearest_neighbours: the keys (the default) or the distances, nearest first.',
+  ),
+  of: optional(
+    reference('entity'),
+    'nearest_neighbours: whose vectors they are, where several entities fit.',
+  ),
+  exclude_self: optional(
+    boolean,
+    'nearest_neighbours: the entity the feature is about is not its own neighbour.',
+  ),
   args: optional(list(reference('feature')), 'Two vector features, as `feature` or `entity.feature`.'),
   online_compute: optional(
     boolean,

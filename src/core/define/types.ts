@@ -287,11 +287,38 @@ export interface Lookup {
   readonly field: string;
   readonly maxAge: Duration | null;
   readonly output: 'value' | 'age_seconds';
+  /** Of an embedding: the model and version that made it, where the source has no fields to tell them by. */
+  readonly model?: string;
+}
+
+export type VectorMetric = 'cosine' | 'euclidean' | 'dot_product';
+
+/**
+ * The keys of the states of `source` whose vectors are nearest to `query` as of t, nearest first, or their distances.
+ * Ties go by key, the smaller first.
+ */
+export interface Neighbours {
+  readonly source: string;
+  /** The vectors. */
+  readonly field: string;
+  /** The field of the source that says whose the vector is: the one join key of an entity. */
+  readonly key: string;
+  /** A vector over the same slots as an expression feature's. */
+  readonly query: Expression;
+  readonly k: number;
+  readonly metric: VectorMetric;
+  readonly maxAge: Duration | null;
+  /** Over the fields of the source: only the states of one embedding model. */
+  readonly where: Expression | null;
+  /** Slot of a key that is not its own neighbour. */
+  readonly exclude: string | null;
+  readonly output: 'keys' | 'distances';
 }
 
 export type Computation =
   | ({ readonly kind: 'aggregation' } & Aggregation)
   | ({ readonly kind: 'lookup' } & Lookup)
+  | ({ readonly kind: 'neighbours' } & Neighbours)
   /**
    * Over other features (slot = feature name), entity join keys (slot = key name), request fields
    * (slot = `request.x`) and the observation time (slot = `as_of`, timestamp).

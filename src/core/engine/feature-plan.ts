@@ -3,13 +3,14 @@
  * is one scan offline and one key space online, and the derived ones in the order in which they can be computed.
  * Offline and online finish every value through `finishBase` and `deriveRow`: one code, one value.
  */
-import { MillraceError } from '../base/error.js';
+import { invariant, MillraceError } from '../base/error.js';
 import { nearest } from '../base/nearest.js';
 import { type Instant, parseDuration } from '../base/time.js';
-import type { Computation, Definitions, Feature, JoinKey, Source } from '../define/types.js';
+import type { Computation, Definitions, Feature, JoinKey, Neighbours, Source } from '../define/types.js';
 import { compileJsRow, type Expression } from '../expression/index.js';
 import { printType, type Value, type ValueType } from '../schema/types.js';
 import { conform } from './conform.js';
+import { nearestNeighbours, type VectorIndex } from './neighbours.js';
 import type { Status } from './types.js';
 
 export interface FeatureGroup {
@@ -20,7 +21,13 @@ export interface FeatureGroup {
   /** Fields of the source that hold the join keys, in key order. */
   readonly keyFields: readonly string[];
   readonly features: readonly Feature[];
+  /** Features that search the vectors of all entities of this key space. */
+  readonly searches: readonly SearchFeature[];
 }
+
+export type SearchFeature = Feature & {
+  readonly computation: { readonly kind: 'neighbours' } & Neighbours;
+};
 
 export interface FeaturePlan {
   /** What was asked for, in order. */
@@ -36,8 +43,16 @@ export interface FeaturePlan {
 
 export interface DerivedFeature {
   readonly feature: Feature;
-  readonly compute: (slots: Readonly<Record<string, Value>>) => Value;
+  readonly compute: (
+    slots: Readonly<Record<string, Value>>,
+    at: Instant,
+    index: VectorIndex | undefined,
+  ) => Value;
 }
+
+/** The vectors that each search goes through, by feature name. */
+export type Indexes = ReadonlyMap<string, VectorIndex>;
+export const NO_INDEXES: Indexes = new Map();
 
 /** Names or sets, expanded to features; unknown names are one error that names the nearest. */
 export function expandFeatures(definitions: Definitions, names: readonly string[]): readonly Feature[] {
@@ -84,28 +99,38 @@ export function planFeatures(definitions: Definitions, outputs: readonly Feature
     for (const key of entity.joinKeys) keyTypes.set(key.name, key);
   const groups = new Map<
     string,
-    { source: Source; joinKeys: JoinKey[]; keyFields: string[]; features: Feature[] }
+    {
+      source: Source;
+      joinKeys: JoinKey[];
+      keyFields: string[];
+      features: Feature[];
+      searches: SearchFeature[];
+    }
   >();
   const derived: DerivedFeature[] = [];
+  const groupOf = (name: string, keys: readonly string[]) => {
+    const id = `${name}(${keys.join(',')})`;
+    const source = definitions.sources.get(name)!;
+    let group = groups.get(id);
+    if (!group) {
+      const joinKeys = keys.map((key) => keyTypes.get(key)!);
+      const keyFields = keys.map((key) => source.keys[key] ?? key);
+      group = { source, joinKeys, keyFields, features: [], searches: [] };
+      groups.set(id, group);
+    }
+    return group;
+  };
   for (const feature of closure) {
     const computation = feature.computation;
     if (computation.kind === 'aggregation' || computation.kind === 'lookup') {
-      const id = `${computation.source}(${feature.joinKeys.join(',')})`;
-      const source = definitions.sources.get(computation.source)!;
-      let group = groups.get(id);
-      if (!group) {
-        const joinKeys = feature.joinKeys.map((name) => keyTypes.get(name)!);
-        group = {
-          source,
-          joinKeys,
-          keyFields: feature.joinKeys.map((key) => source.keys[key] ?? key),
-          features: [],
-        };
-        groups.set(id, group);
-      }
-      group.features.push(feature);
+      groupOf(computation.source, feature.joinKeys).features.push(feature);
+    } else if (computation.kind === 'neighbours') {
+      const key = keyOfField(definitions.sources.get(computation.source)!, computation.key);
+      groupOf(computation.source, [key]).searches.push(feature as SearchFeature);
+      derived.push({ feature, compute: searchOf(computation) });
     } else if (computation.kind === 'expression') {
-      derived.push({ feature, compute: compileJsRow(computation.expression) });
+      const compute = compileJsRow(computation.expression);
+      derived.push({ feature, compute: (slots) => compute(slots) });
     } else derived.push({ feature, compute: functionOf(feature, computation) });
   }
   const joinKeys = [...new Set(closure.flatMap((feature) => feature.joinKeys))].map(
@@ -121,6 +146,23 @@ export function planFeatures(definitions: Definitions, outputs: readonly Feature
     derived,
     joinKeys,
     requestFields: [...requestFields].map(([name, type]) => ({ name, type })),
+  };
+}
+
+/** The join key that a field of a source carries. */
+const keyOfField = (source: Source, field: string): string =>
+  Object.keys(source.keys).find((key) => source.keys[key] === field) ?? field;
+
+function searchOf(search: Neighbours): DerivedFeature['compute'] {
+  const query = compileJsRow(search.query);
+  return (slots, at, index) => {
+    const vector = query(slots);
+    if (vector === null) return null;
+    invariant(index !== undefined, 'a search has no vectors to go through');
+    const exclude = search.exclude === null ? null : (slots[search.exclude] ?? null);
+    const found = nearestNeighbours(index, vector as readonly number[], at, search, exclude);
+    if (found.length === 0) return null;
+    return found.map(({ key, distance }) => (search.output === 'keys' ? key : distance));
   };
 }
 
@@ -172,12 +214,13 @@ export function deriveRow(
   slots: Record<string, Value>,
   statuses: Record<string, Status>,
   at: Instant,
+  indexes: Indexes = NO_INDEXES,
 ): void {
   slots['as_of'] = at;
   for (const { feature, compute } of plan.derived) {
     let value: Value;
     try {
-      value = compute(slots) ?? null;
+      value = compute(slots, at, indexes.get(feature.name)) ?? null;
     } catch {
       slots[feature.name] = null;
       statuses[feature.name] = 'error';

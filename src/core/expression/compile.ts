@@ -3,6 +3,7 @@ import { MICROS_PER_SECOND } from '../base/time.js';
 import type { Value } from '../schema/types.js';
 import * as runtime from './runtime.js';
 import type { Expression, Op, Typed } from './typed.js';
+import * as vectors from './vectors.js';
 import { zoneOffset } from './zone.js';
 
 type Operation = Typed & { readonly node: 'operation' };
@@ -10,7 +11,7 @@ type Operation = Typed & { readonly node: 'operation' };
 type Strict = (args: readonly string[], node: Operation, writer: Writer) => string;
 
 const call =
-  (name: keyof typeof runtime): Strict =>
+  (name: keyof typeof HELPERS): Strict =>
   (args) =>
     `h.${name}(${args.join(', ')})`;
 const float =
@@ -285,7 +286,7 @@ const SPECIAL: Partial<Record<Op, (writer: Writer, node: Operation) => string>> 
 };
 
 /** A plain object: V8 inlines calls through it, and not through a module namespace. */
-const HELPERS = { ...runtime };
+const HELPERS = { ...runtime, ...vectors };
 
 function compile<T>(expression: Expression, parameter: string, read: (index: number) => string): T {
   const writer = new Writer();

@@ -89,8 +89,7 @@ export function assetGraph(definitions: Definitions): readonly Asset[] {
       const feature = definitions.features.get(name);
       if (!feature) return;
       const computation = feature.computation;
-      if (computation.kind === 'aggregation' || computation.kind === 'lookup')
-        found.add(`source.${computation.source}`);
+      if ('source' in computation) found.add(`source.${computation.source}`);
       for (const dependency of feature.dependsOn) visit(dependency);
     };
     for (const name of features) visit(name);
