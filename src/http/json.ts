@@ -122,16 +122,28 @@ const noRecord = (place: string, value: unknown): MillraceError =>
 export function parseLines(text: string): readonly JsonObject[] {
   const rows: JsonObject[] = [];
   let line = 0;
-  for (const part of text.split('\n')) {
+  for (let at = 0; at < text.length; ) {
+    const end = text.indexOf('\n', at);
+    const part = text.slice(at, end < 0 ? text.length : end);
+    at += part.length + 1;
     line++;
-    const trimmed = part.trim();
-    if (trimmed === '') continue;
-    const value = parseJson(part.trimEnd(), line);
+    if (part.trim() === '') continue;
+    const value = parseJson(part, line);
     if (!isObject(value)) throw noRecord(`line ${line}`, value);
     rows.push(value);
   }
   return rows;
 }
+
+export const LINE_TYPES = [
+  'application/x-ndjson',
+  'application/ndjson',
+  'application/jsonl',
+  'application/jsonlines',
+];
+
+/** REQUEST_INVALID with what is wrong, and where. */
+export const readLines = (body: Buffer): readonly JsonObject[] => parseLines(textOf(body));
 
 /** The records of a JSON body: an array of objects, or one object. */
 export function recordsOf(body: unknown): readonly JsonObject[] {

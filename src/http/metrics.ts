@@ -97,13 +97,20 @@ export function createMetrics(): Metrics {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   delay.enable();
   const durations = createDurations();
+  const pushedTo = new Map<string, readonly { inc(by: number): void }[]>();
 
   return {
     timer: (route, method) => durations.timer(route, method),
     aborted: () => aborted.inc(),
     predicted: (service, model, rows) => predictions.inc({ service, model }, rows),
     pushed: (result) => {
-      for (const outcome of OUTCOMES) ingested.inc({ source: result.source, outcome }, result[outcome]);
+      const { source } = result;
+      let counters = pushedTo.get(source);
+      if (!counters) {
+        counters = OUTCOMES.map((outcome) => ingested.labels({ source, outcome }));
+        pushedTo.set(source, counters);
+      }
+      for (let i = 0; i < OUTCOMES.length; i++) counters[i]!.inc(result[OUTCOMES[i]!]);
     },
     refused: (reason) => refused.inc({ reason }),
     print: async (status, inFlight) => {

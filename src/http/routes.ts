@@ -2,7 +2,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
-import { findSource, pushRecords } from '../services/follow.js';
 import { type Predictor, predict } from '../services/predict.js';
 import { answerFeatures, type FeatureReader } from '../services/serve.js';
 import { projectStatus } from '../services/status.js';
@@ -11,10 +10,11 @@ import { entityBody, outcomesBody } from './bodies.js';
 import { type Context, predictorOf, readerOf } from './context.js';
 import { encodeFeast, feastEntities, feastNames } from './feast.js';
 import { decodeInfer, encodeInfer, modelMetadata } from './inference.js';
-import { JSON_TYPE, parseLines, readJson, recordsOf, textOf } from './json.js';
+import { JSON_TYPE, LINE_TYPES, readJson, readLines } from './json.js';
 import { openApi } from './openapi.js';
 import { docsPage, landingPage, PAGE_HEADERS } from './pages.js';
 import { PROBLEM_TYPE, problemOf, RETRY_AFTER } from './problem.js';
+import { admitPush, answerPush } from './push.js';
 
 const sendText = (reply: FastifyReply, json: string): FastifyReply =>
   reply.header('content-type', JSON_TYPE).send(json);
@@ -45,40 +45,22 @@ interface Named {
   readonly Params: { readonly name: string };
 }
 
+export const PUSH_ROUTE = '/v1/sources/:name/records';
+
 export function pushRoutes(app: FastifyInstance, context: Context): void {
-  const { inFlight, limits, metrics, project } = context;
-  app.addContentTypeParser(
-    ['application/x-ndjson', 'application/ndjson', 'application/jsonl', 'application/jsonlines'],
-    { parseAs: 'buffer' },
-    parser((body) => parseLines(textOf(body))),
-  );
-  // Before the body is read: what cannot be taken is not read either.
-  app.addHook('onRequest', async (request, reply) => {
-    const bytes = Number(request.headers['content-length'] ?? limits.body);
-    if (
-      inFlight.pushes >= limits.pushes ||
-      (inFlight.pushes > 0 && inFlight.pushBytes + bytes > limits.pushBytes)
-    ) {
-      metrics.refused('in_flight');
-      throw new MillraceError('OVERLOADED', `${inFlight.pushes} pushes are under way`);
+  app.addContentTypeParser(LINE_TYPES, { parseAs: 'buffer' }, parser(readLines));
+  app.addHook('onRequest', (request, reply, done) => {
+    try {
+      admitPush(context, reply.raw, Number(request.headers['content-length'] ?? context.limits.body));
+    } catch (error) {
+      done(error as Error);
+      return;
     }
-    inFlight.pushes++;
-    inFlight.pushBytes += bytes;
-    reply.raw.once('close', () => {
-      inFlight.pushes--;
-      inFlight.pushBytes -= bytes;
-    });
+    done();
   });
-  app.post<Named>('/v1/sources/:name/records', async (request, reply) => {
-    findSource(project, request.params.name);
-    const rows = recordsOf(request.body);
-    context.requireWriter();
-    const result = await pushRecords(project, context.follower, request.params.name, rows);
-    metrics.pushed(result);
-    if (result.accepted > 0) context.transforms.notify(request.params.name);
-    const { accepted, quarantined, duplicates, dropped, seq, reasons, warnings, batch } = result;
-    return send(reply, { accepted, quarantined, duplicates, dropped, seq, batch, reasons, warnings });
-  });
+  app.post<Named>(PUSH_ROUTE, async (request, reply) =>
+    sendText(reply, await answerPush(context, request.params.name, request.body)),
+  );
 }
 
 export const FEATURES_ROUTE = '/v1/features/:name';

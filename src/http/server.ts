@@ -11,14 +11,16 @@ import { materialize, projectGroups, staleGroups } from '../services/materialize
 import { createOutcomeRecorder } from '../services/outcomes.js';
 import type { Project } from '../services/project.js';
 import { readinessOf } from '../services/status.js';
+import { startApplyThread } from './apply-thread.js';
 import { type Context, LIMITS, type Limits } from './context.js';
-import { directFeatures } from './direct.js';
+import { directFeatures, directPush } from './direct.js';
 import { createMetrics } from './metrics.js';
 import { PROBLEM_TYPE, problemOf, RETRY_AFTER, type Refusal, refusalOf } from './problem.js';
 import {
   FEATURES_ROUTE,
   inferenceRoutes,
   operationRoutes,
+  PUSH_ROUTE,
   pushRoutes,
   readJsonBodies,
   readRoutes,
@@ -101,6 +103,11 @@ function buildApp(context: Context, options: ServerOptions): FastifyInstance {
     follow: (response) => follow(response, timeFeatures),
     refuse: (caught) => refuse(caught, FEATURES_ROUTE),
   });
+  const timePushes = metrics.timer(PUSH_ROUTE, 'POST');
+  const push = directPush(context, {
+    follow: (response) => follow(response, timePushes),
+    refuse: (caught) => refuse(caught, PUSH_ROUTE),
+  });
   const app: FastifyInstance = fastify({
     bodyLimit: limits.body,
     forceCloseConnections: 'idle',
@@ -108,7 +115,7 @@ function buildApp(context: Context, options: ServerOptions): FastifyInstance {
     frameworkErrors: (error, _request, reply) => void answerError(reply as unknown as ReplyLike, error),
     serverFactory: (handler) =>
       createServer(TIMES, (request, response) => {
-        if (!direct(request, response)) handler(request, response);
+        if (!direct(request, response) && !push(request, response)) handler(request, response);
       }),
   });
   interface ReplyLike {
@@ -187,7 +194,7 @@ async function listen(app: FastifyInstance, { host, port }: ServerOptions): Prom
 export async function startServer(project: Project, options: ServerOptions): Promise<RunningServer> {
   // Before the online store is opened: beside another writer it is opened for reading only.
   const locked = await takeLock(project);
-  const follower = await createFollower(project);
+  const follower = await createFollower(project, locked ? undefined : await startApplyThread(project));
   const transforms = createTransformFollower(project, (source) => follower.apply(source));
   const champions = createChampions(
     project,

@@ -40,6 +40,8 @@ export interface OnlineStore {
    * the caller's. Synchronous, one snapshot. A null in a key matches nothing (`never_seen`).
    */
   read(reader: OnlineReader, keys: readonly (readonly Value[])[], at: Instant): OnlineRows;
+  /** Reads from now on see what other threads and processes have applied. */
+  refresh(): void;
   /** Null when the group is not held. */
   applied(group: OnlineGroup): OnlinePosition | null;
   /** Names, in one step, the groups that serve. */

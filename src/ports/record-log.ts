@@ -50,6 +50,8 @@ export interface LogRecord {
   readonly order: number;
   readonly seq: number;
   readonly deleted: boolean;
+  /** False: the first record of its key, and no tombstone. Absent: nobody looked. */
+  readonly version?: boolean;
   /** What rules changed, in their order. Read only where it is asked for; absent when nothing was. */
   readonly repairs?: readonly Repair[];
 }

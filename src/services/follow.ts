@@ -1,10 +1,10 @@
 /** Pushed records on their way to the log, and from there into the online store as soon as they are durable. */
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
-import type { Instant } from '../core/base/time.js';
 import type { Source } from '../core/define/types.js';
 import type { OnlineStore } from '../ports/online-store.js';
 import type { IngestResult, LogRecord, RecordLog } from '../ports/record-log.js';
+import { type Applier, applyToGroups } from './applier.js';
 import { type BoundGroup, projectGroups } from './materialize.js';
 import type { Project } from './project.js';
 
@@ -22,12 +22,6 @@ export interface Follower {
   failures(): ReadonlyMap<string, Error>;
   close(): Promise<void>;
 }
-
-const latest = (before: Instant | null, records: readonly LogRecord[]): Instant | null =>
-  records.reduce<Instant | null>(
-    (found, record) => (found === null || record.availableAt > found ? record.availableAt : found),
-    before,
-  );
 
 /** One source's records in hand: durable, in seq order, not yet applied to all of its groups. */
 class Queue {
@@ -59,38 +53,29 @@ class Queue {
 async function catchUp(
   log: RecordLog,
   store: OnlineStore,
+  applier: Applier,
   groups: readonly BoundGroup[],
   source: Source,
   queue: Queue,
   signal: AbortSignal,
 ): Promise<void> {
-  let lowest = Number.POSITIVE_INFINITY;
-  for (const { online } of groups) {
-    let position = store.applied(online);
-    // A group that is not there yet is built by `materialize`.
-    if (position === null) continue;
-    const inHand = queue.after(position.seq);
-    if (inHand === undefined) {
-      const { lastSeq } = await log.state(source);
-      for await (const chunk of lastSeq > position.seq ? log.read(source, position.seq, lastSeq) : []) {
-        position = await store.apply(online, chunk, {
-          seq: chunk.at(-1)!.seq,
-          availableAt: latest(position.availableAt, chunk),
-        });
-        if (signal.aborted) break;
-      }
-    } else if (inHand.length > 0) {
-      position = await store.apply(online, inHand, {
-        seq: inHand.at(-1)!.seq,
-        availableAt: latest(position.availableAt, inHand),
-      });
+  const lowest = (): number =>
+    groups.reduce((least, { online }) => Math.min(least, store.applied(online)?.seq ?? least), Infinity);
+  const position = lowest();
+  // No group is there yet: they are built by `materialize`.
+  if (position === Infinity) return;
+  const inHand = queue.after(position);
+  if (inHand === undefined) {
+    const { lastSeq } = await log.state(source);
+    for await (const chunk of lastSeq > position ? log.read(source, position, lastSeq) : []) {
+      await applier.apply(source, chunk);
+      if (signal.aborted) break;
     }
-    lowest = Math.min(lowest, position.seq);
-  }
-  queue.forget(lowest);
+  } else if (inHand.length > 0) await applier.apply(source, inHand);
+  queue.forget(lowest());
 }
 
-export async function createFollower(project: Project): Promise<Follower> {
+export async function createFollower(project: Project, thread?: Applier): Promise<Follower> {
   const log = await project.log();
   const store = await project.online();
   const bySource = new Map<string, { source: Source; groups: BoundGroup[]; queue: Queue }>();
@@ -100,6 +85,10 @@ export async function createFollower(project: Project): Promise<Follower> {
     entry.groups.push(bound);
     bySource.set(source.name, entry);
   }
+  const applier: Applier = thread ?? {
+    apply: (source, records) => applyToGroups(store, bySource.get(source.name)!.groups, records),
+    close: async () => undefined,
+  };
   const running = new Map<string, Promise<void>>();
   const next = new Map<string, Promise<void>>();
   const failures = new Map<string, Error>();
@@ -109,7 +98,7 @@ export async function createFollower(project: Project): Promise<Follower> {
   const run = async (name: string): Promise<void> => {
     const { source, groups, queue } = bySource.get(name)!;
     try {
-      await catchUp(log, store, groups, source, queue, project.signal);
+      await catchUp(log, store, applier, groups, source, queue, project.signal);
       failures.delete(name);
     } catch (error) {
       failures.set(name, error as Error);
@@ -150,6 +139,7 @@ export async function createFollower(project: Project): Promise<Follower> {
       stop();
       active = false;
       await Promise.allSettled([...running.values(), ...next.values()]);
+      await applier.close();
     },
   };
 }
@@ -165,6 +155,25 @@ export function findSource(project: Project, name: string): Source {
 
 /** How long an answer to a push waits to be visible: durable it is already. */
 const VISIBLE_WITHIN_MS = 250;
+
+/** Pushes that are applied together wait together. */
+const waits = new WeakMap<Promise<void>, Promise<void>>();
+
+function visible(applied: Promise<void>): Promise<void> {
+  let wait = waits.get(applied);
+  if (wait === undefined) {
+    wait = new Promise((resolve) => {
+      const timer = setTimeout(resolve, VISIBLE_WITHIN_MS);
+      const end = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      applied.then(end, end);
+    });
+    waits.set(applied, wait);
+  }
+  return wait;
+}
 
 /**
  * Appends rows durably, then applies them. The answer comes when features show them, at the latest a quarter of a
@@ -184,12 +193,6 @@ export async function pushRecords(
       { hint: 'Send records to its parents.' },
     );
   const result = await (await project.log()).ingestRows(source, rows, { now: project.now() });
-  if (result.accepted === 0) return result;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, VISIBLE_WITHIN_MS);
-  });
-  await Promise.race([follower.apply(source).catch(() => undefined), late]);
-  clearTimeout(timer);
+  if (result.accepted > 0) await visible(follower.apply(source));
   return result;
 }

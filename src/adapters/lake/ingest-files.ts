@@ -215,7 +215,8 @@ class FileBatch {
       const rows = staged + input.unreadable.length;
       this.#files.push({ path: file.path, sha256, rows });
       this.counts.rows += rows;
-      if (rows === 0 && !this.options.state) this.#warn('file.no_rows', `${file.path} has a header and no rows`, 0);
+      if (rows === 0 && !this.options.state)
+        this.#warn('file.no_rows', `${file.path} has a header and no rows`, 0);
     }
     await this.#repairLate();
     await this.#judgeRelations();
@@ -228,7 +229,16 @@ class FileBatch {
   async clear(): Promise<void> {
     for (const stage of this.#stages) rmSync(stage, { force: true });
     await this.context.db.run('DROP VIEW IF EXISTS temp."_batch"').catch(() => undefined);
-    for (const table of ['staged', 'late', 'excluded', 'seen', 'filled', 'reference_rows', 'state_last', 'state_rows']) {
+    for (const table of [
+      'staged',
+      'late',
+      'excluded',
+      'seen',
+      'filled',
+      'reference_rows',
+      'state_last',
+      'state_rows',
+    ]) {
       await this.context.db.run(`DROP TABLE IF EXISTS temp.${table}`).catch(() => undefined);
     }
   }

@@ -78,6 +78,9 @@ const NO_REASONS: readonly Reason[] = [];
 /** Full tails that wait to become segments; beyond this pushes wait for them. */
 const MAX_FULL = 4;
 
+/** `version` is set when it is known. */
+type DecidedRecord = Omit<LogRecord, 'version'> & { version: boolean };
+
 export interface Decision {
   readonly outcome: RowsOutcome;
   readonly durable: Promise<void>;
@@ -322,6 +325,7 @@ export class RowWriter {
           else {
             const { seq, order, eventTime, availableAt, deleted } = record;
             const version = familiarity === 'version' || deleted;
+            record.version = version;
             if (familiarity === 'version') counts.corrections++;
             index.add(this.#key, this.#content, availableAt, order, seq);
             lines.add(seq, eventTime, availableAt, version);
@@ -397,7 +401,12 @@ export class RowWriter {
   }
 
   /** Undefined when its available_at would be no instant. */
-  #record(wide: Row, seq: number, appendedAt: Instant, repairs: readonly Repair[]): LogRecord | undefined {
+  #record(
+    wide: Row,
+    seq: number,
+    appendedAt: Instant,
+    repairs: readonly Repair[],
+  ): DecidedRecord | undefined {
     const { sequence } = this.source;
     const code = this.#code;
     const eventTime = code.eventTime(wide);
@@ -410,6 +419,7 @@ export class RowWriter {
       order: sequence === undefined ? seq : Number(wide[sequence]),
       seq,
       deleted: isTombstone(this.#wide, wide),
+      version: false,
       ...(repairs.length > 0 ? { repairs } : {}),
     };
   }

@@ -138,6 +138,7 @@ export function openLmdbOnlineStore(folder: string, options: LmdbOptions = {}): 
   };
   return onlineStoreOver(lmdbByteEngine(root), {
     condition: trusted ? 'ready' : 'rebuild',
+    refresh: () => root.resetReadTxn(),
     sync,
     close: async () => {
       await root.close();

@@ -55,7 +55,12 @@ export function memoryByteEngine(): ByteEngine {
 /** An OnlineStore over any byte engine. */
 export function onlineStoreOver(
   engine: ByteEngine,
-  life: { readonly condition: OnlineStore['condition']; sync(): Promise<void>; close(): Promise<void> },
+  life: {
+    readonly condition: OnlineStore['condition'];
+    refresh(): void;
+    sync(): Promise<void>;
+    close(): Promise<void>;
+  },
 ): OnlineStore {
   return {
     condition: life.condition,
@@ -69,10 +74,16 @@ export function onlineStoreOver(
     drop: async (fingerprint) => dropGroup(engine, fingerprint),
     expire: async (group, now) => expireGroup(engine, group, now),
     dump: (group) => dumpGroup(engine, group),
+    refresh: () => life.refresh(),
     sync: () => life.sync(),
     close: () => life.close(),
   };
 }
 
 export const memoryOnlineStore = (): OnlineStore =>
-  onlineStoreOver(memoryByteEngine(), { condition: 'ready', sync: async () => {}, close: async () => {} });
+  onlineStoreOver(memoryByteEngine(), {
+    condition: 'ready',
+    refresh: () => {},
+    sync: async () => {},
+    close: async () => {},
+  });

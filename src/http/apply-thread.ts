@@ -1,0 +1,77 @@
+/**
+ * The thread that applies pushed records to the online store, so that reading requests and applying use two cores.
+ * LMDB lets threads share a database; only positions and records cross, in columns.
+ */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { invariant } from '../core/base/error.js';
+import type { Applier } from '../services/applier.js';
+import type { Project } from '../services/project.js';
+import { buffersOf, type RecordColumns, toColumns } from '../services/record-columns.js';
+
+export interface ApplyJob {
+  readonly id: number;
+  readonly source: string;
+  readonly records: RecordColumns;
+}
+
+/** Ready when `id` is 0. */
+export interface ApplyAnswer {
+  readonly id: number;
+  readonly failure?: string;
+}
+
+const WORKER = new URL('./apply-worker.js', import.meta.url);
+
+/** Undefined where there is no compiled worker (run from sources): then the follower applies by itself. */
+export async function startApplyThread(project: Project): Promise<Applier | undefined> {
+  if (!existsSync(fileURLToPath(WORKER))) return undefined;
+  const store = await project.online();
+  const worker = new Worker(WORKER, { workerData: { folder: project.folder } });
+  const waiting = new Map<number, { resolve(): void; reject(error: Error): void }>();
+  let gone: Error | undefined;
+  let jobs = 0;
+  const answered = (id: number): Promise<void> =>
+    new Promise((resolve, reject) => {
+      if (gone) reject(gone);
+      else waiting.set(id, { resolve, reject });
+    });
+  worker.on('message', ({ id, failure }: ApplyAnswer) => {
+    const job = waiting.get(id);
+    waiting.delete(id);
+    store.refresh();
+    if (failure === undefined) job?.resolve();
+    else job?.reject(new Error(failure));
+  });
+  const end = (error: Error): void => {
+    gone ??= error;
+    for (const { reject } of waiting.values()) reject(gone);
+    waiting.clear();
+  };
+  worker.on('error', end);
+  worker.on('exit', (status) => end(new Error(`the thread of the online store ended with status ${status}`)));
+  await answered(0);
+  return {
+    apply: (source, records) => {
+      const id = ++jobs;
+      const columns = toColumns(
+        records,
+        source.fields.map((field) => field.name),
+      );
+      const done = answered(id);
+      const job: ApplyJob = { id, source: source.name, records: columns };
+      worker.postMessage(job, buffersOf(columns));
+      return done;
+    },
+    close: async () => {
+      invariant(waiting.size === 0, 'the thread of the online store is closed at work');
+      const ended = new Promise<void>((resolve) => {
+        worker.once('exit', () => resolve());
+      });
+      if (gone) return;
+      worker.postMessage(null);
+      await ended;
+    },
+  };
+}

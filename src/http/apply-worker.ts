@@ -1,0 +1,38 @@
+/** The thread of `startApplyThread`: opens the project's online store beside the server, applies, answers. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { openProject } from '../open.js';
+import { applyToGroups } from '../services/applier.js';
+import { type BoundGroup, projectGroups } from '../services/materialize.js';
+import { fromColumns } from '../services/record-columns.js';
+import type { ApplyAnswer, ApplyJob } from './apply-thread.js';
+
+const { folder } = workerData as { readonly folder: string };
+const port = parentPort!;
+const project = await openProject(folder);
+const store = await project.online();
+const bySource = new Map<string, BoundGroup[]>();
+for (const bound of projectGroups(project)) {
+  const { name } = bound.group.source;
+  bySource.set(name, [...(bySource.get(name) ?? []), bound]);
+}
+
+let work: Promise<void> = Promise.resolve();
+const answer = (message: ApplyAnswer): void => port.postMessage(message);
+
+port.on('message', (job: ApplyJob | null) => {
+  work = work.then(async () => {
+    if (job === null) {
+      await project.close();
+      port.close();
+      return;
+    }
+    const { id, source, records } = job;
+    try {
+      await applyToGroups(store, bySource.get(source) ?? [], fromColumns(records));
+      answer({ id });
+    } catch (error) {
+      answer({ id, failure: (error as Error).message });
+    }
+  });
+});
+answer({ id: 0 });
