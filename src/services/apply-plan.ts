@@ -15,6 +15,7 @@ import type { IngestResult } from '../ports/record-log.js';
 import type { Registry } from '../ports/registry.js';
 import { backtestKey, runBacktest } from './backtest.js';
 import { type BuiltDataset, buildDataset, datasetKey } from './build-dataset.js';
+import { pendingContracts } from './contract.js';
 import { markFiles, newFiles } from './file-marks.js';
 import { ingestFiles } from './ingest.js';
 import { recordRun, wholeRun } from './lineage-events.js';
@@ -130,6 +131,10 @@ export async function snapshot(project: Project): Promise<Snapshot> {
   const assets = new Map<string, AssetState>();
   for (const asset of assetGraph(project.definitions))
     assets.set(asset.id, await stateOf(project, project.definitions, asset.kind, asset.name));
+  for (const { source, from, to, diff } of await pendingContracts(project)) {
+    const id = `source.${source}`;
+    assets.set(id, { ...assets.get(id)!, contract: { from, to, ...diff } });
+  }
   return { assets };
 }
 
