@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type {
   DuckDBConnection,
@@ -257,10 +257,25 @@ const kibibytes = (bytes: number): string => `${Math.floor(bytes / 1024)}KiB`;
 
 let instances = 0;
 
+/** Removes what processes that ended without a word have left: folders named after their process. */
+function removeOrphans(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const owner = /^(?:duckdb|sweep)-(\d+)-/.exec(name)?.[1];
+    if (owner === undefined || Number(owner) === process.pid) continue;
+    try {
+      process.kill(Number(owner), 0);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH')
+        rmSync(join(folder, name), { recursive: true, force: true });
+    }
+  }
+}
+
 /** An in-memory instance that spills to a folder of its own. UTC, insertion order kept, nothing loaded from outside. */
 export async function openDuckDb(options: DuckDbOptions): Promise<DuckDb> {
   const spill = join(options.temporaryDirectory, `duckdb-${process.pid}-${++instances}`);
   mkdirSync(spill, { recursive: true });
+  removeOrphans(options.temporaryDirectory);
   let instance: DuckDBInstance;
   let first: DuckDBConnection;
   try {

@@ -74,7 +74,10 @@ export function inlineSweeper(job: SweepJob, capacity: number, signal: AbortSign
   const batches: StoredBatch[] = [];
   const memory = new ArrayBuffer(capacity * job.shape.stride);
   return {
-    take: () => memory,
+    take: () => {
+      if (signal?.aborted) throw interrupted();
+      return memory;
+    },
     give: (buffer, rows, objects) => {
       batches.push(blocks.store(buffer, capacity, rows, objects));
     },
