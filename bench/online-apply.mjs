@@ -66,6 +66,7 @@ const group = planGroup({
   joinKeys: [{ name: 'user', type: KEY }],
   keyFields: ['user'],
   features,
+  searches: [],
 });
 
 const USERS = 100_000;
@@ -124,7 +125,11 @@ for (const round of [1, 2, 3]) {
   const pushes = Array.from({ length: 100 }, () => batch(1000));
   await measure(`push: 1,000 events over 1,000 entities (${round})`, store, pushes);
 }
-await measure('push: one event', store, Array.from({ length: 5000 }, () => batch(1)));
+await measure(
+  'push: one event',
+  store,
+  Array.from({ length: 5000 }, () => batch(1)),
+);
 const late = Array.from({ length: 50 }, () =>
   batch(1000).map((record) => ({ ...record, eventTime: record.eventTime - Math.floor(random() * 900 * S) })),
 );

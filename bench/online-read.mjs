@@ -76,6 +76,7 @@ const group = planGroup({
   joinKeys: [{ name: 'user', type: { kind: 'int64' } }],
   keyFields: ['user'],
   features: [...INVERTIBLE, ...MIXED],
+  searches: [],
 });
 await store.open(group);
 let seq = 0;

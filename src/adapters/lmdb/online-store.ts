@@ -124,6 +124,8 @@ export function openLmdbOnlineStore(folder: string, options: LmdbOptions = {}): 
     noSync: true,
     useWritemap: true,
     overlappingSync: false,
+    // Values of more than half a page take pages of their own: most heads take less than this half.
+    pageSize: 8192,
     keyEncoding: 'binary',
     encoding: 'binary',
     maxReaders: 512,

@@ -25,7 +25,7 @@ export interface SealSizes {
   readonly fan: number;
 }
 
-export const SEAL: SealSizes = { segment: 256, slack: 32, block: 8, fan: 4 };
+export const SEAL: SealSizes = { segment: 256, slack: 32, block: 5, fan: 4 };
 
 export interface OnlineField {
   readonly name: string;

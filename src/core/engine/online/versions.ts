@@ -4,8 +4,8 @@
  *
  * A block holds the versions with seqs [b * 2^block, (b + 1) * 2^block) as they came. When the position passes
  * 2^fan blocks, their hashes are sorted into a run of level 1; when it passes 2^fan runs, these become one run of the
- * next level, up to LEVELS. A run of level l is cut by the leading fan * l bits of the hash into chunks of 16 bytes a
- * version: hash high, hash low, seq. All of it is a function of the records and of the position.
+ * next level, up to LEVELS. A run is cut by leading bits of the hash into chunks of two doubles a version: hash and
+ * seq. All of it is a function of the records and of the position.
  */
 import { invariant } from '../../base/error.js';
 import type { AppliedRecord, Bytes, Counts } from './apply.js';
@@ -23,8 +23,9 @@ export interface Version {
 }
 
 /** Levels of runs above the blocks. Those of the last one are never joined. */
-const LEVELS = 3;
+const LEVELS = 4;
 const ENTRY = 16;
+const HASH_BITS = 53;
 
 const MARK = { deleted: 1, entity: 2, from: 4, order: 8 } as const;
 
@@ -63,11 +64,8 @@ function writeBytes({ bytes, length }: Spelled): void {
   used += length;
 }
 
-let high = 0;
-let low = 0;
-
-/** Two hashes of 32 bits into `high` and `low`: FNV-1a with two primes, each scattered as MurmurHash3 ends. */
-function hash({ bytes, length }: Spelled): void {
+/** 53 bits, as an integer: two FNV-1a hashes with two primes, each scattered as MurmurHash3 ends. */
+function hash({ bytes, length }: Spelled): number {
   let a = 0x811c9dc5;
   let b = 0x2f0b4c47;
   for (let i = 0; i < length; i++) {
@@ -76,8 +74,7 @@ function hash({ bytes, length }: Spelled): void {
     b = Math.imul(b ^ byte, 0x85ebca6b);
     b ^= b >>> 15;
   }
-  high = scatter(a ^ length);
-  low = scatter(b + length);
+  return scatter(a ^ length) * 2 ** 21 + (scatter(b + length) >>> 11);
 }
 
 function scatter(word: number): number {
@@ -88,6 +85,9 @@ function scatter(word: number): number {
 }
 
 const blockKey = (number: number, block: number): Buffer => runKey(number, KIND.versions, 0, block, 0);
+
+/** Leading bits of the hash that name a chunk of a run: two blocks' worth of versions in each. */
+const chunkBits = (group: OnlineGroup, level: number): number => Math.max(0, group.seal.fan * level - 1);
 
 /** Seqs that one run of a level covers; a block is level 0. */
 const widthOf = (group: OnlineGroup, level: number): number =>
@@ -141,11 +141,9 @@ export function appendVersions(
     }
     const key = spellTuple(fields, group.recordKey, false)!;
     reserve(key.length + 64);
-    hash(key);
     const flagsAt = used;
     page[used + 1] = seq - home * width;
-    page.writeUInt32LE(high, used + 2);
-    page.writeUInt32LE(low, used + 6);
+    page.writeDoubleLE(hash(key), used + 2);
     page.writeDoubleLE(eventTime, used + 10);
     used += 18;
     let flags = deleted ? MARK.deleted : 0;
@@ -178,10 +176,12 @@ export function appendVersions(
   return entities;
 }
 
-let entries = new Float64Array(3 * 4096);
-let ranked = new Float64Array(4096);
+/** Hash and seq of the versions that become a run, and those sorted. */
+let entries = new Float64Array(1 << 12);
+let sorted = new Float64Array(1 << 12);
+let ranked = new Float64Array(1 << 11);
 
-/** Sorts `n` entries by hash, then by the order they were given in, and writes them as a run's chunks. */
+/** Sorts `n` entries by the upper 32 bits of the hash, then as they were given, and writes them as a run's chunks. */
 function writeChunks(
   bytes: Bytes,
   group: OnlineGroup,
@@ -192,37 +192,40 @@ function writeChunks(
   counts: Counts,
 ): void {
   invariant(n < 2 ** 21, 'too many versions share the leading bits of their hash');
-  if (ranked.length < n) ranked = new Float64Array(n * 2);
-  for (let i = 0; i < n; i++) ranked[i] = entries[3 * i]! * 2 ** 21 + i;
+  if (ranked.length < n) {
+    ranked = new Float64Array(n * 2);
+    sorted = new Float64Array(n * 4);
+  }
+  for (let i = 0; i < n; i++) ranked[i] = Math.floor(entries[2 * i]! / 2 ** 21) * 2 ** 21 + i;
   ranked.subarray(0, n).sort();
-  const scale = 2 ** (53 - group.seal.fan * level);
+  for (let i = 0; i < n; i++) {
+    const from = 2 * (ranked[i]! % 2 ** 21);
+    sorted[2 * i] = entries[from]!;
+    sorted[2 * i + 1] = entries[from + 1]!;
+  }
+  const scale = 2 ** (HASH_BITS - chunkBits(group, level));
   for (let start = 0; start < n; ) {
-    const chunk = Math.floor(ranked[start]! / scale);
-    used = 0;
-    let i = start;
-    for (; i < n && Math.floor(ranked[i]! / scale) === chunk; i++) {
-      reserve(ENTRY);
-      const at = 3 * (ranked[i]! % 2 ** 21);
-      page.writeUInt32LE(entries[at]!, used);
-      page.writeUInt32LE(entries[at + 1]!, used + 4);
-      page.writeDoubleLE(entries[at + 2]!, used + 8);
-      used += ENTRY;
-    }
-    bytes.put(runKey(number, KIND.run, level, run, chunk), page.subarray(0, used));
-    counts.bytes += used;
-    start = i;
+    const chunk = Math.floor(sorted[2 * start]! / scale);
+    let end = start + 1;
+    while (end < n && Math.floor(sorted[2 * end]! / scale) === chunk) end++;
+    const size = (end - start) * ENTRY;
+    bytes.put(
+      runKey(number, KIND.run, level, run, chunk),
+      new Uint8Array(sorted.buffer, start * ENTRY, size),
+    );
+    counts.bytes += size;
+    start = end;
   }
 }
 
-function pushEntry(n: number, hashHigh: number, hashLow: number, seq: number): void {
-  if (entries.length < 3 * (n + 1)) {
+function pushEntry(n: number, hashed: number, seq: number): void {
+  if (entries.length < 2 * (n + 1)) {
     const larger = new Float64Array(entries.length * 2);
     larger.set(entries);
     entries = larger;
   }
-  entries[3 * n] = hashHigh;
-  entries[3 * n + 1] = hashLow;
-  entries[3 * n + 2] = seq;
+  entries[2 * n] = hashed;
+  entries[2 * n + 1] = seq;
 }
 
 const bufferOf = (stored: Uint8Array): Buffer => Buffer.from(stored.buffer, stored.byteOffset, stored.length);
@@ -254,13 +257,13 @@ function sealRuns(
           for (cursor = 0; cursor < buffer.length; ) {
             const at = cursor;
             skipVersion(buffer);
-            pushEntry(n++, buffer.readUInt32LE(at + 2), buffer.readUInt32LE(at + 6), base + buffer[at + 1]!);
+            pushEntry(n++, buffer.readDoubleLE(at + 2), base + buffer[at + 1]!);
           }
         }
         writeChunks(bytes, group, number, 1, run, n, counts);
         continue;
       }
-      for (let chunk = 0; chunk < fan ** (level - 1); chunk++) {
+      for (let chunk = 0; chunk < 2 ** chunkBits(group, level - 1); chunk++) {
         let n = 0;
         for (let child = run * fan; child < (run + 1) * fan; child++) {
           const key = runKey(number, KIND.run, level - 1, child, chunk);
@@ -269,7 +272,7 @@ function sealRuns(
           const buffer = bufferOf(stored);
           counts.bytes -= buffer.length;
           for (let at = 0; at < buffer.length; at += ENTRY)
-            pushEntry(n++, buffer.readUInt32LE(at), buffer.readUInt32LE(at + 4), buffer.readDoubleLE(at + 8));
+            pushEntry(n++, buffer.readDoubleLE(at), buffer.readDoubleLE(at + 8));
           bytes.remove(key);
         }
         writeChunks(bytes, group, number, level, run, n, counts);
@@ -331,16 +334,15 @@ export function findVersions(
   const found: Version[][] = keys.map(() => []);
   if (applied === 0 || keys.length === 0) return found;
   const next = applied + 1;
-  const hashes = new Float64Array(2 * keys.length);
+  const hashes = new Float64Array(keys.length);
+  const byHash = new Map<number, number[]>();
   keys.forEach((key, i) => {
     const spelled = Buffer.from(key, 'latin1');
-    hash({ bytes: spelled, length: spelled.length });
-    hashes[2 * i] = high;
-    hashes[2 * i + 1] = low;
+    const hashed = hash({ bytes: spelled, length: spelled.length });
+    hashes[i] = hashed;
+    byHash.set(hashed, [...(byHash.get(hashed) ?? []), i]);
   });
-  const sorted = Array.from(keys, (_, i) => i).sort((a, b) => hashes[2 * a]! - hashes[2 * b]!);
-  const byHigh = new Map<number, number[]>();
-  for (const i of sorted) byHigh.set(hashes[2 * i]!, [...(byHigh.get(hashes[2 * i]!) ?? []), i]);
+  const wanted = Array.from(keys, (_, i) => i).sort((a, b) => hashes[a]! - hashes[b]!);
 
   const width = widthOf(group, 0);
   const [firstBlock] = openRuns(group, 0, next);
@@ -352,7 +354,7 @@ export function findVersions(
       const at = cursor;
       skipVersion(buffer);
       const after = cursor;
-      const asked = byHigh.get(buffer.readUInt32LE(at + 2));
+      const asked = byHash.get(buffer.readDoubleLE(at + 2));
       for (const i of asked ?? []) {
         const version = versionAt(buffer, at, block * width, keys[i]!);
         if (version) found[i]!.push(version);
@@ -364,29 +366,33 @@ export function findVersions(
   const seqs: { readonly i: number; readonly seq: number }[] = [];
   for (let level = 1; level <= LEVELS; level++) {
     const [first, end] = openRuns(group, level, next);
-    const scale = 2 ** (32 - group.seal.fan * level);
+    const scale = 2 ** (HASH_BITS - chunkBits(group, level));
     for (let run = first; run < end; run++) {
       let chunk = -1;
       let buffer: Buffer | null = null;
-      for (const i of sorted) {
-        const wanted = hashes[2 * i]!;
-        const home = Math.floor(wanted / scale);
+      for (const i of wanted) {
+        const hashed = hashes[i]!;
+        const home = Math.floor(hashed / scale);
         if (home !== chunk) {
           chunk = home;
           const stored = bytes.get(runKey(number, KIND.run, level, run, chunk));
           buffer = stored ? bufferOf(stored) : null;
         }
         if (!buffer) continue;
+        const leading = Math.floor(hashed / 2 ** 21);
+        const leadingAt = (place: number): number =>
+          Math.floor(buffer!.readDoubleLE(place * ENTRY) / 2 ** 21);
+        const count = buffer.length / ENTRY;
         let from = 0;
-        let to = buffer.length / ENTRY;
+        let to = count;
         while (from < to) {
           const middle = (from + to) >>> 1;
-          if (buffer.readUInt32LE(middle * ENTRY) < wanted) from = middle + 1;
+          if (leadingAt(middle) < leading) from = middle + 1;
           else to = middle;
         }
-        for (let at = from * ENTRY; at < buffer.length && buffer.readUInt32LE(at) === wanted; at += ENTRY)
-          if (buffer.readUInt32LE(at + 4) === hashes[2 * i + 1])
-            seqs.push({ i, seq: buffer.readDoubleLE(at + 8) });
+        for (let place = from; place < count && leadingAt(place) === leading; place++)
+          if (buffer.readDoubleLE(place * ENTRY) === hashed)
+            seqs.push({ i, seq: buffer.readDoubleLE(place * ENTRY + 8) });
       }
     }
   }
