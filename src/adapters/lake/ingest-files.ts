@@ -37,7 +37,7 @@ import {
 import { coerceJson, coerceText } from '../../core/schema/coerce.js';
 import { printValue } from '../../core/schema/coerce-print.js';
 import type { Value } from '../../core/schema/types.js';
-import type { BatchFile, IngestResult, QuarantinedRow } from '../../ports/record-log.js';
+import type { BatchFile, IngestResult, QuarantinedRow, StateScope } from '../../ports/record-log.js';
 import { type DuckDbConnection, interruptible, quoteName, quoteText } from '../duckdb/connection.js';
 import { publishFile } from '../files/durable.js';
 import { expandFiles, hashFile, type InputFile, inspectFile } from '../files/inputs.js';
@@ -53,12 +53,14 @@ import {
   createStagedSql,
   deliveredColumn,
   insertStagedSql,
+  POSITION,
   RANGE_RULE,
   READINGS,
   rejudgeSql,
   scriptRules,
   wideSource,
 } from './stage.js';
+import { settleStateSql } from './state-batch.js';
 
 export interface IngestContext {
   readonly db: DuckDbConnection;
@@ -178,6 +180,8 @@ class FileBatch {
   readonly #errors: Record<string, string> = {};
   /** Repairs: rule id → accepted rows. */
   #repairs: Record<string, number> = {};
+  /** True until rows were updated: DuckDB then keeps them in another order. */
+  #unmoved = true;
   /** What the batch looks like. */
   #columns: BatchProfile | undefined;
 
@@ -262,6 +266,7 @@ class FileBatch {
       (await this.#one('SELECT count(*) AS n FROM staged WHERE "_open" IS NOT NULL')) === 0
     )
       return;
+    this.#unmoved = false;
     for (const rule of late) {
       const type = typeOfField(source.fields, rule.field);
       const field = quoteName(rule.field);
@@ -280,11 +285,11 @@ class FileBatch {
       let rows = wanting;
       if (rule.impute!.kind === 'last') {
         const known = this.context.known(this.source.name, { hindsight: false, repairs: true });
-        const select = 'SELECT rowid AS "_row", * FROM staged WHERE';
+        const select = `SELECT ${POSITION} AS "_row", * FROM staged WHERE`;
         const parts = { wanting: `${select} ${wanting}`, batch: `${select} ${sound}`, known };
         await db.run(`CREATE OR REPLACE TEMP TABLE filled AS ${lastSql(source, rule, parts)}`);
         value = decodedFilled(source, rule);
-        rows = 'rowid IN (SELECT "_row" FROM filled)';
+        rows = `${POSITION} IN (SELECT "_row" FROM filled)`;
       } else {
         const taken = await frozenValue(
           source,
@@ -311,8 +316,7 @@ class FileBatch {
     const byScript = (rule: RowRule): boolean => script.has(rule.id);
     for (const rule of [...rules.filter(byScript), ...rules.filter((other) => !byScript(other))]) {
       let ids: string | undefined;
-      const candidates =
-        'SELECT rowid AS "_position", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"';
+      const candidates = `SELECT ${POSITION} AS "_position", * FROM staged WHERE "_reasons" IS NULL AND NOT "_deleted"`;
       if (isReference(rule)) {
         const known = this.context.known(rule.check.source, { hindsight: !asOfRecord(rule) });
         const columns = `${quoteName(rule.check.field)}, "_available_at"`;
@@ -345,9 +349,10 @@ class FileBatch {
         ids = 'SELECT "_row" FROM late';
       }
       if (ids === undefined) continue;
+      this.#unmoved = false;
       const list = judgedAction(rule) === 'quarantine' ? '"_reasons"' : '"_marks"';
       await db.run(
-        `UPDATE staged SET ${list} = list_append(coalesce(${list}, []), ${quoteText(rule.id)}) WHERE rowid IN (${ids})`,
+        `UPDATE staged SET ${list} = list_append(coalesce(${list}, []), ${quoteText(rule.id)}) WHERE ${POSITION} IN (${ids})`,
       );
     }
   }
@@ -375,7 +380,7 @@ class FileBatch {
     await readRecords(
       db,
       inputFields(this.source),
-      'SELECT rowid AS "_seq", * FROM staged WHERE NOT "_deleted"',
+      `SELECT ${POSITION} AS "_seq", * FROM staged WHERE NOT "_deleted"`,
       (rows) => {
         for (const row of rows)
           if (check(row.fields).some((reason) => reason.rule === rule.id)) broken.push(BigInt(row.seq));
@@ -423,7 +428,7 @@ class FileBatch {
     if (drop.length > 0) {
       const ids = drop.map((rule) => quoteText(rule.id)).join(', ');
       await db.run(
-        `CREATE OR REPLACE TEMP TABLE excluded AS SELECT rowid AS "_row" FROM staged WHERE "_reasons" IS NULL AND list_has_any("_marks", [${ids}])`,
+        `CREATE OR REPLACE TEMP TABLE excluded AS SELECT ${POSITION} AS "_row" FROM staged WHERE "_reasons" IS NULL AND list_has_any("_marks", [${ids}])`,
       );
       this.counts.dropped = await this.#one('SELECT count(*) AS n FROM excluded');
     } else {
@@ -451,7 +456,7 @@ class FileBatch {
     const { profile, samples } = await profileRelation(
       db,
       this.source.fields,
-      `SELECT rowid AS "_row", ${columns.join(', ')} FROM staged WHERE ${ACCEPTABLE}`,
+      `SELECT ${POSITION} AS "_row", ${columns.join(', ')} FROM staged WHERE ${ACCEPTABLE}`,
       '"_row"',
     );
     this.#columns = profile;
@@ -504,7 +509,7 @@ class FileBatch {
       '"_available_at"',
     ];
     await db.run(
-      batchViewSql(`SELECT rowid AS "_row", ${columns.join(', ')} FROM staged WHERE ${ACCEPTABLE}`),
+      batchViewSql(`SELECT ${POSITION} AS "_row", ${columns.join(', ')} FROM staged WHERE ${ACCEPTABLE}`),
     );
     for (const { id, check } of rules) {
       if (check.kind !== 'sql') continue;
@@ -537,7 +542,7 @@ class FileBatch {
     const { profile } = await profileRelation(
       db,
       this.source.fields,
-      'SELECT rowid AS "_row", * FROM reference_rows WHERE "_reasons" IS NULL',
+      'SELECT "_line" AS "_row", * FROM reference_rows WHERE "_reasons" IS NULL',
       '"_row"',
     );
     return profile;
@@ -547,7 +552,7 @@ class FileBatch {
   async #refusedExample(rule: string): Promise<string> {
     const unreadable = this.#inputs.flatMap((input) => input.unreadable.filter((row) => row.rule === rule));
     const rows = await this.context.db.rows<{ line: number }>(
-      `SELECT "_line" AS line FROM staged WHERE list_contains("_reasons", ${quoteText(rule)}) ORDER BY rowid LIMIT ${FAIL_SAMPLE}`,
+      `SELECT "_line" AS line FROM staged WHERE list_contains("_reasons", ${quoteText(rule)}) ORDER BY ${POSITION} LIMIT ${FAIL_SAMPLE}`,
     );
     const lines = [...unreadable, ...rows].slice(0, FAIL_SAMPLE).map((row) => `line ${row.line}`);
     const n = this.#reasons[rule]!;
@@ -557,7 +562,7 @@ class FileBatch {
 
   async #placeOf(rule: string): Promise<{ file: string; line: number } | undefined> {
     const rows = await this.context.db.rows<{ file: number; line: number }>(
-      `SELECT "_file" AS file, "_line" AS line FROM staged WHERE list_contains("_marks", ${quoteText(rule)}) OR list_contains("_reasons", ${quoteText(rule)}) ORDER BY rowid LIMIT 1`,
+      `SELECT "_file" AS file, "_line" AS line FROM staged WHERE list_contains("_marks", ${quoteText(rule)}) OR list_contains("_reasons", ${quoteText(rule)}) ORDER BY ${POSITION} LIMIT 1`,
     );
     const first = rows[0];
     return first && { file: this.#files[first.file]!.path, line: Number(first.line) };
@@ -568,7 +573,7 @@ class FileBatch {
     const value = rule.field === null ? "''" : `CAST(${quoteName(rule.field)} AS VARCHAR)`;
     const rows = await this.context.db.rows<{ file: number; line: number; value: string | null }>(
       `SELECT "_file" AS file, "_line" AS line, ${value} AS value FROM staged` +
-        ` WHERE list_contains("_marks", ${quoteText(rule.id)}) ORDER BY rowid LIMIT ${FAIL_SAMPLE}`,
+        ` WHERE list_contains("_marks", ${quoteText(rule.id)}) ORDER BY ${POSITION} LIMIT ${FAIL_SAMPLE}`,
     );
     const error = this.#errors[rule.id];
     if (error !== undefined) return notJudged(rule, error);
@@ -651,7 +656,7 @@ class FileBatch {
       names.map((name) => `${left}.${name} ${operator} ${right}.${name}`).join(' AND ');
     const was = repairRules(source).fields.map((name) => `${deliveredColumn(name)} AS ${quoteName(name)}`);
     const delivered = was.length === 0 ? '*' : `* REPLACE (${was.join(', ')})`;
-    const batch = `(SELECT rowid AS "_row", ${delivered}, "_declared_order" AS "_order" FROM staged WHERE ${ACCEPTABLE})`;
+    const batch = `(SELECT ${POSITION} AS "_row", ${delivered}, "_declared_order" AS "_order" FROM staged WHERE ${ACCEPTABLE})`;
     if (this.options.state) {
       const parts = { batch, relation, log: this.context.relation };
       for (const sql of settleStateSql(source, parts, this.options.state)) await db.run(sql);
@@ -817,9 +822,12 @@ class FileBatch {
     const { db } = this.context;
     const { source } = this;
     const everything =
+      this.#unmoved &&
       this.counts.accepted === this.counts.rows &&
       this.#inputs.every((input) => input.unreadable.length === 0);
-    const seq = everything ? `${firstSeq} + rowid` : `${firstSeq - 1} + row_number() OVER (ORDER BY rowid)`;
+    const seq = everything
+      ? `${firstSeq} + rowid`
+      : `${firstSeq - 1} + row_number() OVER (ORDER BY ${POSITION})`;
     const flags = this.#rulesWith('flag').map((rule) => quoteText(rule.id));
     const flagged =
       flags.length === 0
@@ -924,13 +932,13 @@ class FileBatch {
   }
 }
 
-const ACCEPTABLE = '"_reasons" IS NULL AND rowid NOT IN (SELECT "_row" FROM excluded)';
+const ACCEPTABLE = `"_reasons" IS NULL AND ${POSITION} NOT IN (SELECT "_row" FROM excluded)`;
 
 /** What `lastSql` found for a staged row, as SQL of the field's type. */
 const decodedFilled = (source: Source, rule: RepairRule): string =>
   decodeSql(
     typeOfField(source.fields, rule.field),
-    '(SELECT filled.value FROM filled WHERE filled."_row" = staged.rowid)',
+    `(SELECT filled.value FROM filled WHERE filled."_row" = ${POSITION})`,
   );
 
 /** Messages for the rule ids that SQL found, from the row as it came and the values that rules put into it. */

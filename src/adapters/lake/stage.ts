@@ -84,6 +84,9 @@ export const scriptRules = (source: Source): readonly RowRule[] =>
 /** The column of the staged table that holds what was delivered for a field that rules may repair. */
 export const deliveredColumn = (field: string): string => quoteName(`_was_${field}`);
 
+/** A whole number that ascends with the rows of a batch: file by file, line by line. */
+export const POSITION = '("_file"::BIGINT * 1099511627776 + "_line")';
+
 /**
  * The staged table: one row for each row that could be split.
  * `_file`, `_line`, the input fields typed, `_event_time`, `_available_at`, `_deleted`, `_declared_order`,
