@@ -6,6 +6,7 @@
  * as a definition writes it, and `customProperties` named `millrace.*`. A document that is already there keeps
  * everything the definition does not speak of, and every rule that has not changed as it was written.
  */
+import { checkPattern } from '../schema/pattern.js';
 import { parseType, printType, type ValueType } from '../schema/types.js';
 import { type FieldForm, type Form, type FormValue, isObject, type SourceForm } from './contract-form.js';
 import { fieldName, fromOdcs, type ImportedSource, sourceName } from './odcs-import.js';
@@ -448,6 +449,10 @@ function importedOf(document: Form, name: string): ImportedSource | undefined {
   return fromOdcs(document).find((item) => item.form.name === name);
 }
 
+/** A pattern that is not read here stays with those who read it. */
+const isForeign = (option: string, value: FormValue): boolean =>
+  option === 'pattern' && typeof value === 'string' && checkPattern(value) !== undefined;
+
 function propertyOf(
   { name, field, type }: { readonly name: string; readonly field: FieldForm; readonly type: ValueType },
   source: SourceForm,
@@ -483,7 +488,11 @@ function propertyOf(
   const baseOptions = same && isObject(base['logicalTypeOptions']) ? base['logicalTypeOptions'] : {};
   const options = {
     ...(same ? {} : fresh.logicalTypeOptions),
-    ...Object.fromEntries(Object.entries(baseOptions).filter(([option]) => !RULE_OPTIONS.includes(option))),
+    ...Object.fromEntries(
+      Object.entries(baseOptions).filter(
+        ([option, value]) => !RULE_OPTIONS.includes(option) || isForeign(option, value),
+      ),
+    ),
     ...structure.options,
   };
   const foreign = objects(base['relationships']).filter(
