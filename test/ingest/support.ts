@@ -72,10 +72,13 @@ export async function openAt(folder: string, sources: readonly Source[], command
     sources: new Map(sources.map((item) => [item.name, item])),
     command,
   });
+  let closed = false;
   return {
     log,
     query: (sql) => db.rows(sql),
     close: async () => {
+      if (closed) return;
+      closed = true;
       await log.close();
       registry.close();
       db.close();
