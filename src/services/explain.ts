@@ -3,14 +3,17 @@ import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { type Instant, printDuration, printInstant } from '../core/base/time.js';
 import type { Feature } from '../core/define/types.js';
-import { planFeatures } from '../core/engine/feature-plan.js';
+import { type Indexes, NO_INDEXES, planFeatures, searchRow } from '../core/engine/feature-plan.js';
+import { statesAt } from '../core/engine/neighbours.js';
 import { compileJsRow } from '../core/expression/index.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import { printType, type Value } from '../core/schema/types.js';
 import type { LogRecord } from '../ports/record-log.js';
+import { currentHorizons } from './historical.js';
 import { catchUp } from './materialize.js';
 import type { Project } from './project.js';
 import { answerFeatures, featureReader } from './serve.js';
+import { offlineIndexes } from './vectors.js';
 
 export interface ExplainedPart {
   readonly feature: string;
@@ -68,13 +71,23 @@ export async function explainFeature(
     at,
   );
   const keys = reader.parseEntity(given.entity, 0, true);
+  const requested = reader.parseRequest(given.request, 0, true);
+  const { slots } = reader.read([keys], [requested], at).rows[0]!;
+  const searches = plan.groups.some((group) => group.searches.length > 0);
+  const indexes = searches
+    ? await offlineIndexes(project, plan, await currentHorizons(project), 'as_of')
+    : NO_INDEXES;
   const answerOf = (item: Feature): { value: unknown; status: string } => {
     const i = answer.features.indexOf(item.name);
     return { value: answer.rows[0]!.values[i], status: answer.rows[0]!.statuses[i]! };
   };
   const parts: ExplainedPart[] = [];
   for (const item of plan.closure)
-    parts.push({ feature: item.name, ...answerOf(item), ...(await partOf(project, item, keys, at)) });
+    parts.push({
+      feature: item.name,
+      ...answerOf(item),
+      ...(searchPart(item, slots, at, indexes) ?? (await partOf(project, item, keys, at))),
+    });
   return {
     feature: name,
     ...answerOf(feature),
@@ -111,12 +124,42 @@ function describe(feature: Feature): string {
   }
 }
 
+type Evidence = Pick<ExplainedPart, 'arithmetic' | 'records' | 'members' | 'sql'>;
+
+/** The neighbours that a search finds, with their vectors and distances. */
+function searchPart(
+  feature: Feature,
+  slots: Readonly<Record<string, Value>>,
+  at: Instant,
+  indexes: Indexes,
+): Evidence | null {
+  const { computation } = feature;
+  const index = indexes.get(feature.name);
+  if (computation.kind !== 'neighbours' || !index) return null;
+  const members = statesAt(index, at);
+  const records = (searchRow(computation, slots, at, index) ?? []).map(({ key, distance, state }) => ({
+    [computation.key]: key,
+    distance,
+    [computation.field]: state.vector,
+    event_time: printInstant(state.validFrom),
+    available_at: printInstant(state.availableAt),
+    seq: state.seq,
+  }));
+  const states = `${members} state${members === 1 ? '' : 's'}`;
+  return {
+    arithmetic: `${describe(feature)}, among ${states} known at ${printInstant(at)}`,
+    records,
+    members,
+    sql: null,
+  };
+}
+
 async function partOf(
   project: Project,
   feature: Feature,
   keys: Readonly<Record<string, Value>>,
   at: Instant,
-): Promise<Pick<ExplainedPart, 'arithmetic' | 'records' | 'members' | 'sql'>> {
+): Promise<Evidence> {
   const { computation } = feature;
   if (computation.kind !== 'aggregation' && computation.kind !== 'lookup')
     return { arithmetic: describe(feature), records: [], members: 0, sql: null };

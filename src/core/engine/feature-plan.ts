@@ -10,7 +10,7 @@ import type { Computation, Definitions, Feature, JoinKey, Neighbours, Source } f
 import { compileJsRow, type Expression } from '../expression/index.js';
 import { printType, type Value, type ValueType } from '../schema/types.js';
 import { conform } from './conform.js';
-import { nearestNeighbours, type VectorIndex } from './neighbours.js';
+import { type Neighbour, nearestNeighbours, type VectorIndex } from './neighbours.js';
 import type { Status } from './types.js';
 
 export interface FeatureGroup {
@@ -153,15 +153,26 @@ export function planFeatures(definitions: Definitions, outputs: readonly Feature
 const keyOfField = (source: Source, field: string): string =>
   Object.keys(source.keys).find((key) => source.keys[key] === field) ?? field;
 
+/** What a search finds for one row; null when there is no vector to search with. */
+export function searchRow(
+  search: Neighbours,
+  slots: Readonly<Record<string, Value>>,
+  at: Instant,
+  index: VectorIndex,
+  query = compileJsRow(search.query),
+): readonly Neighbour[] | null {
+  const vector = query(slots);
+  if (vector === null) return null;
+  const exclude = search.exclude === null ? null : (slots[search.exclude] ?? null);
+  return nearestNeighbours(index, vector as readonly number[], at, search, exclude);
+}
+
 function searchOf(search: Neighbours): DerivedFeature['compute'] {
   const query = compileJsRow(search.query);
   return (slots, at, index) => {
-    const vector = query(slots);
-    if (vector === null) return null;
     invariant(index !== undefined, 'a search has no vectors to go through');
-    const exclude = search.exclude === null ? null : (slots[search.exclude] ?? null);
-    const found = nearestNeighbours(index, vector as readonly number[], at, search, exclude);
-    if (found.length === 0) return null;
+    const found = searchRow(search, slots, at, index, query);
+    if (found === null || found.length === 0) return null;
     return found.map(({ key, distance }) => (search.output === 'keys' ? key : distance));
   };
 }

@@ -20,6 +20,7 @@ export interface KnownState {
 export interface Neighbour {
   readonly key: Value;
   readonly distance: number;
+  readonly state: KnownState;
 }
 
 /** What the current state of a key is from `since` on. */
@@ -124,6 +125,10 @@ export function vectorIndex(
   return { timelines };
 }
 
+/** How many keys have a state at t. */
+export const statesAt = (index: VectorIndex, at: Instant): number =>
+  index.timelines.reduce((count, { eras }) => count + (currentAt(eras, at) === null ? 0 : 1), 0);
+
 function currentAt(eras: readonly Era[], at: Instant): KnownState | null {
   let low = 0;
   let high = eras.length;
@@ -159,7 +164,7 @@ export function nearestNeighbours(
     // Keys come in ascending order: behind all that are as near.
     let place = found.length;
     while (place > 0 && found[place - 1]!.distance > distance) place--;
-    found.splice(place, 0, { key, distance });
+    found.splice(place, 0, { key, distance, state });
     if (found.length > search.k) found.pop();
   }
   return found;
