@@ -328,4 +328,23 @@ describe('versions of a contract', () => {
     await ingest();
     expect((await versions()).map(([, semver]) => semver)).toEqual(['1.0.0', '2.0.0', '3.0.0']);
   });
+
+  it('are recorded for pushed records too', async () => {
+    const folder = newFolder({
+      'definitions/shop.yaml': SHOP('{ min: 0 }').replace('{ files: orders.csv }', 'push'),
+    });
+    const push = (id: string) =>
+      within(folder, async (project) => {
+        const source = project.definitions.sources.get('orders')!;
+        const row = { id, customer: 'x', amount: 1, at: '2024-01-01T00:00:00Z' };
+        await (await project.log()).ingestRows(source, [row], { now: project.now() });
+      });
+    await push('a');
+    await push('b');
+    await within(folder, async (project) =>
+      expect(await (await project.log()).contracts('orders')).toMatchObject([
+        { version: 1, semver: '1.0.0', batches: 2, accepted: 2 },
+      ]),
+    );
+  });
 });

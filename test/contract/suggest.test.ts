@@ -177,6 +177,27 @@ describe('a contract proposed from a file', () => {
     expect(await ingestSuggested(folder, suggested)).toMatchObject({ accepted: 30, quarantined: 0 });
   });
 
+  it('gives names that a definition can have', async () => {
+    const text = `_id,rules,batch,Name,name,At Time\n${lines(150, (i) => [`k${i}`, i % 3, 'x', i, i + 1, day(i)])}\n`;
+    const { folder, suggested } = await suggestFrom('2024 data.csv', text);
+    expect(suggested.source).toBe('source_2024_data');
+    expect(suggested.form.fields).toEqual({
+      id: { type: 'string', from: '_id' },
+      rules_value: { type: 'int64', from: 'rules' },
+      batch_value: { type: 'string', from: 'batch' },
+      Name: 'int64',
+      name_2: { type: 'int64', from: 'name' },
+      'At Time': 'timestamp',
+    });
+    expect(await ingestSuggested(folder, suggested)).toMatchObject({ accepted: 150, quarantined: 0 });
+  });
+
+  it('of a file without rows is types that are guesses', async () => {
+    const { suggested } = await suggestFrom('t.csv', 'id,at\n');
+    expect(suggested).toMatchObject({ complete: false, rows: 0 });
+    expect(suggested.form.fields).toEqual({ id: 'string', at: 'string' });
+  });
+
   it('says when a file has no time', async () => {
     const { suggested } = await suggestFrom('t.csv', 'id,v\n1,2\n2,3\n');
     expect(suggested.complete).toBe(false);

@@ -65,9 +65,22 @@ const isTyped = (facts: TextFacts): boolean =>
   CANDIDATES.some((type) => fits(facts, type)) &&
   !(facts.leadingZeros > 0 && fits(facts, 'float64'));
 
-/** Names that begin with _ are the system's; others stay as they are. */
-const fieldName = (column: string): string =>
-  isSystemName(column) ? (/^rowid$/i.test(column) ? 'row_id' : column.replace(/^_+/, '') || 'field') : column;
+/**
+ * Names stay as they are but for three sorts: those that begin with _ are the system's, `rules` and `batch` have a
+ * meaning under `contract`, and SQL does not tell names apart that differ only in case.
+ */
+function fieldName(column: string, taken: ReadonlySet<string>): string {
+  const bare = isSystemName(column)
+    ? /^rowid$/i.test(column)
+      ? 'row_id'
+      : column.replace(/^_+/, '') || 'field'
+    : column === 'rules' || column === 'batch'
+      ? `${column}_value`
+      : column;
+  let name = bare;
+  for (let n = 2; taken.has(name.toLowerCase()); n++) name = `${bare}_${n}`;
+  return name;
+}
 
 function typeOf(facts: TextFacts, name: string): { readonly type: ValueType; readonly reasons: string[] } {
   if (facts.native !== null) return { type: facts.native, reasons: [] };
@@ -152,13 +165,13 @@ export function suggestTypes(columns: readonly TextFacts[]): SuggestedTypes {
   }
   const taken = new Set<string>();
   const typed = columns.map((facts) => {
-    const name = fieldName(facts.name);
+    const name = fieldName(facts.name, taken);
     const whole = isTyped(facts) ? facts : withNullTexts(facts, nulls);
     const { type, reasons } = typeOf(whole, name);
     const lost = Object.entries(facts.nullTexts).filter(
       ([text]) => nulls.has(text) && type.kind === 'string',
     );
-    taken.add(name);
+    taken.add(name.toLowerCase());
     return {
       name,
       column: facts.name,
