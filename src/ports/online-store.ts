@@ -47,6 +47,11 @@ export interface OnlineStore {
   /** Names, in one step, the groups that serve. */
   activate(fingerprints: readonly Fingerprint[]): Promise<void>;
   active(): readonly Fingerprint[];
+  /**
+   * In one step the group's draft (`draftOf`, opened and applied to like any group) stands in the group's place.
+   * Readers see the old contents, or that there are none, until then. NOT_MATERIALIZED without a draft.
+   */
+  publish(group: OnlineGroup): Promise<void>;
   /** False when there was no such group. */
   drop(fingerprint: Fingerprint): Promise<boolean>;
   /** Forgets events that no read at t ≥ now needs; reads before `now` are refused from then on. */

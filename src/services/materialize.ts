@@ -2,7 +2,8 @@
 import { MillraceError } from '../core/base/error.js';
 import type { Source } from '../core/define/types.js';
 import { type FeatureGroup, planFeatures } from '../core/engine/feature-plan.js';
-import { type OnlineGroup, planGroup } from '../core/engine/online/plan.js';
+import { draftOf, type OnlineGroup, planGroup } from '../core/engine/online/index.js';
+import type { OnlineStore } from '../ports/online-store.js';
 import type { LogRecord } from '../ports/record-log.js';
 import { materializeRun, recordRun } from './lineage-events.js';
 import { type Project, stopIfInterrupted } from './project.js';
@@ -66,22 +67,44 @@ async function* inBatches(chunks: AsyncIterable<readonly LogRecord[]>): AsyncGen
 export const materialize = (project: Project, options: MaterializeOptions = {}): Promise<MaterializeResult> =>
   recordRun(project, materializeRun(project), () => bringUp(project, options));
 
+/** Groups that were built before under another definition, or by a release that stored them otherwise. */
+function sayRebuilt(project: Project, store: OnlineStore, groups: readonly BoundGroup[]): void {
+  const held = new Set(store.groups().map(({ id }) => id));
+  for (const { group, online } of groups) {
+    if (!held.has(group.id) || store.applied(online) !== null) continue;
+    project.progress({
+      step: 'materialize',
+      message: `${group.id}: its definition or the format of the store has changed, it is built anew from the log`,
+      fraction: 0,
+    });
+  }
+}
+
 async function bringUp(project: Project, options: MaterializeOptions): Promise<MaterializeResult> {
   const store = await project.online();
   const log = await project.log();
   const all = projectGroups(project);
   const groups = options.only === undefined ? all : all.filter(({ group }) => options.only!.has(group.id));
+  sayRebuilt(project, store, groups);
   const records = new Map<string, number>();
   const bySource = new Map<Source, BoundGroup[]>();
+  /** What is built from nothing is built as a draft: until it is published the last good version serves. */
+  const drafts = new Map<BoundGroup, OnlineGroup>();
   for (const bound of groups) {
-    if (options.rebuild) await store.drop(bound.online.fingerprint);
-    await store.open(bound.online);
+    const { online } = bound;
+    const draft = draftOf(online);
+    if (options.rebuild) await store.drop(draft.fingerprint);
+    if (options.rebuild || store.applied(online) === null) {
+      drafts.set(bound, draft);
+      await store.open(draft);
+    }
     bySource.set(bound.group.source, [...(bySource.get(bound.group.source) ?? []), bound]);
   }
-  const positionOf = ({ online }: BoundGroup): number => store.applied(online)?.seq ?? 0;
+  const target = (bound: BoundGroup): OnlineGroup => drafts.get(bound) ?? bound.online;
+  const positionOf = (bound: BoundGroup): number => store.applied(target(bound))?.seq ?? 0;
   let done = 0;
   for (const [source, members] of bySource) {
-    const { lastSeq } = await log.state(source);
+    const { lastSeq, hasVersions } = await log.state(source);
     const first = Math.min(...members.map(positionOf));
     if (first < lastSeq) {
       // One reading of the log serves every group of the source; a group skips what it has applied before.
@@ -90,7 +113,8 @@ async function bringUp(project: Project, options: MaterializeOptions): Promise<M
         let latest = batch[0]!.availableAt;
         for (const record of batch) if (record.availableAt > latest) latest = record.availableAt;
         for (const [i, bound] of members.entries()) {
-          const { group, online } = bound;
+          const { group } = bound;
+          const online = target(bound);
           const share = (seq - first) / (lastSeq - first) / bySource.size;
           project.progress({
             step: 'materialize',
@@ -100,7 +124,7 @@ async function bringUp(project: Project, options: MaterializeOptions): Promise<M
           const before = store.applied(online);
           if (before !== null && before.seq >= seq) continue;
           const availableAt = Math.max(before?.availableAt ?? latest, latest);
-          await store.apply(online, batch, { seq, availableAt });
+          await store.apply(online, batch, { seq, availableAt }, { firsts: !hasVersions });
           const behind = batch.findIndex((record) => record.seq > (before?.seq ?? 0));
           records.set(group.id, (records.get(group.id) ?? 0) + batch.length - behind);
           stopIfInterrupted(project, `the online store has applied ${group.id} through seq ${seq}`);
@@ -109,15 +133,20 @@ async function bringUp(project: Project, options: MaterializeOptions): Promise<M
     }
     done++;
   }
+  for (const bound of drafts.keys()) await store.publish(bound.online);
+  drafts.clear();
   const results = groups.map((bound) => ({
     group: bound.group.id,
     records: records.get(bound.group.id) ?? 0,
     seq: positionOf(bound),
     rebuilt: options.rebuild === true,
   }));
-  await store.activate(
-    all.filter(({ online }) => store.applied(online) !== null).map(({ online }) => online.fingerprint),
-  );
+  const serving = all.filter(({ online }) => store.applied(online) !== null);
+  await store.activate(serving.map(({ online }) => online.fingerprint));
+  if (serving.length === all.length) {
+    const wanted = new Set(all.map(({ online }) => online.fingerprint));
+    for (const { fingerprint } of store.groups()) if (!wanted.has(fingerprint)) await store.drop(fingerprint);
+  }
   return { groups: results, records: results.reduce((sum, item) => sum + item.records, 0) };
 }
 

@@ -10,6 +10,7 @@ import {
   listGroups,
   openGroup,
   positionOf,
+  publishDraft,
   readRows,
 } from '../../core/engine/online/index.js';
 import type { OnlineStore } from '../../ports/online-store.js';
@@ -71,6 +72,7 @@ export function onlineStoreOver(
     applied: (group) => positionOf(engine, group),
     activate: async (fingerprints) => activateGroups(engine, fingerprints),
     active: () => activeGroups(engine),
+    publish: async (group) => publishDraft(engine, group),
     drop: async (fingerprint) => dropGroup(engine, fingerprint),
     expire: async (group, now) => expireGroup(engine, group, now),
     dump: (group) => dumpGroup(engine, group),

@@ -15,6 +15,7 @@ export {
   activeGroups,
   applyBatch,
   type ByteEngine,
+  draftOf,
   dropGroup,
   dumpGroup,
   expireGroup,
@@ -24,5 +25,6 @@ export {
   type OnlineRows,
   openGroup,
   positionOf,
+  publishDraft,
   readRows,
 } from './store.js';

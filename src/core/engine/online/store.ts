@@ -233,6 +233,15 @@ const groupPrefix = (number: number, kind?: number): Buffer => {
   return prefix;
 };
 
+function dropContents(engine: ByteEngine, number: number): void {
+  const keys = [...engine.keys(groupPrefix(number))];
+  for (let start = 0; start < keys.length; start += DROP_CHUNK) {
+    engine.write((bytes) => {
+      for (const key of keys.slice(start, start + DROP_CHUNK)) bytes.remove(key);
+    });
+  }
+}
+
 /** Takes a group out; false when there is none. First its name, then its contents in pieces: a crash leaves no half group. */
 export function dropGroup(engine: ByteEngine, fingerprint: Fingerprint): boolean {
   const name = metaKey(META.group, fingerprint);
@@ -242,13 +251,27 @@ export function dropGroup(engine: ByteEngine, fingerprint: Fingerprint): boolean
   engine.write((bytes) => {
     bytes.remove(name);
   });
-  const keys = [...engine.keys(groupPrefix(number))];
-  for (let start = 0; start < keys.length; start += DROP_CHUNK) {
-    engine.write((bytes) => {
-      for (const key of keys.slice(start, start + DROP_CHUNK)) bytes.remove(key);
-    });
-  }
+  dropContents(engine, number);
   return true;
+}
+
+/** The group under a name of its own, which no reader asks for, while it is built. */
+export const draftOf = (group: OnlineGroup): OnlineGroup => ({
+  ...group,
+  fingerprint: `${group.fingerprint}.draft`,
+});
+
+/** In one step the draft stands in the group's place; what stood there is dropped. */
+export function publishDraft(engine: ByteEngine, group: OnlineGroup): void {
+  const before = metaOf(engine, group);
+  engine.write((bytes) => {
+    const draft = draftOf(group);
+    const meta = metaOf(bytes, draft);
+    if (!meta) throw missing(draft);
+    bytes.put(groupKey(group), encodeMeta(meta, nameOf(group)));
+    bytes.remove(metaKey(META.group, draft.fingerprint));
+  });
+  if (before) dropContents(engine, before.number);
 }
 
 /** Names, in one step, the groups that serve from now on. All must be here. */
