@@ -178,9 +178,12 @@ async function writeTable(
   const appender = await inner.createAppender(table, 'main', 'temp');
   const types = columns.map((column) => TYPES[column.type]);
   const total = columns[0]?.data.length ?? 0;
+  // One chunk for all: what DuckDB holds for each would only go when JavaScript collects its garbage.
+  const chunk = api.DuckDBDataChunk.create(types);
   for (let from = 0; from < total; from += CHUNK_ROWS) {
     const rows = Math.min(CHUNK_ROWS, total - from);
-    const chunk = api.DuckDBDataChunk.create(types, rows);
+    chunk.reset();
+    chunk.rowCount = rows;
     for (const [index, column] of columns.entries()) writeVector(chunk, index, column, from, rows);
     appender.appendDataChunk(chunk);
   }
@@ -215,7 +218,7 @@ function writeVector(
     if ((column.type === 'BIGINT' || column.type === 'TIMESTAMPTZ') && data instanceof Float64Array)
       data = toBigInts(data);
     // What threads share cannot be handed to DuckDB as it is.
-    if (data.buffer instanceof SharedArrayBuffer) data = data.slice();
+    if (data.buffer instanceof SharedArrayBuffer) data = unshared(data);
     duckdb.copy_data_to_vector(vector, 0, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
     if (valid) for (let i = 0; i < rows; i++) if (valid[from + i] === 0) setNull(i);
   }
@@ -232,10 +235,19 @@ function writeVector(
   }
 }
 
-/** Safe integers in doubles to 64-bit integers without a BigInt for each. */
+const SCRATCH = new ArrayBuffer(CHUNK_ROWS * 8);
+
+/** The bytes of at most one chunk, good until the next call. */
+function unshared(data: ArrayBufferView): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(SCRATCH, 0, data.byteLength);
+  copy.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return copy;
+}
+
+/** Safe integers in doubles to 64-bit integers without a BigInt for each, good until the next call. */
 function toBigInts(numbers: Float64Array): BigInt64Array {
-  const out = new BigInt64Array(numbers.length);
-  const words = new Int32Array(out.buffer);
+  const out = new BigInt64Array(SCRATCH, 0, numbers.length);
+  const words = new Int32Array(SCRATCH);
   for (let i = 0; i < numbers.length; i++) {
     const high = Math.floor(numbers[i]! / 4_294_967_296);
     words[2 * i] = (numbers[i]! - high * 4_294_967_296) | 0;

@@ -40,17 +40,20 @@ export interface SweepLimits {
 export const RESULT_BYTES = 10;
 const THREADS_FROM = 500_000;
 const BATCH_ROWS = 1 << 17;
+/** Larger batches are read back from a file in fewer pieces. */
+const FILE_BATCH_ROWS = 1 << 18;
 const CHUNK_ROWS = 2_048;
 export const ONE_THREAD: SweepLimits = {
   threads: 1,
   memoryBytes: Number.POSITIVE_INFINITY,
   temporaryDirectory: tmpdir(),
 };
-/** Node, our modules, DuckDB's library; then what each thread has of its own. */
-const PROCESS_BYTES = 192 * 2 ** 20;
-const THREAD_BYTES = 64 * 2 ** 20;
-/** DuckDB never gets less of the limit than this share. */
-const DUCKDB_SHARE = 0.35;
+/** Measured: Node, our modules, DuckDB's library, batches under way; then what each thread has of its own. */
+const PROCESS_BYTES = 320 * 2 ** 20;
+const THREAD_BYTES = 128 * 2 ** 20;
+/** DuckDB never gets less of the limit than this share, nor less than it needs to work at all. */
+const DUCKDB_SHARE = 0.2;
+const DUCKDB_BYTES = 128 * 2 ** 20;
 
 /** A column of the scan's result and how its chunks are copied into a lane. */
 interface Read {
@@ -241,7 +244,7 @@ function divide(
   records: number,
   results: number,
 ): { readonly spill: boolean; readonly duckDbBytes: number } {
-  const least = limits.memoryBytes * DUCKDB_SHARE;
+  const least = Math.max(limits.memoryBytes * DUCKDB_SHARE, DUCKDB_BYTES);
   const used = PROCESS_BYTES + threads * THREAD_BYTES + results;
   const spill = used + records + least > limits.memoryBytes;
   return { spill, duckDbBytes: Math.max(least, limits.memoryBytes - used - (spill ? 0 : records)) };
@@ -289,7 +292,10 @@ export async function sweepRecords(
       file: folder && path.join(folder, `${i}.rows`),
     }),
   );
-  const capacity = Math.max(CHUNK_ROWS, Math.min(BATCH_ROWS, Math.ceil(records / CHUNK_ROWS) * CHUNK_ROWS));
+  const capacity = Math.max(
+    CHUNK_ROWS,
+    Math.min(spill ? FILE_BATCH_ROWS : BATCH_ROWS, Math.ceil(records / CHUNK_ROWS) * CHUNK_ROWS),
+  );
   const sweeper =
     threads === 1
       ? inlineSweeper(jobs[0]!, capacity, scan.signal)
