@@ -2,6 +2,7 @@ import type { FieldDefinition } from '../../core/define/types.js';
 import { BATCH_PROFILE_OPTIONS, type BatchProfile } from '../../core/drift/batch-profile.js';
 import { type ColumnProfile, type ColumnSample, profileColumn } from '../../core/drift/profile.js';
 import { isNumericSample, valueSample } from '../../core/drift/sample.js';
+import { deviationSql } from '../../core/quality/batch.js';
 import { type DuckDbConnection, quoteName } from '../duckdb/connection.js';
 import { valueAt } from './records.js';
 
@@ -45,10 +46,10 @@ export async function profileRelation(
       `approx_count_distinct(${column}) AS d${i}`,
       ...(isNumericSample(field.type)
         ? [
-            `min(${number}) AS l${i}`,
-            `max(${number}) AS h${i}`,
+            `${numberSql(field, `min(${column})`)} AS l${i}`,
+            `${numberSql(field, `max(${column})`)} AS h${i}`,
             `avg(${number}) AS m${i}`,
-            `stddev_samp(${number}) AS s${i}`,
+            `${deviationSql(number)} AS s${i}`,
           ]
         : []),
     ];
