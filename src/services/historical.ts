@@ -209,7 +209,9 @@ export async function computeFeatures(
     const status = plan.derived.map(() => new Uint8Array(table.rows));
     const slots: Record<string, Value> = {};
     const statuses: Record<string, Status> = {};
+    const failing = [...computed.values()].filter((item) => item.status.includes(STATUS.error));
     for (let row = 0; row < table.rows; row++) {
+      for (const { feature, status: codes } of failing) statuses[feature.name] = STATUS_NAMES[codes[row]!]!;
       for (const { slot, column } of inputs) slots[slot] = columnValue(column, row);
       deriveRow(plan, slots, statuses, table.at[row]!, indexes);
       for (const [i, { feature }] of plan.derived.entries()) {

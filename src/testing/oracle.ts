@@ -234,6 +234,7 @@ function alike(items: readonly Rational[]): Rational[] {
 }
 
 const INT64 = 2n ** 63n;
+const DIGITS_18 = 10n ** 18n;
 
 function aggregate(
   members: readonly RawVersion[],
@@ -291,7 +292,8 @@ function aggregate(
       if (n === 0) return nothing;
       if (type.kind === 'float64') return fitting(round(total(numbers())));
       const sum = values.reduce<bigint>((result, value) => result + BigInt(value as number | bigint), 0n);
-      if (sum >= INT64 || sum < -INT64) return fitting(null);
+      if (type.kind === 'decimal' ? sum >= DIGITS_18 || sum <= -DIGITS_18 : sum >= INT64 || sum < -INT64)
+        return fitting(null);
       return fitting(BigInt(Number(sum)) === sum && Number.isSafeInteger(Number(sum)) ? Number(sum) : sum);
     }
     case 'mean':

@@ -25,6 +25,11 @@ export async function historical(io: Io, _args: readonly string[], options: Opti
       knowledge,
       ...(horizon === undefined ? {} : { horizon }),
     });
+    for (const [name, { error = 0 }] of Object.entries(result.statuses))
+      if (error > 0)
+        io.warn(
+          `${count(error)} of ${count(result.rows)} values of ${name} are null with status error: the exact result does not fit its type, or the feature's function failed`,
+        );
     io.print(`${count(result.rows)} rows x ${result.features.length} features → ${result.out}`);
     io.result(result);
     return 0;

@@ -7,6 +7,8 @@
  * after which carries move up. So addition, subtraction and merging are exact in any order. Magnitudes from 2^900
  * up, and powers that would leave the range of doubles, go to a BigInt instead.
  */
+import type { ValueType } from '../schema/types.js';
+
 const BIN_BITS = 32;
 const BIN_SHIFT = 2;
 const LOWEST = -1074;
@@ -372,5 +374,15 @@ export const integerValue = (sum: IntegerSum): bigint => sum.big + BigInt(sum.sm
 export const toInteger = (value: bigint): number | bigint =>
   value <= 9_007_199_254_740_991n && value >= -9_007_199_254_740_991n ? Number(value) : value;
 
-export const INT64_MAX = 9_223_372_036_854_775_807n;
-export const INT64_MIN = -9_223_372_036_854_775_808n;
+/** An exact integer as a value: null beyond int64, or beyond the 18 digits of a decimal. */
+export function fittingInteger(total: bigint, type: ValueType): number | bigint | null {
+  const fits =
+    type.kind === 'decimal'
+      ? total < DECIMAL_LIMIT && total > -DECIMAL_LIMIT
+      : total <= INT64_MAX && total >= INT64_MIN;
+  return fits ? toInteger(total) : null;
+}
+
+const DECIMAL_LIMIT = 10n ** 18n;
+const INT64_MAX = 9_223_372_036_854_775_807n;
+const INT64_MIN = -9_223_372_036_854_775_808n;

@@ -13,8 +13,7 @@ import {
   encodeExact,
   exactSum,
   exactValue,
-  INT64_MAX,
-  INT64_MIN,
+  fittingInteger,
   type IntegerSum,
   integerSum,
   integerValue,
@@ -85,13 +84,11 @@ export function decodeMoments(type: ValueType, encoded: unknown): Moments {
 }
 
 /** Σx. Doubles: correctly rounded. Integers and decimals: exact. Null also when the sum does not fit its type. */
-export function sumOf(moments: Moments): Value {
+export function sumOf(moments: Moments, type: ValueType): Value {
   if (moments.n === 0) return null;
   if (moments.doubles) return roundExact(moments.doubles[0]!);
   const sum = moments.integers![0]!;
-  if (sum.big === 0n) return sum.small;
-  const total = integerValue(sum);
-  return total > INT64_MAX || total < INT64_MIN ? null : toInteger(total);
+  return sum.big === 0n ? sum.small : fittingInteger(integerValue(sum), type);
 }
 
 /** Power sums over one common power of two: Σx^p = sums[p - 1] * 2^(p * exponent). */

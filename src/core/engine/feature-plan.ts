@@ -219,6 +219,10 @@ export function widen(value: Value, from: ValueType, to: ValueType): Value {
   return typeof value === 'bigint' ? Number(`${value}e-${scale}`) : (value as number) / 10 ** scale;
 }
 
+/** A null that comes of an error is one. */
+const failed = (feature: Feature, statuses: Readonly<Record<string, Status>>): boolean =>
+  feature.dependsOn.some((name) => statuses[name] === 'error');
+
 /** Computes the derived features of one row into `slots`, which holds base values, keys, request fields and as_of. */
 export function deriveRow(
   plan: FeaturePlan,
@@ -248,7 +252,7 @@ export function deriveRow(
       statuses[feature.name] = 'defaulted';
     } else {
       slots[feature.name] = value === null ? null : widen(value, from, feature.valueType);
-      statuses[feature.name] = value === null ? 'empty' : 'ok';
+      statuses[feature.name] = value !== null ? 'ok' : failed(feature, statuses) ? 'error' : 'empty';
     }
   }
 }

@@ -34,6 +34,10 @@ export interface BatchVerdict {
 const round = (value: number): string => String(Number(value.toPrecision(6)));
 const percent = (rate: number): string => `${round(rate * 100)} %`;
 
+/** stddev_samp raises an error where a square leaves the doubles: there it is NULL. */
+export const deviationSql = (number: string): string =>
+  `CASE WHEN max(abs(${number})) < 1e150 THEN stddev_samp(${number}) FILTER (WHERE abs(${number}) < 1e150) END`;
+
 /** The aggregate that a rule over one field measures, DOUBLE; undefined for other rules. */
 function measureSql(check: BatchRule['check'], column: (field: string) => string): string | undefined {
   if (!('field' in check)) return undefined;
@@ -48,7 +52,7 @@ function measureSql(check: BatchRule['check'], column: (field: string) => string
     case 'statistic':
       switch (check.statistic) {
         case 'std':
-          return `stddev_samp(${value}::DOUBLE)`;
+          return deviationSql(`${value}::DOUBLE`);
         case 'sum':
           return `fsum(${value}::DOUBLE)`;
         case 'quantile':

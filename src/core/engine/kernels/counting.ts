@@ -120,7 +120,7 @@ export function finishParts(
 ): number | bigint | null {
   switch (name) {
     case 'sum':
-      return type.kind === 'float64' ? roundParts(parts) : integerOfParts(parts);
+      return type.kind === 'float64' ? roundParts(parts) : integerOfParts(parts, type);
     case 'mean':
       return meanOfParts(parts, n, type.kind === 'decimal' ? type.scale : 0);
     case 'std':

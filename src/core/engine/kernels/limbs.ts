@@ -8,12 +8,10 @@ import {
   type ExactSum,
   exactSum,
   exactValue,
-  INT64_MAX,
-  INT64_MIN,
+  fittingInteger,
   productError,
   roundedSum,
   roundRatio,
-  toInteger,
 } from '../../algebra/exact.js';
 import { type Moments, spreadOf } from '../../algebra/moments.js';
 import type { ValueType } from '../../schema/types.js';
@@ -193,12 +191,14 @@ function toOdd(x: number, lost: number): number {
   return DOUBLE[0]!;
 }
 
-/** An exact integer total as JavaScript holds it; null beyond int64. */
-export function integerOfParts(parts: readonly number[]): number | bigint | null {
+/** An exact integer total as a value of the type; null where it does not fit. */
+export function integerOfParts(parts: readonly number[], type: ValueType): number | bigint | null {
   const rounded = roundParts(parts);
   if (Math.abs(rounded) <= Number.MAX_SAFE_INTEGER) return rounded;
-  const total = parts.reduce((sum, part) => sum + BigInt(part), 0n);
-  return total > INT64_MAX || total < INT64_MIN ? null : toInteger(total);
+  return fittingInteger(
+    parts.reduce((sum, part) => sum + BigInt(part), 0n),
+    type,
+  );
 }
 
 /** What `head` misses of the exact total. */
