@@ -1,5 +1,5 @@
 /** Observations become a training set: audit, labels, splits, features, files, manifest. */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -160,7 +160,7 @@ async function auditTransforms(
   ];
   const folder = path.join(project.stateFolder, 'tmp');
   await mkdir(folder, { recursive: true });
-  const scratch = path.join(folder, `claims-${process.pid}.parquet`);
+  const scratches: string[] = [];
   const findings: LeakageFinding[] = [];
   const transforms = new Set(
     plan.groups.flatMap((group) => [...sourceAncestors(project.definitions, group.source.name)]),
@@ -174,6 +174,9 @@ async function auditTransforms(
       let first: number | undefined;
       for (const at of instants) {
         stopIfInterrupted(project);
+        // A name used once: DuckDB remembers the statistics of a file by its name and the second of its change.
+        const scratch = path.join(folder, `claims-${randomUUID()}.parquet`);
+        scratches.push(scratch);
         const claims = await store.claimsAt(source, parents, horizons, at, scratch);
         records += claims.records;
         wrong += claims.wrong;
@@ -195,7 +198,7 @@ async function auditTransforms(
       }
     }
   } finally {
-    await rm(scratch, { force: true });
+    for (const scratch of scratches) await rm(scratch, { force: true });
   }
   return findings;
 }

@@ -1,53 +1,117 @@
 /** A transform's records come from SQL over what is known of its parents, through the same door as files. */
+import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
+import type { Instant } from '../core/base/time.js';
 import type { Source } from '../core/define/types.js';
 import type { IngestResult } from '../ports/record-log.js';
 import { currentHorizons } from './historical.js';
 import { recordRun, transformRun } from './lineage-events.js';
 import type { Project } from './project.js';
+import { transformKind } from './transform-sql.js';
 
 /** Changes when the SQL or any parent's log does. */
 export async function transformKey(project: Project, source: Source): Promise<string> {
   if (source.read.kind !== 'transform') return '';
-  const horizons = await currentHorizons(project, source.read.parents);
-  return fingerprint({ source: source.fingerprint, horizons: Object.fromEntries(horizons) });
+  return keyAt(source, await currentHorizons(project, source.read.parents));
 }
 
-export async function runTransform(project: Project, name: string): Promise<IngestResult> {
+const keyAt = (source: Source, horizons: ReadonlyMap<string, number>): string =>
+  fingerprint({ source: source.fingerprint, horizons: Object.fromEntries(horizons) });
+
+/** Through which records of its parents a transform has been brought, and by which definition. */
+interface Applied {
+  readonly fingerprint: string;
+  readonly parents: Readonly<Record<string, number>>;
+}
+
+const appliedFact = (name: string): string => `transform_applied:${name}`;
+
+function appliedOf(fact: unknown, source: Source): Applied | undefined {
+  const applied = fact as Applied | undefined;
+  return applied?.fingerprint === source.fingerprint ? applied : undefined;
+}
+
+export interface TransformOptions {
+  /** Everything again, whatever its SQL allows. */
+  readonly full?: boolean;
+}
+
+/** Brings a transform up to date: by the new records of its parents where its SQL goes row by row, else by all of them. */
+export async function runTransform(
+  project: Project,
+  name: string,
+  options: TransformOptions = {},
+): Promise<IngestResult> {
   const source = project.definitions.sources.get(name)!;
   if (source.read.kind !== 'transform') throw new MillraceError('USAGE', `source ${name} is no transform`);
-  return recordRun(project, transformRun(project, source), () => recompute(project, source));
+  return recordRun(project, transformRun(project, source), () => bringUp(project, source, options));
 }
 
-async function recompute(project: Project, source: Source): Promise<IngestResult> {
+async function bringUp(project: Project, source: Source, options: TransformOptions): Promise<IngestResult> {
+  if (source.read.kind !== 'transform')
+    throw new MillraceError('USAGE', `source ${source.name} is no transform`);
   const { name } = source;
-  if (source.read.kind !== 'transform') throw new MillraceError('USAGE', `source ${name} is no transform`);
+  const { sql, parents: names } = source.read;
   const log = await project.log();
   const store = await project.offline();
-  const key = await transformKey(project, source);
-  const file = path.join(project.stateFolder, 'tmp', `transform-${name}-${process.pid}.parquet`);
+  const registry = await project.registry();
+  const kind = await transformKind(project, source);
+  const horizons = await currentHorizons(project, names);
+  const parents = names.map((parent) => project.definitions.sources.get(parent)!);
+  const applied = appliedOf(registry.getFact(appliedFact(name)), source);
+  const increment = kind.kind !== 'full' && applied !== undefined && options.full !== true;
+  // A name used once: DuckDB remembers the statistics of a file by its name and the second of its change.
+  const base = path.join(project.stateFolder, 'tmp', `transform-${name}-${randomUUID()}`);
+  const [file, keys] = [`${base}.parquet`, `${base}-keys.parquet`];
+  const orderBy = [source.eventTime, ...source.recordKey].map(
+    (wanted) => source.fields.find((field) => field.name === wanted)?.from ?? wanted,
+  );
   try {
-    await store
-      .runSql(
-        source.read.sql,
-        source.read.parents.map((parent) => project.definitions.sources.get(parent)!),
-        { file, orderBy: [source.eventTime, ...source.recordKey] },
-      )
-      .catch((error: unknown) => {
-        if (!(error instanceof MillraceError) || error.code !== 'INTERNAL') throw error;
-        throw new MillraceError('EVALUATION', `the SQL of transform ${name} does not run: ${error.message}`, {
-          ...(source.place ? { place: source.place } : {}),
-          hint: 'Mend the SQL: it is DuckDB SQL over the fields of the sources that it reads.',
-          cause: error,
-        });
+    const work = increment
+      ? store.runIncrement(
+          source,
+          parents.map((parent) => ({ source: parent, after: applied.parents[parent.name] ?? 0 })),
+          { file, keys, orderBy },
+        )
+      : store.runSql(sql, parents, { file, orderBy });
+    await work.catch((error: unknown) => {
+      if (!(error instanceof MillraceError) || error.code !== 'INTERNAL') throw error;
+      throw new MillraceError('EVALUATION', `the SQL of transform ${name} does not run: ${error.message}`, {
+        ...(source.place ? { place: source.place } : {}),
+        hint: 'Mend the SQL: it is DuckDB SQL over the fields of the sources that it reads.',
+        cause: error,
       });
-    const result = await log.ingestFiles(source, [file], { now: project.now(), signal: project.signal });
-    (await project.registry()).setFact(`transform:${name}`, key);
+    });
+    const result = await log.ingestFiles(source, [file], {
+      now: project.now(),
+      signal: project.signal,
+      state: {
+        knowledge: await knowledgeOf(project, parents),
+        // A query that is another at every run does not say that what it leaves out is no more; nor where the
+        // definition itself says which records are deleted.
+        retract: kind.volatile.length === 0 && source.deleted === undefined,
+        within: increment ? keys : null,
+      },
+    });
+    registry.setFact(`transform:${name}`, keyAt(source, horizons));
+    registry.setFact(appliedFact(name), {
+      fingerprint: source.fingerprint,
+      parents: Object.fromEntries(horizons),
+    } satisfies Applied);
     return result;
   } finally {
     await rm(file, { force: true });
+    await rm(keys, { force: true });
   }
+}
+
+/** The instant to which the parents are known: what a run sees cannot have been known before. */
+async function knowledgeOf(project: Project, parents: readonly Source[]): Promise<Instant> {
+  const log = await project.log();
+  let latest = 0;
+  for (const parent of parents) latest = Math.max(latest, (await log.state(parent)).maxAvailableAt ?? 0);
+  return latest;
 }

@@ -500,6 +500,66 @@ export function createOfflineStore(
       await db.run(`COPY (${transformSql(sql, tables)}${order}) TO ${quoteText(out.file)} (FORMAT parquet)`);
     },
 
+    runIncrement: async (transform, parents, out) => {
+      if (transform.read.kind !== 'transform') return;
+      const { sql } = transform.read;
+      const touched = (parent: Source, state: LogState, after: number): string =>
+        `SELECT DISTINCT ${parent.recordKey.map(quoteName).join(', ')} FROM (${lake.relation(state)}) WHERE "_seq" > ${after}`;
+      const tables = async (before: boolean): Promise<ParentTable[]> => {
+        const found: ParentTable[] = [];
+        for (const { source: parent, after } of parents) {
+          const state = await lake.state(parent);
+          const keys = parent.recordKey.map(quoteName).join(', ');
+          const known = lake.knownSql(parent, state, {
+            horizonSeq: before ? after : state.lastSeq,
+            hindsight: true,
+            narrow: (relation) =>
+              `SELECT * FROM (${relation}) SEMI JOIN (${touched(parent, state, after)}) USING (${keys})`,
+          });
+          found.push({ parent, sql: known });
+        }
+        return found;
+      };
+      const order = ` ORDER BY ${out.orderBy.map(quoteName).join(', ')}`;
+      await db.run(
+        `COPY (${transformSql(sql, await tables(false))}${order}) TO ${quoteText(out.file)} (FORMAT parquet)`,
+      );
+      const before = transformSql(sql, await tables(true));
+      const types = new Map(
+        (
+          await db.rows<{ name: string; type: string }>(
+            `SELECT column_name AS name, column_type AS type FROM (DESCRIBE ${before})`,
+          )
+        ).map((column) => [column.name.toLowerCase(), column.type]),
+      );
+      const zone = { timezone: transform.timezone, ambiguousTime: transform.ambiguousTime, nulls: [] };
+      const keys = transform.recordKey.map((name) => {
+        const field = transform.fields.find((item) => item.name === name)!;
+        const column = field.from ?? name;
+        const type = types.get(column.toLowerCase()) ?? 'VARCHAR';
+        return `${coerceNativeSql(field.type, quoteName(column), type, zone).value} AS ${quoteName(name)}`;
+      });
+      await db.run(
+        `COPY (SELECT DISTINCT ${keys.join(', ')} FROM (${before})) TO ${quoteText(out.keys)} (FORMAT parquet)`,
+      );
+    },
+
+    describeSql: async (sql, parents) => {
+      const tables = parents.map((parent): ParentTable => {
+        const columns = [
+          ...parent.fields.map(
+            (field) => `CAST(NULL AS ${duckDbType(field.type)}) AS ${quoteName(field.name)}`,
+          ),
+          'CAST(NULL AS BIGINT) AS "_available_at"',
+          'CAST(NULL AS BIGINT) AS "_event_time"',
+        ];
+        return { parent, sql: `SELECT ${columns.join(', ')} WHERE false` };
+      });
+      return db.rows<{ name: string; type: string }>(
+        `SELECT column_name AS name, column_type AS type FROM (DESCRIBE ${transformSql(sql, tables)})`,
+      );
+    },
+
     claimsAt: async (transform, parents, horizons, at, scratch) => {
       if (transform.read.kind !== 'transform') return { records: 0, wrong: 0, newest: 0, newestWrong: 0 };
       const knownAt = async (source: Source): Promise<string> => {

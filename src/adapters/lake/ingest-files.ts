@@ -60,7 +60,7 @@ import {
   scriptRules,
   wideSource,
 } from './stage.js';
-import { settleStateSql } from './state-batch.js';
+import { RETRACTED, settleStateSql } from './state-batch.js';
 
 export interface IngestContext {
   readonly db: DuckDbConnection;
@@ -660,7 +660,8 @@ class FileBatch {
     if (this.options.state) {
       const parts = { batch, relation, log: this.context.relation };
       for (const sql of settleStateSql(source, parts, this.options.state)) await db.run(sql);
-      this.counts.rows += await this.#one('SELECT count(*) AS n FROM staged WHERE "_file" = -1');
+      this.#unmoved = false;
+      this.counts.rows += await this.#one(`SELECT count(*) AS n FROM staged WHERE "_file" = ${RETRACTED}`);
     }
     await db.run(
       `CREATE OR REPLACE TEMP TABLE seen AS SELECT s."_row" FROM ${batch} s` +

@@ -11,6 +11,7 @@ import type {
   QuarantineFilter,
   RecordLog,
   RepairedValue,
+  StateScope,
 } from '../../ports/record-log.js';
 import { type DuckDb, type DuckDbConnection, quoteText } from '../duckdb/connection.js';
 import { splitRecord } from '../files/delimited.js';
@@ -53,7 +54,7 @@ export interface LakeLog extends RecordLog {
   ingestFiles(
     source: Source,
     files: readonly string[],
-    options?: { readonly now?: Instant; readonly signal?: AbortSignal },
+    options?: { readonly now?: Instant; readonly signal?: AbortSignal; readonly state?: StateScope },
   ): ReturnType<RecordLog['ingestFiles']>;
   /** A SELECT over exactly the rows of a snapshot (see `relationSql`). */
   relation(state: LogState): string;
@@ -251,7 +252,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     expand: (source) =>
       source.read.kind === 'files' ? expandFiles(source.read.patterns, options.projectFolder) : [],
     knownSql: (source, state, known) => knownSql(source, state, relation(state), known),
-    ingestFiles: (source, files, { now = Date.now() * 1000, signal } = {}) =>
+    ingestFiles: (source, files, { now = Date.now() * 1000, signal, state: scope } = {}) =>
       exclusively(async () => {
         const writing = await beginWriting(source);
         if (tailFiles(folder(source.name)).length > 0) await retire(await rowWriter(source));
@@ -270,7 +271,11 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
         // As for pushes: an append never becomes known before an earlier one.
         const appendedAt =
           source.availableAt.kind === 'append' ? Math.max(now, state.maxAvailableAt ?? now) : now;
-        return ingestFiles(context, source, files, { now: appendedAt, ...(signal ? { signal } : {}) });
+        return ingestFiles(context, source, files, {
+          now: appendedAt,
+          ...(signal ? { signal } : {}),
+          ...(scope ? { state: scope } : {}),
+        });
       }),
     ingestRows: async (source, rows, { now }) => (await feed(source, rows, { now })).result,
     onAppend: (listener) => {
