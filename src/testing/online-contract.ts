@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fingerprint } from '../core/base/fingerprint.js';
 import type { Feature, Source } from '../core/define/types.js';
-import { type OnlineReader, planGroup, planReader } from '../core/engine/online/index.js';
+import { draftOf, type OnlineReader, planGroup, planReader } from '../core/engine/online/index.js';
 import { FLOAT64, INT64, STRING, type Value } from '../core/schema/types.js';
 import type { OnlineStore } from '../ports/online-store.js';
 import type { LogRecord } from '../ports/record-log.js';
@@ -259,6 +259,44 @@ export function onlineStoreContract(open: OpenOnlineStore, durable: boolean): re
       await store.open(RECENT.group);
       deepStrictEqual(store.applied(RECENT.group), { seq: 0, availableAt: null });
       strictEqual(values(store, RECENT, 'a', 200)[0], 0);
+    }),
+    check('builds a draft beside what serves and publishes it in one step', async (store) => {
+      const draft = draftOf(RECENT.group);
+      await rejects(store.publish(RECENT.group), { code: 'NOT_MATERIALIZED' });
+      await store.open(RECENT.group);
+      await store.apply(RECENT.group, [click(1, 'a', 100)], { seq: 1, availableAt: 100 });
+      await store.open(draft);
+      await store.apply(draft, [click(1, 'a', 100), click(2, 'a', 150)], { seq: 2, availableAt: 150 });
+      deepStrictEqual(values(store, RECENT, 'a', 200), [1, 1, 'page 1']);
+      await store.publish(RECENT.group);
+      deepStrictEqual(values(store, RECENT, 'a', 200), [2, 3, 'page 2']);
+      strictEqual(store.applied(draft), null);
+      deepStrictEqual(
+        store.groups().map(({ fingerprint, events }) => [fingerprint, events]),
+        [[RECENT.group.fingerprint, 2]],
+      );
+    }),
+    check('does not look for earlier versions of what is said to be the first of its key', async (store) => {
+      await store.open(EVER.group);
+      const first = { ...click(1, 'a', 100, { id: 'x' }), version: false };
+      await store.apply(EVER.group, [first], { seq: 1, availableAt: 100 });
+      const again = { ...click(2, 'b', 100, { id: 'x', availableAt: 200 }), version: true };
+      const other = { ...click(3, 'b', 100, { id: 'y' }), version: false };
+      await store.apply(EVER.group, [again, other], { seq: 3, availableAt: 200 });
+      await store.apply(
+        EVER.group,
+        [click(4, 'c', 100, { id: 'z' })],
+        { seq: 4, availableAt: 200 },
+        { firsts: true },
+      );
+      deepStrictEqual(
+        ['a', 'b', 'c'].map((user) => values(store, EVER, user, 300)),
+        [
+          [0, null],
+          [2, 5],
+          [1, 4],
+        ],
+      );
     }),
     check('counts entities, events and bytes', async (store) => {
       await store.open(RECENT.group);

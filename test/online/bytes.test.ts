@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { memoryByteEngine } from '../../src/adapters/memory/online-store.js';
 import {
+  activateGroups,
   applyBatch,
   type ByteEngine,
   expireGroup,
@@ -89,6 +90,17 @@ describe('the stored bytes', () => {
       expect(difference(applied(group, records, Array(300).fill(1)), whole)).toBeNull();
       expect(difference(applied(group, told(records), Array(26).fill(77)), whole)).toBeNull();
     }
+  });
+
+  it('of a group whose process was stopped as it was dropped go when groups are next activated', () => {
+    const { group } = readerOf(WINDOWED, SEAL);
+    const engine = applied(group, MOVING_LOG.slice(0, 100), []);
+    const name = [...engine.keys(Buffer.from([0, 0, 0, 0, 1]))];
+    expect(name).toHaveLength(1);
+    engine.write((bytes) => bytes.remove(name[0]!));
+    expect([...engine.keys(Buffer.from([0, 0, 0, 1]))].length).toBeGreaterThan(0);
+    activateGroups(engine, []);
+    expect([...engine.keys(Buffer.from([0, 0, 0, 1]))]).toEqual([]);
   });
 
   it('are a function of what retention keeps, whenever it forgot the rest', () => {

@@ -274,7 +274,7 @@ export function publishDraft(engine: ByteEngine, group: OnlineGroup): void {
   if (before) dropContents(engine, before.number);
 }
 
-/** Names, in one step, the groups that serve from now on. All must be here. */
+/** Names, in one step, the groups that serve from now on. All must be here. What has no name any more goes. */
 export function activateGroups(engine: ByteEngine, fingerprints: readonly Fingerprint[]): void {
   engine.write((bytes) => {
     for (const fingerprint of fingerprints) {
@@ -288,6 +288,17 @@ export function activateGroups(engine: ByteEngine, fingerprints: readonly Finger
     }
     bytes.put(ACTIVE, Buffer.from(JSON.stringify([...new Set(fingerprints)].sort())));
   });
+  sweepContents(engine);
+}
+
+/** Drops the contents of groups that lost their name when the process that dropped them was stopped. */
+function sweepContents(engine: ByteEngine): void {
+  const named = new Set(
+    [...engine.keys(metaKey(META.group))].map((key) => decodeMeta(engine.get(key)!).number),
+  );
+  const next = engine.get(NEXT);
+  const end = next ? new DataView(next.buffer, next.byteOffset, 8).getFloat64(0, true) : 1;
+  for (let number = 1; number < end; number++) if (!named.has(number)) dropContents(engine, number);
 }
 
 export function activeGroups(engine: ByteEngine): readonly Fingerprint[] {
