@@ -91,7 +91,7 @@ define(
   'ingest',
 );
 
-const quarantine = program.command('quarantine').description('rows that were refused, and why');
+const quarantine = program.command('quarantine').description('rows that were refused or repaired, and why');
 define(
   quarantine.command('list').option('--source <name>').description('refused rows by source and rule'),
   'ingest',
@@ -114,6 +114,18 @@ define(
     .description('feed open rows through the present rules'),
   'ingest',
   'quarantineReplay',
+);
+define(
+  quarantine
+    .command('repairs')
+    .argument('<source>')
+    .option('--rule <id>', 'only what this rule changed')
+    .option('--limit <n>', 'repairs to show', '20')
+    .description(
+      'values that rules capped or imputed: what was delivered, what it became, and by which contract',
+    ),
+  'ingest',
+  'quarantineRepairs',
 );
 
 const contract = program.command('contract').description('contracts as documents and versions');

@@ -214,10 +214,17 @@ const SCHEMAS: Readonly<Record<string, Schema>> = {
     quarantined: { type: 'integer' },
     duplicates: { type: 'integer' },
     dropped: { type: 'integer' },
+    corrections: { type: 'integer', description: 'Accepted records that are new versions of known ones' },
+    repaired: { type: 'integer', description: 'Accepted records that rules repaired' },
     seq: { type: 'integer', description: 'Last position of the source’s log' },
     reasons: {
       type: 'object',
       description: 'Rule → rows it sent to quarantine',
+      additionalProperties: { type: 'integer' },
+    },
+    repairs: {
+      type: 'object',
+      description: 'Rule → accepted records it repaired',
       additionalProperties: { type: 'integer' },
     },
   }),

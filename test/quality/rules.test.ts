@@ -539,6 +539,9 @@ describe('batch rules', () => {
       'typo could not be judged: there is no column amuont',
       'the values of x changed: KS D 0.4',
     ]);
+    expect(judgeBatch(rules, { ...measures, values: { 'x.std': Number.NaN } }).failures[0]!.message).toBe(
+      'the standard deviation of x is beyond the range of doubles',
+    );
     const quiet = { 'x.distribution': { verdict: 'insufficient_data', found: 'too few rows' } } as const;
     expect(
       judgeBatch(rules, { ...measures, distributions: quiet }).failures.map((failure) => failure.rule),

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
+import { toJson } from '../../core/schema/coerce-print.js';
 import type { IngestResult } from '../../ports/record-log.js';
 import { markFiles } from '../../services/file-marks.js';
 import { ingestFiles, replayQuarantine } from '../../services/ingest.js';
@@ -16,10 +17,13 @@ export function printIngest(io: Io, result: IngestResult): void {
   io.print(
     `${result.source}: ${count(result.rows)} rows in = ${count(result.accepted)} accepted + ${count(result.quarantined)} quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped${result.corrections > 0 ? ` (${count(result.corrections)} corrections)` : ''}`,
   );
+  for (const [rule, rows] of Object.entries(result.repairs))
+    io.print(`  repaired by ${rule}: ${count(rows)}`);
   for (const [rule, rows] of Object.entries(result.reasons))
     io.print(`  quarantined by ${rule}: ${count(rows)}`);
   for (const warning of result.warnings) io.warn(`${result.source}: [${warning.rule}] ${warning.message}`);
   if (result.quarantined > 0) io.note(`see them: millrace quarantine show --source ${result.source}`);
+  if (result.repaired > 0) io.note(`see what was changed: millrace quarantine repairs ${result.source}`);
 }
 
 export async function ingest(io: Io, args: readonly string[]): Promise<number> {
@@ -113,6 +117,51 @@ export async function quarantineShow(io: Io, args: readonly string[], options: O
     if (id === undefined && all.length > rows.length)
       io.note(`${all.length - rows.length} more; --limit shows them`);
     io.result({ total: all.length, rows });
+    return 0;
+  });
+}
+
+/** What rules changed in the records of a source, newest first. */
+export async function quarantineRepairs(io: Io, args: readonly string[], options: Options): Promise<number> {
+  return within(io, async (project) => {
+    const source = project.definitions.sources.get(
+      known(args[0]!, project.definitions.sources.keys(), 'source'),
+    )!;
+    const log = await project.log();
+    const limit = integer(options['limit'], '--limit') ?? 20;
+    const rule = options['rule'] === undefined ? {} : { rule: String(options['rule']) };
+    const repairs = (await log.repairs(source, { ...rule, limit })).map((repair) => {
+      const { type } = source.fields.find((field) => field.name === repair.field)!;
+      const key = repair.recordKey.map((value, i) =>
+        toJson(source.fields.find((field) => field.name === source.recordKey[i])!.type, value),
+      );
+      return {
+        seq: repair.seq,
+        record_key: key,
+        field: repair.field,
+        original: toJson(type, repair.original),
+        repaired: toJson(type, repair.repaired),
+        rule: repair.rule,
+        contract: repair.contract,
+      };
+    });
+    io.print(
+      repairs.length === 0
+        ? `no rule changed a record of ${source.name}`
+        : table(
+            ['seq', 'record', 'field', 'delivered', 'became', 'rule', 'contract'],
+            repairs.map((repair) => [
+              repair.seq,
+              repair.record_key.map((part) => JSON.stringify(part)).join(', '),
+              repair.field,
+              JSON.stringify(repair.original),
+              JSON.stringify(repair.repaired),
+              repair.rule,
+              repair.contract.slice(0, 12),
+            ]),
+          ),
+    );
+    io.result({ source: source.name, repairs });
     return 0;
   });
 }

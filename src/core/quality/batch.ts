@@ -81,6 +81,7 @@ function outside(
   min: number | undefined,
   max: number | undefined,
 ): string | undefined {
+  if (Number.isNaN(value)) return `${what} is beyond the range of doubles`;
   if (min !== undefined && value < min) return `${what} is ${round(value)}, expected at least ${round(min)}`;
   if (max !== undefined && value > max) return `${what} is ${round(value)}, expected at most ${round(max)}`;
   return undefined;
