@@ -217,7 +217,10 @@ function features(): Record<string, unknown>[] {
         ...(name === 'ratio' ? { where: 'flag' } : { where: "flag or label = 'a'" }),
         include_current: true,
       }),
-      feature('grouped', 2, { window: '60s', group_by: 'label' }),
+      feature('grouped', 2, {
+        window: '60s',
+        group_by: ['label', 'quantity', 'price', 'flag', 'day'][FUNCTION_NAMES.indexOf(name) % 5]!,
+      }),
       ...(numeric ? [feature('defaulted', 3, { window: '10s' }, { default: -1 })] : []),
       ...(name === 'first' || name === 'last'
         ? [feature('other_nulls', 4, { window: '30s', ignore_nulls: name === 'last' })]

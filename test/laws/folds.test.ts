@@ -183,29 +183,91 @@ for (const byGroup of [false, true]) {
 }
 
 describe('sketches', () => {
-  it('approx_quantile is within 1 % of the exact rank', () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.double({ min: 1e-300, max: 1e300, noNaN: true }), { minLength: 1, maxLength: 50 }),
-        fc.constantFrom(0, 0.1, 0.5, 0.9, 1),
-        (values, q) => {
-          const fold = foldFor('approx_quantile', {
-            inputType: FLOAT64,
-            byType: null,
-            arguments: { q, ignoreNulls: false },
-          });
-          const state = run(
-            fold,
-            values.map((value) => ({ eventTime: 0, value, by: null })),
-          );
-          const exact = [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) * q)]!;
-          expect(Math.abs((fold.finish(state, 0) as number) - exact)).toBeLessThanOrEqual(exact / 100);
-        },
-      ),
-    );
-  });
+  const uniform = (seed: number): (() => number) => {
+    let state = seed >>> 0;
+    return () => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return state / 2 ** 32;
+    };
+  };
+  const normal = (next: () => number): number =>
+    Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
+  /** One value of each shape that a quantile of it is asked for. */
+  const DISTRIBUTIONS: Readonly<Record<string, (next: () => number, i: number) => number>> = {
+    uniform: (next) => next(),
+    'normal around zero': (next) => normal(next),
+    'log-normal over many orders': (next) => Math.exp(20 * normal(next)),
+    'Pareto without a mean': (next) => (1 - next()) ** -2,
+    'two peaks, one negative': (next) => (next() < 0.3 ? -1000 - next() : 5 + next()),
+    'few values': (next) => Math.floor(next() * 3),
+    sorted: (_, i) => i,
+    'tiny and huge': (next) => (next() < 0.5 ? 1e-300 : 1e300) * (0.5 + next()),
+  };
+  const N = 4000;
+  const PARTS = 7;
 
-  it('approx_count_distinct is within four standard errors from 1 to 200,000 values', () => {
+  for (const [name, draw] of Object.entries(DISTRIBUTIONS)) {
+    it(`approx_quantile of ${name} is within 1/128 of the value of the exact rank, merged or not`, () => {
+      const next = uniform(name.length);
+      const values = Array.from({ length: N }, (_, i) => draw(next, i));
+      const sorted = [...values].sort((x, y) => x - y);
+      for (const q of [0, 0.001, 0.05, 0.25, 0.5, 0.9, 0.999, 1]) {
+        const fold = foldFor('approx_quantile', {
+          inputType: FLOAT64,
+          byType: null,
+          arguments: { q, ignoreNulls: false },
+        });
+        const parts = Array.from({ length: PARTS }, (_, part) =>
+          run(
+            fold,
+            values.filter((_, i) => i % PARTS === part).map((value) => ({ eventTime: 0, value, by: null })),
+          ),
+        );
+        const merged = fold.init();
+        for (const part of parts) fold.merge(merged, part);
+        const whole = run(
+          fold,
+          values.map((value) => ({ eventTime: 0, value, by: null })),
+        );
+        expect(fold.encode(merged)).toEqual(fold.encode(whole));
+        const exact = sorted[Math.floor((N - 1) * q)]!;
+        expect(Math.abs((fold.finish(merged, 0) as number) - exact)).toBeLessThanOrEqual(
+          Math.abs(exact) / 128,
+        );
+      }
+    });
+  }
+
+  const KEYS: Readonly<Record<string, readonly [ValueType, (i: number) => Value]>> = {
+    'small integers': [INT64, (i) => i],
+    'integers beyond 2^53': [INT64, (i) => 2n ** 62n + BigInt(i)],
+    'close doubles': [FLOAT64, (i) => 1 + i * 2 ** -52],
+    'texts with a common start': [STRING, (i) => `https://example.org/item/${i}`],
+    decimals: [decimal(2), (i) => i * 7],
+  };
+  for (const [name, [type, key]] of Object.entries(KEYS)) {
+    it(`approx_count_distinct of ${name} is within four standard errors, whatever repeats and merges`, () => {
+      const fold = foldFor('approx_count_distinct', {
+        inputType: type,
+        byType: null,
+        arguments: { ignoreNulls: false },
+      });
+      for (const n of [1, 10, 300, 3000, 12_000]) {
+        const parts = Array.from({ length: 3 }, () => fold.init());
+        for (let i = 0; i < n; i++)
+          for (const part of i % 5 === 0 ? [0, 1, 2] : [i % 3])
+            fold.add(parts[part], { eventTime: 0, value: key(i), by: null });
+        const merged = fold.init();
+        for (const part of parts) fold.merge(merged, part);
+        fold.merge(merged, parts[0]);
+        expect(Math.abs((fold.finish(merged, 0) as number) - n)).toBeLessThanOrEqual(
+          Math.max(1, 4 * 0.0163 * n),
+        );
+      }
+    });
+  }
+
+  it('approx_count_distinct holds at 200,000 values, and no state is more than 4096 small integers', () => {
     const fold = foldFor('approx_count_distinct', {
       inputType: INT64,
       byType: null,
@@ -221,6 +283,28 @@ describe('sketches', () => {
         Math.max(1, 4 * 0.0163 * n),
       );
     }
+    const registers = fold.encode(state) as [number, number][];
+    expect(registers.length).toBeLessThanOrEqual(4096);
+    expect(registers.flat().every((item) => Number.isInteger(item) && item >= 0 && item < 4096)).toBe(true);
+  });
+
+  it('top_k over unbounded keys is exact: counts of all values, ties by value', () => {
+    const fold = foldFor('top_k', {
+      inputType: STRING,
+      byType: null,
+      arguments: { k: 3, ignoreNulls: false },
+    });
+    const state = fold.init();
+    const add = (value: string, times: number): void => {
+      for (let i = 0; i < times; i++) fold.add(state, { eventTime: 0, value, by: null });
+    };
+    // Each of the frequent ones comes when 5,000 others have come once: a bounded sketch would have lost it.
+    for (let i = 0; i < 5000; i++) add(`once-${i}`, 1);
+    add('z', 3);
+    for (let i = 5000; i < 10_000; i++) add(`once-${i}`, 1);
+    add('y', 3);
+    add('x', 2);
+    expect(fold.finish(state, 0)).toEqual(['y', 'z', 'x']);
   });
 
   it('takes register and rank from the MD5 of the text, as SQL can', () => {

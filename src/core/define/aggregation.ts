@@ -17,6 +17,9 @@ export interface ResolvedAggregation {
 
 const ARGUMENT_NAMES: readonly ArgumentName[] = ['k', 'q', 'by', 'half_life', 'edges', 'ignore_nulls'];
 
+/** Types whose values name a category: what a CSV field would say. */
+const CATEGORIES: ReadonlySet<ValueType['kind']> = new Set(['string', 'int64', 'decimal', 'boolean', 'date']);
+
 /** Reads an aggregation over one window (µs, null is all). */
 export function readAggregation(
   context: Resolved,
@@ -73,11 +76,11 @@ export function readAggregation(
   checkArguments(context, subject, raw, named.name, named.q !== undefined);
   const by = raw.by && findField(context, subject, source, raw.by);
   const groupBy = raw.group_by && findField(context, subject, source, raw.group_by);
-  if (groupBy && groupBy.type.kind !== 'string') {
+  if (groupBy && !CATEGORIES.has(groupBy.type.kind)) {
     report.add(
       'DEF_TYPE',
       raw.group_by!.place,
-      `${subject}: \`group_by\` is the field \`${groupBy.name}\` of type ${printType(groupBy.type)}: expected a string field`,
+      `${subject}: \`group_by\` is the field \`${groupBy.name}\` of type ${printType(groupBy.type)}: expected a field of type string, int64, decimal, boolean or date`,
     );
   }
   const scope = recordScope(context, source);

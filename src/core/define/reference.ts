@@ -9,6 +9,26 @@ import { FUNCTION_NAMES } from './types.js';
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 
+const EXACTNESS: readonly string[] = [
+  'Values are exact: integers and decimals are summed as integers, doubles in an exact accumulator, and every result is',
+  'rounded once, so that order, threads, merging and engine do not show. `top_k`, `mode`, `median`, `quantile` and',
+  '`count_distinct` keep counts of all values, however many there are. Two functions are sketches, with small states of',
+  'plain integers that merge without loss, and equal members give equal states on every engine:',
+  '',
+  '- `approx_quantile`: counts by logarithmic bucket. The result is within 1/128 (0.8 %) of the value of rank',
+  '  floor((n - 1) q), for sizes from 2.3e-308 up.',
+  '- `approx_count_distinct`: HyperLogLog of 4096 registers. The relative standard error is 1.6 %; four standard errors',
+  '  are passed about once in 16,000 results. Small counts are almost always right.',
+  '',
+  'A result that does not fit its type (int64, a decimal of 18 digits, a finite float64) is null with the status `error`,',
+  'which no `default` hides; `features historical` says how many there were. With `group_by` every function gives a map',
+  'from category to its value; rows with a null category are in none.',
+  '',
+  'A `computation` of `nearest_neighbours` compares the query with the current vector (at t, as known at t) of every',
+  'key of its source. It is exact: no index, no approximation; ties go by key. Vectors of another length, zero vectors',
+  'under `cosine` and nulls are no neighbours; with fewer than `k` the list is shorter, with none it is null.',
+];
+
 export function definitionsReference(): string {
   const lines: string[] = [
     '# Definitions',
@@ -51,7 +71,17 @@ export function definitionsReference(): string {
       `| \`${name}\` | ${variants.join(', ')} | ${over} | ${takes.join(', ')} | ${fold.emptyValue ?? 'null'} |`,
     );
   }
-  lines.push('', '## Types', '', TYPE_NAMES.map((name) => `\`${name}\``).join(', '), '', '## Metrics', '');
+  lines.push(
+    '',
+    ...EXACTNESS,
+    '',
+    '## Types',
+    '',
+    TYPE_NAMES.map((name) => `\`${name}\``).join(', '),
+    '',
+    '## Metrics',
+    '',
+  );
   for (const [task, metrics] of Object.entries(METRICS))
     lines.push(`- ${task}: ${metrics.map((metric) => `\`${metric}\``).join(', ')}`);
   return `${lines.join('\n')}\n`;

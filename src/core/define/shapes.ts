@@ -382,7 +382,10 @@ export const aggregationShape = object('aggregation', {
   ),
   of: optional(expression, 'ratio: the condition whose share is taken, when `where` shall filter first.'),
   among: optional(expression, 'ratio: only records for which this is true are counted at all.'),
-  group_by: optional(field, 'A string field: the value is a map from category to result.'),
+  group_by: optional(
+    field,
+    'A field of type string, int64, decimal, boolean or date: the value is a map from category (as text) to result.',
+  ),
   k: optional(
     number('a whole number from 1', { integer: true, min: 1 }),
     'first_k, last_k, last_distinct_k, top_k: how many. lag: how many records back. list: at most so many.',

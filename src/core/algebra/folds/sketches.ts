@@ -29,7 +29,7 @@ export function bucketMiddle(bucket: number): number {
 type Buckets = Map<number, number>;
 
 /**
- * The value of rank floor((n - 1) q), from counts by logarithmic bucket: relative error below 1 % (1/129) for
+ * The value of rank floor((n - 1) q), from counts by logarithmic bucket: relative error of at most 1/128 (0.8 %) for
  * magnitudes from 2.3e-308 up.
  */
 export const approximateQuantile = ({ inputType, arguments: { q } }: FoldContext): Fold<Buckets> => {
