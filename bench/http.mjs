@@ -144,7 +144,10 @@ function cpuOf(pid) {
   }
 }
 
-/** Closed loop over `connections`: requests a second, p50 and p99 in milliseconds, processor time of the server in µs a request. */
+/**
+ * Closed loop over `connections` until the time is over or `make` has no more: requests a second, p50 and p99 in
+ * milliseconds, processor time of the server in µs a request.
+ */
 async function load({ port, pid }, connections, make, seconds = SECONDS) {
   const open = Array.from({ length: connections }, () => new Connection(port));
   const times = [];
@@ -156,6 +159,7 @@ async function load({ port, pid }, connections, make, seconds = SECONDS) {
     open.map(async (connection) => {
       while (performance.now() < until) {
         const request = make();
+        if (request === undefined) break;
         const at = performance.now();
         const { status } = await connection.send(request);
         times.push(performance.now() - at);
@@ -216,6 +220,13 @@ const event = () => {
   };
 };
 const events = (count) => post('/v1/sources/events/records', Array.from({ length: count }, event));
+/** So many requests of so many events, made before the clock runs, after some to warm up. */
+async function pushes(server, connections, size, warm, count) {
+  const bodies = Array.from({ length: warm + count }, () => events(size));
+  let sent = 0;
+  await load(server, connections, () => (sent < warm ? bodies[sent++] : undefined), 60);
+  return load(server, connections, () => bodies[sent++], 60);
+}
 const users = (count, set = 'twelve') =>
   post(`/v1/features/${set}`, {
     entities: Array.from({ length: count }, (_, i) => ({ user_id: (i * 37) % USERS })),
@@ -265,8 +276,8 @@ const add = (name, given, base, unit = 1) =>
   ]);
 try {
   note('durable pushes');
-  const batches = await load(server, 4, () => events(1_000));
-  const single = await load(server, CONNECTIONS * 2, () => events(1));
+  const batches = await pushes(server, 4, 1_000, 50, 100 * SECONDS);
+  const single = await pushes(server, CONNECTIONS * 2, 1, 5_000, 20_000 * SECONDS);
   note('reads');
   for (const connections of [1, CONNECTIONS]) {
     const one = users(1);

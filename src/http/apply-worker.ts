@@ -4,7 +4,7 @@ import { openProject } from '../open.js';
 import { applyToGroups } from '../services/applier.js';
 import { type BoundGroup, projectGroups } from '../services/materialize.js';
 import { fromColumns } from '../services/record-columns.js';
-import type { ApplyAnswer, ApplyJob } from './apply-thread.js';
+import { type ApplyAnswer, type ApplyJob, groupsOf } from './apply-thread.js';
 
 const { folder } = workerData as { readonly folder: string };
 const port = parentPort!;
@@ -35,4 +35,4 @@ port.on('message', (job: ApplyJob | null) => {
     }
   });
 });
-answer({ id: 0 });
+answer({ id: 0, groups: groupsOf(project) });
