@@ -11,7 +11,7 @@ import type { OfflineStore } from './ports/offline-store.js';
 import type { OnlineStore } from './ports/online-store.js';
 import type { PredictionLog } from './ports/prediction-log.js';
 import type { Registry } from './ports/registry.js';
-import type { SqlParser } from './ports/sql-parser.js';
+import type { DescribeSql, SqlParser } from './ports/sql-parser.js';
 import type { TableReader } from './ports/table-reader.js';
 import { loadValidProject } from './services/load-project.js';
 import type { ProgressEvent, Project } from './services/project.js';
@@ -139,6 +139,23 @@ async function openSink(target: string, options: OpenOptions): Promise<LineageSi
   return openLineageSink(target, process.env['MILLRACE_OPENLINEAGE_API_KEY'], {
     warn: options.warn ?? ((message) => process.emitWarning(message)),
   });
+}
+
+/** What reads SQL outside of a project: the parser, and the engine over tables without records. */
+export async function withSqlReader<T>(
+  work: (parser: SqlParser, describe: DescribeSql) => Promise<T>,
+): Promise<T> {
+  const { createSqlParser } = await import('./adapters/sql-parser/polyglot.js');
+  const { openDuckDb } = await import('./adapters/duckdb/connection.js');
+  const { describeSql } = await import('./adapters/duckdb/transform-sql.js');
+  const folder = await mkdtemp(path.join(tmpdir(), 'millrace-'));
+  const db = await openDuckDb({ temporaryDirectory: folder });
+  try {
+    return await work(await createSqlParser(), (sql, parents) => describeSql(db, sql, parents));
+  } finally {
+    db.close();
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** Reads any file by its content, outside of a project. */

@@ -144,11 +144,6 @@ export interface OfflineStore {
     parents: readonly { readonly source: Source; readonly after: number }[],
     out: { readonly file: string; readonly keys: string; readonly orderBy: readonly string[] },
   ): Promise<void>;
-  /** Names and types of a query's columns over these parents, without reading a record; throws what DuckDB says. */
-  describeSql(
-    sql: string,
-    parents: readonly Source[],
-  ): Promise<readonly { readonly name: string; readonly type: string }[]>;
   /**
    * Holds a transform to its word: of its newest records that claim to be known at `at`, those that its query does
    * not give from what is known of its parents at `at`. `newest` are the records with the greatest available_at.

@@ -25,6 +25,7 @@ import { type Project, stopIfInterrupted } from './project.js';
 import { CHAMPION, type PromotionResult, promoteModel } from './promote.js';
 import { type TrainedVersion, trainModel } from './train.js';
 import { runTransform, transformKey } from './transform.js';
+import { knownTransformKind } from './transform-sql.js';
 
 async function stateOf(
   project: Project,
@@ -39,7 +40,9 @@ async function stateOf(
       if (source.read.kind === 'push') return { stale: null };
       if (source.read.kind === 'transform') {
         const known = registry.getFact(`transform:${name}`);
+        const { kind, reason } = await knownTransformKind(project, source);
         return {
+          how: `${kind}${reason === '' ? '' : `: ${reason}`}`,
           stale:
             known === undefined
               ? 'never computed'

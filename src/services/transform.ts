@@ -10,7 +10,7 @@ import type { IngestResult } from '../ports/record-log.js';
 import { currentHorizons } from './historical.js';
 import { recordRun, transformRun } from './lineage-events.js';
 import type { Project } from './project.js';
-import { transformKind } from './transform-sql.js';
+import { knownTransformKind } from './transform-sql.js';
 
 /** Changes when the SQL or any parent's log does. */
 export async function transformKey(project: Project, source: Source): Promise<string> {
@@ -58,7 +58,7 @@ async function bringUp(project: Project, source: Source, options: TransformOptio
   const log = await project.log();
   const store = await project.offline();
   const registry = await project.registry();
-  const kind = await transformKind(project, source);
+  const kind = await knownTransformKind(project, source, { remember: true });
   const horizons = await currentHorizons(project, names);
   const parents = names.map((parent) => project.definitions.sources.get(parent)!);
   const applied = appliedOf(registry.getFact(appliedFact(name)), source);

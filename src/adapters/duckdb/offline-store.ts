@@ -21,6 +21,7 @@ import {
   lookedUpFields,
 } from './latest-state.js';
 import { ONE_THREAD, RESULT_BYTES, type SweepLimits, sweepRecords } from './sweep-records.js';
+import { type ParentTable, transformSql } from './transform-sql.js';
 import { codedBuffer, NumberBuffer, valueBuffer } from './value-buffer.js';
 
 /** How the lake is read: SQL over committed segments. */
@@ -87,20 +88,6 @@ const FEW_RECORDS = 200_000;
 
 /** How many of a transform's newest records are held to their word. */
 const CLAIMS = 1000;
-
-interface ParentTable {
-  readonly parent: Source;
-  readonly sql: string;
-}
-
-/** A transform's query, its parents standing as tables with their fields. */
-function transformSql(sql: string, tables: readonly ParentTable[]): string {
-  const known = tables.map(({ parent, sql: relation }) => {
-    const fields = parent.fields.map((field) => quoteName(field.name)).join(', ');
-    return `${quoteName(parent.name)} AS (SELECT ${fields}, "_available_at", "_event_time" FROM (${relation}))`;
-  });
-  return `WITH ${known.join(', ')} SELECT * FROM (${sql.trim().replace(/;$/, '')})`;
-}
 
 /** The lake's type of a field, read as `type`: timestamps and dates as integers. */
 const scanSql = (type: ValueType, column: string): string =>
@@ -541,22 +528,6 @@ export function createOfflineStore(
       });
       await db.run(
         `COPY (SELECT DISTINCT ${keys.join(', ')} FROM (${before})) TO ${quoteText(out.keys)} (FORMAT parquet)`,
-      );
-    },
-
-    describeSql: async (sql, parents) => {
-      const tables = parents.map((parent): ParentTable => {
-        const columns = [
-          ...parent.fields.map(
-            (field) => `CAST(NULL AS ${duckDbType(field.type)}) AS ${quoteName(field.name)}`,
-          ),
-          'CAST(NULL AS BIGINT) AS "_available_at"',
-          'CAST(NULL AS BIGINT) AS "_event_time"',
-        ];
-        return { parent, sql: `SELECT ${columns.join(', ')} WHERE false` };
-      });
-      return db.rows<{ name: string; type: string }>(
-        `SELECT column_name AS name, column_type AS type FROM (DESCRIBE ${transformSql(sql, tables)})`,
       );
     },
 

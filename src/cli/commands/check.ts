@@ -1,8 +1,17 @@
+import { withSqlReader } from '../../open.js';
+import { checkTransforms } from '../../services/check-transforms.js';
 import { loadProject } from '../../services/load-project.js';
 import { type Io, printDiagnostic } from '../io.js';
 
 export async function check(io: Io): Promise<number> {
-  const { definitions, diagnostics } = await loadProject(io.projectFolder);
+  const { definitions, diagnostics: read } = await loadProject(io.projectFolder);
+  const sound = read.every((diagnostic) => diagnostic.severity !== 'error');
+  // The parser and the engine are loaded only where there is SQL to read.
+  const checked =
+    sound && [...definitions.sources.values()].some((source) => source.read.kind === 'transform')
+      ? await withSqlReader((parser, describe) => checkTransforms(definitions, parser, describe))
+      : { diagnostics: [], transforms: [] };
+  const diagnostics = [...read, ...checked.diagnostics];
   for (const diagnostic of diagnostics) io.print(printDiagnostic(diagnostic));
   const errors = diagnostics.filter((diagnostic) => diagnostic.severity === 'error').length;
   const warnings = diagnostics.length - errors;
@@ -25,6 +34,8 @@ export async function check(io: Io): Promise<number> {
         .join(', ')}${warnings > 0 ? `; ${warnings} warning${warnings === 1 ? '' : 's'}` : ''}`,
     );
   else io.print(`${errors} error${errors === 1 ? '' : 's'}, ${warnings} warning${warnings === 1 ? '' : 's'}`);
-  io.result({ ok: errors === 0, errors, warnings, counts, diagnostics });
+  for (const { name, kind, reason } of checked.transforms)
+    io.print(`transform ${name}: ${kind}${reason === '' ? '' : `, ${reason}`}`);
+  io.result({ ok: errors === 0, errors, warnings, counts, diagnostics, transforms: checked.transforms });
   return errors === 0 ? 0 : 2;
 }

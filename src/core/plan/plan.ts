@@ -26,6 +26,8 @@ export interface AssetState {
   /** Files to ingest (sources). */
   readonly files?: readonly string[];
   readonly bytes?: number;
+  /** How a transform is brought up to date: by new records alone, or by all of them and why. */
+  readonly how?: string;
   /** Set where the contract is not as it was when records last came in (sources). */
   readonly contract?: ContractNews;
 }
@@ -167,7 +169,7 @@ export function planRun(definitions: Definitions, snapshot: Snapshot, names: rea
       name: asset.name,
       action: transform ? 'transform' : ACTIONS[asset.kind],
       certainty: state.stale === null ? 'follows' : 'stale',
-      reason: state.stale ?? `${moved.join(', ')} may change`,
+      reason: `${state.stale ?? `${moved.join(', ')} may change`}${state.how ? ` (${state.how})` : ''}`,
       files: state.files ?? [],
       bytes: state.bytes ?? 0,
     });
