@@ -20,6 +20,7 @@ import type { Kernel } from './kernel.js';
 import { Limbs } from './limbs.js';
 import { CodeOutput, NumberOutput, type Output, outputFor } from './output.js';
 import { firstOrLast, leastOrGreatest, type Take } from './places.js';
+import { quantiles } from './quantiles.js';
 import { Field, type View } from './view.js';
 
 /** A kernel and the result that it fills. */
@@ -156,6 +157,18 @@ export function planFeature(feature: SweepFeature, fields: ViewFields, rows: num
           status,
         );
         return result(name, output, status, kernel);
+      }
+      case 'median':
+      case 'quantile': {
+        if (!numeric) break;
+        const output = numbers();
+        const q = fn === 'median' ? 0.5 : (aggregation.arguments.q ?? 0.5);
+        return result(
+          name,
+          output,
+          status,
+          quantiles(q, feature.inputType!, fields.field(field!), output, status),
+        );
       }
       case 'min':
       case 'max': {
