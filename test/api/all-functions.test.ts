@@ -9,7 +9,7 @@ import { sweepFeature } from '../../src/core/engine/sweep-plan.js';
 import type { Status } from '../../src/core/engine/types.js';
 import { compileJsRow } from '../../src/core/expression/index.js';
 import { toCsv, toJson } from '../../src/core/schema/coerce-print.js';
-import { parseType, type Value, type ValueType } from '../../src/core/schema/types.js';
+import { printType, type Value, type ValueType } from '../../src/core/schema/types.js';
 import { openProject } from '../../src/open.js';
 import { historicalFeatures } from '../../src/services/historical.js';
 import { materialize } from '../../src/services/materialize.js';
@@ -20,110 +20,18 @@ import {
   oracleFeature,
   type RawVersion,
 } from '../../src/testing/oracle.js';
+import { FIELDS, NUMBERS, random, SCALARS, type WorldShape, world } from '../world.js';
 import { closing, csv, projectFolder, readCsv } from './support.js';
 
-/** Small seeded generator (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-const TYPES: Readonly<Record<string, string>> = {
-  amount: 'float64',
-  wild: 'float64',
-  price: 'decimal(2)',
-  quantity: 'int64',
-  huge: 'int64',
-  label: 'string',
-  flag: 'boolean',
-  day: 'date',
-  seen: 'timestamp',
-  vector: 'float64_vector(3)',
+const SHAPE: WorldShape = {
+  style: 'bitemporal',
+  records: 45,
+  span: 90,
+  start: Date.UTC(2024, 0, 1) * 1000,
+  unit: 1_000_000,
+  observations: 24,
 };
-const typeOf = (field: string): ValueType => parseType(TYPES[field]!)!;
-const WILD = [0.1, -0.1, 1e16, -1e16, 1e300, -1e300, 5e-324, 3, 1 / 3, 2 ** 53, 123456789.125];
-const LABELS = [
-  'a',
-  'B',
-  'é',
-  'e\u0301',
-  '\u{1F600}',
-  '',
-  '007',
-  '7',
-  '__proto__',
-  'with "quotes", and\nlines',
-];
-const START = Date.UTC(2024, 0, 1) * 1000;
-const SECOND = 1_000_000;
-
-interface Observed {
-  readonly entity: string | null;
-  readonly at: number;
-}
-
-/** Records with late arrivals, corrections that move them, tombstones, and null keys; in the order of the file. */
-function world(seed: number): {
-  readonly log: readonly RawVersion[];
-  readonly observed: readonly Observed[];
-} {
-  const next = random(seed);
-  const pick = <T>(items: readonly T[]): T => items[Math.floor(next() * items.length)]!;
-  const maybe = (value: Value): Value => (next() < 0.15 ? null : value);
-  const span = 90;
-  const log: RawVersion[] = [];
-  for (let i = 0; i < 45; i++) {
-    const versions = next() < 0.35 ? 1 + Math.floor(next() * 4) : 1;
-    let eventTime = Math.floor(next() * span);
-    let entity: string | null = next() < 0.05 ? null : pick(['u', 'v', 'w']);
-    for (let v = 0; v < versions; v++) {
-      if (v > 0 && next() < 0.4) eventTime = Math.floor(next() * span);
-      if (v > 0 && next() < 0.2) entity = pick(['u', 'v', 'w']);
-      const late = next() < 0.35 ? Math.floor(next() * span) - 5 : 0;
-      log.push({
-        recordKey: `r${i}`,
-        entity,
-        eventTime: START + eventTime * SECOND,
-        availableAt: START + (eventTime + late) * SECOND,
-        order: 0,
-        deleted: next() < 0.12,
-        fields: {
-          amount: maybe(Math.round(next() * 10_000) / 100),
-          wild: maybe(pick(WILD)),
-          price: maybe(Math.round(next() * 2_000) - 1_000),
-          quantity: maybe(Math.floor(next() * 6)),
-          huge: maybe(
-            pick([9_223_372_036_854_775_807n, -9_223_372_036_854_775_808n, 9_007_199_254_740_993n, 1, -5]),
-          ),
-          label: maybe(pick(LABELS)),
-          flag: maybe(next() < 0.5),
-          day: maybe(19_000 + Math.floor(next() * 5)),
-          seen: maybe(START + Math.floor(next() * 5) * SECOND + 7),
-          vector: maybe([pick([0, 1.5]), -0.25, next()]),
-        },
-      });
-    }
-  }
-  for (let i = log.length - 1; i > 0; i--) {
-    const j = Math.floor(next() * (i + 1));
-    [log[i], log[j]] = [log[j]!, log[i]!];
-  }
-  const observed: Observed[] = [];
-  for (let i = 0; i < 24; i++) {
-    const edge = pick(log).eventTime + pick([0, 0, 1, 10 * SECOND, 10 * SECOND + 1, 25 * SECOND, -1]);
-    const at = next() < 0.6 ? edge : START + Math.floor(next() * span * 1.4 * SECOND);
-    observed.push({ entity: next() < 0.05 ? null : pick(['u', 'v', 'w', 'x']), at });
-  }
-  return { log: log.map((version, i) => ({ ...version, order: i + 1 })), observed };
-}
-
-const NUMBERS = ['amount', 'wild', 'price', 'quantity', 'huge'];
-const SCALARS = [...NUMBERS, 'label', 'flag', 'day', 'seen'];
+const typeOf = (field: string): ValueType => FIELDS[field]!;
 const ANY = [...SCALARS, 'vector'];
 
 /** What a function is over, and the arguments it needs. */
@@ -247,7 +155,7 @@ const DEFINITIONS = stringify({
         known_at: 'timestamp',
         gone: 'boolean',
         version: 'int64',
-        ...TYPES,
+        ...Object.fromEntries(Object.entries(FIELDS).map(([name, type]) => [name, printType(type)])),
       },
     },
   ],
@@ -269,7 +177,7 @@ const DEFINITIONS = stringify({
   ],
 });
 
-const fields = Object.keys(TYPES);
+const fields = Object.keys(FIELDS);
 const file = (log: readonly RawVersion[]): string =>
   csv([
     ['id', 'user_id', 'at', 'known_at', 'gone', 'version', ...fields],
@@ -333,7 +241,7 @@ describe('every aggregation function through the public path', () => {
   it.each([1, 2])(
     'historical to CSV and Parquet, online and the oracle give one value (seed %i)',
     async (seed) => {
-      const { log, observed } = world(seed);
+      const { log, observations: observed } = world(random(seed), SHAPE);
       const folder = projectFolder({
         'definitions/all.yaml': DEFINITIONS,
         'events.csv': file(log),

@@ -9,7 +9,7 @@ import { historicalFeatures } from '../../src/services/historical.js';
 import { materialize } from '../../src/services/materialize.js';
 import { answerFeatures, featureReader } from '../../src/services/serve.js';
 import { type OracleAnswer, oracleLookup, type RawVersion } from '../../src/testing/oracle.js';
-import { random } from '../expression/hostile.js';
+import { random } from '../world.js';
 import { closing, csv, projectFolder, readCsv } from './support.js';
 
 const SECOND = 1_000_000;

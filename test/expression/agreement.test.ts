@@ -8,9 +8,10 @@ import {
   printSql,
 } from '../../src/core/expression/index.js';
 import type { Value, ValueType } from '../../src/core/schema/types.js';
+import { random } from '../world.js';
 import { openDuck } from './duck.js';
 import { type Engine, slotsOf } from './engine.js';
-import { anyKind, COLUMNS, generate, hostileRows, random } from './hostile.js';
+import { anyKind, COLUMNS, generate, hostileRows } from './hostile.js';
 import { openPostgres } from './postgres.js';
 
 const COUNT = Number(process.env['MILLRACE_EXPRESSIONS'] ?? 320);

@@ -1,6 +1,7 @@
 import { parseInstant } from '../../src/core/base/time.js';
 import type { Value, ValueType } from '../../src/core/schema/types.js';
 import { BOOLEAN, DATE, decimal, FLOAT64, INT64, STRING, TIMESTAMP } from '../../src/core/schema/types.js';
+import { pickFrom, random } from '../world.js';
 
 /** Columns and rows that break careless engines, and a generator of typed expressions over them. */
 
@@ -266,23 +267,13 @@ const POOLS: Readonly<Record<string, readonly Value[]>> = {
 };
 
 export type Random = () => number;
-/** mulberry32 */
-export function random(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-const pick = <T>(next: Random, items: readonly T[]): T => items[Math.floor(next() * items.length)]!;
 
 export function hostileRows(count: number, seed: number): readonly Readonly<Record<string, Value>>[] {
   const next = random(seed);
   return Array.from({ length: count }, () =>
-    Object.fromEntries(Object.entries(COLUMNS).map(([name, type]) => [name, pick(next, POOLS[type.kind]!)])),
+    Object.fromEntries(
+      Object.entries(COLUMNS).map(([name, type]) => [name, pickFrom(next, POOLS[type.kind]!)]),
+    ),
   );
 }
 
@@ -358,7 +349,7 @@ const PATTERNS = [
 /** An expression of the kind, as text. */
 export function generate(next: Random, kind: Kind, depth: number): string {
   const g = (of: Kind): string => generate(next, of, depth - 1);
-  const any = (): Kind => pick(next, KINDS);
+  const any = (): Kind => pickFrom(next, KINDS);
   const like = (text: string): string =>
     text.includes("' escape '") ? `'${text}'` : `'${text.replaceAll("'", "''")}'`;
   if (depth <= 0 || next() < 0.12) {
@@ -374,7 +365,7 @@ export function generate(next: Random, kind: Kind, depth: number): string {
         date: `a${n}`,
       }[kind];
     }
-    return pick(
+    return pickFrom(
       next,
       {
         int: [
@@ -423,81 +414,85 @@ export function generate(next: Random, kind: Kind, depth: number): string {
   }
   if (roll < 0.13) return `coalesce(${g(kind)}, ${g(kind)})`;
   if (roll < 0.16) return `nullif(${g(kind)}, ${g(kind)})`;
-  if (roll < 0.2) return `${pick(next, ['greatest', 'least'])}(${g(kind)}, ${g(kind)}, ${g(kind)})`;
+  if (roll < 0.2) return `${pickFrom(next, ['greatest', 'least'])}(${g(kind)}, ${g(kind)}, ${g(kind)})`;
   if (roll < 0.3) {
-    const [from, to] = pick(next, CAST_TARGETS[kind]);
+    const [from, to] = pickFrom(next, CAST_TARGETS[kind]);
     return `cast(${g(from)} as ${to})`;
   }
   const any2 = any();
   switch (kind) {
     case 'int':
-      return pick<() => string>(next, [
-        () => `(${g('int')} ${pick(next, ['+', '-', '*', '//', '%'])} ${g('int')})`,
-        () => `(${g('int')} ${pick(next, ['+', '-', '*', '//', '%'])} ${g('int')})`,
+      return pickFrom<() => string>(next, [
+        () => `(${g('int')} ${pickFrom(next, ['+', '-', '*', '//', '%'])} ${g('int')})`,
+        () => `(${g('int')} ${pickFrom(next, ['+', '-', '*', '//', '%'])} ${g('int')})`,
         () => `(- ${g('int')})`,
-        () => `${pick(next, ['abs', 'round', 'floor'])}(${g('int')})`,
-        () => `${pick(next, ['floor', 'ceil', 'trunc', 'round'])}(${g('dec')})`,
-        () => `sign(${g(pick(next, ['int', 'float', 'dec'] as const))})`,
+        () => `${pickFrom(next, ['abs', 'round', 'floor'])}(${g('int')})`,
+        () => `${pickFrom(next, ['floor', 'ceil', 'trunc', 'round'])}(${g('dec')})`,
+        () => `sign(${g(pickFrom(next, ['int', 'float', 'dec'] as const))})`,
         () => `length(${g('str')})`,
         () => `strpos(${g('str')}, ${g('str')})`,
-        () => `${pick(next, [...PARTS, 'hour', 'minute', 'second'])}(${g('ts')})`,
-        () => `${pick(next, PARTS)}(${g('date')})`,
-        () => `${pick(next, [...PARTS, 'hour', 'minute', 'second'])}(${g('ts')}, '${pick(next, ZONES)}')`,
-        () => `date_diff('${pick(next, UNITS)}', ${g('ts')}, ${g('ts')})`,
+        () => `${pickFrom(next, [...PARTS, 'hour', 'minute', 'second'])}(${g('ts')})`,
+        () => `${pickFrom(next, PARTS)}(${g('date')})`,
+        () =>
+          `${pickFrom(next, [...PARTS, 'hour', 'minute', 'second'])}(${g('ts')}, '${pickFrom(next, ZONES)}')`,
+        () => `date_diff('${pickFrom(next, UNITS)}', ${g('ts')}, ${g('ts')})`,
         () => `(${g('date')} - ${g('date')})`,
       ])();
     case 'float':
-      return pick<() => string>(next, [
-        () => `(${g('float')} ${pick(next, ['+', '-', '*', '/', '%'])} ${g('float')})`,
-        () => `(${g('float')} ${pick(next, ['+', '-', '*', '/', '%'])} ${g('float')})`,
+      return pickFrom<() => string>(next, [
+        () => `(${g('float')} ${pickFrom(next, ['+', '-', '*', '/', '%'])} ${g('float')})`,
+        () => `(${g('float')} ${pickFrom(next, ['+', '-', '*', '/', '%'])} ${g('float')})`,
         () =>
-          `(${g('float')} ${pick(next, ['+', '-', '*', '/', '%'])} ${g(pick(next, ['int', 'dec'] as const))})`,
-        () => `(${g(pick(next, ['int', 'dec'] as const))} / ${g(pick(next, ['int', 'dec'] as const))})`,
+          `(${g('float')} ${pickFrom(next, ['+', '-', '*', '/', '%'])} ${g(pickFrom(next, ['int', 'dec'] as const))})`,
+        () =>
+          `(${g(pickFrom(next, ['int', 'dec'] as const))} / ${g(pickFrom(next, ['int', 'dec'] as const))})`,
         () => `(- ${g('float')})`,
-        () => `${pick(next, ['abs', 'floor', 'ceil', 'trunc', 'round', 'sqrt'])}(${g('float')})`,
-        () => `round(${g('float')}, ${pick(next, [0, 1, 2, 5, 15])})`,
-        () => `epoch(${g(pick(next, ['ts', 'date'] as const))})`,
+        () => `${pickFrom(next, ['abs', 'floor', 'ceil', 'trunc', 'round', 'sqrt'])}(${g('float')})`,
+        () => `round(${g('float')}, ${pickFrom(next, [0, 1, 2, 5, 15])})`,
+        () => `epoch(${g(pickFrom(next, ['ts', 'date'] as const))})`,
         () => `(${g('ts')} - ${g('ts')})`,
       ])();
     case 'dec':
-      return pick<() => string>(next, [
-        () => `(${g('dec')} ${pick(next, ['+', '-', '%'])} ${g(pick(next, ['dec', 'int'] as const))})`,
-        () => `(${g('int')} ${pick(next, ['+', '-', '%', '*'])} ${g('dec')})`,
+      return pickFrom<() => string>(next, [
+        () =>
+          `(${g('dec')} ${pickFrom(next, ['+', '-', '%'])} ${g(pickFrom(next, ['dec', 'int'] as const))})`,
+        () => `(${g('int')} ${pickFrom(next, ['+', '-', '%', '*'])} ${g('dec')})`,
         () => `(cast(${g('dec')} as decimal(3)) * cast(${g('dec')} as decimal(2)))`,
         () => `(- ${g('dec')})`,
         () => `abs(${g('dec')})`,
-        () => `round(${g('dec')}, ${pick(next, [0, 1, 2, 3])})`,
+        () => `round(${g('dec')}, ${pickFrom(next, [0, 1, 2, 3])})`,
       ])();
     case 'str':
-      return pick<() => string>(next, [
+      return pickFrom<() => string>(next, [
         () => `(${g('str')} || ${g('str')})`,
         () => `concat(${g('str')}, ${g('str')})`,
-        () => `${pick(next, ['lower', 'upper', 'trim', 'ltrim', 'rtrim'])}(${g('str')})`,
+        () => `${pickFrom(next, ['lower', 'upper', 'trim', 'ltrim', 'rtrim'])}(${g('str')})`,
         () => `substr(${g('str')}, ${g('int')}, ${g('int')})`,
-        () => `substr(${g('str')}, ${pick(next, [-2, -1, 0, 1, 2, 3])}, ${pick(next, [-1, 0, 1, 2, 3, 5])})`,
+        () =>
+          `substr(${g('str')}, ${pickFrom(next, [-2, -1, 0, 1, 2, 3])}, ${pickFrom(next, [-1, 0, 1, 2, 3, 5])})`,
         () => `substr(${g('str')}, ${g('int')})`,
         () => `replace(${g('str')}, ${g('str')}, ${g('str')})`,
       ])();
     case 'bool':
-      return pick<() => string>(next, [
-        () => `(${g(any2)} ${pick(next, ['=', '<>', '<', '<=', '>', '>='])} ${g(any2)})`,
-        () => `(${g(any2)} ${pick(next, ['=', '<>', '<', '<=', '>', '>='])} ${g(any2)})`,
+      return pickFrom<() => string>(next, [
+        () => `(${g(any2)} ${pickFrom(next, ['=', '<>', '<', '<=', '>', '>='])} ${g(any2)})`,
+        () => `(${g(any2)} ${pickFrom(next, ['=', '<>', '<', '<=', '>', '>='])} ${g(any2)})`,
         () =>
-          `(${g(pick(next, ['int', 'float', 'dec'] as const))} ${pick(next, ['=', '<', '>='])} ${g(pick(next, ['int', 'float', 'dec'] as const))})`,
-        () => `(${g(any2)} is ${pick(next, ['', 'not '])}distinct from ${g(any2)})`,
-        () => `(${g(any2)} is ${pick(next, ['', 'not '])}null)`,
-        () => `(${g(any2)} ${pick(next, ['', 'not '])}between ${g(any2)} and ${g(any2)})`,
-        () => `(${g(any2)} ${pick(next, ['', 'not '])}in (${g(any2)}, ${g(any2)}, ${g(any2)}))`,
-        () => `(${g('bool')} ${pick(next, ['and', 'or'])} ${g('bool')})`,
+          `(${g(pickFrom(next, ['int', 'float', 'dec'] as const))} ${pickFrom(next, ['=', '<', '>='])} ${g(pickFrom(next, ['int', 'float', 'dec'] as const))})`,
+        () => `(${g(any2)} is ${pickFrom(next, ['', 'not '])}distinct from ${g(any2)})`,
+        () => `(${g(any2)} is ${pickFrom(next, ['', 'not '])}null)`,
+        () => `(${g(any2)} ${pickFrom(next, ['', 'not '])}between ${g(any2)} and ${g(any2)})`,
+        () => `(${g(any2)} ${pickFrom(next, ['', 'not '])}in (${g(any2)}, ${g(any2)}, ${g(any2)}))`,
+        () => `(${g('bool')} ${pickFrom(next, ['and', 'or'])} ${g('bool')})`,
         () => `(not ${g('bool')})`,
-        () => `(${g('str')} ${pick(next, ['', 'not '])}like ${like(pick(next, PATTERNS))})`,
-        () => `${pick(next, ['starts_with', 'ends_with', 'contains'])}(${g('str')}, ${g('str')})`,
+        () => `(${g('str')} ${pickFrom(next, ['', 'not '])}like ${like(pickFrom(next, PATTERNS))})`,
+        () => `${pickFrom(next, ['starts_with', 'ends_with', 'contains'])}(${g('str')}, ${g('str')})`,
       ])();
     case 'ts':
-      return pick<() => string>(next, [
-        () => `date_trunc('${pick(next, UNITS)}', ${g(pick(next, ['ts', 'date'] as const))})`,
+      return pickFrom<() => string>(next, [
+        () => `date_trunc('${pickFrom(next, UNITS)}', ${g(pickFrom(next, ['ts', 'date'] as const))})`,
         () =>
-          `(${g('ts')} ${pick(next, ['+', '-'])} duration('${pick(next, ['1h', '1us', '400d', '3w', '0s'])}'))`,
+          `(${g('ts')} ${pickFrom(next, ['+', '-'])} duration('${pickFrom(next, ['1h', '1us', '400d', '3w', '0s'])}'))`,
         () => `(interval '90 minutes' + ${g('ts')})`,
       ])();
     case 'date':
@@ -505,4 +500,4 @@ export function generate(next: Random, kind: Kind, depth: number): string {
   }
 }
 
-export const anyKind = (next: Random): Kind => pick(next, KINDS);
+export const anyKind = (next: Random): Kind => pickFrom(next, KINDS);

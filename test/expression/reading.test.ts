@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { canonicalText } from '../../src/core/expression/ast.js';
 import { parseExpression } from '../../src/core/expression/index.js';
-import { anyKind, generate, random } from './hostile.js';
+import { random } from '../world.js';
+import { anyKind, generate } from './hostile.js';
 
 function canonical(text: string): string {
   const parsed = parseExpression(text);

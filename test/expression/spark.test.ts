@@ -6,7 +6,8 @@ import {
   parseExpression,
   printSql,
 } from '../../src/core/expression/index.js';
-import { anyKind, COLUMNS, generate, random } from './hostile.js';
+import { random } from '../world.js';
+import { anyKind, COLUMNS, generate } from './hostile.js';
 
 const SCOPE = {
   resolve: (path: readonly string[]) => {

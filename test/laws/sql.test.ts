@@ -19,8 +19,9 @@ import {
 } from '../../src/core/schema/types.js';
 import { duckSession } from '../expression/duck.js';
 import { fill, type Session } from '../expression/engine.js';
-import { hostileRows, random } from '../expression/hostile.js';
+import { hostileRows } from '../expression/hostile.js';
 import { postgresSession } from '../expression/postgres.js';
+import { random } from '../world.js';
 
 /** Members with hostile values, in a few entities and at few instants, so that there are ties of everything. */
 const COLUMNS: Readonly<Record<string, ValueType>> = {
@@ -176,7 +177,7 @@ describe('the state of a fold in Spark SQL', () => {
   it('is written as it was agreed', async () => {
     const written = FUNCTION_NAMES.map((name) => {
       const one = CASES.find((item) => item.name === name)!;
-      const [{ sql }] = foldSql(name, one.context, partsOf(one), 'spark').statements as [{ sql: string }];
+      const { sql } = foldSql(name, one.context, partsOf(one), 'spark').statements[0]!;
       return `-- ${name} of ${one.field}\n${sql}\n`;
     });
     await expect(written.join('\n')).toMatchFileSnapshot('spark.sql');

@@ -5,51 +5,11 @@ import { FUNCTION_NAMES, type FunctionArguments, type FunctionName } from '../..
 import { sweep } from '../../src/core/engine/sweep.js';
 import type { SweepFeature, SweepLookup } from '../../src/core/engine/types.js';
 import type { Expression } from '../../src/core/expression/index.js';
-import {
-  BOOLEAN,
-  DATE,
-  decimal,
-  FLOAT64,
-  INT64,
-  STRING,
-  TIMESTAMP,
-  type Value,
-  type ValueType,
-} from '../../src/core/schema/types.js';
-import {
-  ORACLE_TOLERANCE,
-  oracleFeature,
-  oracleLookup,
-  type Predicate,
-  type RawObservation,
-  type RawVersion,
-} from '../../src/testing/oracle.js';
+import { FLOAT64, INT64, STRING, type Value } from '../../src/core/schema/types.js';
+import { ORACLE_TOLERANCE, oracleFeature, oracleLookup, type Predicate } from '../../src/testing/oracle.js';
+import { FIELDS, NUMBERS, pickFrom, random, SCALARS, type World, type WorldShape, world } from '../world.js';
 import { answer, sweepInput } from './columns.js';
 
-/** Small seeded generator (mulberry32), so that a failing seed can be run again. */
-function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-const FIELDS: Readonly<Record<string, ValueType>> = {
-  amount: FLOAT64,
-  wild: FLOAT64,
-  price: decimal(2),
-  quantity: INT64,
-  huge: INT64,
-  label: STRING,
-  flag: BOOLEAN,
-  day: DATE,
-  seen: TIMESTAMP,
-};
-const WILD = [0.1, -0.1, 1e16, -1e16, 1e308, -1e308, 5e-324, 3, 1 / 3, 2 ** 53, 1e-200, 123456789.125];
-const LABELS = ['a', 'b', 'B', 'é', 'e\u0301', '\u{1F600}', '\uFFFD', '', '007', '7'];
 const predicate: Predicate = (expression, version) => {
   if (expression.canonical === 'flag') return version.fields['flag'] as boolean | null;
   const quantity = version.fields['quantity'] as number | null;
@@ -57,82 +17,34 @@ const predicate: Predicate = (expression, version) => {
 };
 const expression = (canonical: string): Expression => ({ canonical }) as Expression;
 
-interface World {
-  readonly log: RawVersion[];
-  readonly observations: RawObservation[];
-}
-
-function world(seed: number, style: 'in_order' | 'bitemporal'): World {
+/** A world in which the log lies in another order than `order` says: nothing may depend on its place. */
+function worldOf(seed: number, style: WorldShape['style']): World {
   const next = random(seed);
-  const pick = <T>(items: readonly T[]): T => items[Math.floor(next() * items.length)]!;
-  const maybe = (value: Value): Value => (next() < 0.15 ? null : value);
-  const entities = ['u', 'v', 'w', '007'];
-  const log: RawVersion[] = [];
-  const records = 10 + Math.floor(next() * 40);
-  const span = pick([20, 60, 200]);
-  for (let i = 0; i < records; i++) {
-    const versions = style === 'in_order' ? 1 : next() < 0.3 ? 1 + Math.floor(next() * 4) : 1;
-    let eventTime = Math.floor(next() * span);
-    let entity: string | null = next() < 0.05 ? null : pick(entities.slice(0, 3));
-    for (let v = 0; v < versions; v++) {
-      if (v > 0 && next() < 0.4) eventTime = Math.floor(next() * span);
-      if (v > 0 && next() < 0.2) entity = pick(entities.slice(0, 3));
-      const late = style === 'in_order' ? 0 : next() < 0.3 ? Math.floor(next() * span) - 5 : 0;
-      log.push({
-        recordKey: `r${i}`,
-        entity,
-        eventTime,
-        availableAt: eventTime + late,
-        order: log.length + 1,
-        deleted: style === 'bitemporal' && next() < 0.12,
-        fields: {
-          amount: maybe(Math.round(next() * 10_000) / 100),
-          wild: maybe(pick(WILD)),
-          price: maybe(Math.round(next() * 2_000) - 1_000),
-          quantity: maybe(Math.floor(next() * 6)),
-          huge: maybe(
-            pick([9_223_372_036_854_775_807n, -9_223_372_036_854_775_808n, 9_007_199_254_740_993n, 1, -5]),
-          ),
-          label: maybe(pick(LABELS)),
-          flag: maybe(next() < 0.5),
-          day: maybe(Math.floor(next() * 5)),
-          seen: maybe(Math.floor(next() * 5) * 1_000_000),
-        },
-      });
-    }
-  }
-  // Shuffled: nothing may depend on the order of the log but through `order`.
-  for (let i = log.length - 1; i > 0; i--) {
-    const j = Math.floor(next() * (i + 1));
-    [log[i], log[j]] = [log[j]!, log[i]!];
-  }
-  const observations: RawObservation[] = [];
-  for (let i = 0; i < 25; i++) {
-    // Half of them exactly on an event or on the edge of a window that ends there.
-    const edge = pick(log).eventTime + pick([0, 0, 1, 10, 11, 25, -1]);
-    const at = next() < 0.5 ? edge : Math.floor(next() * span * 1.4) - 5;
-    observations.push({ entity: next() < 0.05 ? null : pick(entities), at });
-  }
-  return { log, observations };
+  const { log, observations } = world(next, {
+    style,
+    records: 10 + Math.floor(next() * 40),
+    span: pickFrom(next, [20, 60, 200]),
+    start: 0,
+    unit: 1,
+    observations: 25,
+  });
+  return { log: [...log].reverse(), observations };
 }
-
-const NUMERIC = ['amount', 'wild', 'price', 'quantity', 'huge'];
-const ANY = [...NUMERIC, 'label', 'flag', 'day', 'seen'];
 
 function feature(next: () => number, name: FunctionName, index: number): SweepFeature {
-  const pick = <T>(items: readonly T[]): T => items[Math.floor(next() * items.length)]!;
+  const pick = <T>(items: readonly T[]): T => pickFrom(next, items);
   const entry = FOLDS[name];
-  const candidates = entry.accepts(STRING) ? ANY : NUMERIC;
+  const candidates = entry.accepts(STRING) ? SCALARS : NUMBERS;
   const field =
     entry.needsField === false || (entry.needsField === 'optional' && next() < 0.5) ? null : pick(candidates);
-  const by = name === 'min_by' || name === 'max_by' ? pick(ANY) : undefined;
+  const by = name === 'min_by' || name === 'max_by' ? pick(SCALARS) : undefined;
   const args: FunctionArguments = {
     ignoreNulls: next() < 0.5,
     ...(by && { by }),
     ...(name === 'list' && next() < 0.5 ? {} : { k: 1 + Math.floor(next() * 3) }),
     q: pick([0, 0.1, 0.25, 0.5, 0.9, 1]),
     halfLife: pick([1, 7, 30]),
-    ...(name === 'histogram' && field !== null && NUMERIC.includes(field) && next() < 0.5
+    ...(name === 'histogram' && field !== null && NUMBERS.includes(field) && next() < 0.5
       ? { edges: [-5, 0, 2.5, 50] }
       : {}),
   };
@@ -238,20 +150,20 @@ const run = (make: (seed: number) => World, sequenced = false): string[] => {
 
 describe('the sweep equals the naive oracle on every function, value and status', () => {
   it('when records come in order', () => {
-    expect(run((seed) => world(seed, 'in_order'))).toEqual([]);
+    expect(run((seed) => worldOf(seed, 'in_order'))).toEqual([]);
   });
 
   it('when records are late, corrected, moved in time and entity, deleted and brought back', () => {
-    expect(run((seed) => world(seed, 'bitemporal'))).toEqual([]);
+    expect(run((seed) => worldOf(seed, 'bitemporal'))).toEqual([]);
   });
 
   it('when a declared sequence breaks ties', () => {
-    expect(run((seed) => world(seed + 5_000, 'bitemporal'), true)).toEqual([]);
+    expect(run((seed) => worldOf(seed + 5_000, 'bitemporal'), true)).toEqual([]);
   });
 
   it('in hindsight', () => {
     const make = (seed: number): World => {
-      const { log, observations } = world(seed + 10_000, 'bitemporal');
+      const { log, observations } = worldOf(seed + 10_000, 'bitemporal');
       return {
         log,
         observations: observations.map((item) => ({ ...item, knowledge: Number.POSITIVE_INFINITY })),
@@ -262,7 +174,7 @@ describe('the sweep equals the naive oracle on every function, value and status'
 
   it('with a knowledge instant for each observation', () => {
     const make = (seed: number): World => {
-      const { log, observations } = world(seed + 20_000, 'bitemporal');
+      const { log, observations } = worldOf(seed + 20_000, 'bitemporal');
       return {
         log,
         observations: observations.map((item, i) => ({ ...item, knowledge: item.at + ((i * 7) % 40) - 15 })),
