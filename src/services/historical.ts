@@ -138,7 +138,7 @@ interface WritableFeatures {
 }
 
 /** Nothing but lookups as they are held: they go to a file without passing through JavaScript. Null: they do not. */
-async function heldFeatures(
+export async function heldFeatures(
   store: OfflineStore,
   table: ObservationTable,
   plan: FeaturePlan,

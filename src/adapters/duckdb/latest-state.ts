@@ -10,12 +10,11 @@
 import type { Source } from '../../core/define/types.js';
 import type { SweepColumn, SweepLookup } from '../../core/engine/types.js';
 import { STATUS_NAMES } from '../../core/engine/types.js';
-import { toCsv } from '../../core/schema/coerce-print.js';
-import { duckDbType } from '../../core/schema/coerce-sql.js';
+import { duckDbType, literalSql } from '../../core/schema/coerce-sql.js';
 import type { Value } from '../../core/schema/types.js';
 import type { HeldLookups } from '../../ports/offline-store.js';
 import type { LogState } from '../../ports/record-log.js';
-import { type DuckDb, quoteName, quoteText } from './connection.js';
+import { type DuckDb, quoteName } from './connection.js';
 import { NumberBuffer, type ValueBuffer } from './value-buffer.js';
 
 /** More pairs of unsettled observations and versions than this are left to the sweep. */
@@ -281,7 +280,7 @@ export async function holdLatest(
         values[i]!.read(lookupValueSql(lookup, lookups, 'h')),
         lookupStatusSql(lookup, 'h'),
       ]);
-      await db.stream(`SELECT ${select.join(', ')} FROM ${id} h ORDER BY h.r`, ({ rows, columns }) => {
+      await db.stream(`SELECT ${select.join(', ')} FROM ${id} h`, ({ rows, columns }) => {
         for (let i = 0; i < lookups.length; i++) {
           buffers[i]!.append(columns[2 * i]!, rows);
           statuses[i]!.append(columns[2 * i + 1]!, rows);
@@ -312,8 +311,7 @@ export async function holdLatest(
       const type = duckDbType(lookup.outputType);
       const value = `CAST(${lookupValueSql(lookup, lookups, id)} AS ${type})`;
       if (otherwise === undefined || otherwise === null) return value;
-      const text = typeof otherwise === 'string' ? otherwise : toCsv(lookup.outputType, otherwise);
-      return `CASE WHEN ${lookupStatusSql(lookup, id)} = 0 THEN ${value} ELSE CAST(${quoteText(text)} AS ${type}) END`;
+      return `CASE WHEN ${lookupStatusSql(lookup, id)} = 0 THEN ${value} ELSE ${literalSql(lookup.outputType, otherwise)} END`;
     },
     release: async () => {
       await drop(id);

@@ -105,7 +105,7 @@ export function createOfflineStore(
   const hold = async (
     select: string,
     timeColumn: string,
-    timeSql: (column: string, sqlType: string) => { value: string; bad: string },
+    timeSql: (column: string, sqlType: string) => { readonly value: string },
     timezone: string,
     file: string | undefined,
   ): Promise<HeldTable> => {
@@ -126,10 +126,18 @@ export function createOfflineStore(
       });
     }
     const time = timeSql(quoteName(timeColumn), sqlTypes.get(timeColumn)!);
-    const bad = await db.rows<{ row: number; text: string | null }>(
-      `SELECT "_millrace_row" AS row, CAST(${quoteName(timeColumn)} AS VARCHAR) AS text FROM ${id} WHERE (${time.bad}) OR (${time.value}) IS NULL LIMIT 1`,
+    // A table gives its rows in the order in which they were put in.
+    const at = new NumberBuffer();
+    await db.stream(`SELECT CAST(epoch_us(${time.value}) AS DOUBLE) FROM ${id}`, (chunk) =>
+      at.append(chunk.columns[0]!, chunk.rows),
     );
-    if (bad[0])
+    const numbers = at.finish();
+    const bad =
+      numbers.valid &&
+      (await db.rows<{ row: number; text: string | null }>(
+        `SELECT "_millrace_row" AS row, CAST(${quoteName(timeColumn)} AS VARCHAR) AS text FROM ${id} WHERE (${time.value}) IS NULL ORDER BY row LIMIT 1`,
+      ));
+    if (bad?.[0])
       throw new MillraceError(
         'USAGE',
         `observation ${bad[0].row + 1} has no valid time: ${timeColumn} is ${bad[0].text === null ? 'empty' : `"${bad[0].text}"`}`,
@@ -138,11 +146,6 @@ export function createOfflineStore(
           hint: 'Give an ISO 8601 timestamp such as 2024-03-01T12:00:00Z.',
         },
       );
-    const at = new NumberBuffer();
-    await db.stream(`SELECT epoch_us(${time.value}) FROM ${id} ORDER BY "_millrace_row"`, (chunk) =>
-      at.append(chunk.columns[0]!, chunk.rows),
-    );
-    const numbers = at.finish();
     return {
       id,
       rows: numbers.values.length,
@@ -242,7 +245,7 @@ export function createOfflineStore(
       return hold(
         `SELECT ${fields} FROM (${known}) WHERE (${where}) IS TRUE AND ${quoteName(options.time)} IS NOT NULL ORDER BY ${time}, "_seq"`,
         options.time,
-        () => ({ value: time, bad: 'false' }),
+        () => ({ value: time }),
         source.timezone,
         undefined,
       );
