@@ -21,6 +21,8 @@ sources:
 features:
   - { name: events_30d, entity: user, aggregation: { function: count, source: events, window: 30d }, default: 0 }
   - { name: spent_30d, entity: user, aggregation: { function: sum, source: events.amount, window: 30d } }
+datasets:
+  - { name: seen, observations: { source: events, time: at }, features: [events_30d, spent_30d] }
 `;
 
 async function serve(folder: string): Promise<{ child: ChildProcess; url: string }> {
@@ -115,8 +117,15 @@ describe('a server that is pushed to', () => {
       const ended = once(child, 'exit');
       child.kill('SIGTERM');
       expect((await ended)[0]).toBe(0);
-      const verified = await millrace(['verify', '--project', folder, '--json']);
-      expect(verified.status).toBe(0);
+      const verified = await millrace([
+        'verify',
+        '--project',
+        folder,
+        '--features',
+        'events_30d,spent_30d',
+        '--json',
+      ]);
+      expect([verified.status, verified.stderr]).toEqual([0, expect.stringContaining('verify seen')]);
     });
   });
 
