@@ -87,22 +87,27 @@ async function referenceOf(
     files.set(path, profile);
     const merged = mergeBatches([await profile], field);
     columns = merged ? { [field]: merged } : {};
-  } else columns = readProfile(path).columns;
+  } else columns = readProfile(path);
   const column = columns[field];
   if (!column) throw new Error(`${against.path} has no profile of ${field}`);
   return [column, against.path];
 }
 
-function readProfile(path: string): Profile {
+/** A profile, or the manifest of a dataset, which has one. */
+function readProfile(path: string): Profile['columns'] {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     throw systemError(error, path);
   }
-  const profile = JSON.parse(text) as Partial<Profile>;
-  if (typeof profile.columns !== 'object') throw new Error(`${path} is no profile: it has no columns`);
-  return profile as Profile;
+  const { columns, profile } = JSON.parse(text) as {
+    readonly columns?: Profile['columns'];
+    readonly profile?: Profile['columns'];
+  };
+  const found = columns ?? profile;
+  if (typeof found !== 'object') throw new Error(`${path} is no profile: it has no columns`);
+  return found;
 }
 
 const round = (value: number): string => String(Number(value.toPrecision(3)));
