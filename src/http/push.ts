@@ -31,7 +31,7 @@ export async function answerPush(context: Context, name: string, body: unknown):
   context.requireWriter();
   const result = await pushRecords(project, follower, name, rows);
   metrics.pushed(result);
-  if (result.accepted > 0) transforms.notify(name);
+  await transforms.follow(name, result);
   const { accepted, quarantined, duplicates, dropped, seq, reasons, warnings, batch } = result;
   return JSON.stringify({ accepted, quarantined, duplicates, dropped, seq, batch, reasons, warnings });
 }

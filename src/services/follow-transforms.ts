@@ -1,11 +1,18 @@
 /** A server's transforms follow their parents: pushed records reach computed sources without anyone asking. */
 import type { Source } from '../core/define/types.js';
+import type { IngestResult, LogRecord } from '../ports/record-log.js';
+import { visible } from './follow.js';
 import type { Project } from './project.js';
+import { rowReaders } from './read-rows.js';
 import { runTransform } from './transform.js';
 
 export interface TransformFollower {
-  /** Records of this source were appended. */
-  notify(source: string): void;
+  /**
+   * A push to this source was appended. New records pass at once through the transforms that TypeScript reads;
+   * resolves when features over them show it, at the latest a quarter of a second after they are durable. All
+   * transforms over the source come up to date by SQL at the next turn.
+   */
+  follow(source: string, result: Pick<IngestResult, 'accepted' | 'corrections'>): Promise<void>;
   /** The last failure by transform, while it lasts. */
   failures(): ReadonlyMap<string, Error>;
   close(): Promise<void>;
@@ -42,6 +49,19 @@ export function createTransformFollower(
   applied: (source: Source) => Promise<void>,
   pauseMs = 250,
 ): TransformFollower {
+  const readers = rowReaders(project);
+  // A reader that cannot be made is made again, or waits for SQL.
+  void readers.warm().catch(() => undefined);
+  /** Pushed records of sources that a reader reads, until their push is followed. */
+  const pushed = new Map<string, LogRecord[]>();
+  const listening = project.log().then((log) =>
+    log.onAppend((name, records) => {
+      if (closed || !readers.reads(name)) return;
+      const held = pushed.get(name) ?? [];
+      for (const record of records) held.push(record);
+      pushed.set(name, held);
+    }),
+  );
   const due = new Set<string>();
   const failures = new Map<string, Error>();
   let timer: NodeJS.Timeout | undefined;
@@ -76,16 +96,37 @@ export function createTransformFollower(
   const schedule = (): void => {
     timer ??= setTimeout(start, pauseMs);
   };
+  /** What a reader makes of new records is what SQL will say; corrections and deletions wait for SQL. */
+  const readPushed = async (name: string, corrections: number): Promise<void> => {
+    const records = pushed.get(name) ?? [];
+    pushed.delete(name);
+    if (corrections > 0 || records.length === 0) return;
+    const log = await project.log();
+    for (const { transform, rows } of await readers.read(name, records)) {
+      const result = await log.ingestRows(transform, rows, { now: project.now() });
+      if (result.accepted === 0) continue;
+      await visible(applied(transform));
+      await readPushed(transform.name, result.corrections);
+    }
+  };
   return {
-    notify: (source) => {
-      if (closed || transformsOf(project, source).length === 0) return;
-      due.add(source);
-      schedule();
+    follow: async (source, { accepted, corrections }) => {
+      if (closed || accepted === 0 || transformsOf(project, source).length === 0) return;
+      try {
+        await readPushed(source, corrections);
+      } catch (error) {
+        // The records are durable, and SQL reads them in its turn.
+        project.progress({ step: 'transform', message: `${source}: ${(error as Error).message}` });
+      } finally {
+        due.add(source);
+        if (!closed) schedule();
+      }
     },
     failures: () => failures,
     close: async () => {
       closed = true;
       clearTimeout(timer);
+      (await listening)();
       await working;
     },
   };

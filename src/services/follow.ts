@@ -159,7 +159,7 @@ const VISIBLE_WITHIN_MS = 250;
 /** Pushes that are applied together wait together. */
 const waits = new WeakMap<Promise<void>, Promise<void>>();
 
-function visible(applied: Promise<void>): Promise<void> {
+export function visible(applied: Promise<void>): Promise<void> {
   let wait = waits.get(applied);
   if (wait === undefined) {
     wait = new Promise((resolve) => {
