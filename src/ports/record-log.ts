@@ -12,8 +12,9 @@
  * - `_repairs`    STRUCT(field, rule, original, contract)[] what rules changed, in their order, null when nothing
  */
 import type { Instant } from '../core/base/time.js';
-import type { Source } from '../core/define/types.js';
+import type { SchemaChangeAction, SchemaChangeKind, Source } from '../core/define/types.js';
 import type { BatchProfile } from '../core/drift/batch-profile.js';
+import type { BatchFacts, HistoryJudgement } from '../core/drift/history.js';
 import type { ContractSnapshot } from '../core/quality/contract-snapshot.js';
 import type { Repair } from '../core/quality/index.js';
 import type { Value } from '../core/schema/types.js';
@@ -81,6 +82,8 @@ export interface QuarantinedRow {
   }[];
   readonly status: 'open' | 'replayed' | 'dropped';
   readonly at: Instant;
+  /** Why it was dropped, in the words of who did it. */
+  readonly note: string | null;
 }
 
 /** in = accepted + quarantined + duplicates + dropped, always. */
@@ -144,6 +147,36 @@ export interface BatchRecord {
   readonly repairs: Readonly<Record<string, number>>;
   /** What the batch rules measured, by rule id, and what was found of distributions. */
   readonly profile: Readonly<Record<string, unknown>>;
+  readonly notes: BatchNotes;
+  readonly mark: BatchMark | null;
+}
+
+/** The columns of a file as they stood in it. */
+export interface FileShape {
+  readonly format: string;
+  readonly columns: readonly (readonly [name: string, type: string])[];
+}
+
+/** What had changed in the columns of a batch, and what was done about it. */
+export interface SchemaChange {
+  readonly kind: SchemaChangeKind;
+  readonly action: SchemaChangeAction;
+  readonly message: string;
+}
+
+/** What is kept of a batch to judge later ones by, and how it was judged itself. */
+export interface BatchNotes {
+  readonly facts?: BatchFacts;
+  readonly shape?: FileShape;
+  readonly changes?: readonly SchemaChange[];
+  readonly history?: HistoryJudgement;
+}
+
+/** What people say of a batch: as it should be, or not to be learnt from. */
+export interface BatchMark {
+  readonly mark: 'expected' | 'incident';
+  readonly reason: string | null;
+  readonly at: Instant;
 }
 
 /** What a committed batch looked like. */
@@ -173,6 +206,8 @@ export interface QuarantineFilter {
   readonly source?: string;
   readonly status?: QuarantinedRow['status'];
   readonly batch?: string;
+  /** Id of a rule that the row broke. */
+  readonly rule?: string;
   readonly ids?: readonly number[];
   readonly limit?: number;
 }
@@ -232,6 +267,12 @@ export interface RecordLog {
     options: { readonly now: Instant },
   ): Promise<ReplayResult>;
   /** Settles rows without feeding them (`dropped`), or opens them again. */
-  markQuarantined(ids: readonly number[], status: QuarantinedRow['status']): Promise<void>;
+  markQuarantined(
+    ids: readonly number[],
+    status: QuarantinedRow['status'],
+    note?: { readonly reason: string; readonly at: Instant },
+  ): Promise<void>;
+  /** Says of a batch what it was, or takes that back (null). */
+  markBatch(batch: string, mark: BatchMark | null): Promise<void>;
   close(): Promise<void>;
 }

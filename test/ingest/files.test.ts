@@ -125,7 +125,7 @@ describe('a delimited file', () => {
     const opened = await at.open([visits]);
     const error = await failure(opened.log.ingestFiles(visits, [file]));
     expect(error).toMatchObject({ code: 'BATCH_REFUSED', exit: 3, place: { file } });
-    expect(error.message).toContain('pages_ is probably pages renamed');
+    expect(error.message).toContain('probably renamed: pages → pages_ (1.00)');
     expect(await opened.log.state(visits)).toMatchObject({ rows: 0, lastSeq: 0 });
     expect(await opened.log.batches('visits')).toMatchObject([{ status: 'refused', accepted: 0 }]);
   });

@@ -5,6 +5,7 @@ import { invariant, MillraceError } from '../../core/base/error.js';
 import type { Instant } from '../../core/base/time.js';
 import type { RowRule, Source } from '../../core/define/types.js';
 import type { BatchProfile } from '../../core/drift/batch-profile.js';
+import { DISTRIBUTION_BATCHES, HISTORY_BATCHES } from '../../core/drift/history.js';
 import {
   asOfRecord,
   batchMeasuresSql,
@@ -37,16 +38,25 @@ import {
 import { coerceJson, coerceText } from '../../core/schema/coerce.js';
 import { printValue } from '../../core/schema/coerce-print.js';
 import type { Value } from '../../core/schema/types.js';
-import type { BatchFile, IngestResult, QuarantinedRow, StateScope } from '../../ports/record-log.js';
+import type {
+  BatchFile,
+  BatchNotes,
+  IngestResult,
+  QuarantinedRow,
+  SchemaChange,
+  StateScope,
+} from '../../ports/record-log.js';
 import { type DuckDbConnection, interruptible, quoteName, quoteText } from '../duckdb/connection.js';
 import { publishFile } from '../files/durable.js';
 import { expandFiles, hashFile, type InputFile, inspectFile } from '../files/inputs.js';
+import { judgeBatchHistory } from './batch-history.js';
 import { judgeDistributions } from './distributions.js';
 import { frozenSql, frozenValue, lastSql, takeStatistic } from './imputation.js';
-import type { BatchCommit, Ledger, NewQuarantinedRow } from './ledger.js';
+import type { BatchCommit, KeptBatch, Ledger, NewQuarantinedRow } from './ledger.js';
 import { type OpenedInput, openInput, SchemaRefusal } from './open-input.js';
-import { profileRelation } from './profile.js';
+import { type ProfiledRelation, profileRelation } from './profile.js';
 import { readRecords } from './records.js';
+import { RECENT_BATCHES, readingFrom, retypedFields, settleSchema } from './schema-change.js';
 import { contentColumns, inputFields, logColumns } from './shape.js';
 import {
   coerceOptions,
@@ -172,7 +182,7 @@ export async function ingestFiles(
 
 class FileBatch {
   readonly #stages: string[] = [];
-  readonly #inputs: OpenedInput[] = [];
+  readonly #inputs: (OpenedInput & { readonly source: Source })[] = [];
   #files: BatchFile[] = [];
   #warnings: { rule: string; message: string; rows: number }[] = [];
   readonly #reasons: Record<string, number> = {};
@@ -184,6 +194,9 @@ class FileBatch {
   #unmoved = true;
   /** What the batch looks like. */
   #columns: BatchProfile | undefined;
+  /** Committed batches before this one, newest first. */
+  #before: readonly KeptBatch[] | undefined;
+  #notes: BatchNotes = {};
 
   constructor(
     readonly context: IngestContext,
@@ -199,12 +212,20 @@ class FileBatch {
     for (const [index, { file, sha256 }] of files.entries()) {
       const stagePath = join(this.context.temporaryFolder, `stage-${this.batch}-${index}`);
       this.#stages.push(stagePath);
-      let input: OpenedInput;
+      let input: OpenedInput & { readonly source: Source };
       try {
-        input = await openInput(db, this.source, file, {
+        const opened = await openInput(db, this.source, file, {
           stagePath,
+          lenient: true,
           ...(this.options.signal ? { signal: this.options.signal } : {}),
         });
+        const { source, shape, changes, extra } = await settleSchema(db, this.source, opened, {
+          profiles: () => this.#recent(RECENT_BATCHES),
+          shape: this.#notes.shape ?? this.#past()[0]?.notes.shape,
+        });
+        input = { ...opened, extraColumns: extra, source };
+        this.#note(changes);
+        this.#notes = { ...this.#notes, shape };
       } catch (error) {
         if (error instanceof SchemaRefusal)
           throw this.#refuse([{ rule: 'schema', message: error.message }], error.hint, {
@@ -214,7 +235,7 @@ class FileBatch {
         throw error;
       }
       this.#inputs.push(input);
-      await db.run(insertStagedSql(this.source, input, index, this.options.now));
+      await db.run(insertStagedSql(input.source, input, index, this.options.now));
       const staged = await this.#one(`SELECT count(*) AS n FROM staged WHERE "_file" = ${index}`);
       const rows = staged + input.unreadable.length;
       this.#files.push({ path: file.path, sha256, rows });
@@ -250,6 +271,26 @@ class FileBatch {
   async #one(sql: string): Promise<number> {
     const rows = await this.context.db.rows<{ n: number }>(sql);
     return Number(rows[0]!.n);
+  }
+
+  #past(): readonly KeptBatch[] {
+    this.#before ??= this.context.ledger.past(this.source.name, 'files', 2 * HISTORY_BATCHES);
+    return this.#before;
+  }
+
+  /** Profiles of the last ordinary batches, newest first. */
+  #recent(limit: number): readonly BatchProfile[] {
+    const ordinary = this.#past().filter(
+      ({ mark, anomalous }) => mark === 'expected' || (mark === null && anomalous.length === 0),
+    );
+    return this.context.ledger.profilesOf(ordinary.slice(0, limit).map(({ batch }) => batch));
+  }
+
+  #note(changes: readonly SchemaChange[]): void {
+    if (changes.length === 0) return;
+    this.#notes = { ...this.#notes, changes: [...(this.#notes.changes ?? []), ...changes] };
+    for (const { kind, action, message } of changes)
+      if (action === 'alert') this.#warn(`schema.${kind}`, message, 0);
   }
 
   #warn(rule: string, message: string, rows: number): void {
@@ -460,6 +501,7 @@ class FileBatch {
       '"_row"',
     );
     this.#columns = profile;
+    failures.push(...this.#judgeSchema(), ...this.#judgeHistory({ profile, samples }));
     const distributions = await judgeDistributions(contract.batch, samples, {
       projectFolder: this.context.projectFolder,
       profiles: (limit) => this.context.ledger.profiles(this.source.name, limit).map((kept) => kept.profile),
@@ -467,6 +509,7 @@ class FileBatch {
     });
     Object.assign(this.#errors, distributions.errors);
     const extraColumns = [...new Set(this.#inputs.flatMap((input) => input.extraColumns))];
+    const adding = this.source.schemaChanges?.added ?? 'alert';
     const verdict = judgeBatch(contract, {
       rows: this.counts.rows,
       quarantined: this.counts.quarantined,
@@ -478,11 +521,10 @@ class FileBatch {
     failures.push(...verdict.failures);
     for (const { rule, message } of verdict.warnings) this.#warn(rule, message, 0);
     if (extraColumns.length > 0 && !contract.batch.some((rule) => rule.check.kind === 'extra_columns')) {
-      this.#warn(
-        'extra_columns',
-        `columns that the source does not declare are left out: ${extraColumns.join(', ')}`,
-        0,
-      );
+      const message = `columns that the source does not declare${adding === 'refuse' ? '' : ' are left out'}: ${extraColumns.join(', ')}`;
+      if (adding === 'refuse') failures.push({ rule: 'schema.added', message });
+      else if (adding === 'alert') this.#warn('extra_columns', message, 0);
+      this.#note([{ kind: 'added', action: adding === 'alert' ? 'adapt' : adding, message }]);
     }
     this.#profile = {
       rows: this.counts.rows,
@@ -492,11 +534,53 @@ class FileBatch {
     };
     if (failures.length > 0) {
       const place = await this.#placeOf(failures[0]!.rule);
-      throw this.#refuse(failures, undefined, place ?? { file: this.#files[0]!.path });
+      const hint = failures.every(({ rule }) => rule.startsWith('history.'))
+        ? `If this is right, run \`millrace batches accept ${this.batch}\` and ingest again.`
+        : undefined;
+      throw this.#refuse(failures, hint, place ?? { file: this.#files[0]!.path });
     }
   }
 
   #profile: Record<string, unknown> = {};
+
+  /** Columns most of whose values can no longer be read, and columns in another order where that is refused. */
+  #judgeSchema(): readonly FailedReason[] {
+    const failures: FailedReason[] = (this.#notes.changes ?? [])
+      .filter(({ action }) => action === 'refuse')
+      .map(({ kind, message }) => ({ rule: `schema.${kind}`, message }));
+    const retyped = retypedFields(this.source, this.#reasons, this.counts.rows, this.#past());
+    this.#note(retyped);
+    return [
+      ...failures,
+      ...retyped
+        .filter(({ action }) => action === 'refuse')
+        .map(({ message }) => ({ rule: 'schema.retyped', message })),
+    ];
+  }
+
+  /** A batch that is not like those before it. A file that was refused for that and has been accepted since goes in. */
+  #judgeHistory(profiled: ProfiledRelation): readonly FailedReason[] {
+    // What transforms compute follows their parents, unless it is said that it should not.
+    if (this.options.state || (this.source.read.kind === 'transform' && !this.source.history)) return [];
+    const { ledger } = this.context;
+    const { facts, history } = judgeBatchHistory(
+      this.source,
+      { rows: this.counts.rows, now: this.options.now, ...profiled },
+      this.#past(),
+      () => this.#recent(DISTRIBUTION_BATCHES),
+    );
+    this.#notes = { ...this.#notes, facts, history };
+    const failing = history.findings.filter(({ action }) => action === 'fail');
+    const expected =
+      failing.length > 0 &&
+      ledger.expectedFiles(
+        this.source.name,
+        this.#files.map(({ sha256 }) => sha256),
+      );
+    for (const finding of history.findings)
+      if (finding.action === 'warn' || expected) this.#warn(finding.id, finding.message, 0);
+    return expected ? [] : failing.map(({ id, message }) => ({ rule: id, message }));
+  }
 
   /** Batch rules in SQL, over the rows that passed the row rules. */
   async #measureBySql(values: Record<string, number | null>): Promise<void> {
@@ -538,7 +622,8 @@ class FileBatch {
       ...(this.options.signal ? { signal: this.options.signal } : {}),
     });
     await db.run(createStagedSql(this.source, 'reference_rows'));
-    await db.run(insertStagedSql(this.source, input, 0, this.options.now, 'reference_rows'));
+    const reading = readingFrom(this.source, new Set(input.header));
+    await db.run(insertStagedSql(reading, input, 0, this.options.now, 'reference_rows'));
     const { profile } = await profileRelation(
       db,
       this.source.fields,
@@ -635,6 +720,7 @@ class FileBatch {
         hasVersions: false,
         files: this.#files,
         profile: this.#profile,
+        notes: this.#notes,
       },
       message,
     );
@@ -763,6 +849,7 @@ class FileBatch {
       files: this.#files,
       quarantined,
       profile: this.#profile,
+      notes: this.#notes,
     } as const;
     if (this.counts.accepted === 0) {
       const result = this.#result(lastSeq);
@@ -860,7 +947,6 @@ class FileBatch {
     const { db } = this.context;
     const out: NewQuarantinedRow[] = [];
     const wide = wideSource(this.source);
-    const explain = explainer(this.source, this.#errors);
     const repairing = repairRules(wide).fields;
     const repaired =
       repairing.length === 0
@@ -870,6 +956,7 @@ class FileBatch {
             .join(', ')}] END`;
     for (const [index, input] of this.#inputs.entries()) {
       const { path, sha256 } = this.#files[index]!;
+      const explain = explainer(input.source, this.#errors);
       const entry = (
         line: number,
         row: Readonly<Record<string, unknown>>,

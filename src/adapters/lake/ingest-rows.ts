@@ -136,7 +136,9 @@ export class RowWriter {
     this.#wide = wideSource(source);
     this.#fields = inputFields(source);
     this.#types = new Map(this.#fields.map((field) => [field.name, field.type]));
-    this.#declared = new Set(this.#fields.flatMap((field) => [field.name, field.from ?? field.name]));
+    this.#declared = new Set(
+      this.#fields.flatMap(({ name, from = name, aliases = [] }) => [name, from, ...aliases]),
+    );
     this.#options = coerceOptions(source);
     this.#code = compileRowCode(source);
     const { db, ledger, known } = context;
@@ -237,8 +239,9 @@ export class RowWriter {
     const options = this.#options;
     const values: (readonly [string, Value])[] = [];
     const reasons: Reason[] = [];
-    for (const { name, from, type } of this.#fields) {
-      const given = own(raw, name) ?? (from === undefined ? undefined : own(raw, from));
+    for (const { name, from, type, aliases = [] } of this.#fields) {
+      let given = own(raw, name);
+      for (const column of [...(from === undefined ? [] : [from]), ...aliases]) given ??= own(raw, column);
       const coerced = coerceJson(type, given, options);
       values.push([name, coerced.ok ? coerced.value : null]);
       const reason = typeReason(name, given, coerced);

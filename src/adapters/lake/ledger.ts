@@ -2,8 +2,11 @@ import { isAbsolute, join, relative } from 'node:path';
 import type { Instant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import type { BatchProfile } from '../../core/drift/batch-profile.js';
+import type { PastBatch } from '../../core/drift/history.js';
 import type {
   BatchFile,
+  BatchMark,
+  BatchNotes,
   BatchRecord,
   ContractVersion,
   IngestResult,
@@ -42,6 +45,14 @@ export interface BatchCommit {
   readonly profile: Readonly<Record<string, unknown>>;
   /** What the batch looks like, kept for its history. */
   readonly columns?: BatchProfile;
+  readonly notes?: BatchNotes;
+}
+
+/** A committed batch with what later ones are judged by. */
+export interface KeptBatch extends PastBatch {
+  readonly batch: string;
+  readonly notes: BatchNotes;
+  readonly reasons: IngestResult['reasons'];
 }
 
 /** A mean or median as it was taken, for imputations. */
@@ -66,6 +77,12 @@ export interface Ledger {
   /** Rows of a file with this content that is already in the log under this definition; undefined: it is not. */
   knownFile(source: string, sha256: string, fingerprint: string): number | undefined;
   batches(source?: string): readonly BatchRecord[];
+  /** Committed batches of a kind that have facts, newest first. */
+  past(source: string, kind: BatchCommit['kind'], limit: number): readonly KeptBatch[];
+  profilesOf(batches: readonly string[]): readonly BatchProfile[];
+  markBatch(batch: string, mark: BatchMark | null): void;
+  /** True when a refused batch of just these files has been marked as expected. */
+  expectedFiles(source: string, hashes: readonly string[]): boolean;
   profiles(source: string, limit?: number): readonly KeptProfile[];
   reference(source: string, rule: string, fingerprint: string): KeptReference | undefined;
   keepReference(source: string, rule: string, fingerprint: string, reference: KeptReference): void;
@@ -74,17 +91,40 @@ export interface Ledger {
   contracts(source: string): readonly ContractVersion[];
   quarantine(filter: QuarantineFilter): readonly QuarantinedRow[];
   quarantineCount(filter: QuarantineFilter): number;
-  mark(ids: readonly number[], status: QuarantinedRow['status']): void;
+  mark(
+    ids: readonly number[],
+    status: QuarantinedRow['status'],
+    note?: { readonly reason: string; readonly at: Instant },
+  ): void;
   /** New reasons of rows that were refused again. */
   explain(rows: readonly { readonly id: number; readonly reasons: QuarantinedRow['reasons'] }[]): void;
 }
 
 type Row = Record<string, unknown>;
+/** Where a batch's notes stand in its profile: no rule has such a name. */
+const NOTES = '$';
 const optional = (value: unknown): number | null => (value === null ? null : Number(value));
 const larger = (a: number | null, b: number | null): number | null =>
   a === null ? b : b === null ? a : Math.max(a, b);
 const smaller = (a: number | null, b: number | null): number | null =>
   a === null ? b : b === null ? a : Math.min(a, b);
+
+const BATCHES =
+  'SELECT b.*, m.mark, m.reason AS mark_reason, m.at AS mark_at FROM log_batch b LEFT JOIN batch_mark m USING (batch)';
+
+function profileOf(row: Row): Pick<BatchRecord, 'profile' | 'notes'> {
+  const { [NOTES]: notes, ...profile } = JSON.parse(row['profile'] as string) as Record<string, unknown>;
+  return { profile, notes: (notes ?? {}) as BatchNotes };
+}
+
+const markOf = (row: Row): BatchMark | null =>
+  row['mark'] === null
+    ? null
+    : {
+        mark: row['mark'] as BatchMark['mark'],
+        reason: row['mark_reason'] as string | null,
+        at: Number(row['mark_at']),
+      };
 
 /** JSON that also takes bigints, as texts. */
 export const toJsonText = (value: unknown): string =>
@@ -148,7 +188,7 @@ export function createLedger(db: Database, lake: string): Ledger {
       reason,
       JSON.stringify(result.warnings),
       JSON.stringify(result.reasons),
-      toJsonText(commit.profile),
+      toJsonText(commit.notes ? { ...commit.profile, [NOTES]: commit.notes } : commit.profile),
       result.repaired,
       JSON.stringify(result.repairs),
     );
@@ -166,6 +206,10 @@ export function createLedger(db: Database, lake: string): Ledger {
     add('source', filter.source);
     add('status', filter.status);
     add('batch', filter.batch);
+    if (filter.rule !== undefined) {
+      parts.push("EXISTS (SELECT 1 FROM json_each(reasons) r WHERE r.value ->> 'rule' = ?)");
+      args.push(filter.rule);
+    }
     if (filter.ids) {
       parts.push('id IN (SELECT value FROM json_each(?))');
       args.push(JSON.stringify(filter.ids));
@@ -244,8 +288,8 @@ export function createLedger(db: Database, lake: string): Ledger {
     },
     batches: (source) =>
       (source === undefined
-        ? all('SELECT * FROM log_batch ORDER BY at, rowid')
-        : all('SELECT * FROM log_batch WHERE source = ? ORDER BY at, rowid', source)
+        ? all(`${BATCHES} ORDER BY b.at, b.rowid`)
+        : all(`${BATCHES} WHERE b.source = ? ORDER BY b.at, b.rowid`, source)
       ).map((row) => ({
         batch: row['batch'] as string,
         source: row['source'] as string,
@@ -265,8 +309,60 @@ export function createLedger(db: Database, lake: string): Ledger {
         warnings: JSON.parse(row['warnings'] as string),
         reasons: JSON.parse(row['reasons'] as string),
         repairs: JSON.parse(row['repairs'] as string),
-        profile: JSON.parse(row['profile'] as string),
+        ...profileOf(row),
+        mark: markOf(row),
       })),
+    past: (source, kind, limit) =>
+      all(
+        `${BATCHES} WHERE b.source = ? AND b.kind = ? AND b.status = 'committed' ORDER BY b.at DESC, b.rowid DESC LIMIT ?`,
+        source,
+        kind,
+        limit,
+      ).flatMap((row): KeptBatch[] => {
+        const { notes } = profileOf(row);
+        return notes.facts === undefined
+          ? []
+          : [
+              {
+                batch: row['batch'] as string,
+                at: Number(row['at']),
+                facts: notes.facts,
+                mark: markOf(row)?.mark ?? null,
+                anomalous: (notes.history?.findings ?? []).map(({ id }) => id),
+                notes,
+                reasons: JSON.parse(row['reasons'] as string),
+              },
+            ];
+      }),
+    profilesOf: (batches) => {
+      const kept = new Map(
+        all(
+          'SELECT batch, profile FROM log_profile WHERE batch IN (SELECT value FROM json_each(?))',
+          JSON.stringify(batches),
+        ).map((row) => [row['batch'] as string, JSON.parse(row['profile'] as string) as BatchProfile]),
+      );
+      return batches.flatMap((batch) => kept.get(batch) ?? []);
+    },
+    markBatch: (batch, mark) => {
+      if (mark === null) db.prepare('DELETE FROM batch_mark WHERE batch = ?').run(batch);
+      else
+        db.prepare(
+          'INSERT OR REPLACE INTO batch_mark SELECT batch, source, ?, ?, ? FROM log_batch WHERE batch = ?',
+        ).run(mark.mark, mark.reason, mark.at, batch);
+    },
+    expectedFiles: (source, hashes) =>
+      all(
+        "SELECT b.files FROM log_batch b JOIN batch_mark m USING (batch) WHERE b.source = ? AND b.status = 'refused' AND m.mark = 'expected'",
+        source,
+      ).some((row) => {
+        const files = JSON.parse(row['files'] as string) as readonly BatchFile[];
+        return (
+          files
+            .map(({ sha256 }) => sha256)
+            .sort()
+            .join() === [...hashes].sort().join()
+        );
+      }),
     profiles: (source, limit = -1) =>
       all(
         'SELECT * FROM log_profile WHERE source = ? ORDER BY at DESC, rowid DESC LIMIT ?',
@@ -300,19 +396,22 @@ export function createLedger(db: Database, lake: string): Ledger {
         .run(source, rule, fingerprint, statistic, value, count, throughSeq, at),
     quarantine: (filter) => {
       const { sql, args } = where(filter);
-      return all(`SELECT * FROM quarantine${sql} ORDER BY id LIMIT ?`, ...args, filter.limit ?? -1).map(
-        (row) => ({
-          id: Number(row['id']),
-          source: row['source'] as string,
-          batch: row['batch'] as string,
-          file: row['file'] as string | null,
-          line: Number(row['line']),
-          row: JSON.parse(row['row'] as string),
-          reasons: JSON.parse(row['reasons'] as string),
-          status: row['status'] as QuarantinedRow['status'],
-          at: Number(row['at']),
-        }),
-      );
+      return all(
+        `SELECT q.*, (SELECT reason FROM quarantine_note n WHERE n.id = q.id) AS note FROM quarantine q${sql} ORDER BY id LIMIT ?`,
+        ...args,
+        filter.limit ?? -1,
+      ).map((row) => ({
+        id: Number(row['id']),
+        source: row['source'] as string,
+        batch: row['batch'] as string,
+        file: row['file'] as string | null,
+        line: Number(row['line']),
+        row: JSON.parse(row['row'] as string),
+        reasons: JSON.parse(row['reasons'] as string),
+        status: row['status'] as QuarantinedRow['status'],
+        at: Number(row['at']),
+        note: row['note'] as string | null,
+      }));
     },
     quarantineCount: (filter) => {
       const { sql, args } = where(filter);
@@ -323,8 +422,17 @@ export function createLedger(db: Database, lake: string): Ledger {
         const update = db.prepare('UPDATE quarantine SET reasons = ? WHERE id = ?');
         for (const { id, reasons } of rows) update.run(toJsonText(reasons), id);
       }),
-    mark: (ids, status) =>
+    mark: (ids, status, note) =>
       transaction(db, () => {
+        db.prepare('DELETE FROM quarantine_note WHERE id IN (SELECT value FROM json_each(?))').run(
+          JSON.stringify(ids),
+        );
+        if (note)
+          db.prepare('INSERT INTO quarantine_note SELECT value, ?, ? FROM json_each(?)').run(
+            note.reason,
+            note.at,
+            JSON.stringify(ids),
+          );
         db.prepare('UPDATE quarantine SET status = ? WHERE id IN (SELECT value FROM json_each(?))').run(
           status,
           JSON.stringify(ids),

@@ -48,10 +48,11 @@ function checkHeader(
   file: InputFile,
   delimiter: string,
   names: readonly string[],
+  lenient: boolean,
 ): ColumnDifference {
   const fields = inputFields(source);
   const difference = diffColumns(fields, names);
-  const wanted = new Set(fields.map((field) => field.from ?? field.name));
+  const wanted = new Set(fields.flatMap(({ name, from = name, aliases = [] }) => [from, ...aliases]));
   const fits = (header: readonly string[]): number => header.filter((name) => wanted.has(name)).length;
   const found = fits(names);
   if (difference.missing.length > 0) {
@@ -70,18 +71,13 @@ function checkHeader(
       );
     }
   }
-  refuseColumns(file.path, difference);
+  refuseColumns(file.path, difference, lenient);
   return difference;
 }
 
-function refuseColumns(path: string, difference: ColumnDifference): void {
-  const said = columnsMessage(difference);
-  if (!said) return;
-  const renamed = difference.missing.filter((missing) => missing.nearest !== undefined);
-  const probably = renamed
-    .map(({ column, nearest: near }) => `; ${near} is probably ${column} renamed`)
-    .join('');
-  throw new SchemaRefusal(path, `${path}: ${said.message}${probably}`, said.hint, difference);
+function refuseColumns(path: string, difference: ColumnDifference, lenient: boolean): void {
+  const said = columnsMessage(lenient ? { ...difference, missing: [] } : difference);
+  if (said) throw new SchemaRefusal(path, `${path}: ${said.message}`, said.hint, difference);
 }
 
 /**
@@ -145,6 +141,8 @@ export interface OpenOptions {
   /** Where the rewritten rows go; removed by the caller. */
   readonly stagePath: string;
   readonly signal?: AbortSignal;
+  /** Missing columns are for the caller to judge. */
+  readonly lenient?: boolean;
 }
 
 /**
@@ -164,7 +162,7 @@ export async function openInput(
     case 'ndjson':
       return openJson(db, source, file, options, file.format);
     case 'parquet':
-      return openParquet(db, source, file);
+      return openParquet(db, source, file, options.lenient === true);
   }
 }
 
@@ -191,7 +189,7 @@ async function openDelimited(
       path: file.path,
       delimiter,
       onHeader: (names) => {
-        difference = checkHeader(source, file, delimiter, names);
+        difference = checkHeader(source, file, delimiter, names, options.lenient === true);
       },
     });
     const columns = header.map((_, index) => `'_c${index}': 'VARCHAR'`).join(', ');
@@ -241,7 +239,7 @@ async function openJson(
   );
   const header = keys.map((key) => key.name);
   const difference = jsonDifference(source, header);
-  if (header.length > 0) refuseColumns(file.path, difference);
+  if (header.length > 0) refuseColumns(file.path, difference, options.lenient === true);
   return {
     file,
     format,
@@ -266,7 +264,12 @@ function jsonDifference(source: Source, header: readonly string[]): ColumnDiffer
   };
 }
 
-async function openParquet(db: DuckDbConnection, source: Source, file: InputFile): Promise<OpenedInput> {
+async function openParquet(
+  db: DuckDbConnection,
+  source: Source,
+  file: InputFile,
+  lenient: boolean,
+): Promise<OpenedInput> {
   const from = `read_parquet(${quoteText(file.path)}, file_row_number=true)`;
   let described: { column_name: string; column_type: string }[];
   try {
@@ -284,7 +287,7 @@ async function openParquet(db: DuckDbConnection, source: Source, file: InputFile
   const types = new Map(described.map((row) => [row.column_name, row.column_type]));
   const difference = diffColumns(inputFields(source), header);
   if (header.length === 0) throw emptyFile(file.path);
-  refuseColumns(file.path, difference);
+  refuseColumns(file.path, difference, lenient);
   return {
     file,
     format: 'parquet',

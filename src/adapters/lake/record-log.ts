@@ -285,7 +285,8 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     read: (source, after, through) => readLog(db, source, relation(stateOf(source.name)), after, through),
     quarantine: async (filter = {}) => ledger.quarantine(filter),
     quarantineCount: async (filter = {}) => ledger.quarantineCount(filter),
-    markQuarantined: async (ids, status) => ledger.mark(ids, status),
+    markQuarantined: async (ids, status, note) => ledger.mark(ids, status, note),
+    markBatch: async (batch, mark) => ledger.markBatch(batch, mark),
     replay: async (source, rows, { now }) => {
       const open = rows.filter((row) => row.source === source.name && row.status === 'open');
       const { result, fates, reasons } = await feed(

@@ -79,8 +79,8 @@ function plainReading(type: ValueType): string {
 function readCode(source: Source, fields: readonly InputField[], nulls: boolean): string {
   const needed = new Set([...source.recordKey, source.eventTime, source.sequence]);
   const lines = fields.map((field, i) => {
-    const first = own('row', field.name);
-    const given = field.from === undefined ? first : `${first} ?? ${own('row', field.from)}`;
+    const columns = [field.name, ...(field.from === undefined ? [] : [field.from]), ...(field.aliases ?? [])];
+    const given = columns.map((name) => own('row', name)).join(' ?? ');
     const plain =
       field.type.kind === 'string' && !nulls
         ? "typeof g === 'string' && g.isWellFormed() ? g : undefined"

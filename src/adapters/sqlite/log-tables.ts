@@ -63,4 +63,14 @@ CREATE TABLE log_reference (
 ) STRICT;
 `,
   },
+  {
+    name: 'log-3',
+    sql: `
+CREATE TABLE batch_mark (
+  batch TEXT PRIMARY KEY, source TEXT NOT NULL, mark TEXT NOT NULL, reason TEXT, at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX log_batch_by_kind ON log_batch (source, kind, status, at);
+CREATE TABLE quarantine_note (id INTEGER PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+`,
+  },
 ];

@@ -294,6 +294,97 @@ const read = object('read', {
   kafka: optional(otherReader, 'Not in this version.'),
 });
 
+const schemaChange = choice(['adapt', 'alert', 'refuse']);
+const schemaChanges = object('schema changes', {
+  added: optional(schemaChange, 'Columns that are not declared; alert is the default.'),
+  removed: optional(
+    schemaChange,
+    'Declared columns that are not there; refuse is the default. Otherwise they are null, which keys and times can never be.',
+  ),
+  retyped: optional(
+    schemaChange,
+    'Columns most of whose values can no longer be read in their type; refuse is the default. Otherwise those rows go to quarantine.',
+  ),
+  reordered: optional(schemaChange, 'The same columns in another order; adapt is the default.'),
+  renamed: optional(
+    schemaChange,
+    'A declared column is gone and another one looks the same; refuse is the default. Otherwise the new one is read.',
+  ),
+});
+const historyRule = either(
+  choice(['warn', 'fail', 'ignore']),
+  object('history rule', {
+    action: optional(
+      choice(['warn', 'fail', 'ignore']),
+      'warn (the default), fail (the batch is refused) or ignore.',
+    ),
+    severity: optional(severity, 'How bad an anomaly is; warning is the default.'),
+  }),
+);
+const history = object('history', {
+  row_count: optional(historyRule, 'How many rows a batch has.'),
+  null_rate: optional(historyRule, 'The share of nulls of every field.'),
+  distinct_count: optional(historyRule, 'How many different values every field has.'),
+  freshness: optional(historyRule, 'How old the newest record of a batch is when it comes.'),
+  distribution: optional(historyRule, 'What the values of every field are like.'),
+  minimum_batches: optional(
+    number('a whole number from 3', { integer: true, min: 3 }),
+    'With fewer batches before nothing is said; 6 is the default.',
+  ),
+  false_alarms: optional(
+    number('a share from 0 to 1', { min: 0, max: 1 }),
+    'Share of ordinary values that are called anomalous; 0.0027 is the default.',
+  ),
+  ratio_floor: optional(
+    number('a share from 0', { min: 0 }),
+    'Changes below this share of the mean are never anomalous; 0.01 is the default.',
+  ),
+  seasonality: optional(
+    choice(['weekday', 'none']),
+    'weekday (the default): days of the week are compared with their own, from three weeks on.',
+  ),
+});
+const share = number('a share from 0 to 1', { min: 0, max: 1 });
+const timeOfDay = text(
+  'a time of day',
+  (written) => {
+    const match = /^([01]?\d|2[0-3]):([0-5]\d)$/.exec(written);
+    return match ? Number(match[1]) * 60 + Number(match[2]) : undefined;
+  },
+  { examples: ['06:00'], loose: true },
+);
+const over = optional(window, 'The period over which the share is met; 30d is the default.');
+const serviceLevels = object('service levels', {
+  passing: optional(
+    either(share, object('passing', { share: required(share, 'Share of records that pass.'), over })),
+    'The share of records that pass the contract.',
+  ),
+  freshness: optional(
+    either(
+      duration,
+      object('freshness', {
+        within: required(duration, 'The newest known record is no older.'),
+        share: optional(share, 'Share of the time for which that holds; 0.99 is the default.'),
+        over,
+      }),
+    ),
+    'How old the newest known record may be. Data sets and models wait until it holds.',
+  ),
+  completeness: optional(
+    object('completeness', {
+      by: required(timeOfDay, 'When the rows of a day must be there.'),
+      timezone: optional(zone, 'On whose clocks; those of the source when absent.'),
+      rows: optional(
+        number('a whole number from 1', { integer: true, min: 1 }),
+        'How many rows must have come since the day before; 1 is the default.',
+      ),
+      share: optional(share, 'Share of the days for which that holds; 0.99 is the default.'),
+      over,
+    }),
+    'What must have come by when, every day. Data sets and models wait until it holds.',
+  ),
+});
+
 const sourceBody = {
   kind: optional(
     choice(['events', 'states']),
@@ -332,7 +423,17 @@ const sourceBody = {
     mapping(field, 'an object from join key to field'),
     'The field that carries a join key, where the names differ.',
   ),
+  rename: optional(
+    mapping(field, 'an object from column to field'),
+    'Accepted renames: columns that are read for a field where its own column is absent.',
+  ),
+  schema_changes: optional(schemaChanges, 'What becomes of a batch whose columns have changed.'),
   contract: optional(contract, 'Expectations: by field, and under `rules` and `batch`.'),
+  history: optional(
+    either(boolean, history),
+    'How a batch is held against the batches before it; false: not at all.',
+  ),
+  service_levels: optional(serviceLevels, 'What the source promises, over time.'),
   on_error: optional(
     choice(['quarantine', 'fail']),
     'quarantine (the default): a record that must not be appended is kept aside alone. fail: it refuses its whole batch.',

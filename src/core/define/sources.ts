@@ -4,6 +4,7 @@ import { documentationOf } from './collect.js';
 import { isSystemName } from './columns.js';
 import { fieldOf, findField, type Resolved, sourceNames } from './context.js';
 import { readContract } from './contract.js';
+import { readPromises, withAliases } from './promises.js';
 import { type Located, type Out, refusedKeys } from './shape.js';
 import type { sourceShape, transformShape } from './shapes.js';
 import type { Availability, FieldDefinition, ReadFrom, Source } from './types.js';
@@ -234,6 +235,7 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
     }
   }
   const recordKey = readRecordKey(context, subject, raw, draft, keys, kind, eventTime);
+  const timezone = raw.timezone?.value ?? context.settings.timezone;
   const bare: Omit<Source, 'contract' | 'fingerprint'> = {
     ...documentationOf(raw),
     name,
@@ -244,10 +246,11 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
     availableAt: availableAt ?? { kind: 'event_time' },
     ...(deleted ? { deleted } : {}),
     ...(sequence ? { sequence } : {}),
-    timezone: raw.timezone?.value ?? context.settings.timezone,
+    timezone,
     ambiguousTime: raw.ambiguous_time?.value ?? 'refuse',
-    fields,
+    fields: withAliases(context, subject, raw, draft),
     keys,
+    ...readPromises(raw, timezone),
   };
   const contract = readContract(
     context,

@@ -57,6 +57,8 @@ export interface FieldDefinition {
   readonly type: ValueType;
   /** Name in the file when it differs (an accepted rename). */
   readonly from?: string;
+  /** Columns that are read where that name is absent: accepted renames. Outside of the fingerprint. */
+  readonly aliases?: readonly string[];
 }
 
 export type Availability =
@@ -103,6 +105,48 @@ export interface Source extends Named {
   /** Join key name → field of this source, where they differ. */
   readonly keys: Readonly<Record<string, string>>;
   readonly contract: Contract;
+  /** Absent kinds have their defaults. Like `history` and `serviceLevels` outside of the fingerprint. */
+  readonly schemaChanges?: Readonly<Partial<Record<SchemaChangeKind, SchemaChangeAction>>>;
+  /** Absent: the defaults. */
+  readonly history?: HistoryPolicy;
+  readonly serviceLevels?: ServiceLevels;
+}
+
+export type SchemaChangeKind = 'added' | 'removed' | 'retyped' | 'reordered' | 'renamed';
+/** adapt: go on and note it; alert: go on and warn; refuse: the batch is refused. */
+export type SchemaChangeAction = 'adapt' | 'alert' | 'refuse';
+
+export type HistoryMeasure = 'row_count' | 'null_rate' | 'distinct_count' | 'freshness' | 'distribution';
+
+/** How a batch is held against the batches before it. */
+export interface HistoryPolicy {
+  readonly measures: Readonly<
+    Record<HistoryMeasure, { readonly action: 'fail' | 'warn' | 'ignore'; readonly severity: Severity }>
+  >;
+  /** With fewer batches before nothing is said. */
+  readonly minimumBatches: number;
+  /** Share of ordinary values that are called anomalous. */
+  readonly falseAlarms: number;
+  /** Changes below this share of the mean are never called anomalous. */
+  readonly ratioFloor: number;
+  readonly seasonality: 'weekday' | 'none';
+}
+
+/** What a source promises. A share is met over the last `over` microseconds. */
+export interface ServiceLevels {
+  /** Share of records that pass the contract. */
+  readonly passing?: { readonly share: number; readonly over: Duration };
+  /** The newest known record is no older than `within`. */
+  readonly freshness?: { readonly within: Duration; readonly share: number; readonly over: Duration };
+  /** So many rows a day have come by that time on the clocks of `timezone`. */
+  readonly completeness?: {
+    /** Minutes after midnight. */
+    readonly by: number;
+    readonly timezone: string;
+    readonly rows: number;
+    readonly share: number;
+    readonly over: Duration;
+  };
 }
 
 export type Severity = 'info' | 'warning' | 'error' | 'critical';

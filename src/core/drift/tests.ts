@@ -166,6 +166,8 @@ export interface HistoryOptions {
   readonly direction?: 'both' | 'up' | 'down';
   /** Half-width of the interval is at least this share of |mean|, so a constant series tolerates a trifle. */
   readonly relativeFloor?: number;
+  /** Half-width of the interval is at least this. */
+  readonly floor?: number;
   /** Fewer past points give `insufficient_data`; default 5, never below 2. */
   readonly minimumPoints?: number;
 }
@@ -189,7 +191,7 @@ export function judgeAgainstHistory(
   value: number,
   options: HistoryOptions = {},
 ): HistoryResult {
-  const { alpha = 0.0027, direction = 'both', relativeFloor = 0.01, minimumPoints = 5 } = options;
+  const { alpha = 0.0027, direction = 'both', relativeFloor = 0.01, floor = 0, minimumPoints = 5 } = options;
   const n = history.length;
   if (n < Math.max(2, minimumPoints) || !Number.isFinite(value)) {
     return { verdict: 'insufficient_data', points: n, mean: null, std: null, lower: null, upper: null };
@@ -197,7 +199,7 @@ export function judgeAgainstHistory(
   const mean = sumOf(n, (i) => history[i]) / n;
   const std = Math.sqrt(sumOf(n, (i) => (history[i] - mean) ** 2) / (n - 1));
   const t = studentIsf(direction === 'both' ? alpha / 2 : alpha, n - 1);
-  const half = Math.max(t * std * Math.sqrt(1 + 1 / n), relativeFloor * Math.abs(mean));
+  const half = Math.max(t * std * Math.sqrt(1 + 1 / n), relativeFloor * Math.abs(mean), floor);
   const lower = direction === 'up' ? null : mean - half;
   const upper = direction === 'down' ? null : mean + half;
   const outside = (lower !== null && value < lower) || (upper !== null && value > upper);

@@ -18,17 +18,23 @@ export interface ColumnDifference {
   readonly repeated: readonly string[];
 }
 
+/** Where a field is read: its own column, else the first accepted rename that is there; undefined: nowhere. */
+export const columnOf = (
+  { name, from, aliases = [] }: FieldDefinition,
+  present: ReadonlySet<string>,
+): string | undefined => [from ?? name, ...aliases].find((column) => present.has(column));
+
 /** Names are compared exactly. */
 export function diffColumns(
   fields: readonly FieldDefinition[],
   present: readonly string[],
 ): ColumnDifference {
   const names = new Set(present);
-  const expected = new Set(fields.map((field) => field.from ?? field.name));
-  const extra = [...names].filter((name) => !expected.has(name));
+  const read = new Set(fields.map((field) => columnOf(field, names)));
+  const extra = [...names].filter((name) => !read.has(name));
   return {
     missing: fields
-      .filter((field) => !names.has(field.from ?? field.name))
+      .filter((field) => columnOf(field, names) === undefined)
       .map((field) => ({
         field: field.name,
         column: field.from ?? field.name,

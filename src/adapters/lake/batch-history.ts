@@ -1,0 +1,36 @@
+/** A batch of a source against its history. */
+import type { Instant } from '../../core/base/time.js';
+import { DEFAULT_HISTORY } from '../../core/define/promises.js';
+import type { Source } from '../../core/define/types.js';
+import type { BatchProfile } from '../../core/drift/batch-profile.js';
+import {
+  type BatchFacts,
+  factsOf,
+  type HistoryJudgement,
+  judgeHistory,
+  type PastBatch,
+} from '../../core/drift/history.js';
+import { zoneOffset } from '../../core/expression/zone.js';
+import type { ProfiledRelation } from './profile.js';
+
+/** Facts to keep of a batch, and what history says of it. `profiles`: of the last ordinary batches, newest first. */
+export function judgeBatchHistory(
+  source: Source,
+  batch: ProfiledRelation & { readonly rows: number; readonly now: Instant },
+  past: readonly PastBatch[],
+  profiles: () => readonly BatchProfile[],
+): { readonly facts: BatchFacts; readonly history: HistoryJudgement } {
+  const facts = factsOf(batch.rows, batch.profile, batch.now);
+  const context = {
+    policy: source.history ?? DEFAULT_HISTORY,
+    fields: source.fields,
+    running: new Set([
+      ...source.recordKey,
+      source.eventTime,
+      ...(source.sequence === undefined ? [] : [source.sequence]),
+    ]),
+    offset: zoneOffset(source.timezone),
+  };
+  const history = judgeHistory(context, { ...batch, at: batch.now, facts }, past, profiles);
+  return { facts, history };
+}
