@@ -7,22 +7,21 @@ import { fileURLToPath } from 'node:url';
 import { attributesFile, millions, recordedAttributesFile, stateObservationsFile } from './data.mjs';
 import {
   argument,
+  duck,
   gigabytes,
+  historical,
   millrace,
-  node,
   note,
   project,
   quiet,
   ratio,
+  rounds,
   seconds,
-  several,
   table,
   WORK,
 } from './lib.mjs';
 import { peer } from './python.mjs';
 
-const DUCK = path.join(path.dirname(fileURLToPath(import.meta.url)), 'duck.mjs');
-const duck = (...statements) => node([DUCK, JSON.stringify(statements)]);
 const SIZES = {
   small: [[1e6, 2e5]],
   full: [
@@ -61,21 +60,7 @@ const asofSql = (attributes, observations, out) =>
   `COPY (SELECT o.oid, o."user", o."at", a.level, a.score FROM read_parquet('${observations}') o
     ASOF LEFT JOIN read_parquet('${attributes}') a ON o."user" = a."user" AND o."at" >= a.ts) TO '${out}' (FORMAT parquet, COMPRESSION zstd)`;
 
-const ask = (folder, observations, out) =>
-  millrace([
-    'features',
-    'historical',
-    '--project',
-    folder,
-    '--observations',
-    observations,
-    '--time',
-    'at',
-    '--features',
-    'level,score',
-    '--out',
-    out,
-  ]);
+const ask = (folder, observations, out) => historical(folder, observations, ['level', 'score'], out);
 
 /** Attributes that come late and are corrected, beside a plain ASOF join that takes them all as known at once. */
 async function measureRecorded(n, m, runs, out) {
@@ -84,13 +69,10 @@ async function measureRecorded(n, m, runs, out) {
   const folder = project(`recorded-${millions(n)}`, definitions(attributes, true));
   await millrace(['ingest', 'attributes', '--project', folder]);
   await quiet();
-  const found = { asof: [], millrace: [] };
-  for (let round = 0; round < runs; round++) {
-    found.asof.push(await duck(asofSql(attributes, observations, out('recorded-asof'))));
-    found.millrace.push(await ask(folder, observations, out('recorded')));
-    for (const [name, list] of Object.entries(found))
-      note(`  recorded, ${name}: ${seconds(list.at(-1).wall)} s, CPU ${seconds(list.at(-1).cpu)} s`);
-  }
+  const found = await rounds(runs, {
+    asof: () => duck(asofSql(attributes, observations, out('recorded-asof'))),
+    millrace: () => ask(folder, observations, out('recorded')),
+  });
   // Every hundredth observation by brute force: the newest version known by then of each state, the newest of these.
   const { stdout } = await duck(
     `WITH o AS (SELECT * FROM read_parquet('${out('recorded')}') WHERE oid % 100 = 0),
@@ -104,11 +86,7 @@ async function measureRecorded(n, m, runs, out) {
   if (Number(checked.rows) !== m / 100 || Number(checked.wrong) > 0)
     throw new Error(`latest known state differs from brute force: ${stdout}`);
   rmSync(folder, { recursive: true, force: true });
-  return {
-    asof: await several(runs, (i) => found.asof[i]),
-    millrace: await several(runs, (i) => found.millrace[i]),
-    checked: m / 100,
-  };
+  return { ...found, checked: m / 100 };
 }
 
 export async function measure({ size = 'small', runs = 3 } = {}) {
@@ -136,17 +114,7 @@ export async function measure({ size = 'small', runs = 3 } = {}) {
               path.join(WORK, 'feast'),
             ]),
     };
-    const found = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
-    for (let round = 0; round < runs; round++) {
-      for (const [name, work] of Object.entries(contenders)) {
-        const used = await work(round);
-        if (used) found[name].push(used);
-        if (used)
-          note(`  ${name}: ${seconds(used.wall)} s, CPU ${seconds(used.cpu)} s, ${gigabytes(used.rss)} GB`);
-      }
-    }
-    for (const [name, list] of Object.entries(found))
-      one[name] = list.length === 0 ? null : await several(list.length, (i) => list[i]);
+    Object.assign(one, await rounds(runs, contenders));
     const { stdout } = await duck(
       `SELECT count(*) AS rows, count(*) FILTER (WHERE m.level IS DISTINCT FROM d.level OR m.score IS DISTINCT FROM d.score) AS wrong
         FROM read_parquet('${out('millrace')}') m JOIN read_parquet('${out('asof')}') d USING (oid)`,

@@ -63,6 +63,48 @@ export async function node(args, options = {}) {
 
 export const millrace = (args, options) => node([MAIN, ...args], options);
 
+const DUCK = path.join(here, 'duck.mjs');
+/** Statements in a fresh DuckDB process. */
+export const duck = (...statements) => node([DUCK, JSON.stringify(statements)]);
+
+/** `millrace features historical`, measured. */
+export const historical = (folder, observations, features, out) =>
+  millrace([
+    'features',
+    'historical',
+    '--project',
+    folder,
+    '--observations',
+    observations,
+    '--time',
+    'at',
+    '--features',
+    features.join(','),
+    '--out',
+    out,
+  ]);
+
+/**
+ * Contenders in turns, so that a busy moment of the machine meets every one alike: medians by name, null for one that
+ * gave nothing.
+ */
+export async function rounds(runs, contenders) {
+  const found = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
+  for (let round = 0; round < runs; round++) {
+    for (const [name, work] of Object.entries(contenders)) {
+      const used = await work(round);
+      if (used) found[name].push(used);
+      note(
+        `  ${name}: ${used ? `${seconds(used.wall)} s, CPU ${seconds(used.cpu)} s, ${gigabytes(used.rss)} GB` : 'skipped'}`,
+      );
+    }
+  }
+  const medians = {};
+  for (const [name, list] of Object.entries(found))
+    medians[name] = list.length === 0 ? null : await several(list.length, (i) => list[i]);
+  return medians;
+}
+
 /** Median of several: wall and CPU seconds; memory is the greatest seen. */
 export async function several(times, work) {
   const runs = [];
@@ -77,13 +119,14 @@ export async function several(times, work) {
   };
 }
 
-export function project(name, definitions) {
+/** `settings`: further lines of millrace.yaml. */
+export function project(name, definitions, settings = '') {
   const folder = path.join(WORK, name);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(path.join(folder, 'definitions'), { recursive: true });
   writeFileSync(
     path.join(folder, 'millrace.yaml'),
-    `project: ${name.replace(/[^a-z0-9_]/g, '_')}\ntimezone: UTC\n`,
+    `project: ${name.replace(/[^a-z0-9_]/g, '_')}\ntimezone: UTC\n${settings}`,
   );
   writeFileSync(path.join(folder, 'definitions/bench.yaml'), JSON.stringify(definitions, null, 2));
   return folder;

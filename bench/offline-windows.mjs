@@ -1,18 +1,20 @@
 // Point-in-time windows offline: millrace's public command against scan + sort + write, SQL, Polars.
 // node bench/offline-windows.mjs [--size small|large] [--runs 3]
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventsFile, millions, observationsFile } from './data.mjs';
 import {
   argument,
+  duck,
   gigabytes,
+  historical,
   millrace,
-  node,
   note,
   project,
   quiet,
   ratio,
+  rounds,
   seconds,
   several,
   table,
@@ -21,8 +23,6 @@ import {
 import { peer } from './python.mjs';
 import { definitions, INV12, MIX12, WINDOWS, WORKLOADS } from './workload.mjs';
 
-const DUCK = path.join(path.dirname(fileURLToPath(import.meta.url)), 'duck.mjs');
-const duck = (...statements) => node([DUCK, JSON.stringify(statements)]);
 const names = (features) => features.map((one) => one.name);
 export const SIZES = {
   small: [
@@ -30,6 +30,7 @@ export const SIZES = {
     [5e6, 5e5],
   ],
   large: [[20e6, 2e6]],
+  huge: [[100e6, 2e6]],
 };
 
 /** The least any engine does: scan the columns, sort them by user and time, write the result's size of doubles. */
@@ -115,21 +116,8 @@ export async function ingested(name, events) {
   return { folder, used };
 }
 
-export const historical = (folder, observations, features, out) =>
-  millrace([
-    'features',
-    'historical',
-    '--project',
-    folder,
-    '--observations',
-    observations,
-    '--time',
-    'at',
-    '--features',
-    names(features).join(','),
-    '--out',
-    out,
-  ]);
+const windows = (folder, observations, features, out) =>
+  historical(folder, observations, names(features), out);
 
 async function oneSize(n, m, runs) {
   const size = `${millions(n)} × ${millions(m)}`;
@@ -139,31 +127,31 @@ async function oneSize(n, m, runs) {
   const { folder, used: ingest } = await ingested(`windows-${millions(n)}`, events);
   note(`${size}: ingest ${seconds(ingest.wall)} s`);
   const measured = { size, events: n, observations: m, ingest, load: await quiet() };
+  const settings = path.join(folder, 'millrace.yaml');
+  const unlimited = readFileSync(settings, 'utf8');
   const contenders = {
     floor: () => duck(...floorSql(events, observations, out('floor'))),
-    INV12: () => historical(folder, observations, INV12, out('INV12')),
-    MIX12: () => historical(folder, observations, MIX12, out('MIX12')),
+    INV12: () => windows(folder, observations, INV12, out('INV12')),
+    MIX12: () => windows(folder, observations, MIX12, out('MIX12')),
+    ...(n >= 20e6 && {
+      capped: () => {
+        writeFileSync(settings, `${unlimited}memory_limit: 1GB\n`);
+        return windows(folder, observations, MIX12, out('capped')).finally(() =>
+          writeFileSync(settings, unlimited),
+        );
+      },
+    }),
     union: () => duck(...unionSql(events, observations, out('union'))),
     polars: () => peer('polars', 'polars_windows.py', [events, observations, out('polars')]),
   };
-  // Round by round, so that a busy moment of the machine meets every contender alike.
-  const found = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
-  for (let round = 0; round < runs; round++) {
-    for (const [name, work] of Object.entries(contenders)) {
-      const used = await work();
-      if (used) found[name].push(used);
-      note(
-        `  ${name}: ${used ? `${seconds(used.wall)} s, CPU ${seconds(used.cpu)} s, ${gigabytes(used.rss)} GB` : 'skipped'}`,
-      );
-    }
-  }
-  for (const [name, list] of Object.entries(found))
-    measured[name] = list.length === 0 ? null : await several(list.length, (i) => list[i]);
+  Object.assign(measured, await rounds(runs, contenders));
   const every = Math.max(1, Math.round(m / 500));
   measured.checked = 0;
   for (const [name, features] of Object.entries(WORKLOADS))
     measured.checked += await compare(features, out(name), events, observations, every);
   note(`  ${measured.checked} values equal those of the range join`);
+  if (measured.capped && !readFileSync(out('capped')).equals(readFileSync(out('MIX12'))))
+    throw new Error('the memory limit changed the result');
   if (n <= 1e6) {
     const few = 2e3;
     const chosen = `(SELECT * FROM read_parquet('${observations}') WHERE oid < ${few})`;
@@ -173,17 +161,17 @@ async function oneSize(n, m, runs) {
     measured.join = await several(runs, () =>
       duck(`COPY (${joinSql(MIX12, events, chosen)}) TO '${out('join')}' (FORMAT parquet)`),
     );
-    measured.ours = await several(runs, () => historical(folder, slice, MIX12, out('ours')));
+    measured.ours = await several(runs, () => windows(folder, slice, MIX12, out('ours')));
   }
   if (n === 5e6) {
     const hotEvents = await eventsFile(n, true);
     const hotObservations = await observationsFile(m, n, true);
     const hot = await ingested('windows-hot', hotEvents);
-    measured.hot = await several(runs, () => historical(hot.folder, hotObservations, INV12, out('hot')));
+    measured.hot = await several(runs, () => windows(hot.folder, hotObservations, INV12, out('hot')));
     rmSync(hot.folder, { recursive: true, force: true });
   }
   if (process.env.BENCH_KEEP === undefined) rmSync(folder, { recursive: true, force: true });
-  for (const name of ['floor', 'INV12', 'MIX12', 'union', 'polars', 'join', 'ours', 'few', 'hot'])
+  for (const name of ['floor', 'INV12', 'MIX12', 'union', 'polars', 'join', 'ours', 'few', 'hot', 'capped'])
     if (existsSync(out(name))) rmSync(out(name));
   return measured;
 }
@@ -192,6 +180,7 @@ const LABELS = {
   floor: 'floor: DuckDB scan + sort + write',
   INV12: '**millrace, INV12**',
   MIX12: '**millrace, MIX12**',
+  capped: '**millrace, MIX12, memory_limit: 1GB**',
   union: 'DuckDB SQL, running sum, INV12',
   polars: 'Polars rolling, INV12',
 };
@@ -200,19 +189,21 @@ export async function measure({ size = 'small', runs = 3 } = {}) {
   const sizes = [];
   for (const [n, m] of SIZES[size]) sizes.push(await oneSize(n, m, runs));
   const rows = sizes.flatMap((one) =>
-    Object.entries(LABELS).map(([key, label]) => {
-      const used = one[key];
-      if (!used) return [one.size, label, 'skipped', '–', '–', '–', '–'];
-      return [
-        one.size,
-        label,
-        seconds(used.wall),
-        seconds(used.cpu),
-        gigabytes(used.rss),
-        ratio(used.wall / one.floor.wall),
-        ratio(used.cpu / one.floor.cpu),
-      ];
-    }),
+    Object.entries(LABELS)
+      .filter(([key]) => one[key] !== undefined)
+      .map(([key, label]) => {
+        const used = one[key];
+        if (!used) return [one.size, label, 'skipped', '–', '–', '–', '–'];
+        return [
+          one.size,
+          label,
+          seconds(used.wall),
+          seconds(used.cpu),
+          gigabytes(used.rss),
+          ratio(used.wall / one.floor.wall),
+          ratio(used.cpu / one.floor.cpu),
+        ];
+      }),
   );
   const text = [
     table(
@@ -274,6 +265,25 @@ export async function measure({ size = 'small', runs = 3 } = {}) {
         ]
       : []),
   ];
+  const { capped } = last;
+  if (capped)
+    goals.push(
+      {
+        path: `12 window features, ${last.size}, mixed, memory_limit: 1GB`,
+        goal: '≤ 1.1× without a limit',
+        ...over(capped, last.MIX12),
+        limit: 1.1,
+        less: true,
+      },
+      {
+        path: `peak memory of the process, ${last.size}, memory_limit: 1GB`,
+        goal: '≤ 1 GB',
+        got: capped.rss / 1e9,
+        limit: 1,
+        less: true,
+        unit: 'GB',
+      },
+    );
   const curve = {
     title: 'CPU seconds, 12 window features',
     x: sizes.map((one) => millions(one.events)),
@@ -288,9 +298,18 @@ export async function measure({ size = 'small', runs = 3 } = {}) {
     bars: curve.series.map(({ name, values }) => ({ name, value: values.at(-1) })),
     unit: 's',
   };
+  const memory = {
+    title: 'Peak memory, 12 window features',
+    x: curve.x,
+    series: Object.entries(LABELS).map(([key, label]) => ({
+      name: label.replaceAll('**', ''),
+      values: sizes.map((one) => (one[key] ? one[key].rss / 2 ** 30 : null)),
+    })),
+    unit: 'GB',
+  };
   const plots =
     sizes.length > 1
-      ? { 'bench-offline-windows': curve }
+      ? { 'bench-offline-windows': curve, 'bench-offline-memory': memory }
       : { [`bench-offline-windows-${millions(last.events)}`]: bars };
   return {
     title: `Offline: point-in-time windows, ${sizes.map((one) => one.size).join(' and ')}`,

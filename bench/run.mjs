@@ -1,11 +1,12 @@
 // `npm run bench`: millrace and its peers on the same files in one run, written to docs/benchmarks.md with plots.
-// node bench/run.mjs [--size small|full] [--runs 3] [--only offline,large,state,online,http,peers,start,profile]
+// node bench/run.mjs [--size small|full] [--runs 3] [--only offline,large,huge,keys,state,online,http,peers,start,profile]
 // Results are kept in bench/.cache, so that `--only` renews a part and the page keeps the others.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CACHE, eventsFile, millions, observationsFile } from './data.mjs';
+import { measure as measureHotKeys } from './hot-keys.mjs';
 import { measure as measureState } from './latest-state.mjs';
 import { argument, MAIN, median, node, note, quiet, ratio, run, table, WORK } from './lib.mjs';
 import { ingested, measure as measureWindows } from './offline-windows.mjs';
@@ -166,7 +167,7 @@ async function measureProfile() {
   rmSync(folder, { recursive: true, force: true });
   return {
     title: 'Where the time goes',
-    text: `\`features historical\` under \`node --cpu-prof\`: the main thread only; DuckDB's own threads scan, join and write beside it.\n\n${parts.join('\n\n')}`,
+    text: `\`features historical\` under \`node --cpu-prof\`: the main thread only; DuckDB's own threads scan, join and write beside it, and sweeping threads sweep.\n\n${parts.join('\n\n')}`,
     goals: [],
   };
 }
@@ -192,6 +193,8 @@ async function measureOnlinePeers() {
 const PARTS = {
   offline: () => measureWindows({ size: 'small', runs }),
   large: () => measureWindows({ size: 'large', runs: Math.min(runs, 2) }),
+  huge: () => measureWindows({ size: 'huge', runs: 1 }),
+  keys: () => measureHotKeys({ size }),
   state: () => measureState({ size, runs }),
   online: measureReads,
   http: measureHttp,
@@ -220,6 +223,7 @@ function page(results) {
     const missing = !Number.isFinite(got);
     const shown = (value) => {
       if (unit === 'ms') return `${value.toFixed(2)} ms`;
+      if (unit === 'GB') return `${value.toFixed(2)} GB`;
       return unit === '/s' ? `${Math.round(value).toLocaleString('en')}/s` : ratio(value);
     };
     const measured = wall === undefined ? shown : () => `${shown(got)} CPU, ${shown(wall)} wall`;
@@ -242,7 +246,7 @@ turns, and the medians stand here. Machine: ${machine()}. Peers: ${peers.join(',
 
 Seconds depend on the machine and on what else it does, so compare ratios. Offline goals show two: of
 CPU time (user and system, all threads, start of the process included) and of wall time. CPU time is disturbed less by
-other work on the machine, but it favours millrace over the floor: DuckDB sorts with both cores, the sweep runs on one.
+other work on the machine.
 A goal counts as reached when both ratios are within it. Load average (1 minute) at the beginning of each part: ${Object.keys(
     PARTS,
   )
@@ -260,7 +264,7 @@ ${found.map((part) => `## ${part.title}\n\n${part.text}${plots(part)}`).join('\n
 `;
 }
 
-const usual = Object.keys(PARTS).filter((name) => size === 'full' || name !== 'large');
+const usual = Object.keys(PARTS).filter((name) => size === 'full' || !['large', 'huge'].includes(name));
 const only = argument('only', usual.join(',')).split(',');
 const store = path.join(CACHE, 'results.json');
 mkdirSync(CACHE, { recursive: true });
