@@ -80,6 +80,11 @@ describe('nearest_neighbours', () => {
   told('needs k', 'function: »nearest_neighbours, source: products.embedding, query: taste', [
     'DEF_MISSING_KEY feature `f`: nearest_neighbours has no `k`',
   ]);
+  told(
+    'says what is wrong with k once',
+    'function: nearest_neighbours, source: products.embedding, query: taste, k: »0',
+    ['DEF_INVALID_VALUE `k` of feature `f` is the number `0`: expected a whole number from 1'],
+  );
   told('needs a query', 'function: »nearest_neighbours, source: products.embedding, k: 2', [
     'DEF_MISSING_KEY feature `f`: nearest_neighbours has no `query`',
   ]);

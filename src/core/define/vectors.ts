@@ -200,10 +200,13 @@ export function readNeighbours(
         hint: 'Write `source: products.embedding`.',
       },
     );
-  if (!raw.k)
+  if (!raw.k) {
+    // What stands there has a fault that is said already.
+    if (raw.$.keys.has('k')) return undefined;
     return report.add('DEF_MISSING_KEY', raw.function!.place, `${subject}: nearest_neighbours has no \`k\``, {
       hint: 'Write `k: 10`.',
     });
+  }
   const found = readVectors(context, subject, raw, []);
   if (!found) return undefined;
   const { source, field } = found;
