@@ -100,9 +100,14 @@ describe('rules in SQL over a batch', () => {
       ],
     );
     const opened = await at.open([odd]);
-    const one = file(at, 9, 6, { country: (u) => (u < 0.2 ? 'XX' : u < 0.6 ? 'DE' : 'FR') });
-    const first = await opened.log.ingestFiles(odd, [one]);
-    expect(first.accepted + first.quarantined).toBe(9);
+    const lines = ['DE', 'FR', 'DE', 'XX', 'FR'].map((country, i) => `s${i},2024-01-01,1,${country},n`);
+    const one = at.write('single.csv', `id,at,amount,country,note\n${lines.join('\n')}\n`);
+    expect(await opened.log.ingestFiles(odd, [one])).toMatchObject({
+      accepted: 4,
+      quarantined: 1,
+      reasons: { odd: 1 },
+    });
+    expect((await opened.log.quarantine()).map((row) => row.row['country'])).toEqual(['XX']);
     const typo = orders([], [bySql('SELECT _row, nothing FROM {batch}')]);
     expect(await opened.log.ingestFiles(typo, [file(at, 3, 7)])).toMatchObject({
       accepted: 0,
