@@ -18,6 +18,8 @@ import type { ProgressEvent, Project } from './services/project.js';
 
 export interface OpenOptions {
   readonly command?: string;
+  /** Data sets and models are built although sources do not have what they promise. */
+  readonly ignoreAvailability?: boolean;
   readonly signal?: AbortSignal;
   progress?(event: ProgressEvent): void;
   /** What goes wrong beside the work. */
@@ -119,6 +121,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
       lock = acquireLock(path.join(stateFolder, 'lock'), purpose);
     },
     now: options.now ?? (() => Date.now() * 1000),
+    ignoreAvailability: options.ignoreAvailability ?? false,
     progress: (event) => options.progress?.(event),
     signal: options.signal ?? new AbortController().signal,
     close: async () => {

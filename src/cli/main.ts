@@ -72,11 +72,20 @@ define(
   'run',
   'plan',
 );
-define(program.command('apply').argument('[assets...]').description('do what `plan` prints'), 'run', 'apply');
+define(
+  program
+    .command('apply')
+    .argument('[assets...]')
+    .option('--ignore-availability', 'go on although sources do not have what they promise')
+    .description('do what `plan` prints'),
+  'run',
+  'apply',
+);
 define(
   program
     .command('run')
     .argument('[assets...]')
+    .option('--ignore-availability', 'go on although sources do not have what they promise')
     .description('the main job: bring every stale asset up to date'),
   'run',
   'run',
@@ -91,29 +100,98 @@ define(
   'ingest',
 );
 
-const quarantine = program.command('quarantine').description('rows that were refused or repaired, and why');
 define(
-  quarantine.command('list').option('--source <name>').description('refused rows by source and rule'),
-  'ingest',
+  program
+    .command('accept')
+    .argument('<source>')
+    .option('--rename <column=field>', 'a new column and the field that it is read for', collect)
+    .description('write an accepted rename into the definition of a source'),
+  'batches',
+  'accept',
+);
+define(
+  program
+    .command('status')
+    .argument('[source]')
+    .description('how far sources have come, how they were judged, what they promise'),
+  'batches',
+  'status',
+);
+
+const batches = program.command('batches').description('batches, and what history says of them');
+define(
+  batches
+    .command('list')
+    .argument('<source>')
+    .option('--limit <n>', 'batches to show', '20')
+    .description('batches of a source with their verdicts, newest first'),
+  'batches',
+  'batchesList',
+);
+define(
+  batches
+    .command('show')
+    .argument('<batch>', 'its id, or how that begins')
+    .description('what was found of one batch'),
+  'batches',
+  'batchesShow',
+);
+define(
+  batches
+    .command('accept')
+    .argument('<batch>')
+    .option('--reason <text>')
+    .description('this was fine: it counts as ordinary, and a refused file may come in'),
+  'batches',
+  'batchesAccept',
+);
+define(
+  batches
+    .command('incident')
+    .argument('<batch>')
+    .option('--reason <text>')
+    .description('this was not fine: nothing of it counts as ordinary'),
+  'batches',
+  'batchesIncident',
+);
+define(
+  batches.command('reset').argument('<batch>').description('take back what was said of a batch'),
+  'batches',
+  'batchesReset',
+);
+
+const quarantine = program.command('quarantine').description('rows that were refused or repaired, and why');
+const filtered = (command: Command): Command =>
+  command
+    .option('--source <name>')
+    .option('--rule <id>', 'rows that broke this rule')
+    .option('--batch <id>', 'rows of this batch');
+define(
+  filtered(quarantine.command('list')).description('refused rows by source and rule'),
+  'quarantine',
   'quarantineList',
 );
 define(
-  quarantine
-    .command('show')
-    .argument('[id]')
-    .option('--source <name>')
+  filtered(quarantine.command('show').argument('[ids...]'))
+    .option('--status <status>', 'open, replayed or dropped')
     .option('--limit <n>', 'rows to show', '20')
     .description('refused rows with file, line, field, value and reason'),
-  'ingest',
+  'quarantine',
   'quarantineShow',
 );
 define(
-  quarantine
-    .command('replay')
-    .option('--source <name>')
-    .description('feed open rows through the present rules'),
-  'ingest',
+  filtered(quarantine.command('replay').argument('[ids...]')).description(
+    'feed open rows through the present rules',
+  ),
+  'quarantine',
   'quarantineReplay',
+);
+define(
+  filtered(quarantine.command('drop').argument('[ids...]'))
+    .requiredOption('--reason <text>', 'why; kept with the rows')
+    .description('settle open rows without feeding them'),
+  'quarantine',
+  'quarantineDrop',
 );
 define(
   quarantine
@@ -124,7 +202,7 @@ define(
     .description(
       'values that rules capped or imputed: what was delivered, what it became, and by which contract',
     ),
-  'ingest',
+  'quarantine',
   'quarantineRepairs',
 );
 
@@ -221,6 +299,7 @@ define(
     .option('--out <file>', 'a copy as .csv or .parquet')
     .option('--knowledge <kind>')
     .option('--horizon <source=seq>', 'read a source up to a position', collect)
+    .option('--ignore-availability', 'go on although sources do not have what they promise')
     .description('build a training set'),
   'dataset',
   'build',
@@ -245,7 +324,15 @@ define(
   'reproduce',
 );
 
-define(program.command('train').argument('<model>').description('train a model version'), 'models', 'train');
+define(
+  program
+    .command('train')
+    .argument('<model>')
+    .option('--ignore-availability', 'go on although sources do not have what they promise')
+    .description('train a model version'),
+  'models',
+  'train',
+);
 const models = program.command('models').description('model versions');
 define(
   models.command('list').argument('[model]').description('versions, metrics, champion'),

@@ -256,8 +256,8 @@ export interface RecordLog {
     source: Source,
     filter?: { readonly rule?: string; readonly limit?: number },
   ): Promise<readonly RepairedValue[]>;
-  /** Every batch, committed or refused, oldest first. */
-  batches(source?: string): Promise<readonly BatchRecord[]>;
+  /** Every batch, committed or refused, oldest first; with a limit only the last ones. */
+  batches(source?: string, limit?: number): Promise<readonly BatchRecord[]>;
   /** Versions of a source's contract, oldest first. */
   contracts(source: string): Promise<readonly ContractVersion[]>;
   /** Feeds open rows of the ledger through the source's rules of today and marks what was settled. */

@@ -26,6 +26,7 @@ import { columnSample } from './column-sample.js';
 import { computeFeatures, currentHorizons, observationTypes, outputFormat } from './historical.js';
 import { datasetRun, recordRun } from './lineage-events.js';
 import { type Project, stopIfInterrupted } from './project.js';
+import { awaitAvailability, type Unavailable } from './service-levels.js';
 
 export interface BuildOptions {
   readonly knowledge?: 'as_of' | 'hindsight';
@@ -396,13 +397,18 @@ export async function buildDataset(
   options: BuildOptions = {},
 ): Promise<BuiltDataset> {
   const recipe = await recipeOf(project, name, options);
+  const unavailable = await awaitAvailability(
+    project,
+    `dataset ${name}`,
+    datasetSources(project, recipe.dataset, recipe.plan),
+  );
   const registry = await project.registry();
   const present = registry.byKey('dataset', name, recipe.key);
   if (present && !options.out)
     return { version: present, manifest: present.manifest as unknown as DatasetManifest, built: false };
   return recordRun(project, datasetRun(project, name), async () => {
     const folder = path.join(project.definitions.settings.lake, '_datasets', name, recipe.key.slice(0, 16));
-    const manifest = await assembleDataset(project, recipe, folder, options.out);
+    const manifest = await assembleDataset(project, recipe, folder, options.out, unavailable);
     const version = registry.addVersion({
       kind: 'dataset',
       name,
@@ -434,6 +440,7 @@ async function assembleDataset(
   recipe: Recipe,
   folder: string,
   out?: string,
+  unavailable: readonly Unavailable[] = [],
 ): Promise<DatasetManifest> {
   const { definitions } = project;
   const { dataset, plan, horizons, observationFile } = recipe;
@@ -591,6 +598,7 @@ async function assembleDataset(
         features.map(({ feature, column }) => [feature.name, profileColumn(columnSample(column, trainMask))]),
       ),
       leakage: findings,
+      ...(unavailable.length > 0 ? { unavailable } : {}),
       files: [
         { file: 'data.parquet', rows: written.rows, bytes: written.bytes, sha256: await sha256File(file) },
       ],

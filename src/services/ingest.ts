@@ -1,12 +1,10 @@
-/** Feeding refused rows again, through the rules as they are now. */
+/** Files into the log; refused rows fed again through the rules as they are now, or settled. */
 import type { Source } from '../core/define/types.js';
-import type { IngestResult, QuarantinedRow, ReplayResult } from '../ports/record-log.js';
+import type { IngestResult, QuarantinedRow, QuarantineFilter, ReplayResult } from '../ports/record-log.js';
 import { ingestRun, recordRun } from './lineage-events.js';
 import type { Project } from './project.js';
 
-export interface ReplayFilter {
-  readonly source?: string;
-}
+export type ReplayFilter = Omit<QuarantineFilter, 'status'>;
 
 export interface ReplayedSource extends ReplayResult {
   readonly source: string;
@@ -37,4 +35,20 @@ export async function replayQuarantine(
     if (source) results.push({ source: name, ...(await log.replay(source, rows, { now: project.now() })) });
   }
   return results;
+}
+
+/** Settles open rows without feeding them; the reason stays with them. Gives how many. */
+export async function dropQuarantined(
+  project: Project,
+  filter: ReplayFilter,
+  reason: string,
+): Promise<number> {
+  const log = await project.log();
+  const open = await log.quarantine({ ...filter, status: 'open' });
+  await log.markQuarantined(
+    open.map(({ id }) => id),
+    'dropped',
+    { reason, at: project.now() },
+  );
+  return open.length;
 }

@@ -35,6 +35,8 @@ export interface Project {
   /** Takes the one-writer lock until the project is closed; a second writer is STORE_LOCKED. */
   lockForWriting(command: string): Promise<void>;
   now(): Instant;
+  /** True: work goes on although sources do not have what they promise. */
+  readonly ignoreAvailability?: boolean;
   progress(event: ProgressEvent): void;
   readonly signal: AbortSignal;
   close(): Promise<void>;

@@ -1,9 +1,13 @@
 /** Where everything stands: sources, groups, models, monitors. Reads only what is already known. */
 import { MICROS_PER_SECOND, printInstant } from '../core/base/time.js';
+import type { Source } from '../core/define/types.js';
+import type { LevelStatus } from '../core/quality/index.js';
+import { type BatchVerdict, listBatches } from './batches.js';
 import type { Champions } from './champions.js';
 import { type BoundGroup, projectGroups } from './materialize.js';
 import type { Project } from './project.js';
 import { CHAMPION } from './promote.js';
+import { sourceLevels } from './service-levels.js';
 
 export interface SourceStatus {
   readonly source: string;
@@ -12,6 +16,9 @@ export interface SourceStatus {
   /** Greatest available_at in the log, and its distance from now. */
   readonly available_at: string | null;
   readonly age_seconds: number | null;
+  readonly levels: readonly LevelStatus[];
+  readonly last_batch: { readonly batch: string; readonly at: string; readonly verdict: BatchVerdict } | null;
+  readonly quarantine_open: number;
 }
 
 export interface GroupStatus {
@@ -48,23 +55,37 @@ export interface ProjectStatus {
 
 const printed = (instant: number | null): string | null => (instant === null ? null : printInstant(instant));
 
-export async function projectStatus(project: Project, champions: Champions): Promise<ProjectStatus> {
-  const [log, store, registry] = [await project.log(), await project.online(), await project.registry()];
+/** Every source, or those given: how far it has come, how it was judged last, what it promises. */
+export async function sourceStatuses(
+  project: Project,
+  sources: Iterable<Source> = project.definitions.sources.values(),
+): Promise<readonly SourceStatus[]> {
+  const log = await project.log();
   const now = project.now();
-  const sources: SourceStatus[] = [];
-  const last = new Map<string, number>();
-  for (const source of project.definitions.sources.values()) {
+  const out: SourceStatus[] = [];
+  for (const source of sources) {
     const state = await log.state(source);
-    last.set(source.name, state.lastSeq);
-    sources.push({
+    const [last] = await listBatches(project, source, 1);
+    out.push({
       source: source.name,
       seq: state.lastSeq,
       rows: state.rows,
       available_at: printed(state.maxAvailableAt),
       age_seconds:
         state.maxAvailableAt === null ? null : Math.max(0, (now - state.maxAvailableAt) / MICROS_PER_SECOND),
+      levels: await sourceLevels(project, source),
+      last_batch: last ? { batch: last.batch, at: last.at, verdict: last.verdict } : null,
+      quarantine_open: await log.quarantineCount({ source: source.name, status: 'open' }),
     });
   }
+  return out;
+}
+
+export async function projectStatus(project: Project, champions: Champions): Promise<ProjectStatus> {
+  const [store, registry] = [await project.online(), await project.registry()];
+  const now = project.now();
+  const sources = await sourceStatuses(project);
+  const last = new Map(sources.map(({ source, seq }) => [source, seq]));
   const groups = projectGroups(project).map(({ group, online }): GroupStatus => {
     const applied = store.applied(online);
     return {

@@ -1,7 +1,7 @@
 /** A batch of a source against its history. */
 import type { Instant } from '../../core/base/time.js';
-import { DEFAULT_HISTORY } from '../../core/define/promises.js';
-import type { Source } from '../../core/define/types.js';
+import { DEFAULT_HISTORY, HISTORY_MEASURES } from '../../core/define/promises.js';
+import type { HistoryPolicy, Source } from '../../core/define/types.js';
 import type { BatchProfile } from '../../core/drift/batch-profile.js';
 import {
   type BatchFacts,
@@ -33,4 +33,17 @@ export function judgeBatchHistory(
   };
   const history = judgeHistory(context, { ...batch, at: batch.now, facts }, past, profiles);
   return { facts, history };
+}
+
+/** Sealed pushes are cut by size and are durable already: their numbers of rows and ages say nothing, nothing refuses. */
+export function pushedHistory(source: Source): Source {
+  const policy = source.history ?? DEFAULT_HISTORY;
+  const softened = Object.fromEntries(
+    HISTORY_MEASURES.map((measure) => {
+      const { action, severity } = policy.measures[measure];
+      const ignored = measure === 'row_count' || measure === 'freshness' || action === 'ignore';
+      return [measure, { action: ignored ? 'ignore' : 'warn', severity }];
+    }),
+  ) as HistoryPolicy['measures'];
+  return { ...source, history: { ...policy, measures: softened } };
 }

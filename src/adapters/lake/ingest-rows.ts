@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { invariant, MillraceError } from '../../core/base/error.js';
 import { type Instant, MAX_INSTANT } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
+import { DISTRIBUTION_BATCHES, HISTORY_BATCHES } from '../../core/drift/history.js';
 import {
   type Disposition,
   deliveredFields,
@@ -19,6 +20,7 @@ import type { Value, ValueType } from '../../core/schema/types.js';
 import type { IngestResult, LogRecord } from '../../ports/record-log.js';
 import { type DuckDbConnection, quoteName, quoteText } from '../duckdb/connection.js';
 import { publishFile } from '../files/durable.js';
+import { judgeBatchHistory, pushedHistory } from './batch-history.js';
 import type { VersionIndex } from './dedupe.js';
 import type { IngestContext } from './ingest-files.js';
 import { type Ledger, type NewQuarantinedRow, toJsonText } from './ledger.js';
@@ -590,11 +592,19 @@ export class RowWriter {
         );
       }
       const columns = source.fields.map((field) => `${quoteName(field.name)}, `).join('');
-      const { profile } = await profileRelation(
+      const profiled = await profileRelation(
         db,
         source.fields,
         `SELECT ${columns}"_seq", "_event_time", "_available_at" FROM read_parquet(${quoteText(temporary)}) WHERE NOT "_deleted"`,
         '"_seq"',
+      );
+      const now = Date.now() * 1000;
+      const past = context.ledger.past(source.name, 'rows', 2 * HISTORY_BATCHES);
+      const notes = judgeBatchHistory(
+        pushedHistory(source),
+        { rows: counts.rows, now, ...profiled },
+        past,
+        () => context.ledger.profilesOf(past.slice(0, DISTRIBUTION_BATCHES).map((one) => one.batch)),
       );
       publishFile(temporary, final);
       context.ledger.commit({
@@ -608,7 +618,7 @@ export class RowWriter {
           reasons: {},
         },
         kind: 'rows',
-        at: Date.now() * 1000,
+        at: now,
         fingerprint: source.fingerprint,
         segment: {
           file: final,
@@ -626,7 +636,8 @@ export class RowWriter {
         files: [],
         quarantined: [],
         profile: {},
-        columns: profile,
+        columns: profiled.profile,
+        notes,
       });
       // In one step with the commit: a state read in between would count these records twice.
       this.#full.shift();

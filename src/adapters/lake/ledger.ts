@@ -1,4 +1,5 @@
 import { isAbsolute, join, relative } from 'node:path';
+import { invariant } from '../../core/base/error.js';
 import type { Instant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import type { BatchProfile } from '../../core/drift/batch-profile.js';
@@ -76,7 +77,8 @@ export interface Ledger {
   refuse(batch: Omit<BatchCommit, 'segment' | 'quarantined'>, reason: string): void;
   /** Rows of a file with this content that is already in the log under this definition; undefined: it is not. */
   knownFile(source: string, sha256: string, fingerprint: string): number | undefined;
-  batches(source?: string): readonly BatchRecord[];
+  /** Oldest first; with a limit only the last ones. */
+  batches(source?: string, limit?: number): readonly BatchRecord[];
   /** Committed batches of a kind that have facts, newest first. */
   past(source: string, kind: BatchCommit['kind'], limit: number): readonly KeptBatch[];
   profilesOf(batches: readonly string[]): readonly BatchProfile[];
@@ -224,6 +226,11 @@ export function createLedger(db: Database, lake: string): Ledger {
     commit: (commit) =>
       transaction(db, () => {
         const { result, segment } = commit;
+        const { rows, accepted, quarantined, duplicates, dropped } = result;
+        invariant(
+          rows === accepted + quarantined + duplicates + dropped,
+          `batch ${result.batch} of ${result.source} loses rows: ${rows} in`,
+        );
         insertBatch(commit, 'committed', null);
         if (commit.columns)
           db.prepare('INSERT INTO log_profile VALUES (?, ?, ?, ?)').run(
@@ -286,32 +293,34 @@ export function createLedger(db: Database, lake: string): Ledger {
       )[0];
       return row && Number(row['rows']);
     },
-    batches: (source) =>
+    batches: (source, limit = -1) =>
       (source === undefined
-        ? all(`${BATCHES} ORDER BY b.at, b.rowid`)
-        : all(`${BATCHES} WHERE b.source = ? ORDER BY b.at, b.rowid`, source)
-      ).map((row) => ({
-        batch: row['batch'] as string,
-        source: row['source'] as string,
-        kind: row['kind'] as string,
-        status: row['status'] as BatchRecord['status'],
-        at: Number(row['at']),
-        rows: Number(row['rows']),
-        accepted: Number(row['accepted']),
-        quarantined: Number(row['quarantined']),
-        duplicates: Number(row['duplicates']),
-        dropped: Number(row['dropped']),
-        corrections: Number(row['corrections']),
-        repaired: Number(row['repaired']),
-        lastSeq: Number(row['last_seq']),
-        files: JSON.parse(row['files'] as string),
-        reason: row['reason'] as string | null,
-        warnings: JSON.parse(row['warnings'] as string),
-        reasons: JSON.parse(row['reasons'] as string),
-        repairs: JSON.parse(row['repairs'] as string),
-        ...profileOf(row),
-        mark: markOf(row),
-      })),
+        ? all(`${BATCHES} ORDER BY b.at DESC, b.rowid DESC LIMIT ?`, limit)
+        : all(`${BATCHES} WHERE b.source = ? ORDER BY b.at DESC, b.rowid DESC LIMIT ?`, source, limit)
+      )
+        .reverse()
+        .map((row) => ({
+          batch: row['batch'] as string,
+          source: row['source'] as string,
+          kind: row['kind'] as string,
+          status: row['status'] as BatchRecord['status'],
+          at: Number(row['at']),
+          rows: Number(row['rows']),
+          accepted: Number(row['accepted']),
+          quarantined: Number(row['quarantined']),
+          duplicates: Number(row['duplicates']),
+          dropped: Number(row['dropped']),
+          corrections: Number(row['corrections']),
+          repaired: Number(row['repaired']),
+          lastSeq: Number(row['last_seq']),
+          files: JSON.parse(row['files'] as string),
+          reason: row['reason'] as string | null,
+          warnings: JSON.parse(row['warnings'] as string),
+          reasons: JSON.parse(row['reasons'] as string),
+          repairs: JSON.parse(row['repairs'] as string),
+          ...profileOf(row),
+          mark: markOf(row),
+        })),
     past: (source, kind, limit) =>
       all(
         `${BATCHES} WHERE b.source = ? AND b.kind = ? AND b.status = 'committed' ORDER BY b.at DESC, b.rowid DESC LIMIT ?`,

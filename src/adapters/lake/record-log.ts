@@ -4,7 +4,6 @@ import { MillraceError } from '../../core/base/error.js';
 import type { Instant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import type {
-  BatchRecord,
   LogRecord,
   LogState,
   QuarantinedRow,
@@ -62,7 +61,6 @@ export interface LakeLog extends RecordLog {
   knownSql(source: Source, state: LogState, options: KnownOptions): string;
   quarantine(filter?: QuarantineFilter): Promise<readonly QuarantinedRow[]>;
   quarantineCount(filter?: QuarantineFilter): Promise<number>;
-  batches(source?: string): Promise<readonly BatchRecord[]>;
   /** The path of a source's folder in the lake. */
   folder(source: string): string;
 }
@@ -307,7 +305,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       const { accepted, duplicates, dropped, quarantined, seq } = result;
       return { rows: open.length, accepted, duplicates, dropped, quarantined, seq };
     },
-    batches: async (source) => ledger.batches(source),
+    batches: async (source, limit) => ledger.batches(source, limit),
     profiles: async (source, limit) => ledger.profiles(source, limit),
     repairs: async (source, filter = {}) => readRepairs(db, source, relation(stateOf(source.name)), filter),
     contracts: async (source) => ledger.contracts(source),

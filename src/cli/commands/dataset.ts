@@ -43,29 +43,33 @@ const summary = (built: BuiltDataset): Record<string, unknown> => ({
 });
 
 export async function build(io: Io, args: readonly string[], options: Options): Promise<number> {
-  return within(io, async (project) => {
-    const knowledge = knowledgeOf(options['knowledge']);
-    const horizons = new Map<string, number>();
-    for (const item of items(options['horizon'])) {
-      const [source, seq] = item.includes('=') ? item.split('=') : [undefined, item];
-      const position = Number(seq);
-      if (!Number.isSafeInteger(position) || position < 0)
-        throw new MillraceError('USAGE', `--horizon "${item}" is not SOURCE=SEQ or SEQ`);
-      const sources = [...project.definitions.sources.keys()];
-      for (const name of source === undefined ? sources : [known(source, sources, 'source')])
-        horizons.set(name, position);
-    }
-    await project.lockForWriting(io.command);
-    const built = await buildDataset(project, args[0]!, {
-      horizons,
-      ...(options['out'] === undefined ? {} : { out: String(options['out']) }),
-      ...(knowledge === undefined ? {} : { knowledge }),
-    });
-    printManifest(io, built.version.name, built.version.version, built.manifest);
-    io.print(built.built ? `built in ${built.version.folder}` : `unchanged: ${built.version.folder}`);
-    io.result(summary(built));
-    return 0;
-  });
+  return within(
+    io,
+    async (project) => {
+      const knowledge = knowledgeOf(options['knowledge']);
+      const horizons = new Map<string, number>();
+      for (const item of items(options['horizon'])) {
+        const [source, seq] = item.includes('=') ? item.split('=') : [undefined, item];
+        const position = Number(seq);
+        if (!Number.isSafeInteger(position) || position < 0)
+          throw new MillraceError('USAGE', `--horizon "${item}" is not SOURCE=SEQ or SEQ`);
+        const sources = [...project.definitions.sources.keys()];
+        for (const name of source === undefined ? sources : [known(source, sources, 'source')])
+          horizons.set(name, position);
+      }
+      await project.lockForWriting(io.command);
+      const built = await buildDataset(project, args[0]!, {
+        horizons,
+        ...(options['out'] === undefined ? {} : { out: String(options['out']) }),
+        ...(knowledge === undefined ? {} : { knowledge }),
+      });
+      printManifest(io, built.version.name, built.version.version, built.manifest);
+      io.print(built.built ? `built in ${built.version.folder}` : `unchanged: ${built.version.folder}`);
+      io.result(summary(built));
+      return 0;
+    },
+    { ignoreAvailability: options['ignoreAvailability'] === true },
+  );
 }
 
 export async function list(io: Io): Promise<number> {

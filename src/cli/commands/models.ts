@@ -42,21 +42,29 @@ function printVersion(io: Io, version: VersionRecord, champion: number | undefin
   );
 }
 
-export const train = (io: Io, args: readonly string[]): Promise<number> =>
-  within(io, async (project) => {
-    await project.lockForWriting(io.command);
-    const { version, manifest, built } = await trainModel(project, args[0]!);
-    printVersion(io, version, (await project.registry()).alias(version.name, CHAMPION));
-    io.print(built ? `trained in ${version.folder}` : 'unchanged: nothing it depends on has changed');
-    io.result({
-      model: version.name,
-      version: version.version,
-      built,
-      metrics: manifest.metrics,
-      folder: version.folder,
-    });
-    return 0;
-  });
+export const train = (
+  io: Io,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<number> =>
+  within(
+    io,
+    async (project) => {
+      await project.lockForWriting(io.command);
+      const { version, manifest, built } = await trainModel(project, args[0]!);
+      printVersion(io, version, (await project.registry()).alias(version.name, CHAMPION));
+      io.print(built ? `trained in ${version.folder}` : 'unchanged: nothing it depends on has changed');
+      io.result({
+        model: version.name,
+        version: version.version,
+        built,
+        metrics: manifest.metrics,
+        folder: version.folder,
+      });
+      return 0;
+    },
+    { ignoreAvailability: options['ignoreAvailability'] === true },
+  );
 
 export const list = (io: Io, args: readonly string[]): Promise<number> =>
   within(io, async (project) => {

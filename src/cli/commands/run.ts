@@ -11,6 +11,12 @@ import { count, metric, table } from '../table.js';
 import { within } from '../within.js';
 import { printChanges } from './contract.js';
 
+type Options = Readonly<Record<string, unknown>>;
+
+const ignoring = (options: Options): { ignoreAvailability: boolean } => ({
+  ignoreAvailability: options['ignoreAvailability'] === true,
+});
+
 const mebibytes = (bytes: number): string => (bytes === 0 ? '-' : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
 
 function printPlan(io: Io, plan: Plan): void {
@@ -46,31 +52,39 @@ export async function plan(io: Io, args: readonly string[]): Promise<number> {
   });
 }
 
-export async function apply(io: Io, args: readonly string[]): Promise<number> {
-  return within(io, async (project) => {
-    await project.lockForWriting(io.command);
-    const planned = await planProject(project, args);
-    if (planned.steps.length === 0) {
-      printPlan(io, planned);
-      io.result({ steps: [] });
-      return 99;
-    }
-    return await perform(io, project, planned, false);
-  });
+export async function apply(io: Io, args: readonly string[], options: Options): Promise<number> {
+  return within(
+    io,
+    async (project) => {
+      await project.lockForWriting(io.command);
+      const planned = await planProject(project, args);
+      if (planned.steps.length === 0) {
+        printPlan(io, planned);
+        io.result({ steps: [] });
+        return 99;
+      }
+      return await perform(io, project, planned, false);
+    },
+    ignoring(options),
+  );
 }
 
-export async function run(io: Io, args: readonly string[]): Promise<number> {
-  return within(io, async (project) => {
-    await project.lockForWriting(io.command);
-    const planned = await planProject(project, args);
-    printPlan(io, planned);
-    const whole = args.length === 0;
-    if (planned.steps.length === 0 && !(whole && (await unfinished(project)))) {
-      io.result({ steps: [], fresh: planned.fresh });
-      return 99;
-    }
-    return await perform(io, project, planned, whole);
-  });
+export async function run(io: Io, args: readonly string[], options: Options): Promise<number> {
+  return within(
+    io,
+    async (project) => {
+      await project.lockForWriting(io.command);
+      const planned = await planProject(project, args);
+      printPlan(io, planned);
+      const whole = args.length === 0;
+      if (planned.steps.length === 0 && !(whole && (await unfinished(project)))) {
+        io.result({ steps: [], fresh: planned.fresh });
+        return 99;
+      }
+      return await perform(io, project, planned, whole);
+    },
+    ignoring(options),
+  );
 }
 
 /** Set while a whole run has yet to prove its values and write its report; a killed run leaves it set. */

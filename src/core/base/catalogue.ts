@@ -98,6 +98,13 @@ export const CATALOGUE = {
     true,
   ),
   NOT_READY: row(75, 503, 'The server is not ready', undefined, true),
+  DATA_NOT_AVAILABLE: row(
+    75,
+    503,
+    'A source does not have what it promises to those who depend on it',
+    'Wait for it and try again; `--ignore-availability` goes on without, and the manifest says so.',
+    true,
+  ),
   MODEL_MISSING: row(1, 409, 'There is no trained model to use', 'Run `millrace train MODEL`.'),
   DATASET_EMPTY: row(1, 409, 'The training set has too few rows'),
   TRAIN_FAILED: row(1, 500, 'Training failed'),

@@ -49,6 +49,8 @@ export interface DatasetManifest {
   /** Column profiles of the training part: what monitoring compares with. */
   readonly profile: Readonly<Record<string, ColumnProfile>>;
   readonly leakage: readonly LeakageFinding[];
+  /** Service levels that did not hold when it was built, gone past by `--ignore-availability`; absent: none. */
+  readonly unavailable?: readonly { readonly source: string; readonly level: string; readonly reason: string }[];
   readonly files: readonly {
     readonly file: string;
     readonly rows: number;

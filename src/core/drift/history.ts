@@ -22,6 +22,8 @@ export interface BatchFacts {
   readonly age: number | null;
   /** The newest event; null without rows. */
   readonly newest: Instant | null;
+  /** The greatest available_at; null without rows. */
+  readonly known: Instant | null;
 }
 
 export interface PastBatch {
@@ -83,6 +85,7 @@ export function factsOf(rows: number, profile: BatchProfile, now: Instant): Batc
     distinct_count: Object.fromEntries(columns.map(([name, { distinct }]) => [name, distinct])),
     age: newest === null ? null : (now - newest) / MICROS_PER_SECOND,
     newest,
+    known: profile.freshness.maxAvailableAt,
   };
 }
 

@@ -4,3 +4,4 @@ export * from './columns.js';
 export * from './relations.js';
 export * from './repairs.js';
 export * from './rules.js';
+export * from './service-level.js';
