@@ -68,7 +68,8 @@ function attributeFeature(feature: CaseFeature, columns: readonly string[]): Rec
 export async function caseProject(
   caseFolder: string,
   folder: string,
-): Promise<{ features: string[]; observations: string; expected: string }> {
+  options: { readonly push?: boolean } = {},
+): Promise<{ features: string[]; keys: string[]; observations: string; expected: string }> {
   const definition = JSON.parse(await readFile(path.join(caseFolder, 'case.json'), 'utf8')) as Case;
   const events = definition.features[0]!.source === 'events';
   const file = events ? 'events.csv' : 'attributes.csv';
@@ -90,14 +91,14 @@ export async function caseProject(
   const source = {
     name: events ? 'events' : 'attributes',
     kind: events ? 'events' : 'states',
-    read: { files: `data/${file}` },
+    read: options.push ? 'push' : { files: `data/${file}` },
     record_key: events ? 'event_id' : [...keys, 'valid_from'],
     event_time: events ? 'event_time' : 'valid_from',
     ...(has('available_at')
       ? { available_at: 'available_at' }
       : has('recorded_at')
         ? { available_at: 'recorded_at' }
-        : {}),
+        : { available_at: 'event_time' }),
     ...(has('deleted') ? { deleted: 'deleted' } : {}),
     ...(has('seq') ? { sequence: 'seq' } : {}),
     fields,
@@ -115,6 +116,7 @@ export async function caseProject(
   await cp(path.join(caseFolder, file), path.join(folder, 'data', file));
   return {
     features: definition.features.map((feature) => feature.name),
+    keys,
     observations: path.join(caseFolder, 'spine.csv'),
     expected: path.join(caseFolder, 'expected.csv'),
   };

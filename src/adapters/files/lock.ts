@@ -92,6 +92,8 @@ function take(file: string, command: string): void {
   const candidate = `${file}.${process.pid}`;
   try {
     mkdirSync(dirname(file), { recursive: true });
+    // One that a killed process of this id left may still be the same file as the lock.
+    rmSync(candidate, { force: true });
     writeFileSync(candidate, JSON.stringify(mine));
   } catch (error) {
     throw systemError(error, file);
