@@ -72,6 +72,42 @@ export function createMetrics(): Metrics {
     labelNames: ['source'],
     registers,
   });
+  const kept = new Gauge({
+    name: 'millrace_service_level_ratio',
+    help: 'Share of records, time or days for which a service level was kept over its period',
+    labelNames: ['source', 'level'],
+    registers,
+  });
+  const promised = new Gauge({
+    name: 'millrace_service_level_objective_ratio',
+    help: 'Share that a service level promises',
+    labelNames: ['source', 'level'],
+    registers,
+  });
+  const budget = new Gauge({
+    name: 'millrace_error_budget_remaining_ratio',
+    help: 'Share of the error budget that is left; negative when overspent',
+    labelNames: ['source', 'level'],
+    registers,
+  });
+  const burn = new Gauge({
+    name: 'millrace_error_budget_burn_rate',
+    help: 'How many times faster than allowed the error budget is spent',
+    labelNames: ['source', 'level', 'window'],
+    registers,
+  });
+  const available = new Gauge({
+    name: 'millrace_source_available',
+    help: '1 when a source has now what the level promises to those who depend on it',
+    labelNames: ['source', 'level'],
+    registers,
+  });
+  const waiting = new Gauge({
+    name: 'millrace_quarantine_open_rows',
+    help: 'Rows that wait in quarantine',
+    labelNames: ['source'],
+    registers,
+  });
   const ready = new Gauge({
     name: 'millrace_service_ready',
     help: '1 when the champion of a service is loaded',
@@ -117,6 +153,15 @@ export function createMetrics(): Metrics {
       for (const item of status.sources) {
         sourceSeq.set({ source: item.source }, item.seq);
         if (item.age_seconds !== null) age.set({ source: item.source }, item.age_seconds);
+        waiting.set({ source: item.source }, item.quarantine_open);
+        for (const level of item.levels) {
+          const labels = { source: item.source, level: level.level };
+          promised.set(labels, level.target);
+          if (level.share !== null) kept.set(labels, level.share);
+          if (level.budget !== null) budget.set(labels, level.budget);
+          if (level.available !== null) available.set(labels, level.available ? 1 : 0);
+          for (const { window, rate } of level.burn) burn.set({ ...labels, window }, rate);
+        }
       }
       for (const item of status.groups) {
         groupSeq.set({ group: item.group }, item.seq ?? 0);

@@ -441,6 +441,24 @@ export function openApi(definitions: Definitions, version: string): Schema {
     summary: 'Sources, groups, models, services, monitors',
     answers: any,
   });
+  const source = pathParameter('name', `Sources: ${[...definitions.sources.keys()].join(', ')}`);
+  add('get', '/v1/sources/{name}/batches', {
+    tag: 'operations',
+    id: 'source_batches',
+    summary: 'Batches of a source with what history says of them, newest first',
+    parameters: [
+      source,
+      { name: 'limit', in: 'query', required: false, schema: { type: 'integer', minimum: 0, default: 20 } },
+    ],
+    answers: { ...any, 404: problem('Nothing has this name; `hint` gives the nearest') },
+  });
+  add('get', '/v1/sources/{name}/status', {
+    tag: 'operations',
+    id: 'source_status',
+    summary: 'How far a source has come, its last batch, its service levels',
+    parameters: [source],
+    answers: { ...any, 404: problem('Nothing has this name; `hint` gives the nearest') },
+  });
   add('get', '/healthz', { tag: 'operations', id: 'healthz', summary: 'The process answers', answers: any });
   add('get', '/readyz', {
     tag: 'operations',

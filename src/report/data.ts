@@ -1,9 +1,11 @@
 /** What the report is drawn from. Plain values: services collect them, the report only reads. */
+
 import type { Instant } from '../core/base/time.js';
 import type { DatasetManifest } from '../core/dataset/manifest.js';
 import type { Comparison } from '../core/drift/compare.js';
 import type { ColumnProfile } from '../core/drift/profile.js';
 import type { BinaryEvaluation, Evaluation, MulticlassEvaluation } from '../core/learn/metrics.js';
+import type { LevelStatus } from '../core/quality/service-level.js';
 import type { Overlay } from './histogram.js';
 import type { PipelineGraph } from './pipeline-graph.js';
 
@@ -54,6 +56,14 @@ export interface SourceReport {
   /** Why batches were refused, newest first. */
   readonly refusals: readonly string[];
   readonly warnings: readonly { readonly rule: string; readonly message: string; readonly rows: number }[];
+  readonly levels: readonly LevelStatus[];
+  /** The last batches that were not ordinary, newest first. */
+  readonly anomalies: readonly {
+    readonly batch: string;
+    readonly at: Instant;
+    readonly verdict: string;
+    readonly message: string;
+  }[];
 }
 
 export interface DatasetReport {

@@ -30,6 +30,7 @@ import { manifestOfDataset } from './dataset-versions.js';
 import { logged } from './monitor.js';
 import type { Project } from './project.js';
 import { CHAMPION, manifestOf } from './promote.js';
+import { sourceLevels } from './service-levels.js';
 import type { ModelManifest } from './train.js';
 
 const RUN_LIMIT = 15;
@@ -94,6 +95,18 @@ async function sourceReport(project: Project, source: Source): Promise<SourceRep
       .slice(0, 5)
       .map((batch) => batch.reason ?? 'refused'),
     warnings: (committed.at(-1)?.warnings ?? []).slice(0, 20),
+    levels: await sourceLevels(project, source),
+    anomalies: [...committed]
+      .reverse()
+      .flatMap(({ batch, at, mark, notes }) => {
+        const message = [
+          ...(notes.history?.findings ?? []).map((finding) => finding.message),
+          ...(mark?.reason ? [mark.reason] : []),
+        ].join('; ');
+        const verdict = mark?.mark ?? notes.history?.verdict;
+        return verdict === 'anomalous' || mark ? [{ batch, at, verdict: verdict!, message }] : [];
+      })
+      .slice(0, 10),
   };
 }
 

@@ -47,6 +47,12 @@ export function sources(data: ReportData): Markup {
       rows: warning.rows as number | null,
     })),
   ]);
+  const levels = data.sources.flatMap((source) =>
+    source.levels.map((level) => ({ source: source.name, ...level })),
+  );
+  const anomalies = data.sources.flatMap((source) =>
+    source.anomalies.map((one) => ({ source: source.name, ...one })),
+  );
   return section(
     'sources',
     'Sources',
@@ -110,6 +116,60 @@ export function sources(data: ReportData): Markup {
               'row',
             )} wait in quarantine: <code>millrace quarantine show</code> prints them, <code>millrace quarantine replay</code> feeds them again.</p>`,
             more(RULE_LIMIT, reasons.length, 'rules'),
+          ],
+      levels.length === 0
+        ? null
+        : [
+            html`<h3>Service levels</h3>`,
+            dataTable(
+              'Service levels of sources',
+              [
+                'Source',
+                'Promise',
+                { text: 'Kept', numeric: true },
+                { text: 'Error budget left', numeric: true },
+                { text: 'Burn, 1 h', numeric: true, title: 'Times faster than allowed; alert from 14.4' },
+                { text: 'Burn, 6 h', numeric: true, title: 'Times faster than allowed; alert from 3' },
+                'Now',
+              ],
+              levels.map((level) => [
+                level.source,
+                level.objective,
+                level.share === null
+                  ? NONE
+                  : level.met
+                    ? percent(level.share, 2)
+                    : html`<strong class="bad-text">${percent(level.share, 2)}</strong>`,
+                level.budget === null ? NONE : percent(level.budget, 1),
+                ...(['1h', '6h'] as const).map((window) => {
+                  const burn = level.burn.find((one) => one.window === window);
+                  if (!burn) return NONE;
+                  const rate = burn.rate.toFixed(1);
+                  return burn.alert ? html`<strong class="bad-text">${rate}</strong>` : rate;
+                }),
+                level.available === null ? NONE : level.available ? 'available' : (level.reason ?? NONE),
+              ]),
+            ),
+          ],
+      anomalies.length === 0
+        ? null
+        : [
+            html`<h3>Batches unlike those before</h3>`,
+            dataTable(
+              'Batches unlike those before',
+              ['Source', 'Batch', 'At', 'Verdict', 'What'],
+              anomalies
+                .slice(0, RULE_LIMIT)
+                .map((one) => [
+                  one.source,
+                  html`<code>${one.batch.slice(0, 8)}</code>`,
+                  instant(one.at),
+                  one.verdict,
+                  one.message,
+                ]),
+            ),
+            html`<p class="note"><code>millrace batches accept BATCH</code> says that one was as it should be, <code>millrace batches incident BATCH</code> that it was not.</p>`,
+            more(RULE_LIMIT, anomalies.length, 'batches'),
           ],
       notes.length === 0
         ? null
