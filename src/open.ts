@@ -112,6 +112,14 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     online: online.get,
     registry: registry.get,
     sqlParser: sqlParser.get,
+    puller: async ({ read }) => {
+      if (read.kind === 'postgres') {
+        const { createPostgresPuller } = await import('./adapters/postgres/puller.js');
+        return createPostgresPuller(process.env);
+      }
+      const { createSqlPuller } = await import('./adapters/duckdb/puller.js');
+      return createSqlPuller(await duckdb.get(), root);
+    },
     lineageSink,
     predictions: () => (predictions ??= openPredictionLog(path.join(stateFolder, 'predictions'))),
     lockForWriting: async (purpose) => {

@@ -6,13 +6,13 @@ import type { Source } from './core/define/types.js';
 import { type OpenOptions, openProject } from './open.js';
 import type { IngestResult } from './ports/record-log.js';
 import { type BuiltDataset, buildDataset } from './services/build-dataset.js';
-import { markFiles } from './services/file-marks.js';
 import { createFollower, type Follower, findSource } from './services/follow.js';
 import { transformsOf } from './services/follow-transforms.js';
 import { type HistoricalRequest, type HistoricalResult, historicalFeatures } from './services/historical.js';
 import { ingestFiles } from './services/ingest.js';
 import { type MaterializeResult, materialize } from './services/materialize.js';
 import { openPredictor, type PredictAnswer, type Predictor, predict } from './services/predict.js';
+import { readSource } from './services/read-source.js';
 import { answerFeatures, type FeatureAnswer, type FeatureReader, featureReader } from './services/serve.js';
 import { runTransform } from './services/transform.js';
 
@@ -32,8 +32,11 @@ export interface MillraceProject {
    * STORE_LOCKED while another process writes to the project; BATCH_REFUSED; UNKNOWN_NAME.
    */
   ingest(source: string, rows: readonly Readonly<Record<string, unknown>>[]): Promise<IngestResult>;
-  /** The same for files by path; absent: those that the source names. A transform is computed anew. */
-  ingestFiles(source: string, files?: readonly string[]): Promise<IngestResult>;
+  /**
+   * The same for files by path; absent: what the source itself has to say, by its files, query or transform. Null: a
+   * source that was asked had nothing new.
+   */
+  ingestFiles(source: string, files?: readonly string[]): Promise<IngestResult | null>;
   /** Point-in-time values for a file of observations. */
   historical(request: HistoricalRequest): Promise<HistoricalResult>;
   /** Brings the online store up to the log: before the first `online`, unless this process ingests. */
@@ -93,10 +96,13 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
     return follower;
   };
   /** Appends durably, then brings the online store up to it. */
-  const appended = async (source: Source, append: () => Promise<IngestResult>): Promise<IngestResult> => {
+  const appended = async <T extends IngestResult | null>(
+    source: Source,
+    append: () => Promise<T>,
+  ): Promise<T> => {
     const applying = await following();
     const result = await append();
-    if (result.accepted === 0) return result;
+    if (result === null || result.accepted === 0) return result;
     changed.add(source.name);
     await applying.apply(source);
     return result;
@@ -124,21 +130,11 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
     },
     ingestFiles: async (name, files) => {
       const source = findSource(project, name);
-      if (source.read.kind === 'transform') {
-        if (files !== undefined) throw computed(source.name, source.read.parents);
-        return appended(source, () => runTransform(project, name));
+      if (files !== undefined) {
+        if (source.read.kind === 'transform') throw computed(source.name, source.read.parents);
+        return appended(source, () => ingestFiles(project, source, files));
       }
-      const log = await project.log();
-      const found = files ?? log.expand(source);
-      if (found.length === 0)
-        throw new MillraceError('USAGE', `source ${name} has no files of its own`, {
-          hint: 'Name files, or give `ingest` the records.',
-        });
-      return appended(source, async () => {
-        const result = await ingestFiles(project, source, found);
-        if (files === undefined) await markFiles(project, source, found);
-        return result;
-      });
+      return appended(source, () => readSource(project, source));
     },
     historical: async (request) => {
       await settle();

@@ -240,6 +240,8 @@ export interface RecordLog {
   ): Promise<IngestResult>;
   /** The files that the source's own patterns name now, absolute and sorted; none for pushed and computed sources. */
   expand(source: Source): readonly string[];
+  /** The files that a path or pattern names now, relative to the project folder; none is no fault. */
+  match(pattern: string): readonly string[];
   /**
    * Calls back with the accepted records of each durable `ingestRows` of this log, in seq order, before its promise
    * resolves. Gives the function that stops it.

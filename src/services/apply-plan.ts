@@ -23,6 +23,7 @@ import { materialize, staleGroups } from './materialize.js';
 import { type MonitorResult, runMonitor } from './monitor.js';
 import { type Project, stopIfInterrupted } from './project.js';
 import { CHAMPION, type PromotionResult, promoteModel } from './promote.js';
+import { isPulled, pullReason, pullSource } from './pull.js';
 import { type TrainedVersion, trainModel } from './train.js';
 import { runTransform, transformKey } from './transform.js';
 import { knownTransformKind } from './transform-sql.js';
@@ -51,6 +52,7 @@ async function stateOf(
                 : 'its definition or a parent has changed',
         };
       }
+      if (isPulled(source)) return { stale: await pullReason(project, source) };
       const { files, bytes } = await newFiles(project, source);
       const stale =
         files.length === 0 ? null : `${files.length} new or changed file${files.length === 1 ? '' : 's'}`;
@@ -192,6 +194,12 @@ async function performSteps(project: Project, plan: Plan): Promise<RunResult> {
     switch (step.action) {
       case 'ingest': {
         const source = project.definitions.sources.get(step.name)!;
+        if (isPulled(source)) {
+          const pulled = await pullSource(project, source);
+          if (pulled === null) return { outcome: 'unchanged', detail: 'nothing new' };
+          ingested.push(pulled);
+          return { outcome: pulled.accepted > 0 ? 'done' : 'unchanged', detail: describe(pulled) };
+        }
         const result = await ingestFiles(project, source, step.files);
         await markFiles(project, source, step.files);
         ingested.push(result);

@@ -1,11 +1,12 @@
 /** What a use case works with: definitions and the ports behind them. Adapters are opened when first asked for. */
 import { MillraceError } from '../core/base/error.js';
 import type { Instant } from '../core/base/time.js';
-import type { Definitions } from '../core/define/types.js';
+import type { Definitions, Source } from '../core/define/types.js';
 import type { LineageSink } from '../ports/lineage-sink.js';
 import type { OfflineStore } from '../ports/offline-store.js';
 import type { OnlineStore } from '../ports/online-store.js';
 import type { PredictionLog } from '../ports/prediction-log.js';
+import type { Puller } from '../ports/puller.js';
 import type { RecordLog } from '../ports/record-log.js';
 import type { Registry } from '../ports/registry.js';
 import type { SqlParser } from '../ports/sql-parser.js';
@@ -27,6 +28,8 @@ export interface Project {
   offline(): Promise<OfflineStore>;
   online(): Promise<OnlineStore>;
   registry(): Promise<Registry>;
+  /** What asks the system that a source reads from. */
+  puller(source: Source): Promise<Puller>;
   /** Loaded when a transform's SQL has to be read. */
   sqlParser(): Promise<SqlParser>;
   /** Where events of runs go; null when the settings name no place. */

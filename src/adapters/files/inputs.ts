@@ -97,6 +97,13 @@ export function expandFiles(patterns: readonly string[], folder: string): readon
   return [...out];
 }
 
+/** The files that a path or pattern names, sorted; none when it names none. */
+export function matchFiles(pattern: string, folder: string): readonly string[] {
+  const absolute = isAbsolute(pattern) ? pattern : resolve(folder, pattern);
+  if (statSync(absolute, { throwIfNoEntry: false })?.isFile()) return [absolute];
+  return isPattern(pattern) ? expandPattern(absolute).sort() : [];
+}
+
 /** Checks that a file is there, is a file, can be read, is not empty and has a known format. */
 export function inspectFile(path: string, format: FileFormat | undefined): InputFile {
   let bytes: number;

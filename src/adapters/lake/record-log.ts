@@ -15,7 +15,7 @@ import type {
 import { type DuckDb, type DuckDbConnection, quoteText } from '../duckdb/connection.js';
 import { splitRecord } from '../files/delimited.js';
 import { makeFolder } from '../files/durable.js';
-import { expandFiles } from '../files/inputs.js';
+import { expandFiles, matchFiles } from '../files/inputs.js';
 import { acquireLock, type Lock } from '../files/lock.js';
 import type { Database } from '../sqlite/database.js';
 import { VersionIndex } from './dedupe.js';
@@ -249,6 +249,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     relation,
     expand: (source) =>
       source.read.kind === 'files' ? expandFiles(source.read.patterns, options.projectFolder) : [],
+    match: (pattern) => matchFiles(pattern, options.projectFolder),
     knownSql: (source, state, known) => knownSql(source, state, relation(state), known),
     ingestFiles: (source, files, { now = Date.now() * 1000, signal, state: scope } = {}) =>
       exclusively(async () => {

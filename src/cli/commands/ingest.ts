@@ -1,9 +1,8 @@
 import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import type { IngestResult } from '../../ports/record-log.js';
-import { markFiles } from '../../services/file-marks.js';
 import { ingestFiles } from '../../services/ingest.js';
-import { runTransform } from '../../services/transform.js';
+import { readSource } from '../../services/read-source.js';
 import type { Io } from '../io.js';
 import { known } from '../parse.js';
 import { count } from '../table.js';
@@ -29,21 +28,23 @@ export async function ingest(io: Io, args: readonly string[]): Promise<number> {
       known(name, project.definitions.sources.keys(), 'source'),
     )!;
     await project.lockForWriting(io.command);
-    if (source.read.kind === 'transform') {
-      const result = await runTransform(project, name);
+    const given = args.slice(1).map((file) => path.resolve(file));
+    if (given.length > 0 && source.read.kind === 'transform')
+      throw new MillraceError('USAGE', `source ${name} is computed from ${source.read.parents.join(', ')}`, {
+        hint: `Ingest its parents, or bring it up to date without files: millrace ingest ${name}`,
+      });
+    const result =
+      given.length > 0 ? await ingestFiles(project, source, given) : await readSource(project, source);
+    if (result === null) {
+      io.print(`${name}: nothing new`);
+      io.result({ source: name, rows: 0 });
+      return 99;
+    }
+    if (source.read.kind === 'transform' && result.accepted === 0) {
       printIngest(io, result);
       io.result(result);
-      return result.accepted > 0 ? 0 : 99;
+      return 99;
     }
-    const given = args.slice(1).map((file) => path.resolve(file));
-    const log = await project.log();
-    const files = given.length > 0 ? given : log.expand(source);
-    if (files.length === 0)
-      throw new MillraceError('USAGE', `source ${name} has no files of its own`, {
-        hint: `Name files: millrace ingest ${name} FILE...`,
-      });
-    const result = await ingestFiles(project, source, files);
-    if (given.length === 0) await markFiles(project, source, files);
     printIngest(io, result);
     io.result(result);
     return 0;

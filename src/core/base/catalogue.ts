@@ -62,6 +62,14 @@ export const CATALOGUE = {
   FILE_DELIMITER: row(1, 422, 'A delimited file does not split into the expected columns'),
   FILE_ENCODING: row(1, 422, 'A file is not in the declared encoding'),
   FORMAT_UNKNOWN: row(2, 422, 'A file name does not tell a known format'),
+  SOURCE_UNREACHABLE: row(
+    75,
+    503,
+    'A system that a source reads from does not answer',
+    'See that it runs and can be reached from here, then run the command again; nothing was lost.',
+    true,
+  ),
+  SOURCE_REFUSED: row(1, 422, 'A system that a source reads from refuses what it is asked'),
   DISK_FULL: row(
     1,
     507,

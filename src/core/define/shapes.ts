@@ -250,6 +250,22 @@ const fieldDefinition = object('field', {
 });
 
 const otherReader = mapping(scalar, 'an object');
+const cursor = optional(
+  field,
+  'A field that grows with every change of a row (timestamp, date or int64): only what is new is read. Absent: everything at every run.',
+);
+const overlap = optional(
+  text(
+    'a duration or a whole number',
+    (written) => {
+      if (/^\d{1,15}$/.test(written)) return { timed: false, amount: Number(written) };
+      const amount = positive(parseDuration(written));
+      return amount === undefined ? undefined : { timed: true, amount };
+    },
+    { examples: ['10m', '1000'], loose: true },
+  ),
+  'How far behind the greatest value seen to read again, for what was committed late: a duration (10m is the default), for int64 a number (1000).',
+);
 const read = object('read', {
   files: optional(
     list(anyText, { lone: true }),
@@ -290,7 +306,29 @@ const read = object('read', {
     }),
     'Records computed from other sources.',
   ),
-  postgres: optional(otherReader, 'Not in this version.'),
+  sql: optional(
+    anyText,
+    'One SELECT in DuckDB SQL over files, which are relative to the project folder; it stands for reading files where they have to be joined, unpivoted or cleaned first.',
+  ),
+  cursor,
+  overlap,
+  postgres: optional(
+    object('postgres', {
+      connection: required(
+        text('the name of an environment variable, or a URL without a password', (written) =>
+          /^[A-Za-z_]\w*$/.test(written) || /^postgres(ql)?:\/\/(?![^/]*:[^/@]*@)/.test(written)
+            ? written
+            : undefined,
+        ),
+        'Name of the environment variable that holds the URL (postgres://user:password@host/database), or a URL without a password.',
+      ),
+      table: optional(anyText, 'The table or view, as `orders` or `sales.orders`.'),
+      query: optional(anyText, 'One SELECT, instead of a table.'),
+      cursor,
+      overlap,
+    }),
+    'Rows of a PostgreSQL table or query.',
+  ),
   kafka: optional(otherReader, 'Not in this version.'),
 });
 

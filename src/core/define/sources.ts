@@ -7,7 +7,7 @@ import { readContract } from './contract.js';
 import { readPromises, withAliases } from './promises.js';
 import { type Located, type Out, refusedKeys } from './shape.js';
 import type { sourceShape, transformShape } from './shapes.js';
-import type { Availability, FieldDefinition, ReadFrom, Source } from './types.js';
+import type { Availability, Cursor, FieldDefinition, ReadFrom, Source } from './types.js';
 
 type RawSource = Out<typeof sourceShape>;
 type RawRead = { readonly from: ReadFrom; readonly parentNames: readonly Located<string>[] };
@@ -73,30 +73,72 @@ function asSource(transform: Out<typeof transformShape>): RawSource {
   return { ...rest, read: { transform: inner, $: { place: places.place, keys }, $rest: new Map() } };
 }
 
+const READERS = ['files', 'push', 'sql', 'postgres', 'transform'] as const;
+
+const OVERLAP_MICROS = 600_000_000;
+const OVERLAP_NUMBERS = 1_000;
+
+/** Undefined: the source names none. */
+function readCursor(
+  { report }: Resolved,
+  subject: string,
+  raw: RawSource,
+  read: Pick<NonNullable<Exclude<RawSource['read'], Located<string>>>, 'cursor' | 'overlap'>,
+): Cursor | undefined | 'refused' {
+  const { cursor, overlap } = read;
+  if (!cursor) return undefined;
+  const written = raw.fields?.get(cursor.value)?.value;
+  const type = written && ('value' in written ? written.value : written.type?.value);
+  if (!type) {
+    if (raw.fields && !written)
+      report.unknown(`\`cursor\` of ${subject}`, 'field', cursor, [...raw.fields.keys()]);
+    return 'refused';
+  }
+  const timed = type.kind === 'timestamp' || type.kind === 'date';
+  if (!timed && type.kind !== 'int64') {
+    report.add(
+      'DEF_TYPE',
+      cursor.place,
+      `\`cursor\` of ${subject} is the field \`${cursor.value}\` of type ${printType(type)}: expected timestamp, date or int64`,
+      { hint: 'Name a field that grows with every change of a row.' },
+    );
+    return 'refused';
+  }
+  if (overlap && overlap.value.timed !== timed) {
+    report.add(
+      'DEF_INVALID_VALUE',
+      overlap.place,
+      `\`overlap\` of ${subject} is ${overlap.text}: expected ${timed ? 'a duration' : 'a whole number'}`,
+      { hint: timed ? 'Write `overlap: 10m`.' : 'Write `overlap: 1000`.' },
+    );
+    return 'refused';
+  }
+  return {
+    field: cursor.value,
+    overlap: overlap?.value.amount ?? (timed ? OVERLAP_MICROS : OVERLAP_NUMBERS),
+  };
+}
+
 function readFrom(context: Resolved, name: string, raw: RawSource): RawRead | undefined {
   const { report } = context;
   const { read } = raw;
   const subject = `source \`${name}\``;
   if (!read) return undefined;
   if ('value' in read) return { from: { kind: 'push' }, parentNames: [] };
-  for (const kind of ['postgres', 'kafka'] as const) {
-    if (!read.$.keys.has(kind)) continue;
+  if (read.$.keys.has('kafka'))
     return report.add(
       'DEF_INVALID_VALUE',
-      read.$.keys.get(kind),
-      `${subject} reads from ${kind}, which is not in this version`,
-      {
-        hint: 'Use files, push or transform.',
-      },
+      read.$.keys.get('kafka'),
+      `${subject} reads from kafka, which is not in this version`,
+      { hint: `Use one of ${READERS.join(', ')}.` },
     );
-  }
-  const kinds = (['files', 'push', 'transform'] as const).filter((kind) => read.$.keys.has(kind));
+  const kinds = READERS.filter((kind) => read.$.keys.has(kind));
   if (kinds.length !== 1) {
     const found = kinds.length === 0 ? 'none' : kinds.join(' and ');
     return report.add(
       'DEF_MISSING_KEY',
       read.$.place,
-      `\`read\` of ${subject} names ${found}: expected one of files, push, transform`,
+      `\`read\` of ${subject} names ${found}: expected one of ${READERS.join(', ')}`,
       {
         hint: 'Write `read: { files: data/*.csv }`, `read: push`, or `read: { transform: { sql: ... } }`.',
       },
@@ -132,6 +174,30 @@ function readFrom(context: Resolved, name: string, raw: RawSource): RawRead | un
           : {}),
       ...(read.encoding ? { encoding: read.encoding.value } : {}),
       ...(read.nulls ? { nulls: read.nulls.map((written) => written.value) } : {}),
+    };
+    return { from, parentNames: [] };
+  }
+  if (read.sql) {
+    const cursor = readCursor(context, subject, raw, read);
+    if (cursor === 'refused') return undefined;
+    return { from: { kind: 'sql', sql: read.sql.value, ...(cursor ? { cursor } : {}) }, parentNames: [] };
+  }
+  if (read.postgres) {
+    const { postgres } = read;
+    const cursor = readCursor(context, subject, raw, postgres);
+    if (!postgres.connection || cursor === 'refused') return undefined;
+    if ((postgres.table === undefined) === (postgres.query === undefined))
+      return report.add(
+        'DEF_MISSING_KEY',
+        postgres.$.place,
+        `\`postgres\` of ${subject} names ${postgres.table ? 'a table and a query' : 'neither table nor query'}: expected one of them`,
+        { hint: 'Write `table: orders`, or `query: "SELECT ..."`.' },
+      );
+    const from: ReadFrom = {
+      kind: 'postgres',
+      connection: postgres.connection.value,
+      ...(postgres.table ? { table: postgres.table.value } : { query: postgres.query!.value }),
+      ...(cursor ? { cursor } : {}),
     };
     return { from, parentNames: [] };
   }

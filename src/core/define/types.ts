@@ -88,7 +88,29 @@ export type ReadFrom =
       /** DuckDB SQL over the known records of other sources, which stand as tables named after them. */
       readonly sql: string;
       readonly parents: readonly string[];
+    }
+  | {
+      readonly kind: 'sql';
+      /** One SELECT in DuckDB SQL; files in it are relative to the project folder. */
+      readonly sql: string;
+      readonly cursor?: Cursor;
+    }
+  | {
+      readonly kind: 'postgres';
+      /** Name of the environment variable with the URL, or a URL without a password. */
+      readonly connection: string;
+      /** A table, or a SELECT. */
+      readonly table?: string;
+      readonly query?: string;
+      readonly cursor?: Cursor;
     };
+
+/** A field that grows with every change of a row, so that only what is new has to be read. */
+export interface Cursor {
+  readonly field: string;
+  /** How far behind the greatest value seen to read again: microseconds, or whole numbers. */
+  readonly overlap: number;
+}
 
 export interface Source extends Named {
   readonly kind: 'events' | 'states';

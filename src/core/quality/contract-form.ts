@@ -1,6 +1,6 @@
 /** A source as its owner would write it: the way back from what was read, for documents and for suggestions. */
 import { printDuration } from '../base/time.js';
-import type { Source } from '../define/types.js';
+import type { Cursor, Source } from '../define/types.js';
 import { parseType } from '../schema/types.js';
 import {
   type ContractSnapshot,
@@ -274,8 +274,20 @@ function availabilityForm({ availableAt, read }: Source): FormValue | undefined 
   }
 }
 
-function readForm(read: Source['read']): FormValue {
+function cursorForm({ fields }: Source, cursor: Cursor | undefined): Form {
+  if (cursor === undefined) return {};
+  const counted = fields.find(({ name }) => name === cursor.field)?.type.kind === 'int64';
+  return { cursor: cursor.field, overlap: counted ? cursor.overlap : printDuration(cursor.overlap) };
+}
+
+function readForm(source: Source): FormValue {
+  const { read } = source;
   if (read.kind === 'push') return 'push';
+  if (read.kind === 'sql') return { sql: read.sql, ...cursorForm(source, read.cursor) };
+  if (read.kind === 'postgres') {
+    const { kind: _, cursor, ...rest } = read;
+    return { postgres: { ...(rest as Form), ...cursorForm(source, cursor) } };
+  }
   if (read.kind === 'transform') return { transform: { sql: read.sql, from: read.parents } };
   const { kind: _, patterns, ...rest } = read;
   return { files: one(patterns), ...(rest as Form) };
@@ -292,7 +304,7 @@ export function sourceForm(source: Source): SourceForm {
     ...(source.owner === undefined ? {} : { owner: source.owner }),
     ...(source.tags.length === 0 ? {} : { tags: source.tags }),
     kind: source.kind,
-    read: readForm(source.read),
+    read: readForm(source),
     record_key: one(source.recordKey),
     event_time: source.eventTime,
     ...(available === undefined ? {} : { available_at: available }),

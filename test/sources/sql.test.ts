@@ -1,0 +1,88 @@
+import { utimesSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { planProject } from '../../src/services/apply-plan.js';
+import { readSource } from '../../src/services/read-source.js';
+import { folderOf, inProject, recordsOf, removeFolder } from './support.js';
+
+const DEFINITIONS = `
+sources:
+  - name: lines
+    kind: events
+    read:
+      sql: >
+        SELECT l.invoice, l.sku, l.quantity, i.at
+        FROM read_csv('data/lines.csv', all_varchar = true) l
+        JOIN read_csv('data/invoices.csv', all_varchar = true) i USING (invoice)
+    record_key: [invoice, sku]
+    event_time: at
+    fields: { invoice: string, sku: string, quantity: int64, at: timestamp }
+`;
+const FILES = {
+  'data/lines.csv': 'invoice,sku,quantity\n1,a,2\n1,b,3\n2,a,x\n',
+  'data/invoices.csv': 'invoice,at\n1,2024-01-01T10:00:00Z\n2,2024-01-02T10:00:00Z\n',
+};
+
+let folder = '';
+afterEach(() => removeFolder(folder));
+
+const read = (name: string) =>
+  inProject(folder, (project) => readSource(project, project.definitions.sources.get(name)!));
+
+describe('a source that reads SQL', () => {
+  it('joins files of the project folder, under the contract of its fields, and adds nothing twice', async () => {
+    folder = folderOf(DEFINITIONS, FILES);
+    expect(await read('lines')).toMatchObject({ rows: 3, accepted: 2, quarantined: 1 });
+    expect(await read('lines')).toMatchObject({ rows: 3, accepted: 0 });
+    await inProject(folder, async (project) => {
+      expect((await recordsOf(project, 'lines')).map(({ sku, quantity }) => [sku, quantity])).toEqual([
+        ['a', 2],
+        ['b', 3],
+      ]);
+    });
+  });
+
+  it('is stale only when a file that its SQL names has changed', async () => {
+    folder = folderOf(DEFINITIONS, FILES);
+    const reasons = () =>
+      inProject(folder, async (project) => (await planProject(project)).steps.map((step) => step.reason));
+    expect(await reasons()).toEqual(['never read']);
+    await read('lines');
+    expect(await reasons()).toEqual([]);
+    const file = path.join(folder, 'data/lines.csv');
+    writeFileSync(file, `${FILES['data/lines.csv']}2,c,7\n`);
+    utimesSync(file, new Date(), new Date(Date.now() + 5_000));
+    expect(await reasons()).toEqual(['a file that its SQL reads has changed']);
+    expect(await read('lines')).toMatchObject({ accepted: 1 });
+    expect(await reasons()).toEqual([]);
+  });
+
+  it('reads from its cursor on, less the overlap', async () => {
+    folder = folderOf(
+      `
+sources:
+  - name: ticks
+    kind: events
+    read: { sql: "SELECT * FROM read_csv('data/ticks.csv')", cursor: id, overlap: 1 }
+    record_key: id
+    event_time: at
+    fields: { id: int64, at: timestamp }
+`,
+      { 'data/ticks.csv': 'id,at\n1,2024-01-01T00:00:00Z\n2,2024-01-01T00:00:00Z\n3,2024-01-01T00:00:00Z\n' },
+    );
+    expect(await read('ticks')).toMatchObject({ rows: 3, accepted: 3 });
+    writeFileSync(
+      path.join(folder, 'data/ticks.csv'),
+      'id,at\n1,2025-01-01T00:00:00Z\n2,2024-01-01T00:00:00Z\n3,2024-01-01T00:00:00Z\n4,2024-01-01T00:00:00Z\n',
+    );
+    expect(await read('ticks')).toMatchObject({ rows: 3, duplicates: 2, accepted: 1 });
+  });
+
+  it('says what is wrong with SQL that does not run', async () => {
+    folder = folderOf(DEFINITIONS.replace('l.sku', 'l.sqo'), FILES);
+    await expect(read('lines')).rejects.toMatchObject({
+      code: 'SOURCE_REFUSED',
+      message: expect.stringContaining('sqo'),
+    });
+  });
+});
