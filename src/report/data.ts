@@ -33,7 +33,7 @@ export interface SourceReport {
   readonly name: string;
   readonly description: string | null;
   readonly kind: 'events' | 'states';
-  readonly origin: 'files' | 'push' | 'transform';
+  readonly origin: 'files' | 'push' | 'sql' | 'postgres' | 'transform';
   /** Where available_at comes from, in words. */
   readonly availability: string;
   /** Records in the log, and what every committed batch brought: in = accepted + quarantined + duplicates + dropped. */
