@@ -34,7 +34,7 @@ export interface Rename {
 export const RENAME_THRESHOLD = 0.75;
 /** Fewer of the values readable in the type: another column. */
 const MINIMUM_READABLE = 0.9;
-const WEIGHTS = { values: 0.5, overlap: 0.35, nulls: 0.1, name: 0.3 } as const;
+const WEIGHTS = { values: 0.5, overlap: 0.35, words: 0.7, nulls: 0.1, name: 0.3 } as const;
 /** Distances at which nothing is left of the likeness. */
 const FAR = 0.3;
 /** A column whose own batches lie that far apart says nothing by its values: a clock, a counter. */
@@ -61,12 +61,10 @@ const shared = <T>(a: ReadonlySet<T>, b: ReadonlySet<T>): number =>
 export function nameSimilarity(a: string, b: string): number {
   const [x, y] = [new Set(tokens(a)), new Set(tokens(b))];
   if (x.size === 0 || y.size === 0) return a === b ? 1 : 0;
-  const numbers = (words: ReadonlySet<string>): string =>
-    [...words]
-      .filter((w) => /^\d/.test(w))
-      .sort()
-      .join();
-  if (numbers(x) !== numbers(y) && numbers(x) !== '' && numbers(y) !== '') return 0;
+  const numbers = (words: ReadonlySet<string>): Set<string> =>
+    new Set([...words].filter((word) => /^\d/.test(word)));
+  const [p, q] = [numbers(x), numbers(y)];
+  if (shared(p, q) < Math.min(p.size, q.size)) return 0;
   const common = shared(x, y);
   const words = (common / Math.min(x.size, y.size) + (2 * common) / (x.size + y.size)) / 2;
   const [g, h] = [trigrams(a), trigrams(b)];
@@ -140,8 +138,13 @@ function overlapOf(a: ColumnProfile, b: ColumnProfile): number | undefined {
   if (!repeats(a) || !repeats(b)) return undefined;
   const [x, y] = [values(a), values(b)];
   const least = Math.min(x.size, y.size);
-  return least < 5 ? undefined : shared(x, y) / least;
+  return least < (isWords(a) && isWords(b) ? 3 : 5) ? undefined : shared(x, y) / least;
 }
+
+/** Texts that mean something, not just yes and no: the same few of them are hardly met by chance. */
+const isWords = (profile: ColumnProfile): boolean =>
+  profile.type === 'categorical' &&
+  profile.top.some(({ value }) => value.length > 1 && !/^(true|false)$/i.test(value));
 
 /** How much a likeness of values says: two categories are alike by chance, a hundred are not. */
 const richness = (profile: ColumnProfile): number =>
@@ -173,7 +176,8 @@ export function scoreRename(
     if (likeness === 0) return { score: 0, byValues: true };
     parts.push([WEIGHTS.values * richness(before), likeness]);
     const overlap = overlapOf(before, as.profile);
-    if (overlap !== undefined) parts.push([WEIGHTS.overlap * richness(before), overlap]);
+    if (overlap !== undefined)
+      parts.push([isWords(before) ? WEIGHTS.words : WEIGHTS.overlap * richness(before), overlap]);
   }
   const weight = parts.reduce((sum, [w]) => sum + w, 0);
   return { score: parts.reduce((sum, [w, likeness]) => sum + w * likeness, 0) / weight, byValues: true };
