@@ -28,7 +28,7 @@ export interface RunRecord {
   readonly command: string;
   readonly startedAt: Instant;
   readonly endedAt: Instant | null;
-  readonly status: 'running' | 'done' | 'failed' | 'interrupted';
+  readonly status: 'running' | 'done' | 'failed' | 'interrupted' | 'cancelled';
   readonly summary: Readonly<Record<string, unknown>>;
 }
 

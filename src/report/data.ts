@@ -197,5 +197,5 @@ export interface RunReport {
   readonly command: string;
   readonly at: Instant;
   readonly elapsed: number | null;
-  readonly status: 'running' | 'done' | 'failed' | 'interrupted';
+  readonly status: 'running' | 'done' | 'failed' | 'interrupted' | 'cancelled';
 }

@@ -1,6 +1,12 @@
 import type { AliasChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
 import { type Database, transaction } from './database.js';
 
+export const RUN_TABLE = `
+CREATE TABLE IF NOT EXISTS run (
+  id INTEGER PRIMARY KEY, command TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER,
+  status TEXT NOT NULL, summary TEXT NOT NULL
+) STRICT;`;
+
 /** Tables of the registry; the record log keeps its own beside them in the same file. */
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS version (
@@ -14,10 +20,7 @@ CREATE TABLE IF NOT EXISTS alias_change (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS alias_change_by_name ON alias_change (model, alias, id);
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS run (
-  id INTEGER PRIMARY KEY, command TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER,
-  status TEXT NOT NULL, summary TEXT NOT NULL
-) STRICT;
+${RUN_TABLE}
 `;
 
 type Row = Record<string, unknown>;
@@ -51,12 +54,17 @@ const toRun = (row: Row): RunRecord => ({
   summary: JSON.parse(row['summary'] as string),
 });
 
-export function createRegistry(db: Database): Registry {
+/** `guard` runs in the transaction of each write of a version, an alias or a fact, and stops it by throwing. */
+export function createRegistry(db: Database, guard: () => void = () => {}): Registry {
   db.exec(SCHEMA);
   const all = (sql: string, ...args: (string | number | null)[]): Row[] =>
     db.prepare(sql).all(...args) as Row[];
   const first = (sql: string, ...args: (string | number | null)[]): Row | undefined => all(sql, ...args)[0];
-  const transact = <T>(work: () => T): T => transaction(db, work);
+  const transact = <T>(work: () => T): T =>
+    transaction(db, () => {
+      guard();
+      return work();
+    });
   const byKey: Registry['byKey'] = (kind, name, key) => {
     const row = first('SELECT * FROM version WHERE kind = ? AND name = ? AND key = ?', kind, name, key);
     return row && toVersion(row);
@@ -128,9 +136,11 @@ export function createRegistry(db: Database): Registry {
       return row === undefined ? undefined : JSON.parse(row['value'] as string);
     },
     setFact: (name, value) => {
-      db.prepare(
-        'INSERT INTO fact VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
-      ).run(name, JSON.stringify(value));
+      transact(() =>
+        db
+          .prepare('INSERT INTO fact VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value')
+          .run(name, JSON.stringify(value)),
+      );
     },
     startRun: (command, at) =>
       Number(

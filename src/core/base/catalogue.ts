@@ -117,6 +117,31 @@ export const CATALOGUE = {
   DATASET_EMPTY: row(1, 409, 'The training set has too few rows'),
   TRAIN_FAILED: row(1, 500, 'Training failed'),
   EVALUATION: row(1, 422, 'An expression failed on a row'),
+  STEP_TIMEOUT: row(
+    1,
+    504,
+    'A step of a run took longer than it may',
+    'Give it more time (`executor.timeout` in millrace.yaml), or see `millrace runs logs`.',
+    true,
+  ),
+  LEASE_LOST: row(
+    75,
+    503,
+    'Another process has taken a step over',
+    'Nothing was published twice; see `millrace runs show`.',
+  ),
+  PLAN_MOVED: row(
+    2,
+    409,
+    'The world has moved since the plan was saved',
+    'Make the plan again: `millrace plan --out FILE`.',
+  ),
+  RUN_NOT_APPROVED: row(
+    3,
+    409,
+    'The policy asks before such a run',
+    'Look at `millrace plan`, then run again with --yes.',
+  ),
   INTERRUPTED: row(
     130,
     503,

@@ -40,6 +40,7 @@ const STATUS: Readonly<Record<string, readonly [Tone, string]>> = {
   done: ['good', 'done'],
   failed: ['bad', 'failed'],
   interrupted: ['warn', 'interrupted'],
+  cancelled: ['warn', 'cancelled'],
   running: ['plain', 'running'],
 };
 
