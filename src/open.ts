@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { LakeLog } from './adapters/lake/record-log.js';
 import type { Diagnostic } from './core/base/error.js';
+import type { Definitions } from './core/define/types.js';
 import type { FileInspector } from './ports/file-inspector.js';
 import type { LineageSink } from './ports/lineage-sink.js';
 import type { OfflineStore } from './ports/offline-store.js';
@@ -26,6 +27,10 @@ export interface OpenOptions {
   warn?(message: string): void;
   /** Warnings of the definitions. */
   readonly onDiagnostic?: (diagnostic: Diagnostic) => void;
+  /** Definitions that are known already; those on disk are not read. */
+  readonly definitions?: Definitions;
+  /** In a thread beside one that has the project open. */
+  readonly beside?: boolean;
   /** Microseconds; the wall clock when absent. */
   readonly now?: () => number;
 }
@@ -38,9 +43,10 @@ const lazy = <T>(make: () => Promise<T>): { get(): Promise<T>; opened(): Promise
 };
 
 export async function openProject(folder: string, options: OpenOptions = {}): Promise<OpenedProject> {
-  const loaded = await loadValidProject(folder);
-  for (const diagnostic of loaded.diagnostics) options.onDiagnostic?.(diagnostic);
-  const { definitions, root } = loaded;
+  const { definitions, root, diagnostics } = options.definitions
+    ? { definitions: options.definitions, root: path.resolve(folder), diagnostics: [] }
+    : await loadValidProject(folder);
+  for (const diagnostic of diagnostics) options.onDiagnostic?.(diagnostic);
   const { settings } = definitions;
   const stateFolder = path.join(root, '.millrace');
   const temporaryDirectory = path.join(stateFolder, 'tmp');
@@ -88,6 +94,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     const writer = lockHolder(path.join(stateFolder, 'lock'));
     return openLmdbOnlineStore(settings.online, {
       readOnly: writer !== undefined && writer.pid !== process.pid,
+      beside: options.beside === true,
     });
   });
   const registry = lazy<Registry>(async () => {
@@ -102,6 +109,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
   let predictions: PredictionLog | undefined;
   const { openPredictionLog } = await import('./adapters/files/prediction-log.js');
   let lock: { release(): void } | undefined;
+  let closed = false;
 
   return {
     folder: root,
@@ -133,6 +141,8 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     progress: (event) => options.progress?.(event),
     signal: options.signal ?? new AbortController().signal,
     close: async () => {
+      if (closed) return;
+      closed = true;
       await lineageSink?.close();
       await predictions?.close();
       await (await online.opened())?.close();

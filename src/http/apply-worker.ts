@@ -8,7 +8,7 @@ import { type ApplyAnswer, type ApplyJob, groupsOf } from './apply-thread.js';
 
 const { folder } = workerData as { readonly folder: string };
 const port = parentPort!;
-const project = await openProject(folder);
+const project = await openProject(folder, { beside: true });
 const store = await project.online();
 const bySource = new Map<string, BoundGroup[]>();
 for (const bound of projectGroups(project)) {

@@ -47,6 +47,8 @@ export interface MaterializeOptions {
   readonly rebuild?: boolean;
   /** Ids of the groups to bring up; absent: all that the project's features need. */
   readonly only?: ReadonlySet<string>;
+  /** Groups of other definitions stay: they serve. */
+  readonly keep?: boolean;
 }
 
 /** Records applied in one transaction: an entity is opened and written once for all of its records in it. */
@@ -141,6 +143,7 @@ async function bringUp(project: Project, options: MaterializeOptions): Promise<M
     seq: positionOf(bound),
     rebuilt: options.rebuild === true,
   }));
+  if (options.keep) return { groups: results, records: results.reduce((sum, item) => sum + item.records, 0) };
   const serving = all.filter(({ online }) => store.applied(online) !== null);
   await store.activate(serving.map(({ online }) => online.fingerprint));
   if (serving.length === all.length) {

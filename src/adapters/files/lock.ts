@@ -26,6 +26,9 @@ export interface Lock {
 
 const held = new Map<string, number>();
 
+/** A guard is held for a few system calls: one that is older was left by a process that was killed. */
+const GUARD_MS = 2_000;
+
 /** Field 22 of /proc/PID/stat (clock ticks since boot); empty where there is no such file. */
 function processStart(pid: number): string {
   try {
@@ -99,7 +102,7 @@ function take(file: string, command: string): void {
     throw systemError(error, file);
   }
   try {
-    for (let attempt = 0; attempt < 20; attempt++) {
+    for (const end = Date.now() + 2 * GUARD_MS; Date.now() < end; ) {
       try {
         linkSync(candidate, file);
         return;
@@ -123,7 +126,7 @@ function takeAway(file: string, stale: LockHolder | undefined): void {
     closeSync(openSync(guard, 'wx'));
   } catch {
     const age = statSync(guard, { throwIfNoEntry: false });
-    if (age && Date.now() - age.mtimeMs > 5_000) rmSync(guard, { force: true });
+    if (age && Math.abs(Date.now() - age.mtimeMs) > GUARD_MS) rmSync(guard, { force: true });
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
     return;
   }

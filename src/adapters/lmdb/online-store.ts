@@ -26,7 +26,12 @@ export interface LmdbOptions {
   readonly readOnly?: boolean;
   /** Identity of this run of the system; by default the kernel's boot id. Null: not known. */
   readonly bootId?: string | null;
+  /** Opened by a thread beside one that keeps the marker. */
+  readonly beside?: boolean;
 }
+
+/** How often this thread has each store open for writing: the last one to close it says that all is synced. */
+const writers = new Map<string, number>();
 
 interface Marker {
   readonly bootId: string | null;
@@ -116,7 +121,11 @@ export function openLmdbOnlineStore(folder: string, options: LmdbOptions = {}): 
     }
     for (const name of [file, `${file}-lock`]) rmSync(name, { force: true });
   }
-  if (!readOnly) writeMarker(markerFile, { bootId, clean: false });
+  const marks = !readOnly && options.beside !== true;
+  if (marks) {
+    writeMarker(markerFile, { bootId, clean: false });
+    writers.set(file, (writers.get(file) ?? 0) + 1);
+  }
   const root: Root = open<Uint8Array, Uint8Array>({
     path: file,
     noSubdir: true,
@@ -144,9 +153,11 @@ export function openLmdbOnlineStore(folder: string, options: LmdbOptions = {}): 
     sync,
     close: async () => {
       await root.close();
-      if (readOnly) return;
+      if (!marks) return;
       await sync();
-      writeMarker(markerFile, { bootId, clean: true });
+      const others = writers.get(file)! - 1;
+      writers.set(file, others);
+      if (others === 0) writeMarker(markerFile, { bootId, clean: true });
     },
   });
 }

@@ -1,13 +1,14 @@
 import { MillraceError } from '../../core/base/error.js';
 import { VERSION } from '../../core/base/version.js';
 import { startServer } from '../../http/server.js';
+import { openProject } from '../../open.js';
 import type { Io } from '../io.js';
 import { integer } from '../parse.js';
 import { within } from '../within.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
-/** Serves until SIGINT (exit 130) or SIGTERM (exit 0); requests under way are answered first. */
+/** Serves until SIGINT (exit 130) or SIGTERM (exit 0); requests under way are answered first. SIGHUP: reload. */
 export async function serve(io: Io, _args: readonly string[], options: Options): Promise<number> {
   const port = integer(options['port'], '--port') ?? 8080;
   if (port < 0 || port > 65_535)
@@ -24,6 +25,7 @@ export async function serve(io: Io, _args: readonly string[], options: Options):
       port,
       host: String(options['host'] ?? '127.0.0.1'),
       version: VERSION,
+      reopen: (definitions) => openProject(io.projectFolder, definitions ? { ...io, definitions } : io),
       onNotice: (text) => io.warn(text),
       onFault: (route, error) =>
         io.warn(`${route}: ${error instanceof Error ? error.message : String(error)}`),
@@ -36,11 +38,17 @@ export async function serve(io: Io, _args: readonly string[], options: Options):
     void server.settled.then(() => {
       if (!io.signal.aborted) io.note('ready to answer; Ctrl-C stops');
     });
+    const onHangup = (): void => {
+      io.note('reading the definitions again');
+      void server.reload();
+    };
+    process.on('SIGHUP', onHangup);
     if (!io.signal.aborted)
       await new Promise<void>((resolve) =>
         io.signal.addEventListener('abort', () => resolve(), { once: true }),
       );
     await server.close();
+    process.off('SIGHUP', onHangup);
     return interrupted ? 130 : 0;
   }).finally(() => process.off('SIGINT', onInterrupt));
 }
