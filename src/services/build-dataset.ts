@@ -23,7 +23,13 @@ import { printType, STRING } from '../core/schema/types.js';
 import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { columnSample } from './column-sample.js';
-import { computeFeatures, currentHorizons, observationTypes, outputFormat } from './historical.js';
+import {
+  computeFeatures,
+  currentHorizons,
+  finishColumn,
+  observationTypes,
+  outputFormat,
+} from './historical.js';
 import { datasetRun, recordRun } from './lineage-events.js';
 import { type Project, stopIfInterrupted } from './project.js';
 import { awaitAvailability, type Unavailable } from './service-levels.js';
@@ -291,7 +297,7 @@ async function labelRows(
       },
     );
     await store.release(entities);
-    column = swept!.column;
+    column = finishColumn(label, swept!.column, swept!.status).column;
     for (let i = 0; i < table.rows; i++) {
       if (!mature(i)) {
         keep[i] = 0;

@@ -87,7 +87,10 @@ async function baseColumns(
   if (held) {
     const columns = await held.columns();
     await held.release();
-    return columns.map(({ column, status }, i) => finishColumn(group.features[i]!, column, status));
+    return columns.map(({ column, status }, i) => {
+      const feature = group.features[i]!;
+      return { feature, ...finishColumn(feature, column, status) };
+    });
   }
   const entities = await store.entities(table, group.joinKeys);
   const reads = groupReads(group);
@@ -113,14 +116,18 @@ async function baseColumns(
   const byName = new Map(swept.map((item) => [item.name, item]));
   return group.features.map((feature) => {
     const { column, status } = byName.get(feature.name)!;
-    return finishColumn(feature, column, status);
+    return { feature, ...finishColumn(feature, column, status) };
   });
 }
 
 /** Widening and defaults over a column, by the same `finishBase` that serving calls for one value. */
-function finishColumn(feature: Feature, column: Column, status: Uint8Array): FeatureColumn {
+export function finishColumn(
+  feature: Pick<Feature, 'default' | 'valueType'>,
+  column: Column,
+  status: Uint8Array,
+): { readonly column: Column; readonly status: Uint8Array } {
   const untouched = feature.default === undefined && column.type.kind === feature.valueType.kind;
-  if (untouched) return { feature, column: { ...column, type: feature.valueType } as Column, status };
+  if (untouched) return { column: { ...column, type: feature.valueType } as Column, status };
   const builder = new ColumnBuilder(feature.valueType, status.length);
   const codes = new Uint8Array(status.length);
   for (let i = 0; i < status.length; i++) {
@@ -128,7 +135,7 @@ function finishColumn(feature: Feature, column: Column, status: Uint8Array): Fea
     builder.set(i, finished.value);
     codes[i] = STATUS[finished.status];
   }
-  return { feature, column: builder.finish(), status: codes };
+  return { column: builder.finish(), status: codes };
 }
 
 interface WritableFeatures {

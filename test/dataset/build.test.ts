@@ -142,6 +142,29 @@ describe('a training set', () => {
     expect(built.manifest.leakage).toEqual([]);
   });
 
+  it('an aggregated label has its default where nothing came, and no outcome without one', async () => {
+    const definitions = path.join(folder, 'definitions/all.yaml');
+    const written = (fallback: string): string =>
+      DEFINITIONS.replace(
+        "{ name: bad, source: settlements, expression: 'repaid < 0.9', horizon: 10d, grace: 1d }",
+        `{ name: bad, entity: user, aggregation: { function: max, source: settlements.repaid${fallback} }, horizon: 4d }`,
+      );
+    const counted = async (fallback: string): Promise<readonly [number, number]> => {
+      await writeFile(definitions, written(fallback));
+      const changed = await openProject(folder);
+      try {
+        const { counts } = (await buildDataset(changed, 'train')).manifest;
+        return [counts.rows + counts.purged, counts.no_outcome];
+      } finally {
+        await changed.close();
+      }
+    };
+    const [rows, without] = await counted('');
+    expect(without).toBeGreaterThan(0);
+    expect(await counted(', default: 0')).toEqual([rows + without, 0]);
+    await expect(counted(', default: none')).rejects.toThrow();
+  });
+
   it('takes outcomes from hindsight and features from what was known', async () => {
     const first = await rowsOf();
     // On 1 March it turns out that a was not repaid.

@@ -757,6 +757,15 @@ function readDefault(
     );
     return 'invalid';
   }
+  return typedDefault(context, subject, written, type);
+}
+
+export function typedDefault(
+  context: Resolved,
+  subject: string,
+  written: NonNullable<RawFeature['default']>,
+  type: ValueType,
+): Value | 'invalid' {
   const value = literalValue(written.value, written.text, type);
   if (value !== undefined) return value;
   context.report.add(

@@ -14,10 +14,10 @@ import {
   recordScope,
 } from './context.js';
 import { readCondition, readExpression } from './expressions.js';
-import { canonicalAggregation, declaredType } from './features.js';
+import { canonicalAggregation, declaredType, typedDefault } from './features.js';
 import { type Located, type Out, suggestion } from './shape.js';
 import { type datasetShape, type labelShape, type modelShape, PART_NAMES } from './shapes.js';
-import { refuseUrl } from './sources.js';
+import { canonicalValue, refuseUrl } from './sources.js';
 import { checkTrainer } from './trainers.js';
 import type {
   Dataset,
@@ -165,6 +165,10 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
     }
     const valueType = declaredType(context, subject, raw.value_type, found.type);
     if (!valueType) return undefined;
+    const written = raw.aggregation.default;
+    const fallback =
+      written && written.value !== null ? typedDefault(context, subject, written, valueType) : undefined;
+    if (fallback === 'invalid') return undefined;
     const { aggregation } = found;
     const print = fingerprint({
       kind: 'label',
@@ -175,9 +179,11 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
       horizon,
       grace,
       valueType: printType(valueType),
+      default: fallback === undefined ? undefined : [canonicalValue(fallback)],
     });
     return {
       ...common,
+      default: fallback,
       source: found.source.name,
       kind: 'aggregation',
       expression: null,
@@ -212,6 +218,7 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
   });
   return {
     ...common,
+    default: undefined,
     source: source.name,
     kind: 'record',
     expression,

@@ -428,6 +428,8 @@ export interface Label extends Named {
   readonly horizon: Duration;
   readonly grace: Duration;
   readonly valueType: ValueType;
+  /** Of an aggregation: the label of an observation after which nothing came. Undefined: it has no outcome. */
+  readonly default: Value | undefined;
 }
 
 export type PartName = 'train' | 'validation' | 'test' | 'holdout';

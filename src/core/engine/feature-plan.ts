@@ -202,7 +202,12 @@ export interface Finished {
 }
 
 /** Widens and applies the default: the last step of every base value on every path. */
-export function finishBase(feature: Feature, computed: ValueType, value: Value, status: Status): Finished {
+export function finishBase(
+  feature: Pick<Feature, 'default' | 'valueType'>,
+  computed: ValueType,
+  value: Value,
+  status: Status,
+): Finished {
   if (value === null)
     return feature.default === undefined || status === 'error'
       ? { value: null, status: status === 'ok' ? 'ok' : status }
