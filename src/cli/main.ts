@@ -95,6 +95,8 @@ define(
     .command('ingest')
     .argument('<source>')
     .argument('[files...]')
+    .option('--watch', 'go on looking for new files, or asking for new rows, until Ctrl-C')
+    .option('--every <duration>', 'with --watch: how often; 2s is the default')
     .description('validate, quarantine, append'),
   'ingest',
   'ingest',

@@ -1,8 +1,12 @@
 import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
+import { parseDuration } from '../../core/base/time.js';
+import type { Source } from '../../core/define/types.js';
 import type { IngestResult } from '../../ports/record-log.js';
 import { ingestFiles } from '../../services/ingest.js';
+import type { Project } from '../../services/project.js';
 import { readSource } from '../../services/read-source.js';
+import { watchSource } from '../../services/watch.js';
 import type { Io } from '../io.js';
 import { known } from '../parse.js';
 import { count } from '../table.js';
@@ -21,13 +25,18 @@ export function printIngest(io: Io, result: IngestResult): void {
   if (result.repaired > 0) io.note(`see what was changed: millrace quarantine repairs ${result.source}`);
 }
 
-export async function ingest(io: Io, args: readonly string[]): Promise<number> {
+export async function ingest(
+  io: Io,
+  args: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<number> {
   return within(io, async (project) => {
     const name = args[0]!;
     const source = project.definitions.sources.get(
       known(name, project.definitions.sources.keys(), 'source'),
     )!;
     await project.lockForWriting(io.command);
+    if (options['watch'] === true) return watch(io, project, source, options['every'] as string | undefined);
     const given = args.slice(1).map((file) => path.resolve(file));
     if (given.length > 0 && source.read.kind === 'transform')
       throw new MillraceError('USAGE', `source ${name} is computed from ${source.read.parents.join(', ')}`, {
@@ -49,4 +58,33 @@ export async function ingest(io: Io, args: readonly string[]): Promise<number> {
     io.result(result);
     return 0;
   });
+}
+
+const EVERY = '2s';
+
+/** Until Ctrl-C: every file that is whole, every query, as they come. */
+async function watch(io: Io, project: Project, source: Source, every = EVERY): Promise<number> {
+  const micros = parseDuration(every);
+  if (micros === undefined || micros < 100_000)
+    throw new MillraceError('USAGE', `--every ${every} is no duration of at least 0.1 s`, {
+      hint: 'Write it as 2s, 1m, 1h.',
+    });
+  if (source.read.kind === 'push' || source.read.kind === 'transform')
+    throw new MillraceError('USAGE', `source ${source.name} has no files and no query to look at`);
+  io.note(`watching ${source.name}; Ctrl-C stops`);
+  let batches = 0;
+  await watchSource(
+    project,
+    source,
+    {
+      onResult: (_source, result) => {
+        batches++;
+        printIngest(io, result);
+      },
+      onFailure: (_source, error) => io.warn(`[${error.code}] ${error.message}`),
+    },
+    { everyMs: micros / 1000, signal: io.signal },
+  );
+  io.result({ source: source.name, batches });
+  return 130;
 }

@@ -50,7 +50,11 @@ export interface DatasetManifest {
   readonly profile: Readonly<Record<string, ColumnProfile>>;
   readonly leakage: readonly LeakageFinding[];
   /** Service levels that did not hold when it was built, gone past by `--ignore-availability`; absent: none. */
-  readonly unavailable?: readonly { readonly source: string; readonly level: string; readonly reason: string }[];
+  readonly unavailable?: readonly {
+    readonly source: string;
+    readonly level: string;
+    readonly reason: string;
+  }[];
   readonly files: readonly {
     readonly file: string;
     readonly rows: number;

@@ -472,6 +472,10 @@ const sourceBody = {
     'How a batch is held against the batches before it; false: not at all.',
   ),
   service_levels: optional(serviceLevels, 'What the source promises, over time.'),
+  watch: optional(
+    duration,
+    'How often a running server looks for new files, or asks for new rows. Absent: it does not.',
+  ),
   on_error: optional(
     choice(['quarantine', 'fail']),
     'quarantine (the default): a record that must not be appended is kept aside alone. fail: it refuses its whole batch.',

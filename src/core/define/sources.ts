@@ -317,6 +317,7 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
     fields: withAliases(context, subject, raw, draft),
     keys,
     ...readPromises(raw, timezone),
+    ...(raw.watch && watchable(context, subject, from, raw.watch) ? { watch: raw.watch.value } : {}),
   };
   const contract = readContract(
     context,
@@ -325,6 +326,19 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
     raw.on_error?.value,
   );
   return { ...bare, contract, fingerprint: sourceFingerprint(context, bare, contract) };
+}
+
+function watchable(
+  { report }: Resolved,
+  subject: string,
+  { kind }: ReadFrom,
+  watch: Located<number>,
+): boolean {
+  if (kind !== 'push' && kind !== 'transform') return true;
+  report.add('DEF_INVALID_VALUE', watch.place, `\`watch\` of ${subject}: there is nothing to look at`, {
+    hint: 'Files, sql and postgres are looked at; what is pushed comes by itself, and transforms follow their parents.',
+  });
+  return false;
 }
 
 export const rawJoinKeys = (entity: {

@@ -132,6 +132,8 @@ export interface Source extends Named {
   /** Absent: the defaults. */
   readonly history?: HistoryPolicy;
   readonly serviceLevels?: ServiceLevels;
+  /** How often a server looks for what is new, microseconds. Outside of the fingerprint. */
+  readonly watch?: number;
 }
 
 export type SchemaChangeKind = 'added' | 'removed' | 'retyped' | 'reordered' | 'renamed';
