@@ -90,6 +90,7 @@ schema:
       - { name: lines, logicalType: array, items: { logicalType: object } }
 slaProperties:
   - { property: latency, value: 4, unit: h, element: orders.bought_at, driver: operational }
+  - { property: retention, value: 3, unit: y, element: orders }
 customProperties: [{ property: costCentre, value: 42 }]
 `;
 
@@ -115,7 +116,7 @@ describe('a document of another tool', () => {
     said("pattern: '", 'pattern');
     said("pattern: '", 'format');
     said('name: lines', 'array of object');
-    said('property: latency', 'service level');
+    said('property: retention', 'service level');
     said('roles:', 'roles');
     expect(notes.every((note) => imported.text.includes(`# ${note}`))).toBe(true);
     const [source] = (parse(imported.text) as { sources: Form[] }).sources;
@@ -136,6 +137,7 @@ describe('a document of another tool', () => {
         day: 'date',
         bought_at: 'timestamp',
       },
+      service_levels: { freshness: '4h' },
       contract: {
         order_id: { unique: true },
         customer_id: { not_null: true, references: 'customers.customer_id' },

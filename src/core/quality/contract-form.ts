@@ -8,6 +8,7 @@ import {
   type SnapshotRule,
   snapshotOf,
 } from './contract-snapshot.js';
+import { promiseForm } from './promise-form.js';
 
 export type FormValue =
   | null
@@ -44,6 +45,10 @@ export interface SourceForm {
   readonly on_error?: string;
   readonly fields: Readonly<Record<string, string | FieldForm>>;
   readonly keys?: Form;
+  readonly rename?: Form;
+  readonly schema_changes?: Form;
+  readonly history?: FormValue;
+  readonly service_levels?: Form;
   readonly contract?: ContractForm;
 }
 
@@ -317,6 +322,7 @@ export function sourceForm(source: Source): SourceForm {
       snapshot.fields.map(({ name, type, from }) => [name, from === undefined ? type : { type, from }]),
     ),
     ...(Object.keys(source.keys).length === 0 ? {} : { keys: source.keys }),
+    ...promiseForm(source),
     ...(Object.keys(contract).length === 0 ? {} : { contract }),
   };
 }

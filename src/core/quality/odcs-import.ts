@@ -14,6 +14,7 @@ import {
   one,
   type SourceForm,
 } from './contract-form.js';
+import { levelOfSla, levelsOfDocument } from './odcs-levels.js';
 import {
   judgementOf,
   list,
@@ -263,6 +264,7 @@ function importObject(document: Form, object: Form, index: number): ImportedSour
   const owner = ownerOf(document);
   const readFrom = custom.get(own('read')) ?? readOf(document, object, name, note);
   const timezone = textOf(custom.get(own('timezone'))) ?? zone;
+  const levels = withOwnLevels(levelsOfDocument(document, object['name']), custom.get(own('service_levels')));
   return {
     form: {
       name,
@@ -281,6 +283,10 @@ function importObject(document: Form, object: Form, index: number): ImportedSour
       ...own_('on_error'),
       fields,
       ...own_('keys'),
+      ...own_('rename'),
+      ...own_('schema_changes'),
+      ...own_('history'),
+      ...(Object.keys(levels).length === 0 ? {} : { service_levels: levels }),
       ...(Object.keys(contract).length === 0 ? {} : { contract }),
     } as SourceForm,
     notes,
@@ -336,6 +342,22 @@ function readOf(
   return { files: `data/${name}*.csv` };
 }
 
+/** What the document states, with what only `millrace.service_levels` says where they agree. */
+function withOwnLevels(stated: Form, own: FormValue | undefined): Form {
+  if (!isObject(own)) return stated;
+  return Object.fromEntries(
+    Object.entries(stated).map(([level, value]) => {
+      const ours = own[level];
+      const [of, is] = [mainOf(level, ours), mainOf(level, value)];
+      return [level, of !== undefined && of === is ? ours! : value];
+    }),
+  );
+}
+
+const MAIN: Readonly<Record<string, string>> = { passing: 'share', freshness: 'within', completeness: 'by' };
+const mainOf = (level: string, value: FormValue | undefined): FormValue | undefined =>
+  isObject(value) ? value[MAIN[level]!] : value;
+
 /** Parts of the document that say nothing a definition can hold. */
 function notesOfDocument(
   document: Form,
@@ -350,6 +372,7 @@ function notesOfDocument(
       !element.split(',').some((part) => part.trim().split('.')[0] === object['name'])
     )
       return;
+    if (levelOfSla(item)) return;
     note(
       'lost',
       ['slaProperties', at],

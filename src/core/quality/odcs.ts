@@ -10,6 +10,7 @@ import { checkPattern } from '../schema/pattern.js';
 import { parseType, printType, type ValueType } from '../schema/types.js';
 import { type FieldForm, type Form, type FormValue, isObject, type SourceForm } from './contract-form.js';
 import { fieldName, fromOdcs, type ImportedSource, sourceName } from './odcs-import.js';
+import { slaProperties } from './odcs-levels.js';
 import {
   canonical,
   ENGINE,
@@ -37,6 +38,7 @@ import {
   unlessEmpty,
   withProperties,
 } from './odcs-terms.js';
+import { PROMISE_KEYS } from './promise-form.js';
 
 export interface ExportOptions {
   /** Identifier of a new document; one that is there keeps its own. */
@@ -125,6 +127,7 @@ const SOURCE_KEYS = [
   'ambiguous_time',
   'on_error',
   'keys',
+  ...PROMISE_KEYS,
 ] as const;
 
 const asList = (value: string | readonly string[] | undefined): readonly string[] =>
@@ -411,6 +414,12 @@ export function toOdcs(source: SourceForm, options: ExportOptions): Form {
     },
     OBJECT_ORDER,
   );
+  const service = slaProperties(
+    objects(base['slaProperties']),
+    source.service_levels,
+    String(schema['name']),
+    source.event_time,
+  );
   const description = isObject(base['description']) ? base['description'] : {};
   const purpose =
     source.description === known?.form.description
@@ -434,6 +443,7 @@ export function toOdcs(source: SourceForm, options: ExportOptions): Form {
           : source.owner === undefined
             ? undefined
             : { ...(isObject(base['team']) ? base['team'] : {}), name: source.owner },
+      slaProperties: service.length === 0 ? undefined : service,
       schema: present.includes(object)
         ? present.map((item) => (item === object ? schema : item))
         : [...present, schema],

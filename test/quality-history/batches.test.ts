@@ -1,0 +1,209 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { parseInstant } from '../../src/core/base/time.js';
+import { type OpenedProject, openProject } from '../../src/open.js';
+import { findBatch, listBatches, markBatch } from '../../src/services/batches.js';
+import { buildDataset } from '../../src/services/build-dataset.js';
+import { dropQuarantined, ingestFiles, replayQuarantine } from '../../src/services/ingest.js';
+import { sourceStatuses } from '../../src/services/status.js';
+import { start } from '../http/support.js';
+
+const DEFINITIONS = `
+entities:
+  - { name: city, join_key: city }
+sources:
+  - name: orders
+    read: push
+    record_key: id
+    event_time: at
+    available_at: event_time
+    fields: { id: int64, at: timestamp, city: string, price: float64 }
+    contract:
+      price: { range: [0, 100] }
+      city: { not_null: true }
+    history: { row_count: fail, seasonality: none }
+    service_levels:
+      passing: 0.99
+      freshness: 2h
+features:
+  - { name: city_orders, entity: city, aggregation: { function: count, source: orders, window: 7d } }
+datasets:
+  - name: training
+    observations: { source: orders }
+    features: [city_orders]
+`;
+
+const undo: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+const START = parseInstant('2026-03-01T00:00:00Z')!;
+const HOUR = 3_600_000_000;
+
+interface World {
+  readonly project: OpenedProject;
+  readonly folder: string;
+  clock: number;
+  /** Writes a file of so many rows, the first of them bad, and ingests it an hour after the one before. */
+  ingest(rows: number, bad?: number): Promise<Awaited<ReturnType<typeof ingestFiles>>>;
+}
+
+async function world(
+  definitions = DEFINITIONS,
+  options: { ignoreAvailability?: boolean } = {},
+): Promise<World> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'millrace-batches-'));
+  undo.push(() => rmSync(folder, { recursive: true, force: true }));
+  mkdirSync(path.join(folder, 'definitions'));
+  writeFileSync(path.join(folder, 'millrace.yaml'), 'project: shop\n');
+  writeFileSync(path.join(folder, 'definitions/all.yaml'), definitions);
+  const at = { clock: START };
+  const project = await openProject(folder, { now: () => at.clock, ...options });
+  undo.push(() => project.close());
+  let id = 0;
+  const source = project.definitions.sources.get('orders')!;
+  return Object.assign(at, {
+    project,
+    folder,
+    ingest: async (rows: number, bad = 0) => {
+      at.clock += HOUR;
+      const time = new Date(at.clock / 1000 - 60_000).toISOString();
+      const lines = Array.from({ length: rows }, (_, i) =>
+        [++id, time, ['Bonn', 'Kiel'][i % 2], i < bad ? -1 : 10 + (id % 7)].join(','),
+      );
+      const file = path.join(folder, `${at.clock}.csv`);
+      writeFileSync(file, `id,at,city,price\n${lines.join('\n')}${rows > 0 ? '\n' : ''}`);
+      return ingestFiles(project, source, [file]);
+    },
+  });
+}
+
+describe('batches', () => {
+  it('a refused batch goes in after it was accepted, and counts as ordinary', async () => {
+    const at = await world();
+    const source = at.project.definitions.sources.get('orders')!;
+    for (const rows of [100, 104, 98, 101, 97, 103]) await at.ingest(rows);
+    const error = await at.ingest(500).then(
+      () => expect.fail('it went in'),
+      (refused) => refused,
+    );
+    expect(error).toMatchObject({ code: 'BATCH_REFUSED', exit: 3, data: { rules: ['history.row_count'] } });
+    const [refused] = await listBatches(at.project, source, 1);
+    expect(refused).toMatchObject({ verdict: 'refused', status: 'refused', accepted: 0, rows: 500 });
+    expect(error.hint).toContain(`millrace batches accept ${refused!.batch}`);
+
+    await expect(ingestFiles(at.project, source, refused!.files)).rejects.toMatchObject({
+      code: 'BATCH_REFUSED',
+    });
+    await markBatch(at.project, refused!.batch.slice(0, 8), 'expected', 'spring sale');
+    expect(await findBatch(at.project, refused!.batch)).toMatchObject({
+      verdict: 'expected',
+      mark: { reason: 'spring sale' },
+    });
+    const result = await ingestFiles(at.project, source, refused!.files);
+    expect(result).toMatchObject({ accepted: 500, warnings: [{ rule: 'history.row_count' }] });
+    const [anomalous] = await listBatches(at.project, source, 1);
+    expect(anomalous!.verdict).toBe('anomalous');
+
+    // Until somebody says so, five hundred stays unusual.
+    await expect(at.ingest(500)).rejects.toMatchObject({ code: 'BATCH_REFUSED' });
+    await markBatch(at.project, anomalous!.batch, 'expected', null);
+    expect((await at.ingest(500)).accepted).toBe(500);
+    await markBatch(at.project, anomalous!.batch, null, null);
+    expect((await findBatch(at.project, anomalous!.batch)).verdict).toBe('anomalous');
+  });
+
+  it('every batch adds up, and the ledger is shown, replayed and dropped by rule, batch and id', async () => {
+    const at = await world();
+    const source = at.project.definitions.sources.get('orders')!;
+    await at.ingest(20, 3);
+    await at.ingest(20, 2);
+    for (const one of await listBatches(at.project, source, 10))
+      expect(one.rows).toBe(one.accepted + one.quarantined + one.duplicates + one.dropped);
+    const log = await at.project.log();
+    const [second] = await listBatches(at.project, source, 1);
+    expect(await log.quarantineCount({ rule: 'price.range' })).toBe(5);
+    expect(await log.quarantineCount({ rule: 'city.not_null' })).toBe(0);
+    expect(await log.quarantineCount({ rule: 'price.range', batch: second!.batch })).toBe(2);
+    const [first] = await log.quarantine({ limit: 1 });
+    expect(await replayQuarantine(at.project, { ids: [first!.id] })).toMatchObject([
+      { rows: 1, quarantined: 1 },
+    ]);
+    expect(await dropQuarantined(at.project, { batch: second!.batch }, 'test orders')).toBe(2);
+    expect(await log.quarantine({ status: 'dropped' })).toMatchObject([
+      { batch: second!.batch, note: 'test orders' },
+      { batch: second!.batch, note: 'test orders' },
+    ]);
+    expect(await dropQuarantined(at.project, { batch: second!.batch }, 'again')).toBe(0);
+    expect(await log.quarantineCount({ status: 'open' })).toBe(3);
+  });
+
+  it('has an unknown id, or one of several', async () => {
+    const at = await world();
+    await at.ingest(5);
+    await at.ingest(5);
+    await expect(findBatch(at.project, 'zzz')).rejects.toMatchObject({ code: 'UNKNOWN_NAME' });
+    await expect(findBatch(at.project, '')).rejects.toMatchObject({ code: 'UNKNOWN_NAME' });
+  });
+});
+
+describe('service levels of a project', () => {
+  it('hold training sets back until the data are there; going past is written down', async () => {
+    const at = await world();
+    await at.ingest(30, 1);
+    const [status] = await sourceStatuses(at.project);
+    expect(status!.levels.map(({ level, available }) => [level, available])).toEqual([
+      ['passing', null],
+      ['freshness', true],
+    ]);
+    expect(status).toMatchObject({ quarantine_open: 1, last_batch: { verdict: 'insufficient_data' } });
+    expect((await buildDataset(at.project, 'training')).manifest.unavailable).toBeUndefined();
+
+    at.clock += 3 * HOUR;
+    const error = await buildDataset(at.project, 'training').then(
+      () => expect.fail('it was built'),
+      (refused) => refused,
+    );
+    expect(error).toMatchObject({ code: 'DATA_NOT_AVAILABLE', exit: 75, retryable: true });
+    expect(error.message).toContain(
+      'orders (freshness): its newest record is of 2026-03-01T00:59:00Z, 3h 1m ago',
+    );
+  });
+
+  it('are written into the manifest of what was built without them', async () => {
+    const at = await world(DEFINITIONS, { ignoreAvailability: true });
+    await at.ingest(30);
+    at.clock += 3 * HOUR;
+    const { manifest } = await buildDataset(at.project, 'training');
+    expect(manifest.unavailable).toMatchObject([{ source: 'orders', level: 'freshness' }]);
+  });
+
+  it('are read over HTTP and by Prometheus', async () => {
+    const at = await world();
+    await at.ingest(30, 3);
+    const server = await start(at.project);
+    undo.push(() => server.close());
+    const get = async (route: string): Promise<Response> => fetch(`${server.url}${route}`);
+    const status = await (await get('/v1/sources/orders/status')).json();
+    expect(status).toMatchObject({
+      source: 'orders',
+      rows: 27,
+      levels: [{ level: 'passing', share: 0.9 }, {}],
+    });
+    const { batches } = (await (await get('/v1/sources/orders/batches?limit=5')).json()) as {
+      batches: unknown[];
+    };
+    expect(batches).toMatchObject([{ rows: 30, quarantined: 3, verdict: 'insufficient_data' }]);
+    expect((await get('/v1/sources/ordres/status')).status).toBe(404);
+    expect((await get('/v1/sources/orders/batches?limit=x')).status).toBe(400);
+    const metrics = await (await get('/metrics')).text();
+    expect(metrics).toContain('millrace_service_level_ratio{source="orders",level="passing"} 0.9');
+    expect(metrics).toContain('millrace_source_available{source="orders",level="freshness"} 1');
+    expect(metrics).toMatch(
+      /millrace_error_budget_burn_rate\{source="orders",level="passing",window="1h"\} (9\.9|10)/,
+    );
+  });
+});
