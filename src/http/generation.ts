@@ -2,6 +2,7 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import { type FastifyInstance, fastify, type onRequestHookHandler } from 'fastify';
 import { MillraceError } from '../core/base/error.js';
+import type { Source } from '../core/define/types.js';
 import { type Champions, createChampions } from '../services/champions.js';
 import { createFollower } from '../services/follow.js';
 import { createTransformFollower } from '../services/follow-transforms.js';
@@ -9,6 +10,7 @@ import { materialize, projectGroups, staleGroups } from '../services/materialize
 import { createOutcomeRecorder } from '../services/outcomes.js';
 import type { Project } from '../services/project.js';
 import { readinessOf } from '../services/status.js';
+import { type WatchEvents, watchSource } from '../services/watch.js';
 import { startApplyThread } from './apply-thread.js';
 import { type Context, LIMITS, type Limits } from './context.js';
 import { directFeatures, directPush } from './direct.js';
@@ -235,11 +237,28 @@ export async function createGeneration(
     if (started && behind.size > 0) void noteCaughtUp().catch(() => undefined);
   }, CATCH_UP_MS);
   catchUp.unref();
+  const stopWatching = new AbortController();
+  const watching: Promise<void>[] = [];
+  const watch = (source: Source): void => {
+    const events: WatchEvents = {
+      onResult: async ({ name }, result) => {
+        await follower.apply(source);
+        await transforms.follow(name, result);
+      },
+      onFailure: ({ name }, error) => options.onNotice?.(`source ${name}: [${error.code}] ${error.message}`),
+    };
+    const pace = { everyMs: source.watch! / 1000, signal: stopWatching.signal };
+    watching.push(
+      watchSource(project, source, events, pace).catch((error: unknown) => options.onFault?.('watch', error)),
+    );
+  };
   let stopped: Promise<void> | undefined;
   const stopWriting = (): Promise<void> => {
     stopped ??= (async () => {
       taking = false;
       clearInterval(catchUp);
+      stopWatching.abort();
+      await Promise.all(watching);
       await transforms.close();
       await follower.close();
     })();
@@ -266,6 +285,8 @@ export async function createGeneration(
         // A failure stays in `failures` and is tried again by the timer.
         await follower.applyAll().catch(() => undefined);
         started = true;
+        for (const source of project.definitions.sources.values())
+          if (source.watch !== undefined && !stopWatching.signal.aborted) watch(source);
       }
       await champions.refresh();
       for (const [service, error] of champions.failures())
