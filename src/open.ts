@@ -43,8 +43,8 @@ const lazy = <T>(make: () => Promise<T>): { get(): Promise<T>; opened(): Promise
 };
 
 export async function openProject(folder: string, options: OpenOptions = {}): Promise<OpenedProject> {
-  const { definitions, root, diagnostics } = options.definitions
-    ? { definitions: options.definitions, root: path.resolve(folder), diagnostics: [] }
+  const { definitions, root, diagnostics, texts } = options.definitions
+    ? { definitions: options.definitions, root: path.resolve(folder), diagnostics: [], texts: undefined }
     : await loadValidProject(folder);
   for (const diagnostic of diagnostics) options.onDiagnostic?.(diagnostic);
   const { settings } = definitions;
@@ -115,6 +115,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     folder: root,
     stateFolder,
     definitions,
+    ...(texts ? { texts } : {}),
     log: log.get,
     offline: offline.get,
     online: online.get,

@@ -73,6 +73,8 @@ export interface OutcomeColumns {
 export type OutputFormat = 'csv' | 'parquet';
 
 export interface OfflineStore {
+  /** Name and version of what computes: another one may write other bytes for the same rows. */
+  readonly engine: string;
   observationsFromFile(
     file: string,
     options: {

@@ -1,13 +1,12 @@
 /** Observations become a training set: audit, labels, splits, features, files, manifest. */
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { randomUUID } from 'node:crypto';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
 import { nearest } from '../core/base/nearest.js';
 import { printDuration, printInstant } from '../core/base/time.js';
+import { VERSION } from '../core/base/version.js';
 import { hashColumn, hashTable } from '../core/dataset/content.js';
 import { auditLeakage, type LeakageFinding, sourceAncestors } from '../core/dataset/leakage.js';
 import { type DatasetManifest, ENGINE_VERSION, type PartSummary } from '../core/dataset/manifest.js';
@@ -23,6 +22,7 @@ import { printType, STRING } from '../core/schema/types.js';
 import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { columnSample } from './column-sample.js';
+import { keepDefinitions } from './definition-snapshot.js';
 import {
   computeFeatures,
   currentHorizons,
@@ -31,6 +31,7 @@ import {
   outputFormat,
 } from './historical.js';
 import { datasetRun, recordRun } from './lineage-events.js';
+import { putCopy, sha256File } from './objects.js';
 import { type Project, stopIfInterrupted } from './project.js';
 import { awaitAvailability, type Unavailable } from './service-levels.js';
 
@@ -40,6 +41,8 @@ export interface BuildOptions {
   readonly horizons?: ReadonlyMap<string, number>;
   /** A copy of the whole set for the user, CSV or Parquet. */
   readonly out?: string;
+  /** Where the observations are now; absent: where the definition says. */
+  readonly observationFile?: string;
 }
 
 export interface BuiltDataset {
@@ -58,12 +61,6 @@ export function findDataset(project: Project, name: string): Dataset {
   throw new MillraceError('UNKNOWN_NAME', `there is no dataset named "${name}"`, {
     hint: near ? `Did you mean "${near}"?` : 'Define it under `datasets:`.',
   });
-}
-
-export async function sha256File(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
-  return hash.digest('hex');
 }
 
 /** Refuses (exit 3) when any finding refuses. */
@@ -364,6 +361,8 @@ interface Recipe {
   readonly horizons: ReadonlyMap<string, number>;
   readonly observationFile: string | null;
   readonly observationsHash: string | null;
+  /** Object with the texts of the definitions. */
+  readonly definitions: string | null;
   readonly key: string;
 }
 
@@ -381,7 +380,10 @@ async function recipeOf(project: Project, name: string, options: BuildOptions): 
   for (const [source, seq] of options.horizons ?? [])
     if (horizons.has(source)) horizons.set(source, Math.min(seq, horizons.get(source)!));
   const observed = dataset.observations.from;
-  const observationFile = observed.kind === 'file' ? path.resolve(project.folder, observed.path) : null;
+  const observationFile =
+    observed.kind === 'file'
+      ? (options.observationFile ?? path.resolve(project.folder, observed.path))
+      : null;
   const observationsHash = observationFile === null ? null : await sha256File(observationFile);
   const key = fingerprint({
     dataset: dataset.fingerprint,
@@ -390,7 +392,7 @@ async function recipeOf(project: Project, name: string, options: BuildOptions): 
     observations: observationsHash,
     engine: ENGINE_VERSION,
   });
-  return { dataset, plan, horizons, observationFile, observationsHash, key };
+  return { dataset, plan, horizons, observationFile, observationsHash, definitions: null, key };
 }
 
 /** The key that a build would have now: equal to the latest version's when there is nothing to do. */
@@ -414,7 +416,16 @@ export async function buildDataset(
     return { version: present, manifest: present.manifest as unknown as DatasetManifest, built: false };
   return recordRun(project, datasetRun(project, name), async () => {
     const folder = path.join(project.definitions.settings.lake, '_datasets', name, recipe.key.slice(0, 16));
-    const manifest = await assembleDataset(project, recipe, folder, options.out, unavailable);
+    const definitions = await keepDefinitions(project, name);
+    if (recipe.observationFile !== null && recipe.observationsHash !== null)
+      await putCopy(project, recipe.observationFile, recipe.observationsHash);
+    const manifest = await assembleDataset(
+      project,
+      { ...recipe, definitions },
+      folder,
+      options.out,
+      unavailable,
+    );
     const version = registry.addVersion({
       kind: 'dataset',
       name,
@@ -433,10 +444,12 @@ export async function rebuildDataset(
   name: string,
   manifest: DatasetManifest,
   folder: string,
+  observationFile?: string,
 ): Promise<DatasetManifest> {
   const recipe = await recipeOf(project, name, {
     knowledge: manifest.knowledge,
     horizons: new Map(Object.entries(manifest.horizons)),
+    ...(observationFile === undefined ? {} : { observationFile }),
   });
   return assembleDataset(project, recipe, folder);
 }
@@ -564,6 +577,9 @@ async function assembleDataset(
       knowledge: dataset.knowledge,
       horizons: Object.fromEntries(horizons),
       observations_sha256: recipe.observationsHash,
+      definitions_sha256: recipe.definitions,
+      observation_key: { fields: observationKey(project, dataset), time: dataset.observations.time },
+      environment: { millrace: VERSION, engine: store.engine },
       counts: {
         observations: table.rows,
         rows,
@@ -618,6 +634,15 @@ async function assembleDataset(
   } finally {
     await store.release(table);
   }
+}
+
+/** The fields that name an observation: the record key of its source, or the join keys of what it is asked about. */
+function observationKey(project: Project, dataset: Dataset): readonly string[] {
+  const { definitions } = project;
+  if (dataset.observations.from.kind === 'source')
+    return definitions.sources.get(dataset.observations.from.source)!.recordKey;
+  const names = dataset.features.flatMap((name) => definitions.features.get(name)!.joinKeys);
+  return [...new Set([...names, dataset.observations.time])];
 }
 
 /** What a random or entity split hashes: the entity key, or the observation's own record key and time. */

@@ -1,12 +1,11 @@
 /** Versions of training sets: find, compare, build again. */
-import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import type { DatasetManifest } from '../core/dataset/manifest.js';
 import { type Comparison, compareColumns } from '../core/drift/compare.js';
 import { parseType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
-import { findDataset, rebuildDataset } from './build-dataset.js';
+import { findDataset } from './build-dataset.js';
 import { columnSample } from './column-sample.js';
 import type { Project } from './project.js';
 
@@ -38,6 +37,9 @@ export async function findDatasetVersion(
 
 export const manifestOfDataset = (version: VersionRecord): DatasetManifest =>
   version.manifest as unknown as DatasetManifest;
+
+/** The rows of a version. */
+export const datasetFile = (version: VersionRecord): string => path.join(version.folder, 'data.parquet');
 
 export interface DatasetDiff {
   readonly a: string;
@@ -87,9 +89,10 @@ export async function diffDatasets(
     const types = common.map((feature) => ({ name: feature.name, type: parseType(feature.type)! }));
     const read = async (version: VersionRecord) =>
       Object.fromEntries(
-        [...(await store.readColumns(path.join(version.folder, 'data.parquet'), types))].map(
-          ([name, column]) => [name, columnSample(column)],
-        ),
+        [...(await store.readColumns(datasetFile(version), types))].map(([name, column]) => [
+          name,
+          columnSample(column),
+        ]),
       );
     distributions = compareColumns(await read(a), await read(b));
   }
@@ -117,42 +120,4 @@ export async function diffDatasets(
     distributions,
     lines,
   };
-}
-
-export interface Reproduction {
-  readonly dataset: string;
-  readonly version: number;
-  readonly logical: boolean;
-  readonly physical: boolean;
-  readonly columns_that_differ: readonly string[];
-}
-
-/** Builds a version again from its recipe, after whatever has arrived since, and compares. */
-export async function reproduceDataset(project: Project, wanted: VersionName): Promise<Reproduction> {
-  const version = await findDatasetVersion(project, wanted);
-  const manifest = manifestOfDataset(version);
-  const dataset = project.definitions.datasets.get(version.name);
-  if (!dataset || dataset.fingerprint !== manifest.fingerprint)
-    throw new MillraceError(
-      'USAGE',
-      `the definition of dataset ${version.name} is no longer the one of version ${version.version}`,
-      {
-        hint: 'Check out the definitions of that version and run the command again.',
-      },
-    );
-  const folder = path.join(project.stateFolder, 'tmp', `reproduce-${process.pid}`);
-  try {
-    const again = await rebuildDataset(project, version.name, manifest, folder);
-    return {
-      dataset: version.name,
-      version: version.version,
-      logical: again.logical_sha256 === manifest.logical_sha256,
-      physical: again.files[0]!.sha256 === manifest.files[0]!.sha256,
-      columns_that_differ: Object.keys(manifest.column_sha256).filter(
-        (name) => manifest.column_sha256[name] !== again.column_sha256[name],
-      ),
-    };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }

@@ -24,6 +24,8 @@ export interface Project {
   readonly folder: string;
   readonly stateFolder: string;
   readonly definitions: Definitions;
+  /** The definition files they were read from, relative to the folder. Absent: they came from elsewhere. */
+  readonly texts?: ReadonlyMap<string, string>;
   log(): Promise<RecordLog>;
   offline(): Promise<OfflineStore>;
   online(): Promise<OnlineStore>;

@@ -6,8 +6,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MillraceError } from '../../src/core/base/error.js';
 import { openProject } from '../../src/open.js';
 import { type BuildOptions, type BuiltDataset, buildDataset } from '../../src/services/build-dataset.js';
-import { diffDatasets, reproduceDataset } from '../../src/services/dataset-versions.js';
+import { diffDatasets } from '../../src/services/dataset-versions.js';
 import type { Project } from '../../src/services/project.js';
+import { reproduceDataset } from '../../src/services/reproduce-dataset.js';
 
 const DEFINITIONS = `
 entities:

@@ -1,5 +1,6 @@
 import { rename, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { version as engineVersion } from '@duckdb/node-api';
 import { MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
 import type { Source } from '../../core/define/types.js';
@@ -27,8 +28,8 @@ import { codedBuffer, NumberBuffer, valueBuffer } from './value-buffer.js';
 /** How the lake is read: SQL over committed segments. */
 export interface LakeReader {
   state(source: Source): Promise<LogState>;
-  /** Exactly the rows of that snapshot. */
-  relation(state: LogState): string;
+  /** Exactly the rows of that snapshot, with the fields of `source`; absent: of the project's source of that name. */
+  relation(state: LogState, source?: Source): string;
   /**
    * Versions as intervals: the declared fields, `_seq`, `_order`, `_event_time`, `_available_at` and `_until`
    * (null: for ever). Superseded-at-once versions and tombstones are left out; nothing beyond the horizon is read.
@@ -214,6 +215,8 @@ export function createOfflineStore(
   };
 
   return {
+    engine: `duckdb ${engineVersion()}`,
+
     observationsFromFile: async (file, options) => {
       await inspectWhole(file);
       const zone = { timezone: options.timezone, ambiguousTime: 'refuse' as const, nulls: [] };
@@ -301,7 +304,7 @@ export function createOfflineStore(
         hindsight: scan.knowledge === 'hindsight',
       });
       const texts = async (field: string) =>
-        state.lastSeq < FEW_RECORDS ? null : enumOf(lake.relation(state), field);
+        state.lastSeq < FEW_RECORDS ? null : enumOf(lake.relation(state, scan.source), field);
       const columns = await sweepRecords({ db, limits, state, known, texts, heldBytes }, scan, table, wanted);
       heldBytes += columns.length * table.rows * RESULT_BYTES;
       return columns;
@@ -311,7 +314,7 @@ export function createOfflineStore(
       const { source, horizonSeq, lookups, keyFields } = scan;
       const state = await lake.state(source);
       const hindsight = scan.knowledge === 'hindsight';
-      const relation = lake.relation(state);
+      const relation = lake.relation(state, source);
       const keys: string[] = [];
       for (const [i, key] of scan.joinKeys.entries())
         keys.push(`${await typedSql(held(table), key.name, key.type, `join key ${key.name}`)} AS k${i}`);
@@ -416,7 +419,7 @@ export function createOfflineStore(
       const state = await lake.state(source);
       if (horizonSeq >= state.lastSeq) return state.maxAvailableAt;
       const found = await db.rows<{ at: number | null }>(
-        `SELECT max("_available_at") AS at FROM (${lake.relation(state)}) WHERE "_seq" <= ${horizonSeq}`,
+        `SELECT max("_available_at") AS at FROM (${lake.relation(state, source)}) WHERE "_seq" <= ${horizonSeq}`,
       );
       return found[0]?.at ?? null;
     },

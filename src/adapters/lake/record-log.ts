@@ -56,7 +56,7 @@ export interface LakeLog extends RecordLog {
     options?: { readonly now?: Instant; readonly signal?: AbortSignal; readonly state?: StateScope },
   ): ReturnType<RecordLog['ingestFiles']>;
   /** A SELECT over exactly the rows of a snapshot (see `relationSql`). */
-  relation(state: LogState): string;
+  relation(state: LogState, source?: Source): string;
   /** A SELECT over the versions as intervals of knowledge (see `knownSql`). */
   knownSql(source: Source, state: LogState, options: KnownOptions): string;
   quarantine(filter?: QuarantineFilter): Promise<readonly QuarantinedRow[]>;
@@ -122,8 +122,8 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     };
   };
 
-  const relation = (state: LogState): string =>
-    relationSql(sourceOf(state.source), state.segments as readonly LakeSegment[]);
+  const relation = (state: LogState, source = sourceOf(state.source)): string =>
+    relationSql(source, state.segments as readonly LakeSegment[]);
   const known: IngestContext['known'] = (name, known = { hindsight: true }) => {
     const state = stateOf(name);
     return knownSql(sourceOf(name), state, relation(state), { horizonSeq: state.lastSeq, ...known });
@@ -250,7 +250,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     expand: (source) =>
       source.read.kind === 'files' ? expandFiles(source.read.patterns, options.projectFolder) : [],
     match: (pattern) => matchFiles(pattern, options.projectFolder),
-    knownSql: (source, state, known) => knownSql(source, state, relation(state), known),
+    knownSql: (source, state, known) => knownSql(source, state, relation(state, source), known),
     ingestFiles: (source, files, { now = Date.now() * 1000, signal, state: scope } = {}) =>
       exclusively(async () => {
         const writing = await beginWriting(source);

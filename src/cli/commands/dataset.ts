@@ -2,7 +2,8 @@ import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
 import type { DatasetManifest } from '../../core/dataset/manifest.js';
 import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
-import { diffDatasets, findDatasetVersion, reproduceDataset } from '../../services/dataset-versions.js';
+import { diffDatasets, findDatasetVersion } from '../../services/dataset-versions.js';
+import { reproduceDataset } from '../../services/reproduce-dataset.js';
 import type { Io } from '../io.js';
 import { list as items, knowledge as knowledgeOf, known, versioned } from '../parse.js';
 import { count, table } from '../table.js';
@@ -127,7 +128,18 @@ export async function reproduce(io: Io, args: readonly string[]): Promise<number
     io.print(
       `${args[0]}: logical hash ${result.logical ? 'equal' : 'DIFFERENT'}, file bytes ${result.physical ? 'equal' : 'DIFFERENT'}`,
     );
+    if (result.definitions === 'kept') io.print('built from the definitions kept with the version');
+    if (result.stored !== 'whole') io.warn(`the stored file of ${args[0]} is ${result.stored}`);
+    if (result.cause !== null) {
+      io.print(`differs by: ${result.cause.replace('_', ' ')}`);
+      for (const line of result.evidence) io.print(`  ${line}`);
+    }
+    const first = result.first_difference;
+    if (first !== null)
+      io.print(
+        `first difference: row ${count(first.row + 1)} ${JSON.stringify(first.key)}, ${first.column}: ${JSON.stringify(first.registered)} registered, ${JSON.stringify(first.rebuilt)} rebuilt`,
+      );
     io.result(result);
-    return result.logical ? 0 : 3;
+    return result.logical && result.cause !== 'stored_copy' ? 0 : 3;
   });
 }

@@ -25,6 +25,12 @@ export interface DatasetManifest {
   readonly horizons: Readonly<Record<string, number>>;
   /** Observation file's content hash, when observations come from a file. */
   readonly observations_sha256: string | null;
+  /** Object with the texts of the definitions; null: they were not at hand. */
+  readonly definitions_sha256?: string | null;
+  /** What names a row: its fields, and the column of its time. */
+  readonly observation_key?: { readonly fields: readonly string[]; readonly time: string };
+  /** What computed the values and wrote the bytes. */
+  readonly environment?: { readonly millrace: string; readonly engine: string };
   readonly counts: {
     readonly observations: number;
     readonly rows: number;

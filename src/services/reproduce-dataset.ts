@@ -1,0 +1,235 @@
+/** A version built again from its recipe, whatever has arrived since, and what is to blame where it differs. */
+import { existsSync } from 'node:fs';
+import { mkdir, rm, symlink } from 'node:fs/promises';
+import path from 'node:path';
+import { MillraceError } from '../core/base/error.js';
+import { VERSION } from '../core/base/version.js';
+import { type DatasetManifest, ENGINE_VERSION } from '../core/dataset/manifest.js';
+import { firstDifferentRow } from '../core/dataset/rows.js';
+import { columnLength, columnValue } from '../core/engine/columns.js';
+import type { Column } from '../core/engine/types.js';
+import { toJson } from '../core/schema/coerce-print.js';
+import type { ObservationTable } from '../ports/offline-store.js';
+import type { VersionRecord } from '../ports/registry.js';
+import { rebuildDataset } from './build-dataset.js';
+import { datasetFile, findDatasetVersion, manifestOfDataset, type VersionName } from './dataset-versions.js';
+import { keptDefinitions } from './definition-snapshot.js';
+import { hasObject, objectFile, sha256File } from './objects.js';
+import type { Project } from './project.js';
+
+export interface Difference {
+  /** From 0, in the order of the file. */
+  readonly row: number;
+  readonly column: string;
+  readonly key: Readonly<Record<string, unknown>>;
+  readonly registered: unknown;
+  readonly rebuilt: unknown;
+}
+
+/**
+ * stored_copy: the files of the version are not what was registered, the rebuild is. code: the definitions give other
+ * computations. engine: another millrace or DuckDB. data: the log or the observations are not what they were.
+ */
+export type DifferenceCause = 'stored_copy' | 'code' | 'engine' | 'data';
+
+export interface Reproduction {
+  readonly dataset: string;
+  readonly version: number;
+  readonly logical: boolean;
+  readonly physical: boolean;
+  readonly columns_that_differ: readonly string[];
+  /** Whose definitions were built: those of the project, or those kept with the version. */
+  readonly definitions: 'current' | 'kept';
+  /** What the version has on disk beside what was registered. */
+  readonly stored: 'whole' | 'damaged' | 'missing';
+  /** Null when the rebuild and the stored files are what was registered. */
+  readonly cause: DifferenceCause | null;
+  readonly evidence: readonly string[];
+  /** The first row in which the stored file and the rebuilt one differ; null when there is none, or no stored file. */
+  readonly first_difference: Difference | null;
+}
+
+/** The project as it was when the version was built. */
+async function projectThen(
+  project: Project,
+  version: VersionRecord,
+  manifest: DatasetManifest,
+): Promise<{ project: Project; definitions: 'current' | 'kept' }> {
+  const present = project.definitions.datasets.get(version.name);
+  if (present?.fingerprint === manifest.fingerprint) return { project, definitions: 'current' };
+  const definitions = manifest.definitions_sha256
+    ? await keptDefinitions(project, manifest.definitions_sha256)
+    : undefined;
+  if (!definitions?.datasets.has(version.name))
+    throw new MillraceError(
+      'USAGE',
+      `the definition of dataset ${version.name} is no longer the one of version ${version.version}, and its definitions are not kept`,
+      { hint: 'Check out the definitions of that version and run the command again.' },
+    );
+  return { project: { ...project, definitions }, definitions: 'kept' };
+}
+
+/** The observations that were used, where the file has changed since; under a name with the right extension. */
+async function observationsThen(
+  project: Project,
+  name: string,
+  sha256: string | null,
+  folder: string,
+): Promise<string | undefined> {
+  const from = project.definitions.datasets.get(name)!.observations.from;
+  if (sha256 === null || from.kind !== 'file') return undefined;
+  const now = path.resolve(project.folder, from.path);
+  if (existsSync(now) && (await sha256File(now)) === sha256) return undefined;
+  if (!(await hasObject(project, sha256))) return undefined;
+  const file = path.join(folder, path.basename(from.path));
+  await symlink(objectFile(project, sha256), file);
+  return file;
+}
+
+async function firstDifference(
+  project: Project,
+  files: { readonly registered: string; readonly rebuilt: string },
+  key: { readonly fields: readonly string[]; readonly time: string },
+): Promise<Difference | null> {
+  const store = await project.offline();
+  const options = { time: key.time, timezone: 'UTC', types: new Map() };
+  const tables: ObservationTable[] = [];
+  try {
+    for (const file of [files.registered, files.rebuilt])
+      tables.push(await store.observationsFromFile(file, options));
+    const [a, b] = tables as [ObservationTable, ObservationTable];
+    let found: { row: number; name: string; columns: readonly (Column | null)[] } | null = null;
+    for (const name of new Set([...a.columns, ...b.columns].map((column) => column.name))) {
+      const columns: (Column | null)[] = [];
+      for (const table of [a, b]) {
+        const column = table.columns.find((item) => item.name === name);
+        columns.push(column ? await store.column(table, name, column.type) : null);
+      }
+      const [left, right] = columns as [Column | null, Column | null];
+      const row = left && right ? firstDifferentRow(left, right) : 0;
+      if (row >= 0 && (found === null || row < found.row)) found = { row, name, columns };
+    }
+    if (found === null) return null;
+    const { row, name, columns } = found;
+    const print = (column: Column | null): unknown =>
+      column && row < columnLength(column) ? toJson(column.type, columnValue(column, row)) : null;
+    const side = row < a.rows ? a : b;
+    const names: Record<string, unknown> = {};
+    for (const field of new Set([...key.fields, key.time])) {
+      const type = side.columns.find((column) => column.name === field)?.type;
+      if (type && row < side.rows) names[field] = print(await store.column(side, field, type));
+    }
+    return {
+      row,
+      column: name,
+      key: names,
+      registered: print(columns[0]!),
+      rebuilt: print(columns[1]!),
+    };
+  } finally {
+    for (const table of tables) await store.release(table);
+  }
+}
+
+/** What the log no longer has of what the version read. */
+async function logFaults(project: Project, manifest: DatasetManifest): Promise<string[]> {
+  const log = await project.log();
+  const faults: string[] = [];
+  for (const [name, seq] of Object.entries(manifest.horizons)) {
+    const source = project.definitions.sources.get(name);
+    if (!source) continue;
+    const { lastSeq, segments } = await log.state(source);
+    if (lastSeq < seq) faults.push(`the log of ${name} ends at seq ${lastSeq}, before ${seq}`);
+    for (const { file, firstSeq } of segments)
+      if (firstSeq <= seq && !existsSync(file))
+        faults.push(`the log of ${name} has lost ${path.basename(file)}`);
+  }
+  return faults;
+}
+
+/** Builds a version again from its recipe, after whatever has arrived since, and compares. */
+export async function reproduceDataset(project: Project, wanted: VersionName): Promise<Reproduction> {
+  const version = await findDatasetVersion(project, wanted);
+  const manifest = manifestOfDataset(version);
+  const then = await projectThen(project, version, manifest);
+  const folder = path.join(project.stateFolder, 'tmp', `reproduce-${process.pid}`);
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  try {
+    const observations = await observationsThen(
+      then.project,
+      version.name,
+      manifest.observations_sha256,
+      folder,
+    );
+    const built = path.join(folder, 'built');
+    const again = await rebuildDataset(then.project, version.name, manifest, built, observations);
+    const registered = datasetFile(version);
+    const stored = !existsSync(registered)
+      ? 'missing'
+      : (await sha256File(registered)) === manifest.files[0]!.sha256
+        ? 'whole'
+        : 'damaged';
+    const logical = again.logical_sha256 === manifest.logical_sha256;
+    const physical = again.files[0]!.sha256 === manifest.files[0]!.sha256;
+    const same = logical && physical;
+    const first =
+      stored === 'missing' || (same && stored === 'whole')
+        ? null
+        : await firstDifference(
+            then.project,
+            { registered, rebuilt: path.join(built, 'data.parquet') },
+            manifest.observation_key ?? again.observation_key!,
+          ).catch(() => null);
+    const blame = same
+      ? { cause: stored === 'damaged' ? ('stored_copy' as const) : null, evidence: [] }
+      : blamed(manifest, again, logical && first === null, await logFaults(then.project, manifest));
+    return {
+      dataset: version.name,
+      version: version.version,
+      logical,
+      physical,
+      columns_that_differ: Object.keys(manifest.column_sha256).filter(
+        (name) => manifest.column_sha256[name] !== again.column_sha256[name],
+      ),
+      definitions: then.definitions,
+      stored,
+      cause: blame.cause,
+      evidence: blame.evidence,
+      first_difference: first,
+    };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Whose fault a difference is. Definitions first, then what they read, then what computes. */
+export function blamed(
+  then: DatasetManifest,
+  now: DatasetManifest,
+  sameRows: boolean,
+  logFaults: readonly string[],
+): { readonly cause: DifferenceCause; readonly evidence: readonly string[] } {
+  const code = then.fingerprint === now.fingerprint ? [] : [`dataset ${then.dataset} is defined differently`];
+  for (const feature of then.features)
+    if (now.features.find(({ name }) => name === feature.name)?.fingerprint !== feature.fingerprint)
+      code.push(`feature ${feature.name} is defined differently`);
+  const data = [...logFaults];
+  if (then.observations_sha256 !== now.observations_sha256) data.push('the file of observations has changed');
+  const engine: string[] = [];
+  if (then.engine_version !== ENGINE_VERSION)
+    engine.push(`fold version ${then.engine_version}, now ${ENGINE_VERSION}`);
+  const { environment } = then;
+  if (environment && environment.millrace !== VERSION)
+    engine.push(`millrace ${environment.millrace}, now ${VERSION}`);
+  if (environment && environment.engine !== now.environment!.engine)
+    engine.push(`${environment.engine}, now ${now.environment!.engine}`);
+  if (code.length > 0) return { cause: 'code', evidence: [...code, ...data, ...engine] };
+  if (data.length > 0) return { cause: 'data', evidence: [...data, ...engine] };
+  if (sameRows && engine.length === 0) engine.push('the same rows, in a file that was written differently');
+  if (engine.length > 0) return { cause: 'engine', evidence: engine };
+  return {
+    cause: 'data',
+    evidence: ['definitions and engine are the same: records of the log are not what they were'],
+  };
+}
