@@ -9,7 +9,7 @@ const SOURCES = `sources:
     read: push
     record_key: id
     event_time: at
-    fields: { id: string, at: timestamp, amount: decimal(2), status: string, code: string, email: string, phone: string, country: string, plane: string, flight: string, seat: string, customer_id: int64 }
+    fields: { id: string, at: timestamp, amount: decimal(2), status: string, code: string, email: string, phone: string, country: string, plane: string, flight: string, seat: string, customer_id: int64, unit_price: decimal(2) }
 `;
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '    ');
 
@@ -18,7 +18,7 @@ describe('the page of contracts', () => {
   const imputations = [...PAGE.matchAll(/^\| `(\{ impute: \w[^`]*\})` \|/gm)].map((match) => match[1]!);
 
   it('has examples that are read without a word', () => {
-    expect(blocks.length).toBe(2);
+    expect(blocks.length).toBe(5);
     for (const block of blocks) expect(fromYaml(SOURCES + indent(block)).diagnostics).toEqual([]);
   });
 
