@@ -25,6 +25,7 @@ const report = path.join(folder, 'totals.json');
 let failedSteps = 0;
 const steps = [
   ['build', process.execPath, ['scripts/build.mjs', '--clean']],
+  ['types of tests', 'npx', ['tsc', '-p', 'tsconfig.test.json']],
   ['lint', 'npx', ['biome', 'check', '.']],
   ['generated pages', process.execPath, ['scripts/docs.mjs', '--check']],
 ];

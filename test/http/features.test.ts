@@ -28,11 +28,15 @@ describe('POST /v1/features', () => {
       request: [{ amount: 10 }, { amount: 5 }],
     });
     expect(reply.status).toBe(200);
-    const own = await onlineFeatures(project, {
-      features: ['shopper'],
-      entities: [{ user_id: 3 }, { user_id: 999 }],
-      request: [{ amount: 10 }, { amount: 5 }],
-    });
+    const own = await onlineFeatures(
+      project,
+      {
+        features: ['shopper'],
+        entities: [{ user_id: 3 }, { user_id: 999 }],
+        request: [{ amount: 10 }, { amount: 5 }],
+      },
+      'a test',
+    );
     expect(reply.body).toEqual(JSON.parse(JSON.stringify(own)));
     expect(reply.body.features).toEqual(['purchases_30d', 'spent_30d', 'city', 'to_usual']);
     expect(reply.body.rows[0].values[0]).toBeGreaterThan(5);

@@ -79,7 +79,7 @@ const push = (url: string, number: number): ReturnType<typeof post> =>
 async function counts(
   url: string,
   names = 'purchases_30d',
-): Promise<{ status: number; values: unknown[][] }> {
+): Promise<{ status: number; values: unknown[][]; detail: unknown }> {
   const { status, body } = await post(`${url}/v1/features/${names}`, {
     entities: Array.from({ length: USERS }, (_, user_id) => ({ user_id })),
   });

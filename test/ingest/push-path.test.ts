@@ -335,7 +335,9 @@ type Step =
       readonly at: number;
       readonly order: number;
     }
-  | { readonly kind: 'freeze' | 'reopen' | 'fail' };
+  | { readonly kind: 'freeze' }
+  | { readonly kind: 'reopen' }
+  | { readonly kind: 'fail' };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {

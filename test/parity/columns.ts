@@ -67,7 +67,7 @@ export function sweepInput(
       until: known.some(({ until }) => until !== Number.POSITIVE_INFINITY)
         ? take(({ until }) => until)
         : null,
-      columns: new Map(columns as [string, ReturnType<ColumnBuilder['finish']>][]),
+      columns: new Map(columns),
       masks: new Map([...expressions].map(([text, expression]) => [text, maskOf(expression)])),
     },
     observations: {

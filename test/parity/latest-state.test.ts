@@ -322,14 +322,19 @@ function planOf(given: World, features: readonly Feature[]): FeaturePlan {
   return {
     outputs: features,
     closure: features,
-    groups: [{ id: 'states', source, joinKeys, keyFields: joinKeys.map((key) => key.name), features }],
+    groups: [
+      { id: 'states', source, joinKeys, keyFields: joinKeys.map((key) => key.name), features, searches: [] },
+    ],
     derived: [],
     joinKeys,
     requestFields: [],
   };
 }
 
-const project = { signal: new AbortController().signal };
+const project = {
+  signal: new AbortController().signal,
+  log: (): Promise<never> => Promise.reject(new Error('lookups need no log')),
+};
 
 /** Values and statuses of every feature, by row, as text. */
 async function answers(

@@ -415,11 +415,13 @@ describe('batch rules', () => {
   };
 
   it('measure what plain arithmetic measures', async () => {
-    const plain = row.map((values) => ({
-      ...values,
-      x: typeof values['x'] === 'number' && Math.abs(values['x']) > 1e9 ? null : values['x']!,
-      price: typeof values['price'] === 'bigint' ? null : values['price']!,
-    }));
+    const plain = row.map(
+      (values): Record<string, Value> => ({
+        ...values,
+        x: typeof values['x'] === 'number' && Math.abs(values['x']) > 1e9 ? null : values['x']!,
+        price: typeof values['price'] === 'bigint' ? null : values['price']!,
+      }),
+    );
     for (const rows of [[], ...fc.sample(fc.array(plain, { maxLength: 30 }), { numRuns: 25, seed: 4 })]) {
       await load('rows', rows);
       const sql = `SELECT ${batchMeasuresSql(measured).join(', ')} FROM rows`;
