@@ -149,9 +149,14 @@ function buildApp(
   app.setErrorHandler((error, request, reply) =>
     answerError(reply as unknown as ReplyLike, error, request.routeOptions.url),
   );
+  const routes: { readonly path: RegExp; readonly methods: readonly string[] }[] = [];
   // Hooks of the route, which know its name, cost less than hooks of the server that ask for it.
   app.addHook('onRoute', (route) => {
     const timed = metrics.timer(route.url, String(route.method));
+    routes.push({
+      path: new RegExp(`^${route.url.replace(/:\w+/g, '[^/]+')}$`),
+      methods: [route.method].flat(),
+    });
     const overload = route.method === 'POST';
     const onRequest: onRequestHookHandler = (_request, reply, done) => {
       follow(reply.raw, timed);
@@ -164,13 +169,23 @@ function buildApp(
   const timeUnknown = metrics.timer('unknown', 'any');
   app.setNotFoundHandler((request, reply) => {
     follow(reply.raw, timeUnknown);
+    const path = request.url.split('?')[0]!;
+    const allowed = new Set(routes.flatMap((route) => (route.path.test(path) ? route.methods : [])));
+    if (allowed.size > 0) {
+      reply.header('allow', [...allowed].join(', '));
+      return answerError(
+        reply as unknown as ReplyLike,
+        new MillraceError(
+          'METHOD_NOT_ALLOWED',
+          `${path.slice(0, 200)} takes ${[...allowed].join(' or ')}, not ${request.method}`,
+        ),
+      );
+    }
     return answerError(
       reply as unknown as ReplyLike,
-      new MillraceError(
-        'UNKNOWN_NAME',
-        `there is no route ${request.method} ${request.url.split('?')[0]!.slice(0, 200)}`,
-        { hint: 'See /docs or /openapi.json.' },
-      ),
+      new MillraceError('UNKNOWN_NAME', `there is no route ${request.method} ${path.slice(0, 200)}`, {
+        hint: 'See /docs or /openapi.json.',
+      }),
     );
   });
   readJsonBodies(app);

@@ -145,10 +145,35 @@ export const LINE_TYPES = [
 /** REQUEST_INVALID with what is wrong, and where. */
 export const readLines = (body: Buffer): readonly JsonObject[] => parseLines(textOf(body));
 
+const DEEPEST = 64;
+
+/** REQUEST_INVALID where a value has more levels than anything that a record holds: printing it may not end. */
+function checkDepth(row: JsonObject, place: string): void {
+  for (const name in row) {
+    if (typeof row[name] !== 'object' || row[name] === null) continue;
+    let level: unknown[] = [row[name]];
+    for (let depth = 1; level.length > 0; depth++) {
+      if (depth > DEEPEST)
+        throw new MillraceError('REQUEST_INVALID', `a value is nested more than ${DEEPEST} levels deep`, {
+          place: { path: `${place}.${name}` },
+        });
+      level = level.flatMap((value) =>
+        Object.values(value as object).filter((item) => typeof item === 'object' && item !== null),
+      );
+    }
+  }
+}
+
 /** The records of a JSON body: an array of objects, or one object. */
 export function recordsOf(body: unknown): readonly JsonObject[] {
-  if (isObject(body)) return [body];
+  if (isObject(body)) {
+    checkDepth(body, '');
+    return [body];
+  }
   if (!Array.isArray(body)) throw noRecord('', body);
-  for (let i = 0; i < body.length; i++) if (!isObject(body[i])) throw noRecord(`[${i}]`, body[i]);
+  for (let i = 0; i < body.length; i++) {
+    if (!isObject(body[i])) throw noRecord(`[${i}]`, body[i]);
+    checkDepth(body[i], `[${i}]`);
+  }
   return body as JsonObject[];
 }

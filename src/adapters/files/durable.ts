@@ -1,4 +1,4 @@
-import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, renameSync } from 'node:fs';
+import { closeSync, existsSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemError } from './errors.js';
 
@@ -21,11 +21,14 @@ export function syncFolder(folder: string): void {
   }
 }
 
+/** With those above it, one by one: Node's own recursive way does not end where the system lets nothing be made. */
 export function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
   try {
-    mkdirSync(folder, { recursive: true });
+    mkdirSync(folder);
   } catch (error) {
-    throw systemError(error, folder);
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw systemError(error, folder);
   }
 }
 

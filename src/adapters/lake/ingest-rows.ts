@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { invariant, MillraceError } from '../../core/base/error.js';
 import { type Instant, MAX_INSTANT } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
+import type { BatchProfile } from '../../core/drift/batch-profile.js';
 import { DISTRIBUTION_BATCHES, HISTORY_BATCHES } from '../../core/drift/history.js';
+import type { Rename } from '../../core/drift/schema-change.js';
 import {
   type Disposition,
   deliveredFields,
@@ -29,6 +31,14 @@ import { readRecords } from './records.js';
 import { type LakeSegment, relationSql } from './relation.js';
 import { compileRowCode, type RowCode } from './row-code.js';
 import { type JudgedRow, RowJudge } from './row-judge.js';
+import {
+  addedPolicy,
+  changePolicy,
+  printRename,
+  pushedRenames,
+  RECENT_BATCHES,
+  renameLine,
+} from './schema-change.js';
 import { inputFields, logColumns } from './shape.js';
 import { sipHash128 } from './siphash.js';
 import { coerceOptions, RANGE_RULE, wideSource } from './stage.js';
@@ -284,14 +294,15 @@ export class RowWriter {
       };
       judged = await this.#judge.settle(judged, clocks, options.now);
     }
-    return this.#decideRows(rows, options, warnings, (index) => judged[index]!);
+    return this.#decideRows(rows, options, warnings, judged);
   }
 
   #decideRows(
     rows: readonly Readonly<Record<string, unknown>>[],
     options: RowsOptions,
     extra: IngestResult['warnings'],
-    judgedAt: (index: number) => JudgedRow = (index) => this.#type(rows[index]!),
+    // All of them before the first is written: what throws in here leaves nothing behind.
+    judged: readonly JudgedRow[] = rows.map((row) => this.#type(row)),
   ): Decision {
     const { tail, index } = this;
     const batch = randomUUID();
@@ -307,7 +318,7 @@ export class RowWriter {
     const out = tail.lines;
     const start = out.length;
     for (let i = 0; i < rows.length; i++) {
-      const { fields, delivered, repairs, reasons: all } = judgedAt(i);
+      const { fields, delivered, repairs, reasons: all } = judged[i]!;
       let disposition = NOTHING_BROKEN;
       let refused: readonly Reason[] = NO_REASONS;
       if (all.length > 0) {
@@ -429,6 +440,22 @@ export class RowWriter {
     };
   }
 
+  /** What recent batches had of the fields; until the next one is sealed. */
+  #recent: readonly BatchProfile[] | undefined;
+
+  /** Fields that no row has although earlier batches had them, and names of all rows that look the same. */
+  #renames(rows: readonly Readonly<Record<string, unknown>>[], names: readonly string[]): readonly Rename[] {
+    if (names.length === 0) return [];
+    const absent = this.#fields.filter(({ name, from = name, aliases = [] }) =>
+      rows.every((row) => [name, from, ...aliases].every((column) => own(row, column) === undefined)),
+    );
+    if (absent.length === 0) return [];
+    this.#recent ??= this.context.ledger
+      .profiles(this.source.name, RECENT_BATCHES)
+      .map(({ profile }) => profile);
+    return pushedRenames(absent, this.#recent, rows, names, this.#options);
+  }
+
   #extraColumns(rows: readonly Readonly<Record<string, unknown>>[]): IngestResult['warnings'] {
     const extra = new Map<string, number>();
     for (const row of rows) {
@@ -437,14 +464,30 @@ export class RowWriter {
         if (!this.#declared.has(name)) extra.set(name, (extra.get(name) ?? 0) + 1);
     }
     if (extra.size === 0) return [];
+    const everywhere = [...extra].flatMap(([name, n]) => (n === rows.length ? [name] : []));
+    const renames = this.#renames(rows, everywhere);
+    // Names alone are no reason to turn records away.
+    if (renames.some(({ byValues }) => byValues) && changePolicy(this.source, 'renamed') === 'refuse')
+      throw new MillraceError(
+        'BATCH_REFUSED',
+        `The records for ${this.source.name} are refused; probably renamed: ${renames.map(printRename).join(', ')}`,
+        {
+          hint: `Accept it in the definition: \`${renameLine(renames)}\`. Nothing was appended.`,
+          data: { rules: ['schema.renamed'] },
+        },
+      );
     const rule = this.source.contract.batch.find(({ check }) => check.kind === 'extra_columns');
-    const policy = rule?.check.kind === 'extra_columns' ? rule.check.policy : 'warn';
-    const message = `fields that the source does not declare: ${[...extra.keys()].join(', ')}`;
+    const policy = rule?.check.kind === 'extra_columns' ? rule.check.policy : addedPolicy(this.source);
+    const probably =
+      renames.length === 0
+        ? ''
+        : `; probably renamed: ${renames.map(printRename).join(', ')}; to accept it: ${renameLine(renames)}`;
+    const message = `fields that the source does not declare: ${[...extra.keys()].join(', ')}${probably}`;
     if (policy === 'refuse') {
       throw new MillraceError(
         'BATCH_REFUSED',
         `The records for ${this.source.name} are refused: ${message}`,
-        { data: { rules: [rule!.id] } },
+        { data: { rules: [rule?.id ?? 'schema.added'] } },
       );
     }
     return policy === 'ignore'
@@ -639,6 +682,7 @@ export class RowWriter {
         columns: profiled.profile,
         notes,
       });
+      this.#recent = undefined;
       // In one step with the commit: a state read in between would count these records twice.
       this.#full.shift();
     } catch (error) {

@@ -56,6 +56,24 @@ p3,9,99.90,open,2024-03-04T15:00:00Z,2024-03-05T12:00:00Z
   '.gitignore': '.millrace/\n',
 } as const;
 
+/** One by one: Node's own recursive way does not end where the system lets nothing be made, as in /proc. */
+async function makeFolders(folder: string): Promise<void> {
+  if (existsSync(folder)) return;
+  const parent = path.dirname(folder);
+  await makeFolders(parent);
+  try {
+    await mkdir(folder);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    throw new MillraceError('PERMISSION_DENIED', `no folder can be made in ${parent}`, {
+      place: { file: folder },
+      cause: error,
+      hint: 'Choose another folder, or ask for the right to write there.',
+    });
+  }
+}
+
 export async function init(
   io: Io,
   args: readonly string[],
@@ -67,7 +85,7 @@ export async function init(
       place: { file: folder },
       hint: 'Choose another folder.',
     });
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   const example = options['example'];
   if (example === undefined) {
     for (const [name, text] of Object.entries(STARTER)) {

@@ -98,6 +98,12 @@ export const CATALOGUE = {
     'The request body is larger than the server accepts',
     'Send it in smaller batches.',
   ),
+  METHOD_NOT_ALLOWED: row(
+    1,
+    405,
+    'The route does not take this method',
+    'The Allow header names the methods it takes.',
+  ),
   NOT_MATERIALIZED: row(
     75,
     503,
@@ -162,6 +168,12 @@ export const CATALOGUE = {
   PROMOTION_REFUSED: row(3, 409, 'A model did not pass its promotion gate'),
   CONTRACT_CHANGED: row(3, 409, 'A contract changed more than it may'),
   DRIFT: row(3, 409, 'A monitor raised an alert'),
+  EXPORT_STALE: row(
+    3,
+    409,
+    'An exported file is not what the project would export now',
+    'Run the same `millrace export` without --check.',
+  ),
 } as const satisfies Record<string, CatalogueRow>;
 
 export type ErrorCode = keyof typeof CATALOGUE;

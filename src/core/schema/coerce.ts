@@ -64,7 +64,12 @@ export function expectedOf(type: ValueType): string {
 
 /** A value as it stands in a message: quoted text, at most 60 characters. */
 export function show(value: unknown): string {
-  const text = typeof value === 'bigint' ? `${value}` : (JSON.stringify(value, plainBigint) ?? String(value));
+  let text: string;
+  try {
+    text = typeof value === 'bigint' ? `${value}` : (JSON.stringify(value, plainBigint) ?? String(value));
+  } catch {
+    return Array.isArray(value) ? 'an array nested too deep' : 'an object nested too deep';
+  }
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
