@@ -159,9 +159,16 @@ async function scoreObservations(
     project.progress({ step: 'score', message: `${service.name}: ${table.rows} observations` });
     const scores = await scoreTable(project, store, table, champion);
     const all = Array.from({ length: table.rows }, (_, row) => row);
-    const fileHash = batchId([file, champion.version, project.now()]);
-    const ids = all.map((row) => batchId([fileHash, row]));
-    const logged = request.log ? all.filter((row) => isLogged(service, ids[row]!)) : [];
+    const ids = await observationIds(store, table, plan, champion, service);
+    const log = project.predictions();
+    // The same observations scored again are the same predictions: they do not count twice.
+    const known = new Set<string>();
+    if (request.log)
+      for await (const item of log.predictions(service.name, { origin: 'batch' }))
+        known.add(item.prediction_id);
+    const logged = request.log
+      ? all.filter((row) => isLogged(service, ids[row]!) && !known.has(ids[row]!))
+      : [];
     if (logged.length > 0) {
       const entries = await batchEntries(project, store, table, scores, {
         service: service.name,
@@ -169,7 +176,7 @@ async function scoreObservations(
         rows: logged,
         ids: logged.map((row) => ids[row]!),
       });
-      await project.predictions().append(service.name, entries);
+      await log.append(service.name, entries);
     }
     await store.write(table, predictionColumns(table, scores, ids), { file: request.out, format });
     return {
@@ -184,6 +191,25 @@ async function scoreObservations(
   }
 }
 
+/** By service, model version, keys, request fields and instant; rows alike in all of these by how many came before. */
+async function observationIds(
+  store: OfflineStore,
+  table: ObservationTable,
+  plan: FeaturePlan,
+  champion: Champion,
+  service: Service,
+): Promise<readonly string[]> {
+  const columns = await columnsOf(store, table, [...plan.joinKeys, ...plan.requestFields]);
+  const seen = new Map<string, number>();
+  return Array.from({ length: table.rows }, (_, row) => {
+    const values = columns.map(({ name, column }) => [name, toJson(column.type, columnValue(column, row))]);
+    const own = JSON.stringify([service.name, champion.version, table.at[row]!, values]);
+    const before = seen.get(own) ?? 0;
+    seen.set(own, before + 1);
+    return batchId([own, before]);
+  });
+}
+
 /** What a batch file gains: prediction_id, the prediction, and class probabilities where there are classes. */
 function predictionColumns(
   table: ObservationTable,
@@ -196,7 +222,15 @@ function predictionColumns(
   const score = new ColumnBuilder(FLOAT64, table.rows);
   const label = new ColumnBuilder(STRING, table.rows);
   const multiclass = champion.model.task === 'multiclass';
+  const classes = new Map<string, ColumnBuilder>();
   for (let row = 0; row < table.rows; row++) {
+    const prediction = predictions[row]!;
+    if ('probabilities' in prediction)
+      for (const [label, probability] of Object.entries(prediction.probabilities)) {
+        const builder = classes.get(label) ?? new ColumnBuilder(FLOAT64, table.rows);
+        classes.set(label, builder);
+        builder.set(row, probability);
+      }
     id.set(row, ids[row]!);
     model.set(row, `${champion.model.name}@${champion.version}`);
     score.set(row, scoreOf(predictions[row]!));
@@ -208,5 +242,9 @@ function predictionColumns(
     { name: 'prediction_id', column: id.finish() },
     { name, column: multiclass ? label.finish() : score.finish() },
     { name: 'model', column: model.finish() },
+    ...[...classes].map(([label, builder]) => ({
+      name: `probability_${label}`,
+      column: builder.finish(),
+    })),
   ];
 }
