@@ -12,6 +12,7 @@ import type { OfflineStore } from './ports/offline-store.js';
 import type { OnlineStore } from './ports/online-store.js';
 import type { PredictionLog } from './ports/prediction-log.js';
 import type { Registry } from './ports/registry.js';
+import type { RunStore } from './ports/run-store.js';
 import type { DescribeSql, SqlParser } from './ports/sql-parser.js';
 import type { TableReader } from './ports/table-reader.js';
 import { loadValidProject } from './services/load-project.js';
@@ -101,6 +102,10 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     const { createRegistry } = await import('./adapters/sqlite/registry.js');
     return createRegistry(await database.get());
   });
+  const runs = lazy<RunStore>(async () => {
+    const { createRunStore } = await import('./adapters/sqlite/run-store.js');
+    return createRunStore(await database.get());
+  });
   const sqlParser = lazy<SqlParser>(async () => {
     const { createSqlParser } = await import('./adapters/sql-parser/polyglot.js');
     return createSqlParser();
@@ -120,6 +125,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     offline: offline.get,
     online: online.get,
     registry: registry.get,
+    runs: runs.get,
     sqlParser: sqlParser.get,
     puller: async ({ read }) => {
       if (read.kind === 'postgres') {

@@ -90,6 +90,43 @@ define(
   'run',
   'run',
 );
+const runs = program.command('runs').description('what ran, how it went, and stopping it');
+define(
+  runs.command('list').option('--limit <n>', 'runs to show', '20').description('runs, newest first'),
+  'runs',
+  'list',
+);
+define(
+  runs.command('show').argument('[run]', 'number; the last when absent').description('the steps of a run'),
+  'runs',
+  'show',
+);
+define(
+  runs
+    .command('logs')
+    .argument('[run]', 'number, or `last`')
+    .argument('[step]', 'asset; all when absent')
+    .description('what the steps of a run said'),
+  'runs',
+  'logs',
+);
+define(
+  runs
+    .command('cancel')
+    .argument('<run>', 'number, or `last`')
+    .description('ask a run to stop, wherever it is'),
+  'runs',
+  'cancel',
+);
+define(
+  runs
+    .command('retry')
+    .argument('[run]', 'number; the last when absent')
+    .option('--ignore-availability', 'go on although sources do not have what they promise')
+    .description('run again what a failed, interrupted or cancelled run left'),
+  'runs',
+  'retry',
+);
 define(
   program
     .command('ingest')

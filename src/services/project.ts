@@ -9,6 +9,7 @@ import type { PredictionLog } from '../ports/prediction-log.js';
 import type { Puller } from '../ports/puller.js';
 import type { RecordLog } from '../ports/record-log.js';
 import type { Registry } from '../ports/registry.js';
+import type { RunStore } from '../ports/run-store.js';
 import type { SqlParser } from '../ports/sql-parser.js';
 
 export interface ProgressEvent {
@@ -30,6 +31,7 @@ export interface Project {
   offline(): Promise<OfflineStore>;
   online(): Promise<OnlineStore>;
   registry(): Promise<Registry>;
+  runs(): Promise<RunStore>;
   /** What asks the system that a source reads from. */
   puller(source: Source): Promise<Puller>;
   /** Loaded when a transform's SQL has to be read. */

@@ -11,6 +11,7 @@ import { createSqlParser } from '../../src/adapters/sql-parser/polyglot.js';
 import { type Database, openDatabase } from '../../src/adapters/sqlite/database.js';
 import { LOG_MIGRATIONS } from '../../src/adapters/sqlite/log-tables.js';
 import { createRegistry } from '../../src/adapters/sqlite/registry.js';
+import { createRunStore } from '../../src/adapters/sqlite/run-store.js';
 import { categoryText } from '../../src/core/algebra/compare.js';
 import type { Definitions, Feature, Source } from '../../src/core/define/types.js';
 import { finishBase } from '../../src/core/engine/feature-plan.js';
@@ -141,6 +142,7 @@ export async function start(
       offline: async () => offline,
       online: async () => store,
       registry: async () => facts,
+      runs: async () => createRunStore(registry),
       sqlParser: () => (parser ??= createSqlParser()),
       lineageSink: null,
       predictions: (): PredictionLog => {

@@ -63,7 +63,7 @@ export async function apply(io: Io, args: readonly string[], options: Options): 
         io.result({ steps: [] });
         return 99;
       }
-      return await perform(io, project, planned, false);
+      return await perform(io, project, planned, args, false);
     },
     ignoring(options),
   );
@@ -81,7 +81,7 @@ export async function run(io: Io, args: readonly string[], options: Options): Pr
         io.result({ steps: [], fresh: planned.fresh });
         return 99;
       }
-      return await perform(io, project, planned, whole);
+      return await perform(io, project, planned, args, whole);
     },
     ignoring(options),
   );
@@ -96,37 +96,41 @@ const unfinished = async (project: Project): Promise<boolean> =>
   (await project.registry()).getFact(OPEN_RUN) === true || !existsSync(reportFile(project));
 
 /** Performs a plan as one recorded run; a whole run also proves offline = online and writes the report. */
-async function perform(io: Io, project: Project, planned: Plan, whole: boolean): Promise<number> {
+async function perform(
+  io: Io,
+  project: Project,
+  planned: Plan,
+  scope: readonly string[],
+  whole: boolean,
+): Promise<number> {
   const registry = await project.registry();
-  const id = registry.startRun(io.command, project.now());
-  try {
-    if (whole) registry.setFact(OPEN_RUN, true);
-    const result = await applyPlan(project, planned);
-    const proof =
-      whole && project.definitions.datasets.size > 0
-        ? await verify(project, { sample: 2000, seed: 1 }).catch(withoutObservations)
-        : null;
-    registry.endRun(id, 'done', project.now(), { steps: result.steps });
-    let report: string | null = null;
-    if (whole) {
-      report = reportFile(project);
-      io.progress({ step: 'report', message: report });
-      await writeReport(project, report);
-      registry.setFact(OPEN_RUN, proof !== null && proof.differing > 0);
-    }
-    printSummary(io, project, result, proof, report);
-    const summary = summaryOf(project, result, proof, report);
-    if (proof !== null && proof.differing > 0) return io.refuse(parityError(proof), summary);
-    const refused = result.promotions.find((item) => !item.promoted && item.previous !== item.version);
-    if (refused) return io.refuse(promotionError(refused), summary);
-    io.result(summary);
-    return 0;
-  } catch (error) {
-    registry.endRun(id, project.signal.aborted ? 'interrupted' : 'failed', project.now(), {
-      error: error instanceof Error ? error.message : String(error),
-    });
-    throw error;
+  if (whole) registry.setFact(OPEN_RUN, true);
+  const held: { proof: VerifyResult | null } = { proof: null };
+  const result = await applyPlan(project, planned, {
+    command: io.command,
+    scope,
+    after: async () => {
+      if (!whole || project.definitions.datasets.size === 0) return {};
+      const proof = await verify(project, { sample: 2000, seed: 1 }).catch(withoutObservations);
+      held.proof = proof;
+      return { verify: proof && { checked: proof.checked, differing: proof.differing } };
+    },
+  });
+  const { proof } = held;
+  let report: string | null = null;
+  if (whole) {
+    report = reportFile(project);
+    io.progress({ step: 'report', message: report });
+    await writeReport(project, report);
+    registry.setFact(OPEN_RUN, proof !== null && proof.differing > 0);
   }
+  printSummary(io, project, result, proof, report);
+  const summary = summaryOf(project, result, proof, report);
+  if (proof !== null && proof.differing > 0) return io.refuse(parityError(proof), summary);
+  const refused = result.promotions.find((item) => !item.promoted && item.previous !== item.version);
+  if (refused) return io.refuse(promotionError(refused), summary);
+  io.result(summary);
+  return 0;
 }
 
 function withoutObservations(error: unknown): null {
@@ -158,6 +162,7 @@ function summaryOf(
   report: string | null,
 ): Record<string, unknown> {
   return {
+    run: result.run,
     steps: result.steps,
     records: totals(project, result),
     sources: result.ingested,

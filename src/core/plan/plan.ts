@@ -52,6 +52,8 @@ export interface Step {
   readonly reason: string;
   readonly files: readonly string[];
   readonly bytes: number;
+  /** Assets of the plan that it waits for: those of its parents that are in it. */
+  readonly after: readonly string[];
 }
 
 export interface Plan {
@@ -172,6 +174,7 @@ export function planRun(definitions: Definitions, snapshot: Snapshot, names: rea
       reason: `${state.stale ?? `${moved.join(', ')} may change`}${state.how ? ` (${state.how})` : ''}`,
       files: state.files ?? [],
       bytes: state.bytes ?? 0,
+      after: moved,
     });
   }
   return { steps, fresh, contracts };

@@ -1,0 +1,115 @@
+/** What is known of an asset now, and why it would be computed again. */
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { fingerprint } from '../../core/base/fingerprint.js';
+import type { AssetKind, AssetState } from '../../core/plan/plan.js';
+import type { Registry } from '../../ports/registry.js';
+import { backtestKey } from '../backtest.js';
+import { datasetKey } from '../build-dataset.js';
+import { newFiles } from '../file-marks.js';
+import { staleGroups } from '../materialize.js';
+import type { Project } from '../project.js';
+import { CHAMPION } from '../promote.js';
+import { isPulled, pullReason } from '../pull.js';
+import { transformKey } from '../transform.js';
+import { knownTransformKind } from '../transform-sql.js';
+
+export async function stateOf(project: Project, kind: AssetKind, name: string): Promise<AssetState> {
+  const { definitions } = project;
+  const registry = await project.registry();
+  switch (kind) {
+    case 'source': {
+      const source = definitions.sources.get(name)!;
+      if (source.read.kind === 'push') return { stale: null };
+      if (source.read.kind === 'transform') {
+        const known = registry.getFact(`transform:${name}`);
+        const { kind, reason } = await knownTransformKind(project, source);
+        return {
+          how: `${kind}${reason === '' ? '' : `: ${reason}`}`,
+          stale:
+            known === undefined
+              ? 'never computed'
+              : known === (await transformKey(project, source))
+                ? null
+                : 'its definition or a parent has changed',
+        };
+      }
+      if (isPulled(source)) return { stale: await pullReason(project, source) };
+      const { files, bytes } = await newFiles(project, source);
+      const stale =
+        files.length === 0 ? null : `${files.length} new or changed file${files.length === 1 ? '' : 's'}`;
+      return { stale, files, bytes };
+    }
+    case 'online': {
+      const behind = await staleGroups(project);
+      return {
+        stale:
+          behind.length === 0
+            ? null
+            : `${behind.length} group${behind.length === 1 ? '' : 's'} behind the log`,
+      };
+    }
+    case 'dataset': {
+      const latest = registry.version('dataset', name);
+      if (!latest) return { stale: 'never built' };
+      return { stale: latest.key === (await datasetKey(project, name)) ? null : 'its recipe has changed' };
+    }
+    case 'model': {
+      const model = definitions.models.get(name)!;
+      const latest = registry.version('model', name);
+      const dataset = registry.version('dataset', model.dataset);
+      if (!latest) return { stale: 'never trained' };
+      const key = dataset && modelKey(model.fingerprint, dataset);
+      if (key !== latest.key) return { stale: 'its definition or its dataset has changed' };
+      return {
+        stale:
+          registry.getFact(judgedFact(name)) === latest.version
+            ? null
+            : `version ${latest.version} has not passed its gate yet`,
+      };
+    }
+    case 'service': {
+      const service = definitions.services.get(name)!;
+      if (service.backtest.length === 0) return { stale: null };
+      const key = await backtestKey(project, service);
+      return {
+        stale:
+          key === null || registry.getFact(`backtest:${name}`) === key ? null : 'a new champion to score',
+      };
+    }
+    default: {
+      const monitor = definitions.monitors.get(name)!;
+      const champion = championOf(project, registry, monitor.service);
+      if (champion === undefined) return { stale: null };
+      return {
+        stale:
+          registry.getFact(`monitored:${name}`) === (await monitorKey(project, monitor.service, champion))
+            ? null
+            : 'new predictions or outcomes',
+      };
+    }
+  }
+}
+
+const modelKey = (
+  model: string,
+  dataset: { readonly key: string; readonly manifest: Readonly<Record<string, unknown>> },
+): string => fingerprint({ model, dataset: dataset.manifest['logical_sha256'], key: dataset.key });
+
+/** The version that the gate has judged last: a run killed between training and promotion finds it open. */
+export const judgedFact = (model: string): string => `judged:${model}`;
+
+export const championOf = (project: Project, registry: Registry, service: string): number | undefined =>
+  registry.alias(project.definitions.services.get(service)!.model, CHAMPION);
+
+/** The champion, and sizes of the service's logs: they only grow. */
+export async function monitorKey(project: Project, service: string, champion: number): Promise<string> {
+  const sizes: number[] = [];
+  for (const name of ['predictions', 'outcomes']) {
+    const info = await stat(path.join(project.stateFolder, 'predictions', service, `${name}.ndjson`)).catch(
+      () => null,
+    );
+    sizes.push(info?.size ?? 0);
+  }
+  return fingerprint({ service, champion, sizes });
+}
