@@ -209,6 +209,62 @@ describe('a renamed column', () => {
   });
 });
 
+describe('a renamed field of pushed records', () => {
+  const orders = source('orders', { ...BASE, ...FIELDS }, { read: { kind: 'push' } });
+  const rows = (n: number, seed: number, rename: Readonly<Record<string, string>> = {}) => {
+    const kinds = KINDS(columns(seed));
+    return Array.from({ length: n }, (_, row) => ({
+      id: `p${++serial}`,
+      at: '2026-01-01T00:00:00Z',
+      ...Object.fromEntries(Object.keys(FIELDS).map((name, i) => [rename[name] ?? name, kinds[i]!(row)])),
+    }));
+  };
+  const now = Date.now() * 1000;
+  const renamed = { unit_price: 'price_per_unit' };
+
+  it('is refused by its values, said by its name, and read once it is accepted', async () => {
+    const at = place();
+    const before = await at.open([orders]);
+    await before.log.ingestRows(orders, rows(300, 21), { now });
+    await before.close();
+    const { log } = await at.open([orders]);
+    expect(await log.ingestRows(orders, rows(40, 22), { now })).toMatchObject({ accepted: 40, warnings: [] });
+    const error = await failure(log.ingestRows(orders, rows(40, 23, renamed), { now }));
+    expect(error).toMatchObject({
+      code: 'BATCH_REFUSED',
+      hint: expect.stringContaining('rename: { price_per_unit: unit_price }'),
+    });
+    const { accepted, warnings } = await log.ingestRows(orders, rows(1, 24, renamed), { now });
+    expect(accepted).toBe(1);
+    expect(warnings[0]!.message).toContain('probably renamed: unit_price → price_per_unit');
+    const adapting: Source = {
+      ...orders,
+      fields: orders.fields.map((field) =>
+        field.name === 'unit_price' ? { ...field, aliases: ['price_per_unit'] } : field,
+      ),
+    };
+    expect(await log.ingestRows(adapting, rows(40, 25, renamed), { now })).toMatchObject({
+      accepted: 40,
+      warnings: [],
+    });
+  });
+
+  it('is not seen in other names', async () => {
+    const at = place();
+    const before = await at.open([orders]);
+    await before.log.ingestRows(orders, rows(300, 31), { now });
+    await before.close();
+    const { log } = await at.open([orders]);
+    const other = rows(40, 32).map(({ unit_price: _, ...row }: Record<string, string>, i) => ({
+      ...row,
+      latitude: 50 + i / 100,
+    }));
+    const { accepted, warnings } = await log.ingestRows(orders, other, { now });
+    expect(accepted).toBe(40);
+    expect(warnings[0]!.message).not.toContain('renamed');
+  });
+});
+
 describe('other changes of columns', () => {
   it('a column that is gone is null where the source says so, and never for a key', async () => {
     const at = place();

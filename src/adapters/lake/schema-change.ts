@@ -1,5 +1,10 @@
 /** What becomes of a file whose columns are not those of the source, or not those of the batch before. */
-import type { SchemaChangeAction, SchemaChangeKind, Source } from '../../core/define/types.js';
+import type {
+  FieldDefinition,
+  SchemaChangeAction,
+  SchemaChangeKind,
+  Source,
+} from '../../core/define/types.js';
 import { BATCH_PROFILE_OPTIONS, type BatchProfile, mergeBatches } from '../../core/drift/batch-profile.js';
 import { profileColumn } from '../../core/drift/profile.js';
 import { valueSample } from '../../core/drift/sample.js';
@@ -11,7 +16,7 @@ import {
   type Rename,
 } from '../../core/drift/schema-change.js';
 import { columnOf, columnsMessage, diffColumns } from '../../core/quality/index.js';
-import { coerceJson, coerceText } from '../../core/schema/coerce.js';
+import { type CoerceOptions, coerceJson, coerceText } from '../../core/schema/coerce.js';
 import { printType, type Value } from '../../core/schema/types.js';
 import type { FileShape, SchemaChange } from '../../ports/record-log.js';
 import type { DuckDbConnection } from '../duckdb/connection.js';
@@ -40,6 +45,10 @@ const DEFAULTS: Readonly<Record<SchemaChangeKind, SchemaChangeAction>> = {
 export const changePolicy = (source: Source, kind: SchemaChangeKind): SchemaChangeAction =>
   source.schemaChanges?.[kind] ?? DEFAULTS[kind];
 
+/** What `extra_columns` is where the contract does not say. */
+export const addedPolicy = (source: Source): 'refuse' | 'ignore' | 'warn' =>
+  (({ refuse: 'refuse', adapt: 'ignore', alert: 'warn' }) as const)[changePolicy(source, 'added')];
+
 const SAMPLE_ROWS = 16_384;
 /** Batches that a lost column is compared with. */
 export const RECENT_BATCHES = 10;
@@ -47,7 +56,7 @@ export const RECENT_BATCHES = 10;
 export const renameLine = (renames: readonly Pick<Rename, 'field' | 'to'>[]): string =>
   `rename: { ${renames.map(({ field, to }) => `${/^\w+$/.test(to) ? to : JSON.stringify(to)}: ${field}`).join(', ')} }`;
 
-const printRename = ({ from, to, score }: Rename): string => `${from} → ${to} (${score.toFixed(2)})`;
+export const printRename = ({ from, to, score }: Rename): string => `${from} → ${to} (${score.toFixed(2)})`;
 
 /**
  * Holds the columns of an opened file against the source and the file before. Throws SchemaRefusal where the policy
@@ -183,6 +192,52 @@ function compareShapes(source: Source, was: FileShape, is: FileShape): SchemaCha
   return out;
 }
 
+function lostField({ name, from = name }: FieldDefinition, profiles: readonly BatchProfile[]): LostField {
+  const before = mergeBatches(profiles, name);
+  const last = profiles[0]?.columns[name];
+  const earlier = profiles.length > 1 ? mergeBatches(profiles.slice(1), name) : undefined;
+  const ownDistance = last && earlier ? profileDistance(last, earlier) : undefined;
+  return {
+    field: name,
+    column: from,
+    ...(before ? { before } : {}),
+    ...(ownDistance === undefined ? {} : { ownDistance }),
+  };
+}
+
+/** Fewer values before say nothing about a push. */
+const PUSH_MINIMUM = 20;
+
+/** The same for pushed rows: fields that most earlier records had, and names that all rows have. */
+export function pushedRenames(
+  absent: readonly FieldDefinition[],
+  profiles: readonly BatchProfile[],
+  rows: readonly Readonly<Record<string, unknown>>[],
+  names: readonly string[],
+  options: CoerceOptions,
+): readonly Rename[] {
+  const types = new Map(absent.map(({ name, type }) => [name, type]));
+  const lost = absent
+    .map((field) => lostField(field, profiles))
+    .filter(({ before }) => before && before.count >= PUSH_MINIMUM && before.count > before.nulls);
+  return findRenames(lost, names, (column, { field }) => {
+    const type = types.get(field)!;
+    const results = rows.map((row) => coerceJson(type, row[column], options));
+    const given = rows.filter((row) => row[column] !== null && row[column] !== undefined).length;
+    const unread = results.filter(({ ok }) => !ok).length;
+    return {
+      readable: given === 0 ? null : (given - unread) / given,
+      profile: profileColumn(
+        valueSample(
+          type,
+          results.flatMap((result) => (result.ok ? [result.value] : [])),
+        ),
+        BATCH_PROFILE_OPTIONS,
+      ),
+    };
+  });
+}
+
 /** Reads a sample of the new columns in the types of those that are gone. */
 async function renamesOf(
   db: DuckDbConnection,
@@ -193,19 +248,7 @@ async function renamesOf(
   profiles: readonly BatchProfile[],
 ): Promise<readonly Rename[]> {
   const fields = inputFields(source);
-  const lost = lostFields.map((name): LostField => {
-    const { from = name } = fields.find((field) => field.name === name)!;
-    const beforeIt = mergeBatches(profiles, name);
-    const last = profiles[0]?.columns[name];
-    const earlier = profiles.length > 1 ? mergeBatches(profiles.slice(1), name) : undefined;
-    const own = last && earlier ? profileDistance(last, earlier) : undefined;
-    return {
-      field: name,
-      column: from,
-      ...(beforeIt ? { before: beforeIt } : {}),
-      ...(own === undefined ? {} : { ownDistance: own }),
-    };
-  });
+  const lost = lostFields.map((name) => lostField(fields.find((field) => field.name === name)!, profiles));
   const json = input.format === 'json' || input.format === 'ndjson';
   const select = added.map((name, i) => `CAST(${input.column(name).sql} AS VARCHAR) AS "v${i}"`);
   const columns = await db.columns(
