@@ -521,6 +521,36 @@ define(
   'lineage',
   'lineage',
 );
+const exported = program.command('export').description('a file for another orchestrator that calls this CLI');
+const exports = (command: Command): Command =>
+  command
+    .requiredOption('--out <file>', 'Python file')
+    .option('--select <assets>', 'these and their parents; everything when absent', collect)
+    .option('--schedule <cron>', 'five fields, in the time zone of the project')
+    .option('--retries <n>', 'attempts after the first', '2')
+    .option('--retry-delay <duration>', 'wait before the next attempt', '5m')
+    .option('--pool <name>', 'concurrency pool of the orchestrator')
+    .option('--check', 'write nothing; exit 3 when the file is not current')
+    .option('--force', 'write over a file that was not exported');
+define(
+  exports(exported.command('airflow')).description('an Airflow DAG: one task an asset'),
+  'export',
+  'exportAirflow',
+);
+define(
+  exports(exported.command('dagster')).description('Dagster assets with data versions'),
+  'export',
+  'exportDagster',
+);
+define(
+  program
+    .command('assets')
+    .argument('[assets...]')
+    .description('assets with their parents and the versions of what they hold'),
+  'export',
+  'assets',
+);
+
 define(program.command('doctor').description('what is wrong with this installation'), 'doctor', 'doctor');
 
 try {
