@@ -29,7 +29,7 @@ async function markOf(project: Project, source: Source): Promise<PullMark | unde
 /** Sizes and times of the files that stand as texts in the SQL; null where it names none. */
 async function inputsOf(project: Project, source: Source): Promise<string | null> {
   if (source.read.kind !== 'sql') return null;
-  const texts = [...source.read.sql.matchAll(/'((?:[^']|'')+)'/g)].map((found) =>
+  const texts = [...source.read.sql.matchAll(/'((?:[^']|'')*)'/g)].map((found) =>
     found[1]!.replaceAll("''", "'"),
   );
   const log = await project.log();

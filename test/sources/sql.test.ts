@@ -11,7 +11,7 @@ sources:
     kind: events
     read:
       sql: >
-        SELECT l.invoice, l.sku, l.quantity, i.at
+        SELECT l.invoice, nullif(concat_ws('/', l.sku), '') AS sku, l.quantity, i.at
         FROM read_csv('data/lines.csv', all_varchar = true) l
         JOIN read_csv('data/invoices.csv', all_varchar = true) i USING (invoice)
     record_key: [invoice, sku]
