@@ -8,6 +8,7 @@ import type { Diagnostic } from './core/base/error.js';
 import type { Definitions } from './core/define/types.js';
 import type { FileInspector } from './ports/file-inspector.js';
 import type { LineageSink } from './ports/lineage-sink.js';
+import type { OnnxRuntime, ProcessRunner } from './ports/model-runtime.js';
 import type { OfflineStore } from './ports/offline-store.js';
 import type { OnlineStore } from './ports/online-store.js';
 import type { PredictionLog } from './ports/prediction-log.js';
@@ -106,6 +107,14 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     const { createRunStore } = await import('./adapters/sqlite/run-store.js');
     return createRunStore(await database.get());
   });
+  const onnx = lazy<OnnxRuntime>(async () => {
+    const { createOnnxRuntime } = await import('./adapters/onnx/runtime.js');
+    return createOnnxRuntime();
+  });
+  const processes = lazy<ProcessRunner>(async () => {
+    const { createProcessRunner } = await import('./adapters/process-trainer/runner.js');
+    return createProcessRunner();
+  });
   const sqlParser = lazy<SqlParser>(async () => {
     const { createSqlParser } = await import('./adapters/sql-parser/polyglot.js');
     return createSqlParser();
@@ -126,6 +135,8 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     online: online.get,
     registry: registry.get,
     runs: runs.get,
+    onnx: onnx.get,
+    processes: processes.get,
     sqlParser: sqlParser.get,
     puller: async ({ read }) => {
       if (read.kind === 'postgres') {

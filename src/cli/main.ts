@@ -368,6 +368,7 @@ define(
     .command('train')
     .argument('<model>')
     .option('--ignore-availability', 'go on although sources do not have what they promise')
+    .option('--again', 'train although nothing has changed, and compare the bytes')
     .description('train a model version'),
   'models',
   'train',

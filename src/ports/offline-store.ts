@@ -117,6 +117,15 @@ export interface OfflineStore {
     file: string,
     columns: readonly { readonly name: string; readonly type: ValueType }[],
   ): Promise<ReadonlyMap<string, Column>>;
+  /** Some columns of the rows of a Parquet file that have a text in a column, in their order, to another file. */
+  copyRows(
+    from: string,
+    to: string,
+    wanted: {
+      readonly columns: readonly string[];
+      readonly where: { readonly column: string; readonly value: string };
+    },
+  ): Promise<void>;
   /**
    * Observation columns and added ones, in row order, to a file. Bytes are the same for the same content. Held
    * columns go to Parquet only.

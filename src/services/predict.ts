@@ -4,9 +4,10 @@ import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { type Instant, printInstant } from '../core/base/time.js';
 import type { Model, Service } from '../core/define/types.js';
-import type { CompiledModel, Prediction } from '../core/learn/model.js';
+import type { Prediction } from '../core/learn/model.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import type { Value } from '../core/schema/types.js';
+import type { ModelRuntime } from '../ports/model-runtime.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import type { Project } from './project.js';
 import { CHAMPION } from './promote.js';
@@ -37,13 +38,13 @@ export interface Champion {
   readonly model: Model;
   readonly version: number;
   readonly manifest: ModelManifest;
-  readonly compiled: CompiledModel;
+  readonly compiled: ModelRuntime;
 }
 
 /** A champion with its features, ready to answer. */
 export interface Predictor extends Champion {
   readonly reader: FeatureReader;
-  predictRow(row: ValueRow): Prediction;
+  predictRows(rows: readonly ValueRow[]): readonly Prediction[] | Promise<readonly Prediction[]>;
 }
 
 export function findService(project: Project, name: string): Service {
@@ -68,7 +69,7 @@ export async function openChampion(project: Project, service: Service): Promise<
         hint: `Run \`millrace train ${model.name}\` and \`millrace promote ${model.name}\`.`,
       },
     );
-  const { manifest, compiled } = await loadModel(version);
+  const { manifest, compiled } = await loadModel(project, version);
   for (const feature of manifest.features) {
     const present = project.definitions.features.get(feature.name);
     if (!present || present.fingerprint !== feature.fingerprint)
@@ -90,7 +91,8 @@ export async function openPredictor(project: Project, name: string): Promise<Pre
   return {
     ...champion,
     reader,
-    predictRow: (row) => champion.compiled.predictRow(names.map((feature) => row.slots[feature] ?? null)),
+    predictRows: (rows) =>
+      champion.compiled.predictRows(rows.map((row) => names.map((feature) => row.slots[feature] ?? null))),
   };
 }
 
@@ -169,7 +171,7 @@ export async function predict(
   const requests = request.entities.map((_, i) => reader.parseRequest(request.request?.[i], i, text));
   const { rows, positions } = reader.read(entities, requests, at);
   const seqs = Object.fromEntries([...positions].map(([source, { seq }]) => [source, seq]));
-  const predictions = rows.map((row) => predictor.predictRow(row));
+  const predictions = await predictor.predictRows(rows);
   const ids = rows.map(() => randomUUID());
   const entries = rows.flatMap((row, i) =>
     isLogged(predictor.service, ids[i]!)

@@ -3,6 +3,7 @@ import { MillraceError } from '../core/base/error.js';
 import type { Instant } from '../core/base/time.js';
 import type { Definitions, Source } from '../core/define/types.js';
 import type { LineageSink } from '../ports/lineage-sink.js';
+import type { OnnxRuntime, ProcessRunner } from '../ports/model-runtime.js';
 import type { OfflineStore } from '../ports/offline-store.js';
 import type { OnlineStore } from '../ports/online-store.js';
 import type { PredictionLog } from '../ports/prediction-log.js';
@@ -34,6 +35,9 @@ export interface Project {
   runs(): Promise<RunStore>;
   /** What asks the system that a source reads from. */
   puller(source: Source): Promise<Puller>;
+  /** What scores models of other makes, and what runs trainers of other makes. */
+  onnx(): Promise<OnnxRuntime>;
+  processes(): Promise<ProcessRunner>;
   /** Loaded when a transform's SQL has to be read. */
   sqlParser(): Promise<SqlParser>;
   /** Where events of runs go; null when the settings name no place. */

@@ -19,7 +19,7 @@ import {
 } from './historical.js';
 import { recordRun, scoreRun } from './lineage-events.js';
 import { type Champion, findService, isLogged, openChampion, scoreOf } from './predict.js';
-import type { Project } from './project.js';
+import { type Project, stopIfInterrupted } from './project.js';
 
 export interface BatchScores {
   readonly champion: Champion;
@@ -28,6 +28,8 @@ export interface BatchScores {
   readonly predictions: readonly Prediction[];
   readonly horizons: ReadonlyMap<string, number>;
 }
+
+const SCORED_AT_ONCE = 4096;
 
 /** Features and predictions of every observation, at its own instant and with what was known then. */
 export async function scoreTable(
@@ -44,11 +46,13 @@ export async function scoreTable(
   );
   const features = await computeFeatures(store, table, plan, { horizons, knowledge: 'as_of', project });
   const columns = features.map((item) => item.column);
-  const predictions: Prediction[] = new Array(table.rows);
-  const values: Value[] = new Array(columns.length);
-  for (let row = 0; row < table.rows; row++) {
-    for (let i = 0; i < columns.length; i++) values[i] = columnValue(columns[i]!, row);
-    predictions[row] = champion.compiled.predictRow(values);
+  const predictions: Prediction[] = [];
+  for (let from = 0; from < table.rows; from += SCORED_AT_ONCE) {
+    const rows = Array.from({ length: Math.min(SCORED_AT_ONCE, table.rows - from) }, (_, i) =>
+      columns.map((column): Value => columnValue(column, from + i)),
+    );
+    for (const prediction of await champion.compiled.predictRows(rows)) predictions.push(prediction);
+    stopIfInterrupted(project);
   }
   return { champion, plan, features, predictions, horizons };
 }

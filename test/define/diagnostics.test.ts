@@ -225,7 +225,7 @@ ${model('a', '{ kind: »gradient_boosted_tree }')}${model('b', '{ kind: »proces
 )}${model('e', '{ kind: logistic_regression, »class_weight: balance, l1: 1, »solver: lbfgs }')}`,
     [
       'DEF_UNKNOWN_NAME model `a`: there is no trainer `gradient_boosted_tree` (gradient_boosted_trees)',
-      'DEF_UNKNOWN_NAME model `b`: this version has no trainer `process`: models are trained by the built-in trainers only',
+      'DEF_INVALID_VALUE model `b`: `command` of trainer `process` must be a list of texts: the program and its arguments',
       'DEF_INVALID_VALUE model `c`: trainer `linear_regression` does not do binary',
       'DEF_INVALID_VALUE model `d`: the seed is 9999999999: expected a whole number of 32 bits',
       'DEF_UNKNOWN_NAME model `d`: trainer `gradient_boosted_trees` has no parameter `learning_rat` (learning_rate)',

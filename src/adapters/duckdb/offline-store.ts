@@ -433,6 +433,13 @@ export function createOfflineStore(
       return new Map(columns.map((column, i) => [column.name, buffers[i]!.finish()]));
     },
 
+    copyRows: async (from, to, { columns, where }) => {
+      await db.run(
+        `COPY (SELECT ${columns.map(quoteName).join(', ')} FROM read_parquet(${quoteText(from)})
+          WHERE ${quoteName(where.column)} = ${quoteText(where.value)}) TO ${quoteText(to)} (FORMAT parquet)`,
+      );
+    },
+
     write: async (table, added, out) => {
       const folder = path.dirname(out.file);
       if (!(await stat(folder).catch(() => null))?.isDirectory())

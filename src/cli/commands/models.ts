@@ -51,13 +51,24 @@ export const train = (
     io,
     async (project) => {
       await project.lockForWriting(io.command);
-      const { version, manifest, built } = await trainModel(project, args[0]!);
+      const { version, manifest, built, reproduced } = await trainModel(project, args[0]!, {
+        again: options['again'] === true,
+      });
       printVersion(io, version, (await project.registry()).alias(version.name, CHAMPION));
-      io.print(built ? `trained in ${version.folder}` : 'unchanged: nothing it depends on has changed');
+      io.print(
+        built
+          ? `trained in ${version.folder}`
+          : reproduced === null
+            ? 'unchanged: nothing it depends on has changed'
+            : reproduced
+              ? 'trained again: the same data, code and seed gave the same model, byte for byte'
+              : 'trained again: the same data, code and seed gave ANOTHER model; the version is as it was',
+      );
       io.result({
         model: version.name,
         version: version.version,
         built,
+        reproduced,
         metrics: manifest.metrics,
         folder: version.folder,
       });

@@ -720,8 +720,9 @@ export const modelShape = object('model', {
       {
         kind: required(
           anyText,
-          'Which trainer: gradient_boosted_trees, logistic_regression, linear_regression, baseline.',
+          'Which trainer: gradient_boosted_trees, logistic_regression, linear_regression, baseline, or process: a command of your own.',
         ),
+        env: optional(mapping(scalar, 'variables by name'), 'Variables of the command of a process trainer.'),
         seed: optional(
           number('a whole number', { integer: true }),
           'Everything random follows from it; 0 is the default.',

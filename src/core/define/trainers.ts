@@ -1,5 +1,6 @@
 /** The built-in trainers and their parameters: names, ranges, defaults. The reference page is made from this table. */
 import { nearest } from '../base/nearest.js';
+import { parseDuration } from '../base/time.js';
 import type { Task } from './types.js';
 
 export interface ParameterShape {
@@ -132,6 +133,34 @@ export const TRAINERS = {
 
 export type TrainerKind = keyof typeof TRAINERS;
 
+/** The trainer that is a command of the project's own. */
+export const PROCESS = 'process';
+
+export interface ProcessTrainer {
+  readonly command: readonly string[];
+  /** Null: as long as it takes. */
+  readonly timeoutMs: number | null;
+  readonly env: Readonly<Record<string, string>>;
+  /** Files and folders of the project that the command reads: with the command's own files its code. */
+  readonly files: readonly string[];
+  /** What is left goes to the command. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+/** The parameters of a checked `process` trainer, told apart. */
+export function processTrainer(given: Readonly<Record<string, unknown>>): ProcessTrainer {
+  const { command, timeout, env, files, ...parameters } = given;
+  return {
+    command: command as readonly string[],
+    timeoutMs: timeout === undefined ? null : parseDuration(String(timeout))! / 1000,
+    env: Object.fromEntries(
+      Object.entries((env ?? {}) as Record<string, unknown>).map(([name, value]) => [name, String(value)]),
+    ),
+    files: files === undefined ? [] : [files].flat().map(String),
+    parameters,
+  };
+}
+
 export interface TrainerProblem {
   /** The parameter (`seed` among them), or null when the trainer itself is wrong. */
   readonly parameter: string | null;
@@ -160,20 +189,13 @@ const nearTo = (name: string, known: readonly string[]): { readonly nearest?: st
 };
 
 function unknownTrainer(kind: string, known: readonly string[]): TrainerProblem {
-  if (kind === 'process') {
-    return {
-      parameter: null,
-      unknown: true,
-      message: 'this version has no trainer `process`: models are trained by the built-in trainers only',
-      hint: `Trainers: ${known.join(', ')}. To train elsewhere, export the dataset.`,
-    };
-  }
+  const all = [...known, PROCESS];
   return {
     parameter: null,
     unknown: true,
     message: `there is no trainer \`${kind}\``,
-    ...nearTo(kind, known),
-    hint: `Trainers: ${known.join(', ')}.`,
+    ...nearTo(kind, all),
+    hint: `Trainers: ${all.join(', ')}.`,
   };
 }
 
@@ -214,6 +236,44 @@ function parameterProblem(
   };
 }
 
+const seedProblems = (seed: number): TrainerProblem[] =>
+  seed === (seed | 0)
+    ? []
+    : [
+        {
+          parameter: 'seed',
+          unknown: false,
+          message: `the seed is ${seed}: expected a whole number of 32 bits`,
+          hint: 'The default is 0.',
+        },
+      ];
+
+function processProblems(given: Readonly<Record<string, unknown>>): TrainerProblem[] {
+  const problem = (parameter: string | null, expected: string, hint: string): TrainerProblem => ({
+    parameter,
+    unknown: false,
+    message: `\`${parameter ?? 'command'}\` of trainer \`process\` must be ${expected}`,
+    hint,
+  });
+  const { command, timeout, files } = given;
+  const found: TrainerProblem[] = [];
+  if (!Array.isArray(command) || command.length === 0 || !command.every((part) => typeof part === 'string'))
+    found.push(
+      problem(
+        command === undefined ? null : 'command',
+        'a list of texts: the program and its arguments',
+        'Write `command: [python3, train.py]`.',
+      ),
+    );
+  const limit = timeout === undefined ? 1 : (parseDuration(String(timeout)) ?? 0);
+  // A timer holds 31 bits of milliseconds.
+  if (limit <= 0 || limit / 1000 > 2 ** 31 - 1)
+    found.push(problem('timeout', 'a duration of at most 24 days', 'Write `timeout: 10m`.'));
+  if (files !== undefined && ![files].flat().every((file) => typeof file === 'string'))
+    found.push(problem('files', 'names of files of the project', 'Write `files: [features.py]`.'));
+  return found;
+}
+
 /** Everything that is wrong with a trainer's kind, task, seed and parameters. */
 export function checkTrainer(
   kind: string,
@@ -221,6 +281,7 @@ export function checkTrainer(
   seed: number,
   parameters: Readonly<Record<string, unknown>>,
 ): readonly TrainerProblem[] {
+  if (kind === PROCESS) return [...seedProblems(seed), ...processProblems(parameters)];
   const trainers: Readonly<Record<string, TrainerShape>> = TRAINERS;
   const trainer = Object.hasOwn(trainers, kind) ? trainers[kind] : undefined;
   if (!trainer) return [unknownTrainer(kind, Object.keys(trainers))];
@@ -233,14 +294,7 @@ export function checkTrainer(
       hint: `It does ${trainer.tasks.join(', ')}.`,
     });
   }
-  if (seed !== (seed | 0)) {
-    problems.push({
-      parameter: 'seed',
-      unknown: false,
-      message: `the seed is ${seed}: expected a whole number of 32 bits`,
-      hint: 'The default is 0.',
-    });
-  }
+  problems.push(...seedProblems(seed));
   for (const [name, value] of Object.entries(parameters)) {
     const problem = parameterProblem(kind, trainer, task, name, value);
     if (problem) problems.push(problem);
@@ -320,5 +374,15 @@ export function trainersReference(): string {
       );
     }
   }
+  lines.push(
+    '',
+    '## process',
+    '',
+    'A command of your own: [models.md](models.md) describes its files. `command` is a list, the program and its arguments,',
+    'run in the project folder; `timeout` is a duration; `env` holds variables; `files` names files and folders that belong',
+    'to its code beside those that the command names. Everything else is a parameter of the command.',
+    '',
+    'Tasks: binary, multiclass, regression.',
+  );
   return `${lines.join('\n')}\n`;
 }

@@ -801,6 +801,8 @@ function trainerOf(
       ? (value as Located<unknown>[]).map((item) => item.value)
       : (value as Located<unknown>).value;
   }
+  if (trainer?.env)
+    parameters['env'] = Object.fromEntries([...trainer.env].map(([key, { value }]) => [key, value.value]));
   if (!trainer?.kind || !task) return parameters;
   for (const problem of checkTrainer(trainer.kind.value, task, trainer.seed?.value ?? 0, parameters)) {
     const { parameter } = problem;
@@ -809,7 +811,9 @@ function trainerOf(
         ? trainer.kind.place
         : parameter === 'seed'
           ? trainer.seed?.place
-          : trainer.$rest.get(parameter)?.keyPlace;
+          : parameter === 'env'
+            ? trainer.$.keys.get('env')
+            : trainer.$rest.get(parameter)?.keyPlace;
     context.report.add(
       problem.unknown ? 'DEF_UNKNOWN_NAME' : 'DEF_INVALID_VALUE',
       place,
