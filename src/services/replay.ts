@@ -2,15 +2,21 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Instant, printInstant } from '../core/base/time.js';
+import type { Feature } from '../core/define/types.js';
 import { columnValue } from '../core/engine/columns.js';
-import { expandFeatures, planFeatures } from '../core/engine/feature-plan.js';
+import { expandFeatures, type FeatureGroup, planFeatures } from '../core/engine/feature-plan.js';
+import { STATUS_NAMES } from '../core/engine/types.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import { computeFeatures, currentHorizons, observationTypes } from './historical.js';
 import { findService } from './predict.js';
 import type { Project } from './project.js';
 
-export type ReplayCause = 'changed_definition' | 'late_record_or_correction' | 'unexplained';
+/**
+ * `late_record`, `correction`: a record, or a new version of one, that was appended after the answer and that would
+ * have been known at its instant. `expired`: a state that is too old by one reading and not by the other.
+ */
+export type ReplayCause = 'changed_definition' | 'late_record' | 'correction' | 'expired' | 'unexplained';
 
 export interface ReplayResult {
   readonly service: string;
@@ -21,6 +27,8 @@ export interface ReplayResult {
   readonly causes: Readonly<Partial<Record<ReplayCause, number>>>;
   /** Values that the present log would give otherwise, though the answer was right when it was given. */
   readonly outdated: number;
+  /** Why: each of them once. */
+  readonly outdated_causes: Readonly<Partial<Record<ReplayCause, number>>>;
   readonly examples: readonly {
     readonly prediction_id: string;
     readonly feature: string;
@@ -34,6 +42,33 @@ const quoted = (value: unknown): string =>
   value === null || value === undefined
     ? ''
     : `"${String(typeof value === 'object' ? JSON.stringify(value) : value).replaceAll('"', '""')}"`;
+
+/** What was appended to a source after a position, by the entities that it concerns. */
+type Later = ReadonlyMap<string, readonly { readonly availableAt: Instant; readonly correction: boolean }[]>;
+
+const keyText = (values: readonly unknown[]): string => JSON.stringify(values.map(String));
+
+/** A version that moves a record to another entity concerns both. */
+async function laterRecords(project: Project, group: FeatureGroup, after: number): Promise<Later> {
+  const log = await project.log();
+  const { source, keyFields } = group;
+  const found = new Map<string, { availableAt: Instant; correction: boolean }[]>();
+  const entities = new Map<string, Set<string>>();
+  for await (const chunk of log.read(source, 0, Number.MAX_SAFE_INTEGER))
+    for (const { fields, seq, availableAt } of chunk) {
+      const record = keyText(source.recordKey.map((name) => fields[name]));
+      const before = entities.get(record);
+      const of = (before ?? new Set()).add(keyText(keyFields.map((name) => fields[name])));
+      entities.set(record, of);
+      if (seq <= after) continue;
+      for (const entity of of) {
+        const list = found.get(entity) ?? [];
+        list.push({ availableAt, correction: before !== undefined });
+        found.set(entity, list);
+      }
+    }
+  return found;
+}
 
 const TIME = '__as_of';
 const BATCH = 50_000;
@@ -51,6 +86,7 @@ export async function replayService(
   const store = await project.offline();
   const causes: Partial<Record<ReplayCause, number>> = {};
   const examples: ReplayResult['examples'][number][] = [];
+  const outdatedCauses: Partial<Record<ReplayCause, number>> = {};
   let [predictions, equal, different, values, outdated] = [0, 0, 0, 0, 0];
 
   const check = async (batch: readonly LoggedPrediction[]): Promise<void> => {
@@ -104,23 +140,54 @@ export async function replayService(
       const present = moved
         ? await computeFeatures(store, table, plan, { horizons: now, knowledge: 'as_of', project })
         : computed;
+      const later = new Map<FeatureGroup, Promise<Later>>();
+      const laterOf = (group: FeatureGroup): Promise<Later> => {
+        const known = later.get(group) ?? laterRecords(project, group, then.get(group.source.name) ?? 0);
+        later.set(group, known);
+        return known;
+      };
+      /** Groups that a feature reads, directly or through others. */
+      const groupsOf = (feature: Feature): FeatureGroup[] => [
+        ...plan.groups.filter((group) => group.features.includes(feature)),
+        ...feature.dependsOn.flatMap((name) => groupsOf(project.definitions.features.get(name)!)),
+      ];
+      const arrived = async (feature: Feature, item: LoggedPrediction): Promise<ReplayCause> => {
+        let cause: ReplayCause = 'unexplained';
+        for (const group of groupsOf(feature)) {
+          const entity = keyText(group.joinKeys.map(({ name: key }) => item.entity[key]));
+          for (const { availableAt, correction } of (await laterOf(group)).get(entity) ?? []) {
+            if (availableAt > item.as_of) continue;
+            if (correction) return 'correction';
+            cause = 'late_record';
+          }
+        }
+        return cause;
+      };
       for (const [row, item] of batch.entries()) {
         let same = true;
-        for (const [i, { feature, column }] of computed.entries()) {
+        for (const [i, { feature, column, status }] of computed.entries()) {
           values++;
           const logged = JSON.stringify(item.features[feature.name] ?? null);
           const again = toJson(feature.valueType, columnValue(column, row));
           const nowValue = JSON.stringify(
             toJson(feature.valueType, columnValue(present[i]!.column, row)) ?? null,
           );
-          if (nowValue !== logged) outdated++;
+          const expired = (codes: Uint8Array): boolean =>
+            (STATUS_NAMES[codes[row]!] === 'expired') !== (item.statuses[feature.name] === 'expired');
+          const why = async (codes: Uint8Array): Promise<ReplayCause> =>
+            changed.has(feature.name)
+              ? 'changed_definition'
+              : expired(codes)
+                ? 'expired'
+                : arrived(feature, item);
+          if (nowValue !== logged) {
+            outdated++;
+            const cause = await why(present[i]!.status);
+            outdatedCauses[cause] = (outdatedCauses[cause] ?? 0) + 1;
+          }
           if (JSON.stringify(again ?? null) === logged) continue;
           same = false;
-          const cause: ReplayCause = changed.has(feature.name)
-            ? 'changed_definition'
-            : nowValue === logged
-              ? 'late_record_or_correction'
-              : 'unexplained';
+          const cause = await why(status);
           causes[cause] = (causes[cause] ?? 0) + 1;
           if (examples.length < 100)
             examples.push({
@@ -159,5 +226,15 @@ export async function replayService(
   } finally {
     await rm(file, { force: true });
   }
-  return { service: service.name, predictions, equal, different, values, causes, outdated, examples };
+  return {
+    service: service.name,
+    predictions,
+    equal,
+    different,
+    values,
+    causes,
+    outdated,
+    outdated_causes: outdatedCauses,
+    examples,
+  };
 }

@@ -83,6 +83,14 @@ export async function replay(io: Io, args: readonly string[], options: Options):
       `${result.service}: ${count(result.predictions)} logged vectors, ${count(result.equal)} equal, ${count(result.different)} different`,
     );
     for (const [cause, n] of Object.entries(result.causes)) io.print(`  ${cause}: ${count(n)}`);
+    if (result.outdated > 0)
+      io.print(
+        `${count(result.outdated)} values were right when they were given and would be others today: ${Object.entries(
+          result.outdated_causes,
+        )
+          .map(([cause, n]) => `${cause} ${count(n)}`)
+          .join(', ')}`,
+      );
     if (result.examples.length > 0)
       io.print(
         table(
