@@ -350,7 +350,12 @@ define(
   'show',
 );
 define(
-  dataset.command('diff').argument('<a>').argument('<b>').description('what differs between two versions'),
+  dataset
+    .command('diff')
+    .argument('<a>')
+    .argument('<b>')
+    .option('--html <file>', 'the difference as a page')
+    .description('what differs between two versions'),
   'dataset',
   'diff',
 );

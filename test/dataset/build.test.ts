@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MillraceError } from '../../src/core/base/error.js';
 import { openProject } from '../../src/open.js';
 import { type BuildOptions, type BuiltDataset, buildDataset } from '../../src/services/build-dataset.js';
-import { diffDatasets } from '../../src/services/dataset-versions.js';
+import { diffDatasets } from '../../src/services/diff-datasets.js';
 import type { Project } from '../../src/services/project.js';
 import { reproduceDataset } from '../../src/services/reproduce-dataset.js';
 
@@ -183,7 +183,7 @@ describe('a training set', () => {
     const late = await rowsOf({ knowledge: 'hindsight' });
     expect(late.rows['b']).toEqual([1, 0, 'true', 'train']);
     expect(late.built.manifest.leakage.map((finding) => finding.rule)).toContain('hindsight');
-    const difference = await diffDatasets(
+    const { diff: difference } = await diffDatasets(
       project,
       { name: 'train', version: 1 },
       { name: 'train', version: 2 },

@@ -1,8 +1,10 @@
+import { writeFile } from 'node:fs/promises';
 import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
 import type { DatasetManifest } from '../../core/dataset/manifest.js';
 import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
-import { diffDatasets, findDatasetVersion } from '../../services/dataset-versions.js';
+import { findDatasetVersion } from '../../services/dataset-versions.js';
+import { diffDatasets } from '../../services/diff-datasets.js';
 import { reproduceDataset } from '../../services/reproduce-dataset.js';
 import type { Io } from '../io.js';
 import { list as items, knowledge as knowledgeOf, known, versioned } from '../parse.js';
@@ -113,11 +115,16 @@ export async function show(io: Io, args: readonly string[]): Promise<number> {
   });
 }
 
-export async function diff(io: Io, args: readonly string[]): Promise<number> {
+export async function diff(io: Io, args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {
-    const result = await diffDatasets(project, versioned(args[0]!), versioned(args[1]!));
-    for (const line of result.lines) io.print(line);
-    io.result(result);
+    const { diff: found, samples } = await diffDatasets(project, versioned(args[0]!), versioned(args[1]!));
+    for (const line of found.lines) io.print(line);
+    if (options['html'] !== undefined) {
+      const { renderDatasetDiff } = await import('../../report/dataset-diff.js');
+      await writeFile(String(options['html']), renderDatasetDiff(found, samples));
+      io.print(`page in ${String(options['html'])}`);
+    }
+    io.result(found);
     return 0;
   });
 }
