@@ -361,6 +361,16 @@ define(
 );
 define(
   dataset
+    .command('export')
+    .argument('<name>', 'NAME or NAME@VERSION')
+    .requiredOption('--out <dir>', 'a folder')
+    .option('--licence <text>', 'under which others may use it')
+    .description('a version as Parquet with a README'),
+  'dataset',
+  'exportVersion',
+);
+define(
+  dataset
     .command('reproduce')
     .argument('<name>', 'NAME@VERSION')
     .description('build a version again and compare the bytes'),

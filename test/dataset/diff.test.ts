@@ -1,5 +1,6 @@
 /** Two versions beside each other: what is added, removed and changed, against rows that are known. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
@@ -11,7 +12,9 @@ import { INT64 } from '../../src/core/schema/types.js';
 import { openProject } from '../../src/open.js';
 import { renderDatasetDiff } from '../../src/report/dataset-diff.js';
 import { buildDataset } from '../../src/services/build-dataset.js';
+import { manifestOfDataset } from '../../src/services/dataset-versions.js';
 import { diffDatasets } from '../../src/services/diff-datasets.js';
+import { exportDataset } from '../../src/services/export-dataset.js';
 import type { Project } from '../../src/services/project.js';
 
 const definitions = (fold: string, feature = ''): string => `
@@ -148,6 +151,40 @@ describe('the difference of two versions', () => {
     expect(same.diff).toMatchObject({ equal: true, definition_changes: [], distributions: null });
     expect(same.diff.row_changes).toMatchObject({ added: 0, removed: 0, changed: 0 });
     expect(same.diff.lines).toEqual(['set@2 and set@2 are equal']);
+  });
+});
+
+describe('a version for others', () => {
+  it('is its bytes, and a card that says what it is and how it was made, by its own definitions', async () => {
+    const out = path.join(folder, 'exported');
+    const result = await exportDataset(project, { name: 'set', version: 1 }, { out, licence: 'CC-BY-4.0' });
+    expect(result).toMatchObject({ rows: 79, files: ['data.parquet', 'manifest.json', 'README.md'] });
+    const card = await readFile(path.join(out, 'README.md'), 'utf8');
+    const version = (await project.registry()).version('dataset', 'set', 1)!;
+    const { sha256 } = manifestOfDataset(version).files[0]!;
+    expect(
+      createHash('sha256')
+        .update(await readFile(path.join(out, 'data.parquet')))
+        .digest('hex'),
+    ).toBe(sha256);
+    for (const text of [
+      '# set@1',
+      '| Licence | CC-BY-4.0 |',
+      '| Rows | 79 |',
+      '| orders | 80 |',
+      'Each row is a record of source `orders` at its `at`',
+      '| train | 79 | 2024-01-01T00:00:00Z | 2024-03-19T00:00:00Z | 0: 59, 1: 20 |',
+      '| orders\\_before | int64 | feature | 0 | min 0, median 19, mean 19.2532, max 39 |  |',
+      '| spent | float64 | feature | 2 |',
+      'millrace dataset reproduce set@1',
+      sha256,
+    ])
+      expect(card).toContain(text);
+    // Again into the same folder; never over something else.
+    await exportDataset(project, { name: 'set', version: 2 }, { out });
+    await expect(
+      exportDataset(project, { name: 'set', version: 2 }, { out: path.join(folder, 'data') }),
+    ).rejects.toThrow(/no exported dataset/);
   });
 });
 

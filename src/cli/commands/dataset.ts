@@ -5,6 +5,7 @@ import type { DatasetManifest } from '../../core/dataset/manifest.js';
 import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
 import { findDatasetVersion } from '../../services/dataset-versions.js';
 import { diffDatasets } from '../../services/diff-datasets.js';
+import { exportDataset } from '../../services/export-dataset.js';
 import { reproduceDataset } from '../../services/reproduce-dataset.js';
 import type { Io } from '../io.js';
 import { list as items, knowledge as knowledgeOf, known, versioned } from '../parse.js';
@@ -125,6 +126,18 @@ export async function diff(io: Io, args: readonly string[], options: Options): P
       io.print(`page in ${String(options['html'])}`);
     }
     io.result(found);
+    return 0;
+  });
+}
+
+export async function exportVersion(io: Io, args: readonly string[], options: Options): Promise<number> {
+  return within(io, async (project) => {
+    const result = await exportDataset(project, versioned(args[0]!), {
+      out: String(options['out']),
+      ...(options['licence'] === undefined ? {} : { licence: String(options['licence']) }),
+    });
+    io.print(`${count(result.rows)} rows in ${result.out}: ${result.files.join(', ')}`);
+    io.result(result);
     return 0;
   });
 }
