@@ -67,7 +67,11 @@ export function sources(data: ReportData): Markup {
           { text: 'Accepted', numeric: true },
           { text: 'Quarantined', numeric: true },
           { text: 'Duplicates', numeric: true },
-          'Quarantine rate',
+          { text: 'Dropped', numeric: true },
+          {
+            text: 'Of what was read',
+            title: 'Accepted, left out, quarantined; the number is the share in quarantine',
+          },
           'Kind, known from',
           'Event times',
           'Last ingest',
@@ -79,6 +83,7 @@ export function sources(data: ReportData): Markup {
           html`${count(source.accepted)}${source.corrections > 0 ? html`<small>${plural(source.corrections, 'correction')}</small>` : null}`,
           source.quarantined > 0 ? html`<strong class="bad-text">${count(source.quarantined)}</strong>` : '0',
           count(source.duplicates),
+          count(source.dropped),
           rateBar(source),
           html`${source.origin === 'transform' ? `transform, ${source.kind}` : source.kind}<small>${source.availability}</small>`,
           source.eventTimes
