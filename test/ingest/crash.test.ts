@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -141,6 +141,21 @@ describe('one project', () => {
     second.release();
     expect(existsSync(file)).toBe(false);
   });
+});
+
+describe('a process killed as it took the lock', () => {
+  it('is no hindrance to the next one, not even to one with its process id', () => {
+    const at = place();
+    const file = at.write('lock', JSON.stringify({ pid: 2 ** 30, started: '', command: 'dead' }));
+    // Killed between its two names for the same file, in a container where every start has this id.
+    linkSync(file, `${file}.${process.pid}`);
+    acquireLock(file, 'x').release();
+    // Killed while it held the guard.
+    writeFileSync(file, JSON.stringify({ pid: 2 ** 30, started: '', command: 'dead' }));
+    writeFileSync(`${file}.guard`, '');
+    acquireLock(file, 'x').release();
+    expect(existsSync(file)).toBe(false);
+  }, 20_000);
 });
 
 describe('an ingest that cannot finish', () => {

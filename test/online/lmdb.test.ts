@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openLmdbOnlineStore } from '../../src/adapters/lmdb/online-store.js';
-import { memoryOnlineStore } from '../../src/adapters/memory/online-store.js';
+import { memoryByteEngine, memoryOnlineStore } from '../../src/adapters/memory/online-store.js';
+import { applyBatch, openGroup } from '../../src/core/engine/online/index.js';
 import type { OnlineStore } from '../../src/ports/online-store.js';
 import { applyFrom, CRASH_LOG, crashReader, MOVING_LOG, WATCHED } from './process-log.js';
-import { S } from './world.js';
+import { groupBytes, lmdbBytes } from './stored-bytes.js';
+import { S, through } from './world.js';
 
 const CHILD = fileURLToPath(new URL('./process-child.ts', import.meta.url));
 let folder: string;
@@ -93,6 +95,12 @@ describe('the online store on LMDB', () => {
     await applyFrom(store, reader.group, CRASH_LOG);
     same(store, await clean(CRASH_LOG));
     await store.close();
+    const engine = memoryByteEngine();
+    openGroup(engine, reader.group);
+    applyBatch(engine, reader.group, CRASH_LOG, through(CRASH_LOG));
+    expect(groupBytes(await lmdbBytes(join(folder, 'online.mdb')), reader.group)).toEqual(
+      groupBytes(engine, reader.group),
+    );
   });
 
   it('equals the store in memory over records that move between entities and in time', async () => {

@@ -15,7 +15,7 @@ import { createRunStore } from '../../src/adapters/sqlite/run-store.js';
 import { categoryText } from '../../src/core/algebra/compare.js';
 import type { Definitions, Feature, Source } from '../../src/core/define/types.js';
 import { finishBase } from '../../src/core/engine/feature-plan.js';
-import { type ByteEngine, draftOf, type OnlineGroup } from '../../src/core/engine/online/index.js';
+import { type ByteEngine, draftOf } from '../../src/core/engine/online/index.js';
 import { sweepFeature, sweepLookup } from '../../src/core/engine/sweep-plan.js';
 import { compileJsRow, type Expression } from '../../src/core/expression/index.js';
 import type { Value } from '../../src/core/schema/types.js';
@@ -26,6 +26,7 @@ import { loadValidProject } from '../../src/services/load-project.js';
 import { materialize, projectGroups } from '../../src/services/materialize.js';
 import type { Project } from '../../src/services/project.js';
 import { type OracleAnswer, oracleFeature, oracleLookup, type RawVersion } from '../../src/testing/oracle.js';
+import { groupBytes } from '../online/stored-bytes.js';
 import { faults, faultyDatabase, faultyEngine } from './faults.js';
 
 const base = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
@@ -134,7 +135,8 @@ export async function start(
         });
     undo.push(() => store.close());
     const facts = createRegistry(registry);
-    const project: Project = {
+    // What nothing here asks for is not there.
+    const project = {
       folder: place.folder,
       stateFolder: state,
       definitions,
@@ -153,7 +155,7 @@ export async function start(
       progress: () => undefined,
       signal: new AbortController().signal,
       close: closeAll,
-    };
+    } satisfies Partial<Project> as unknown as Project;
     await materialize(project);
     const follower = await createFollower(project);
     undo.push(() => follower.close());
@@ -206,24 +208,6 @@ export function answer(
     groupType: (field) => source.fields.find((item) => item.name === field)!.type,
   });
   return finishBase(feature, swept.outputType, value, status);
-}
-
-/** Keys and values of one group without the number that the store gave it. */
-export function groupBytes(engine: ByteEngine, group: OnlineGroup): readonly string[] {
-  const meta = engine.get(
-    Buffer.concat([Buffer.from([0, 0, 0, 0, 1]), Buffer.from(group.fingerprint, 'latin1')]),
-  );
-  if (!meta) return [];
-  const head = Buffer.from(meta);
-  const prefix = Buffer.alloc(4);
-  prefix.writeUInt32BE(head.readDoubleLE(0));
-  return [
-    head.subarray(8).toString('hex'),
-    ...[...engine.keys(prefix)].map(
-      (key) =>
-        `${Buffer.from(key.subarray(4)).toString('hex')}=${Buffer.from(engine.get(key)!).toString('hex')}`,
-    ),
-  ];
 }
 
 /** The bytes of one clean application of the whole log, group by group. */
