@@ -118,6 +118,70 @@ describe.skipIf(dagster === null)('in Dagster', () => {
   });
 });
 
+const airflow = environment('airflow-3.3.2', [
+  'apache-airflow-core==3.3.2',
+  'apache-airflow-task-sdk==1.3.2',
+  'apache-airflow-providers-standard==1.21.0',
+]);
+
+describe.skipIf(airflow === null)('in Airflow', () => {
+  const all = (value: unknown): Record<string, unknown> =>
+    Object.fromEntries(Object.keys(EDGES).map((id) => [id, value]));
+
+  it('one task an asset runs the command line; what has nothing to do is skipped, what comes after it is not', async () => {
+    await exported('airflow', airflow!, async (driver, folder) => {
+      expect(driver.loaded).toEqual({
+        dag: 'orders_late',
+        edges: EDGES,
+        schedule: '0 6 * * *',
+        timezone: 'Europe/Vienna',
+        pools: ['default_pool'],
+        outlets: Object.fromEntries(Object.keys(EDGES).map((id) => [id, [`millrace://orders_late/${id}`]])),
+      });
+      const first = await driver.run(null);
+      expect(first).toMatchObject({ state: 'success', tasks: all('success'), tries: all(1) });
+      expect(first.xcom['source.orders'].records).toMatchObject({ rows: 200, accepted: 200 });
+      expect(first.xcom['model.order_late'].promotions).toMatchObject([{ promoted: true, version: 1 }]);
+
+      const idle = await driver.run(null);
+      expect(idle).toMatchObject({ state: 'success', tasks: all('skipped'), xcom: all(null) });
+
+      const file = 'definitions/all.yaml';
+      await writeFiles(folder, { [file]: projectFiles()[file]!.replace('seed: 7', 'seed: 8, l2: 0.5') });
+      expect((await driver.run(null)).tasks).toEqual({ ...all('skipped'), 'model.order_late': 'success' });
+    });
+  });
+
+  it('a refused gate fails its task at once', async () => {
+    await exported(
+      'airflow',
+      airflow!,
+      async (driver) => {
+        expect(await driver.run(null)).toMatchObject({
+          state: 'failed',
+          tasks: { ...all('success'), 'model.order_late': 'failed' },
+          tries: all(1),
+        });
+      },
+      'test.auc >= 0.999',
+    );
+  });
+
+  it('a project that another process writes to is tried again until it is free', async () => {
+    await exported('airflow', airflow!, async (driver, folder) => {
+      const project = await openProject(folder);
+      await project.lockForWriting('the other');
+      const locked = driver.shows('STORE_LOCKED');
+      const running = driver.run(null);
+      await locked;
+      await project.close();
+      const ran = await running;
+      expect(ran).toMatchObject({ state: 'success', tasks: all('success') });
+      expect(ran.tries['source.orders']).toBeGreaterThan(1);
+    });
+  });
+});
+
 describe('export --check', () => {
   it('is 0 when the file is current, 3 when the graph has moved on or the file was edited', async () => {
     await withFolder(async (folder) => {

@@ -33,7 +33,7 @@ say(
     {
         "dag": dag.dag_id,
         "edges": {task.task_id: sorted(task.upstream_task_ids) for task in dag.tasks},
-        "schedule": dag.timetable.summary,
+        "schedule": dag.schedule,
         "timezone": str(dag.timezone),
         "pools": sorted({task.pool for task in dag.tasks}),
         "outlets": {task.task_id: [asset.uri for asset in task.outlets] for task in dag.tasks},

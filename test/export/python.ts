@@ -53,7 +53,7 @@ export async function drive(
 ): Promise<Driver> {
   const child = spawn(python, [path.join(HERE, script), ...args], { env: { ...process.env, ...env } });
   const waiting: { resolve(value: unknown): void; reject(error: Error): void }[] = [];
-  const watching: { text: string; resolve(): void }[] = [];
+  const watching: { text: string; resolve(): void; reject(error: Error): void }[] = [];
   let said = '';
   const hear = (text: string): void => {
     said = (said + text).slice(-20_000);
@@ -68,7 +68,8 @@ export async function drive(
   });
   const closed = new Promise<void>((resolve) => {
     child.on('close', () => {
-      for (const { reject } of waiting.splice(0)) reject(new Error(`${script} ended:\n${said}`));
+      for (const { reject } of [...waiting.splice(0), ...watching.splice(0)])
+        reject(new Error(`${script} ended:\n${said}`));
       resolve();
     });
   });
@@ -83,8 +84,8 @@ export async function drive(
       return answer();
     },
     shows: (text) =>
-      new Promise((resolve) => {
-        watching.push({ text, resolve });
+      new Promise((resolve, reject) => {
+        watching.push({ text, resolve, reject });
       }),
     end: () => {
       child.stdin.end();

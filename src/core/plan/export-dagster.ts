@@ -73,6 +73,7 @@ export function printDagster(graph: ExportGraph): string {
       ? '    status, result = call("run", *([] if len(selected) == len(ASSETS) else selected))'
       : '    status, result = call("run", *selected)',
     '    if status == 75:',
+    '        context.log.warning(why(status, result))',
     `        raise dg.RetryRequested(max_retries=${graph.retries}, seconds_to_wait=${wholeSeconds(graph.retryDelay)})`,
     '    yield from news(context, result)',
     '    if status not in (0, 99):',

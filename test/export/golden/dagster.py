@@ -100,6 +100,7 @@ def millrace_assets(context: dg.AssetExecutionContext):
     selected = [asset for asset, key in KEYS.items() if key in context.selected_asset_keys]
     status, result = call("run", *([] if len(selected) == len(ASSETS) else selected))
     if status == 75:
+        context.log.warning(why(status, result))
         raise dg.RetryRequested(max_retries=3, seconds_to_wait=90)
     yield from news(context, result)
     if status not in (0, 99):
