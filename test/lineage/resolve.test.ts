@@ -80,6 +80,7 @@ describe('lineage of queries', () => {
     expect(lineage("SELECT * FROM read_csv('x.csv')").unresolved.join()).toContain('read_csv(...)');
     expect(lineage('SELECT q FROM t').outputs[0]).toEqual({
       name: 'q',
+      constant: null,
       uses: [],
       unresolved: ['`q` is no column here'],
     });
