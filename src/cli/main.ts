@@ -68,6 +68,7 @@ define(
   program
     .command('plan')
     .argument('[assets...]')
+    .option('--out <file>', 'save the plan as JSON, for `apply FILE`')
     .description('what a run would change and recompute, and why'),
   'run',
   'plan',
@@ -75,7 +76,7 @@ define(
 define(
   program
     .command('apply')
-    .argument('[assets...]')
+    .argument('[assets...]', 'assets, or one saved plan (.json)')
     .option('--ignore-availability', 'go on although sources do not have what they promise')
     .description('do what `plan` prints'),
   'run',
@@ -85,6 +86,8 @@ define(
   program
     .command('run')
     .argument('[assets...]')
+    .option('--policy <policy>', 'auto or ask; that of millrace.yaml when absent')
+    .option('--yes', 'do not ask')
     .option('--ignore-availability', 'go on although sources do not have what they promise')
     .description('the main job: bring every stale asset up to date'),
   'run',
@@ -122,6 +125,8 @@ define(
   runs
     .command('retry')
     .argument('[run]', 'number; the last when absent')
+    .option('--policy <policy>', 'auto or ask; that of millrace.yaml when absent')
+    .option('--yes', 'do not ask')
     .option('--ignore-availability', 'go on although sources do not have what they promise')
     .description('run again what a failed, interrupted or cancelled run left'),
   'runs',

@@ -2,6 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { MillraceError } from '../core/base/error.js';
 import {
+  definitionChanges,
+  type KnownDefinitions,
+  knownDefinitions,
+} from '../core/plan/definition-changes.js';
+import {
   type AssetState,
   assetGraph,
   type Plan,
@@ -9,11 +14,12 @@ import {
   type Snapshot,
   type Step,
 } from '../core/plan/plan.js';
-import type { NewStep, StepRecord } from '../ports/run-store.js';
+import type { NewStep, StepRecord, Timing } from '../ports/run-store.js';
 import { pendingContracts } from './contract.js';
 import { recordRun, wholeRun } from './lineage-events.js';
 import type { ProgressEvent, Project } from './project.js';
-import { stateOf } from './runs/asset-state.js';
+import { CHAMPION } from './promote.js';
+import { inputRows, stateOf } from './runs/asset-state.js';
 import { type EndedStep, executeRun, type StepContext } from './runs/execute.js';
 import { type Made, performStep } from './runs/perform-step.js';
 
@@ -25,8 +31,32 @@ export async function snapshot(project: Project): Promise<Snapshot> {
     const id = `source.${source}`;
     assets.set(id, { ...assets.get(id)!, contract: { from, to, ...diff } });
   }
-  return { assets };
+  const registry = await project.registry();
+  const timings = new Map<string, Timing[]>();
+  for (const timing of (await project.runs()).timings(TIMINGS)) {
+    const known = timings.get(timing.step);
+    if (known) known.push(timing);
+    else timings.set(timing.step, [timing]);
+  }
+  const known = registry.getFact(KNOWN_DEFINITIONS) as KnownDefinitions | undefined;
+  const champions = new Map<string, number>();
+  for (const model of project.definitions.models.keys()) {
+    const champion = registry.alias(model, CHAMPION);
+    if (champion !== undefined) champions.set(model, champion);
+  }
+  return {
+    assets,
+    timings,
+    champions,
+    changes: known === undefined ? [] : definitionChanges(known, knownDefinitions(project.definitions)),
+  };
 }
+
+/** Endings of steps that estimates look back on. */
+const TIMINGS = 2000;
+
+/** The definitions that a whole run has applied. */
+const KNOWN_DEFINITIONS = 'definitions:known';
 
 export const planProject = async (project: Project, names: readonly string[] = []): Promise<Plan> =>
   planRun(project.definitions, await snapshot(project), names);
@@ -90,7 +120,13 @@ async function perform(project: Project, plan: Plan, request: RunRequest): Promi
       perform: async (context) => {
         const step = byAsset.get(context.record.step)!;
         project.progress({ step: step.action, message: `${step.name}: ${step.reason}` });
-        return performStep(projectOf(project, store.registry(context.lease), context), step, made);
+        const rows = await inputRows(project, step.kind, step.name);
+        const outcome = await performStep(
+          projectOf(project, store.registry(context.lease), context),
+          step,
+          made,
+        );
+        return { amount: { rows, bytes: null }, ...outcome };
       },
       onEnd: (record, ended) => project.progress(endOf(byAsset.get(record.step)!, record, ended)),
     });
@@ -112,6 +148,8 @@ async function perform(project: Project, plan: Plan, request: RunRequest): Promi
       ...made,
     };
     const summary = (await request.after?.(result)) ?? {};
+    if (request.scope.length === 0)
+      (await project.registry()).setFact(KNOWN_DEFINITIONS, knownDefinitions(project.definitions));
     store.finish(run, 'done', project.now(), { steps: result.steps, ...summary });
     return result;
   } catch (error) {
@@ -134,7 +172,7 @@ const newSteps = (plan: Plan): readonly NewStep[] =>
     priority: 0,
     tries: TRIES,
     timeoutSeconds: null,
-    expected: { rows: null, bytes: step.bytes },
+    expected: { rows: step.expected.rows, bytes: step.expected.bytes },
   }));
 
 /** The project as a step has it: its log, its signal, and a registry that takes writes while the lease holds. */

@@ -1,6 +1,10 @@
 import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import { MillraceError } from '../../core/base/error.js';
 import type { Plan } from '../../core/plan/plan.js';
+import { approvalReason } from '../../core/plan/policy.js';
 import { applyPlan, planProject, type RunResult } from '../../services/apply-plan.js';
 import type { Project } from '../../services/project.js';
 import { writeReport } from '../../services/report.js';
@@ -19,7 +23,11 @@ const ignoring = (options: Options): { ignoreAvailability: boolean } => ({
 
 const mebibytes = (bytes: number): string => (bytes === 0 ? '-' : `${(bytes / 2 ** 20).toFixed(1)} MiB`);
 
+const seconds = (value: number | null): string =>
+  value === null ? 'unknown' : value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
+
 function printPlan(io: Io, plan: Plan): void {
+  for (const change of plan.changes) io.print(`${change.class}: ${change.thing} ${change.what}`);
   for (const { source, from, to, ...diff } of plan.contracts) {
     io.print(`contract of ${source}: ${diff.class}, ${from} → ${to}`);
     printChanges({ print: (line = '') => io.print(`  ${line}`) }, diff.changes);
@@ -30,26 +38,88 @@ function printPlan(io: Io, plan: Plan): void {
   }
   io.print(
     table(
-      ['step', 'asset', 'certainty', 'why', 'read'],
+      ['step', 'asset', 'certainty', 'why', 'read', 'rows', 'time'],
       plan.steps.map((step) => [
         step.action,
         step.asset,
         step.certainty === 'stale' ? 'will run' : 'if changed',
         step.reason,
         mebibytes(step.bytes),
+        step.expected.rows === null ? '-' : count(step.expected.rows),
+        seconds(step.expected.seconds),
       ]),
     ),
   );
+  const { cost } = plan;
+  io.print(
+    `expected: ${cost.unknown === plan.steps.length ? 'unknown, none of it has run before' : `about ${seconds(cost.seconds)}${cost.unknown > 0 ? `, and ${cost.unknown} steps that never ran` : ''}`}`,
+  );
+  for (const { model, champion } of plan.promotions)
+    io.print(
+      `${model}: the new version ${champion === null ? 'becomes the champion' : `retires ${model}@${champion}`} if it passes its gate`,
+    );
   if (plan.fresh.length > 0) io.print(`up to date: ${plan.fresh.join(', ')}`);
 }
 
-export async function plan(io: Io, args: readonly string[]): Promise<number> {
+export async function plan(io: Io, args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {
     const planned = await planProject(project, args);
     printPlan(io, planned);
+    const out = options['out'];
+    if (typeof out === 'string') {
+      const saved: SavedPlan = { format: PLAN_FORMAT, names: args, plan: planned };
+      await writeFile(out, `${JSON.stringify(saved, null, 2)}\n`);
+      io.print(`saved: ${out}`);
+    }
     io.result(planned);
     return planned.steps.length === 0 ? 99 : 0;
   });
+}
+
+const PLAN_FORMAT = 'millrace/plan@1';
+
+interface SavedPlan {
+  readonly format: typeof PLAN_FORMAT;
+  readonly names: readonly string[];
+  readonly plan: Plan;
+}
+
+async function readPlan(file: string): Promise<SavedPlan> {
+  let saved: Partial<SavedPlan>;
+  try {
+    saved = JSON.parse(await readFile(file, 'utf8')) as Partial<SavedPlan>;
+  } catch (cause) {
+    throw new MillraceError('USAGE', `${file} cannot be read as a plan: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  if (saved.format !== PLAN_FORMAT || !saved.plan || !saved.names)
+    throw new MillraceError('USAGE', `${file} is no saved plan`, {
+      hint: 'Make one: `millrace plan --out FILE`.',
+    });
+  return saved as SavedPlan;
+}
+
+/** The plan for what stands in a saved one, made again: it is done only when nothing has moved since. */
+async function planAgain(
+  project: Project,
+  file: string,
+): Promise<{ names: readonly string[]; planned: Plan }> {
+  const { names, plan: before } = await readPlan(file);
+  const planned = await planProject(project, names);
+  if (planned.world === before.world) return { names, planned };
+  const reasons = new Map(before.steps.map((step) => [step.asset, step.reason]));
+  const moved = planned.steps
+    .filter((step) => reasons.get(step.asset) !== step.reason)
+    .map((step) => step.asset);
+  const gone = before.steps
+    .filter((step) => !planned.steps.some(({ asset }) => asset === step.asset))
+    .map((step) => step.asset);
+  throw new MillraceError(
+    'PLAN_MOVED',
+    `the world has moved since ${file} was made${[...moved, ...gone].length > 0 ? `: ${[...moved, ...gone].join(', ')}` : ''}`,
+    { data: { moved, gone } },
+  );
 }
 
 export async function apply(io: Io, args: readonly string[], options: Options): Promise<number> {
@@ -57,13 +127,17 @@ export async function apply(io: Io, args: readonly string[], options: Options): 
     io,
     async (project) => {
       await project.lockForWriting(io.command);
-      const planned = await planProject(project, args);
+      const file = args.length === 1 && args[0]!.endsWith('.json') ? args[0]! : null;
+      const { names, planned } =
+        file === null
+          ? { names: args, planned: await planProject(project, args) }
+          : await planAgain(project, file);
       if (planned.steps.length === 0) {
         printPlan(io, planned);
         io.result({ steps: [] });
         return 99;
       }
-      return await perform(io, project, planned, args, false);
+      return await perform(io, project, planned, names, false);
     },
     ignoring(options),
   );
@@ -81,10 +155,33 @@ export async function run(io: Io, args: readonly string[], options: Options): Pr
         io.result({ steps: [], fresh: planned.fresh });
         return 99;
       }
+      if (planned.steps.length > 0) await approve(project, planned, options);
       return await perform(io, project, planned, args, whole);
     },
     ignoring(options),
   );
+}
+
+/** Goes on where the policy lets it or a person agrees. @throws RUN_NOT_APPROVED */
+async function approve(project: Project, planned: Plan, options: Options): Promise<void> {
+  const policy = { ...project.definitions.settings.policy };
+  const given = options['policy'];
+  if (given === 'auto' || given === 'ask') policy.run = given;
+  else if (given !== undefined)
+    throw new MillraceError('USAGE', `--policy is "${String(given)}"`, { hint: 'Give auto or ask.' });
+  const reason = options['yes'] === true ? null : approvalReason(planned.cost, policy);
+  if (reason === null) return;
+  if (process.stdin.isTTY && process.stderr.isTTY) {
+    const terminal = createInterface({ input: process.stdin, output: process.stderr });
+    const answer = await terminal
+      .question(`${reason}. Do it? [y/N] `, { signal: project.signal })
+      .catch(() => '');
+    terminal.close();
+    if (/^y(es)?$/i.test(answer.trim())) return;
+  }
+  throw new MillraceError('RUN_NOT_APPROVED', `nothing was computed: ${reason}`, {
+    data: { cost: planned.cost },
+  });
 }
 
 /** Set while a whole run has yet to prove its values and write its report; a killed run leaves it set. */

@@ -99,7 +99,21 @@ function readSettings(written: readonly RawSettings[], environment: Environment,
     registry: absolute(root, find<string>('registry') ?? '.millrace/registry.db'),
     memoryLimitBytes: find<number>('memory_limit') ?? environment.memoryLimitBytes,
     threads: find<number>('threads') ?? environment.threads,
+    policy: readPolicy(written, report),
     ...(lineage ? { lineage } : {}),
+  };
+}
+
+function readPolicy(written: readonly RawSettings[], report: Report): Settings['policy'] {
+  const [first, second] = written.flatMap((raw) => raw.policy ?? []);
+  if (second)
+    report.add('DEF_DUPLICATE_NAME', second.$.place, 'the setting `policy` is written twice', {
+      hint: 'Keep one of them.',
+    });
+  const { seconds, rows } = first?.budget ?? {};
+  return {
+    run: first?.run?.value ?? 'auto',
+    budget: { ...(seconds ? { seconds: seconds.value } : {}), ...(rows ? { rows: rows.value } : {}) },
   };
 }
 

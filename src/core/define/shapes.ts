@@ -822,6 +822,22 @@ export const settingsKeys = {
     number('a whole number from 1', { integer: true, min: 1 }),
     'Threads of the offline engine. Absent: as many as the machine has.',
   ),
+  policy: optional(
+    object('policy', {
+      run: optional(
+        choice(['auto', 'ask']),
+        'auto (the default) does what is planned; ask has a person agree before anything is computed.',
+      ),
+      budget: optional(
+        object('budget', {
+          seconds: optional(number('a number from 0', { min: 0 }), 'Expected time, seconds.'),
+          rows: optional(number('a whole number from 0', { integer: true, min: 0 }), 'Rows that are read.'),
+        }),
+        'Above it a run asks although the policy is auto.',
+      ),
+    }),
+    'When `run` asks before it computes.',
+  ),
   lineage: optional(
     object('lineage', {
       openlineage: required(

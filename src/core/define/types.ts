@@ -34,6 +34,13 @@ export interface Settings {
   /** Memory that the offline engine may use, bytes. */
   readonly memoryLimitBytes: number;
   readonly threads: number;
+  /** When a run asks before it computes. */
+  readonly policy: {
+    /** `ask`: before anything is computed. */
+    readonly run: 'auto' | 'ask';
+    /** Above it a run asks although the policy is `auto`. */
+    readonly budget: { readonly seconds?: number; readonly rows?: number };
+  };
   /** Where OpenLineage events go; absent: nowhere. */
   readonly lineage?: {
     /** Absolute path of a file, or an http(s) URL. */

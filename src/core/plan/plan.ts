@@ -3,9 +3,19 @@
  * `apply` performs it, tests assert on it.
  */
 import { MillraceError } from '../base/error.js';
+import { type Fingerprint, fingerprint } from '../base/fingerprint.js';
 import { nearest } from '../base/nearest.js';
 import type { Definitions } from '../define/types.js';
 import type { ContractDiff } from '../quality/contract-diff.js';
+import type { DefinitionChange } from './definition-changes.js';
+import {
+  type Cost,
+  costOf,
+  type Expected,
+  expectedRows,
+  expectedSeconds,
+  type Measured,
+} from './estimate.js';
 
 export type AssetKind = 'source' | 'online' | 'dataset' | 'model' | 'service' | 'monitor';
 
@@ -26,6 +36,10 @@ export interface AssetState {
   /** Files to ingest (sources). */
   readonly files?: readonly string[];
   readonly bytes?: number;
+  /** Rows that it reads as its parents stand now; null: that says nothing of its cost. */
+  readonly rows?: number | null;
+  /** Changes whenever what it is made of changes: tells whether the world has moved. */
+  readonly mark?: string;
   /** How a transform is brought up to date: by new records alone, or by all of them and why. */
   readonly how?: string;
   /** Set where the contract is not as it was when records last came in (sources). */
@@ -40,6 +54,12 @@ export interface ContractNews extends ContractDiff {
 
 export interface Snapshot {
   readonly assets: ReadonlyMap<string, AssetState>;
+  /** Earlier runs of each asset's step, newest first. */
+  readonly timings?: ReadonlyMap<string, readonly Measured[]>;
+  /** Changes of the definitions since they were last applied. */
+  readonly changes?: readonly DefinitionChange[];
+  /** Model → its champion. */
+  readonly champions?: ReadonlyMap<string, number>;
 }
 
 export interface Step {
@@ -54,6 +74,7 @@ export interface Step {
   readonly bytes: number;
   /** Assets of the plan that it waits for: those of its parents that are in it. */
   readonly after: readonly string[];
+  readonly expected: Expected;
 }
 
 export interface Plan {
@@ -62,6 +83,12 @@ export interface Plan {
   readonly fresh: readonly string[];
   /** Contracts that have changed, with what the change means. */
   readonly contracts: readonly (ContractNews & { readonly source: string })[];
+  readonly changes: readonly DefinitionChange[];
+  /** Models that are trained: the new version replaces the champion if it passes its gate. */
+  readonly promotions: readonly { readonly model: string; readonly champion: number | null }[];
+  readonly cost: Cost;
+  /** Of the world that the plan was made in, and of what was asked for. */
+  readonly world: Fingerprint;
 }
 
 const ONLINE = 'online.store';
@@ -153,7 +180,7 @@ export function planRun(definitions: Definitions, snapshot: Snapshot, names: rea
   const steps: Step[] = [];
   const fresh: string[] = [];
   const contracts: Plan['contracts'][number][] = [];
-  const planned = new Set<string>();
+  const planned = new Map<string, Step>();
   for (const asset of selectAssets(assetGraph(definitions), names)) {
     const state = snapshot.assets.get(asset.id) ?? { stale: 'nothing is known of it' };
     if (state.contract) contracts.push({ source: asset.name, ...state.contract });
@@ -162,10 +189,9 @@ export function planRun(definitions: Definitions, snapshot: Snapshot, names: rea
       fresh.push(asset.id);
       continue;
     }
-    planned.add(asset.id);
     const transform =
       asset.kind === 'source' && definitions.sources.get(asset.name)!.read.kind === 'transform';
-    steps.push({
+    const step: Step = {
       asset: asset.id,
       kind: asset.kind,
       name: asset.name,
@@ -175,7 +201,48 @@ export function planRun(definitions: Definitions, snapshot: Snapshot, names: rea
       files: state.files ?? [],
       bytes: state.bytes ?? 0,
       after: moved,
-    });
+      expected: expectedOf(
+        state,
+        snapshot.timings?.get(asset.id) ?? [],
+        moved.map((parent) => planned.get(parent)!),
+      ),
+    };
+    planned.set(asset.id, step);
+    steps.push(step);
   }
-  return { steps, fresh, contracts };
+  return {
+    steps,
+    fresh,
+    contracts,
+    changes: snapshot.changes ?? [],
+    promotions: steps
+      .filter(({ action }) => action === 'train')
+      .map(({ name }) => ({ model: name, champion: snapshot.champions?.get(name) ?? null })),
+    cost: costOf(steps),
+    world: fingerprint({
+      names: [...names].sort(),
+      assets: [...snapshot.assets].map(([id, { stale, files, bytes, mark }]) => ({
+        id,
+        stale,
+        files,
+        bytes,
+        mark,
+      })),
+      changes: snapshot.changes,
+      champions: [...(snapshot.champions ?? [])],
+    }),
+  };
+}
+
+/** Files are counted by their bytes; else by the rows of the parents, and what comes into them before. */
+function expectedOf(state: AssetState, earlier: readonly Measured[], parents: readonly Step[]): Expected {
+  const bytes = state.bytes ?? null;
+  let rows: number | null = null;
+  if (bytes !== null) rows = expectedRows(earlier, bytes);
+  else if (state.rows !== undefined && state.rows !== null) {
+    rows = state.rows;
+    for (const { action, expected } of parents)
+      if (action === 'ingest') rows = rows === null || expected.rows === null ? null : rows + expected.rows;
+  }
+  return { rows, bytes, seconds: expectedSeconds(earlier, { rows, bytes }) };
 }

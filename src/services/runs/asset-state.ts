@@ -2,7 +2,8 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fingerprint } from '../../core/base/fingerprint.js';
-import type { AssetKind, AssetState } from '../../core/plan/plan.js';
+import type { Definitions } from '../../core/define/types.js';
+import { type AssetKind, type AssetState, assetGraph } from '../../core/plan/plan.js';
 import type { Registry } from '../../ports/registry.js';
 import { backtestKey } from '../backtest.js';
 import { datasetKey } from '../build-dataset.js';
@@ -24,12 +25,15 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
       if (source.read.kind === 'transform') {
         const known = registry.getFact(`transform:${name}`);
         const { kind, reason } = await knownTransformKind(project, source);
+        const key = await transformKey(project, source);
         return {
+          mark: key,
+          rows: await inputRows(project, 'source', name),
           how: `${kind}${reason === '' ? '' : `: ${reason}`}`,
           stale:
             known === undefined
               ? 'never computed'
-              : known === (await transformKey(project, source))
+              : known === key
                 ? null
                 : 'its definition or a parent has changed',
         };
@@ -38,11 +42,12 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
       const { files, bytes } = await newFiles(project, source);
       const stale =
         files.length === 0 ? null : `${files.length} new or changed file${files.length === 1 ? '' : 's'}`;
-      return { stale, files, bytes };
+      return { stale, files, bytes, mark: source.fingerprint };
     }
     case 'online': {
       const behind = await staleGroups(project);
       return {
+        mark: fingerprint(behind),
         stale:
           behind.length === 0
             ? null
@@ -51,17 +56,21 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
     }
     case 'dataset': {
       const latest = registry.version('dataset', name);
-      if (!latest) return { stale: 'never built' };
-      return { stale: latest.key === (await datasetKey(project, name)) ? null : 'its recipe has changed' };
+      const rows = await inputRows(project, 'dataset', name);
+      const key = await datasetKey(project, name);
+      if (!latest) return { stale: 'never built', rows, mark: key };
+      return { stale: latest.key === key ? null : 'its recipe has changed', rows, mark: key };
     }
     case 'model': {
       const model = definitions.models.get(name)!;
       const latest = registry.version('model', name);
       const dataset = registry.version('dataset', model.dataset);
-      if (!latest) return { stale: 'never trained' };
+      const rows = await inputRows(project, 'model', name);
+      if (!latest) return { stale: 'never trained', rows };
       const key = dataset && modelKey(model.fingerprint, dataset);
-      if (key !== latest.key) return { stale: 'its definition or its dataset has changed' };
+      if (key !== latest.key) return { stale: 'its definition or its dataset has changed', rows };
       return {
+        rows,
         stale:
           registry.getFact(judgedFact(name)) === latest.version
             ? null
@@ -112,4 +121,33 @@ export async function monitorKey(project: Project, service: string, champion: nu
     sizes.push(info?.size ?? 0);
   }
   return fingerprint({ service, champion, sizes });
+}
+
+/** Rows that the step of an asset reads, as its parents stand now; null where that says nothing of its cost. */
+export async function inputRows(project: Project, kind: AssetKind, name: string): Promise<number | null> {
+  const { definitions } = project;
+  if (kind === 'model') {
+    const dataset = (await project.registry()).version('dataset', definitions.models.get(name)!.dataset);
+    return (
+      (dataset?.manifest as { readonly counts: { readonly rows: number } } | undefined)?.counts.rows ?? null
+    );
+  }
+  const source = kind === 'source' ? definitions.sources.get(name)! : null;
+  if (kind !== 'dataset' && source?.read.kind !== 'transform') return null;
+  const log = await project.log();
+  let rows = 0;
+  for (const parent of parentsOf(definitions, `${kind}.${name}`))
+    rows += (await log.state(definitions.sources.get(parent.slice('source.'.length))!)).rows;
+  return rows;
+}
+
+const graphs = new WeakMap<Definitions, ReadonlyMap<string, readonly string[]>>();
+
+function parentsOf(definitions: Definitions, asset: string): readonly string[] {
+  let graph = graphs.get(definitions);
+  if (graph === undefined) {
+    graph = new Map(assetGraph(definitions).map(({ id, parents }) => [id, parents]));
+    graphs.set(definitions, graph);
+  }
+  return graph.get(asset)!;
 }

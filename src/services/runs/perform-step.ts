@@ -51,7 +51,11 @@ export async function performStep(project: Project, step: Step, made: Made): Pro
       const result = await ingestFiles(project, source, step.files);
       await markFiles(project, source, step.files);
       made.ingested.push(result);
-      return { status: result.accepted > 0 ? 'done' : 'unchanged', detail: describe(result) };
+      return {
+        status: result.accepted > 0 ? 'done' : 'unchanged',
+        detail: describe(result),
+        amount: { rows: result.rows, bytes: step.bytes },
+      };
     }
     case 'transform': {
       const result = await runTransform(project, step.name);

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { definitionChanges } from '../../src/core/plan/definition-changes.js';
+import { costOf, expectedRows, expectedSeconds } from '../../src/core/plan/estimate.js';
+import { approvalReason } from '../../src/core/plan/policy.js';
+
+const ran = (rows: number | null, seconds: number, bytes: number | null = null) => ({ rows, bytes, seconds });
+
+describe('what a step is expected to take', () => {
+  it('is not known before it ran', () => {
+    expect(expectedSeconds([], { rows: 10, bytes: null })).toBeNull();
+  });
+
+  it('is linear in rows, with what every run takes at the start', () => {
+    const earlier = [ran(100, 2), ran(200, 3), ran(300, 4)];
+    expect(expectedSeconds(earlier, { rows: 1000, bytes: null })).toBeCloseTo(11, 9);
+  });
+
+  it('goes through zero when one size alone was seen, and never falls below it', () => {
+    expect(expectedSeconds([ran(100, 2), ran(100, 4)], { rows: 50, bytes: null })).toBeCloseTo(1.5, 9);
+    expect(expectedSeconds([ran(100, 1), ran(200, 10)], { rows: 10, bytes: null })!).toBeGreaterThan(0);
+    expect(expectedSeconds([ran(100, 4), ran(200, 2)], { rows: 10_000, bytes: null })).toBe(3);
+  });
+
+  it('counts bytes where rows are not known, and repeats the last time where neither is', () => {
+    expect(expectedSeconds([ran(null, 2, 100)], { rows: null, bytes: 300 })).toBeCloseTo(6, 9);
+    expect(expectedSeconds([ran(null, 5), ran(null, 7)], { rows: null, bytes: null })).toBe(5);
+    expect(expectedRows([ran(null, 1, 10), ran(50, 1, 100)], 400)).toBe(200);
+  });
+});
+
+describe('a policy', () => {
+  const cost = costOf([
+    { expected: { rows: 10, bytes: 5, seconds: 3 } },
+    { expected: { rows: null, bytes: null, seconds: null } },
+  ]);
+
+  it('adds up what is known and counts what is not', () => {
+    expect(cost).toEqual({ rows: 10, bytes: 5, seconds: 3, unknown: 1 });
+  });
+
+  it('asks always, above a budget, or never', () => {
+    expect(approvalReason(cost, { run: 'auto', budget: {} })).toBeNull();
+    expect(approvalReason(cost, { run: 'ask', budget: {} })).toContain('ask');
+    expect(approvalReason(cost, { run: 'auto', budget: { seconds: 3, rows: 10 } })).toBeNull();
+    expect(approvalReason(cost, { run: 'auto', budget: { seconds: 2.5 } })).toContain('2.5 s');
+    expect(approvalReason(cost, { run: 'auto', budget: { rows: 9 } })).toContain('9 rows');
+  });
+});
+
+it('definitions change cosmetically, by something new, or by another meaning', () => {
+  const before = { 'feature.a': ['1', 'x'], 'feature.b': ['2', 'y'], 'feature.c': ['3', 'z'] } as const;
+  const after = { 'feature.a': ['1', 'x2'], 'feature.b': ['2b', 'y2'], 'feature.d': ['4', 'w'] } as const;
+  expect(definitionChanges(before, before)).toEqual([]);
+  expect(definitionChanges(before, after).map((change) => [change.thing, change.class])).toEqual([
+    ['feature.a', 'cosmetic'],
+    ['feature.b', 'breaking'],
+    ['feature.d', 'additive'],
+    ['feature.c', 'breaking'],
+  ]);
+});
