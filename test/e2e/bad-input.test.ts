@@ -237,6 +237,14 @@ function shell(args: readonly string[]): Promise<Finished> {
   });
 }
 
+describe('a new project', () => {
+  it('in a place where the system lets nothing be made is refused at once', async () => {
+    const began = performance.now();
+    refusal(await millrace(['init', '/proc/millrace', '--json']), 1, 'PERMISSION_DENIED', /\/proc/);
+    expect(performance.now() - began).toBeLessThan(20_000);
+  });
+});
+
 describe('observations', () => {
   const historical = (
     folder: string,
