@@ -194,7 +194,7 @@ feature_sets:`,
     ).toMatchObject({ clean: true });
   }, 90_000);
 
-  it('keeps what it serves when the new state cannot be built, and holds one copy of each group', async () => {
+  it('may change again and again, and holds one copy of each group', async () => {
     const reopen: Parameters<typeof startServer>[1] = {
       reopen: (definitions) =>
         openProject(folder, { now: () => NOW, ...(definitions ? { definitions } : {}) }),
