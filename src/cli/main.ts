@@ -382,6 +382,25 @@ define(
   'dataset',
   'reproduce',
 );
+define(
+  dataset.command('pin').argument('<name>', 'NAME@VERSION').description('keep its files through every gc'),
+  'dataset',
+  'pin',
+);
+define(
+  dataset.command('unpin').argument('<name>', 'NAME@VERSION').description('let gc judge it again'),
+  'dataset',
+  'unpin',
+);
+define(
+  program
+    .command('gc')
+    .option('--dry-run', 'say what would go')
+    .option('--retention <duration>', 'how long an alias or a build keeps a version', '90d')
+    .description('free the files that no living model, pinned dataset or logged prediction needs'),
+  'gc',
+  'gc',
+);
 
 define(
   program

@@ -1,6 +1,7 @@
 /** Observations become a training set: audit, labels, splits, features, files, manifest. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
@@ -412,7 +413,7 @@ export async function buildDataset(
   );
   const registry = await project.registry();
   const present = registry.byKey('dataset', name, recipe.key);
-  if (present && !options.out)
+  if (present && !options.out && (await takeUp(present)))
     return { version: present, manifest: present.manifest as unknown as DatasetManifest, built: false };
   return recordRun(project, datasetRun(project, name), async () => {
     const folder = path.join(project.definitions.settings.lake, '_datasets', name, recipe.key.slice(0, 16));
@@ -436,6 +437,13 @@ export async function buildDataset(
     });
     return { version, manifest, built: present === undefined };
   });
+}
+
+/** Whether a version has its rows; `gc` then leaves them alone for a while. */
+async function takeUp({ folder }: VersionRecord): Promise<boolean> {
+  const now = new Date();
+  await utimes(folder, now, now).catch(() => undefined);
+  return existsSync(path.join(folder, 'data.parquet'));
 }
 
 /** The same recipe again, beside the registered version: what `dataset reproduce` compares. */

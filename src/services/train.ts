@@ -1,4 +1,5 @@
 /** A dataset version becomes a model version: fit on train, tune on validation, judge on every part, register. */
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
@@ -187,7 +188,7 @@ async function trainVersion(project: Project, model: Model, options: TrainOption
   const registry = await project.registry();
   const present = registry.byKey('model', name, key);
   const known = present && (present.manifest as unknown as ModelManifest);
-  if (present && known && !options.again)
+  if (present && known && !options.again && existsSync(present.folder))
     return { version: present, manifest: known, built: false, reproduced: null };
 
   const labelName = manifest.label.name;

@@ -3,6 +3,7 @@ import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
 import type { DatasetManifest } from '../../core/dataset/manifest.js';
 import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
+import { pinDataset } from '../../services/collect-garbage.js';
 import { findDatasetVersion } from '../../services/dataset-versions.js';
 import { diffDatasets } from '../../services/diff-datasets.js';
 import { exportDataset } from '../../services/export-dataset.js';
@@ -129,6 +130,20 @@ export async function diff(io: Io, args: readonly string[], options: Options): P
     return 0;
   });
 }
+
+const pinning =
+  (pinned: boolean) =>
+  (io: Io, args: readonly string[]): Promise<number> =>
+    within(io, async (project) => {
+      const version = await findDatasetVersion(project, versioned(args[0]!));
+      await pinDataset(project, version, pinned);
+      io.print(`${version.name}@${version.version} is ${pinned ? 'pinned: gc keeps it' : 'not pinned'}`);
+      io.result({ dataset: version.name, version: version.version, pinned });
+      return 0;
+    });
+
+export const pin = pinning(true);
+export const unpin = pinning(false);
 
 export async function exportVersion(io: Io, args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {

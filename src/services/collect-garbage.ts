@@ -1,0 +1,203 @@
+/**
+ * Frees what nothing needs. Versions stay registered: what goes are their files, which their recipe makes again.
+ * Beside a writer it is safe: what is young stays, and whoever takes up something old makes it young first. What goes is
+ * renamed in one step and then removed: a kill leaves it whole, or under a name that the next run removes.
+ */
+import { type Dirent, existsSync } from 'node:fs';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { type Duration, MICROS_PER_SECOND } from '../core/base/time.js';
+import { type KnownModel, keptVersions, versionTitle } from '../core/dataset/retention.js';
+import type { VersionRecord } from '../ports/registry.js';
+import { manifestOfDataset } from './dataset-versions.js';
+import { objectsFolder } from './objects.js';
+import { type Project, stopIfInterrupted } from './project.js';
+import { manifestOf } from './promote.js';
+
+export interface Garbage {
+  readonly kind: 'dataset' | 'model' | 'object' | 'leftover';
+  readonly name: string;
+  /** Relative to the project where it is inside of it. */
+  readonly path: string;
+  readonly bytes: number;
+  readonly reason: string;
+}
+
+export interface GarbageCollection {
+  readonly dry_run: boolean;
+  readonly removed: readonly Garbage[];
+  readonly bytes: number;
+  readonly kept: readonly {
+    readonly kind: 'dataset' | 'model';
+    readonly name: string;
+    readonly reason: string;
+  }[];
+}
+
+const HOUR_MS = 3_600_000;
+/** Work under way is younger than this. */
+const GRACE_MS = HOUR_MS;
+const SCRATCH_MS = 24 * HOUR_MS;
+const PIN = 'pin:dataset:';
+
+export async function pinDataset(project: Project, version: VersionRecord, pinned: boolean): Promise<void> {
+  (await project.registry()).setFact(`${PIN}${versionTitle(version)}`, pinned);
+}
+
+const entries = (folder: string): Promise<Dirent[]> =>
+  readdir(folder, { withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+
+async function bytesOf(target: string): Promise<number> {
+  const found = await stat(target).catch(() => undefined);
+  if (!found) return 0;
+  if (!found.isDirectory()) return found.size;
+  let bytes = 0;
+  for (const entry of await entries(target)) bytes += await bytesOf(path.join(target, entry.name));
+  return bytes;
+}
+
+async function predictedModels(project: Project): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for (const service of project.definitions.services.keys())
+    for await (const prediction of project.predictions().predictions(service)) found.add(prediction.model);
+  return found;
+}
+
+/** Scratch of a process has its pid in its name. Another process with that pid now only delays the removal. */
+function ofLivingProcess(name: string): boolean {
+  return (name.match(/\d+/g) ?? []).map(Number).some((pid) => {
+    if (pid < 2 || pid > 0x7fffffff) return false;
+    try {
+      process.kill(pid, 0);
+      return true;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'EPERM';
+    }
+  });
+}
+
+interface Candidate extends Omit<Garbage, 'bytes' | 'path'> {
+  readonly target: string;
+  /** Milliseconds that it must have been left alone. */
+  readonly age: number;
+}
+
+async function candidates(
+  project: Project,
+  retention: Duration,
+): Promise<{ candidates: Candidate[]; kept: GarbageCollection['kept'] }> {
+  const registry = await project.registry();
+  const sets = registry.versions('dataset');
+  const models = registry.versions('model');
+  const predicted = await predictedModels(project);
+  const pinned = sets.map(versionTitle).filter((title) => registry.getFact(`${PIN}${title}`) === true);
+  const kept = keptVersions({
+    now: project.now(),
+    retention,
+    datasets: sets,
+    models: models.map((model): KnownModel => {
+      const { dataset, trainer } = manifestOf(model);
+      const { name, version, createdAt } = model;
+      return { name, version, createdAt, dataset, repeatable: trainer.kind !== 'process' };
+    }),
+    aliases: registry.aliasHistory(),
+    predicted,
+    pinned: new Set(pinned),
+  });
+  const found: Candidate[] = [];
+  for (const [versions, keeps] of [
+    [sets, kept.datasets],
+    [models, kept.models],
+  ] as const)
+    for (const version of versions) {
+      const name = versionTitle(version);
+      if (keeps.has(name) || !existsSync(version.folder)) continue;
+      const reason = 'nothing living needs it; it can be made again';
+      found.push({ kind: version.kind, name, target: version.folder, reason, age: GRACE_MS });
+    }
+
+  const registered = new Set([...sets, ...models].map((version) => path.resolve(version.folder)));
+  for (const root of [
+    path.join(project.definitions.settings.lake, '_datasets'),
+    path.join(project.stateFolder, 'models'),
+  ])
+    for (const group of await entries(root))
+      for (const entry of group.isDirectory() ? await entries(path.join(root, group.name)) : []) {
+        const target = path.join(root, group.name, entry.name);
+        if (!registered.has(path.resolve(target)))
+          found.push({
+            kind: 'leftover',
+            name: entry.name,
+            target,
+            reason: 'no version names it',
+            age: entry.name.endsWith('.gone.tmp') ? 0 : GRACE_MS,
+          });
+      }
+  const named = new Set(
+    sets.flatMap((version) => {
+      const { definitions_sha256: definitions, observations_sha256: observations } =
+        manifestOfDataset(version);
+      return [definitions, observations];
+    }),
+  );
+  const objects = objectsFolder(project);
+  for (const group of await entries(objects))
+    for (const entry of await entries(path.join(objects, group.name)))
+      if (!named.has(entry.name))
+        found.push({
+          kind: 'object',
+          name: entry.name,
+          target: path.join(objects, group.name, entry.name),
+          reason: 'no version names it',
+          age: GRACE_MS,
+        });
+  const scratch = path.join(project.stateFolder, 'tmp');
+  for (const entry of (await entries(scratch)).filter(({ name }) => !ofLivingProcess(name)))
+    found.push({
+      kind: 'leftover',
+      name: entry.name,
+      target: path.join(scratch, entry.name),
+      reason: 'left by work that ended',
+      age: SCRATCH_MS,
+    });
+  const list = (kind: 'dataset' | 'model', reasons: ReadonlyMap<string, string>) =>
+    [...reasons].map(([name, reason]) => ({ kind, name, reason }));
+  return { candidates: found, kept: [...list('dataset', kept.datasets), ...list('model', kept.models)] };
+}
+
+/** Removes what nothing needs, or says what would go. `retention`: how long an alias or a build keeps a version. */
+export async function collectGarbage(
+  project: Project,
+  options: { readonly dryRun: boolean; readonly retention: Duration },
+): Promise<GarbageCollection> {
+  const { candidates: found, kept } = await candidates(project, options.retention);
+  const now = project.now() / (MICROS_PER_SECOND / 1000);
+  const removed: Garbage[] = [];
+  for (const { target, age, ...what } of found) {
+    stopIfInterrupted(project);
+    const changed = await stat(target).catch(() => undefined);
+    if (!changed || now - changed.mtimeMs < age) continue;
+    const bytes = await bytesOf(target);
+    if (!options.dryRun) {
+      const gone = target.endsWith('.gone.tmp') ? target : `${target}.${process.pid}.gone.tmp`;
+      try {
+        if (gone !== target) await rename(target, gone);
+      } catch (error) {
+        // Another collection was faster.
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue;
+        throw error;
+      }
+      await rm(gone, { recursive: true, force: true });
+    }
+    removed.push({ ...what, path: path.relative(project.folder, target), bytes });
+  }
+  return {
+    dry_run: options.dryRun,
+    removed,
+    bytes: removed.reduce((sum, item) => sum + item.bytes, 0),
+    kept,
+  };
+}

@@ -1,0 +1,165 @@
+/** What may go, and that whatever goes can be made again. */
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { keptVersions, type RetentionInput } from '../../src/core/dataset/retention.js';
+import { openProject } from '../../src/open.js';
+import { buildDataset } from '../../src/services/build-dataset.js';
+import { collectGarbage, pinDataset } from '../../src/services/collect-garbage.js';
+import type { Project } from '../../src/services/project.js';
+import { reproduceDataset } from '../../src/services/reproduce-dataset.js';
+
+const DEFINITIONS = `
+entities:
+  - { name: user, join_key: user_id }
+sources:
+  - name: events
+    read: push
+    record_key: id
+    event_time: at
+    available_at: at
+    fields: { id: int64, user_id: int64, at: timestamp }
+features:
+  - { name: seen, entity: user, aggregation: { function: count, source: events, window: all } }
+datasets:
+  - { name: set, observations: { source: events, time: at }, features: [seen] }
+`;
+
+const DAY = 86_400_000_000;
+let folder: string;
+let project: Project;
+let later = 0;
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'millrace-gc-'));
+  await mkdir(path.join(folder, 'definitions'));
+  await writeFile(path.join(folder, 'definitions/all.yaml'), DEFINITIONS);
+  later = 0;
+  project = await openProject(folder, { now: () => (Date.now() + later) * 1000 });
+  const source = project.definitions.sources.get('events')!;
+  for (let version = 1; version <= 3; version++) {
+    await (await project.log()).ingestRows(
+      source,
+      [{ id: version, user_id: 1, at: `2024-01-0${version}T00:00:00Z` }],
+      { now: project.now() },
+    );
+    await buildDataset(project, 'set');
+  }
+  later = (100 * DAY) / 1000;
+});
+
+afterEach(async () => {
+  await project.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const folderOf = async (version: number): Promise<string> =>
+  (await project.registry()).version('dataset', 'set', version)!.folder;
+const present = async (): Promise<boolean[]> =>
+  Promise.all([1, 2, 3].map(async (version) => existsSync(await folderOf(version))));
+const collect = (dryRun = false) => collectGarbage(project, { dryRun, retention: 90 * DAY });
+
+describe('garbage collection', () => {
+  it('says what would go and its bytes, removes just that, and what went can be made again', async () => {
+    await pinDataset(project, (await project.registry()).version('dataset', 'set', 2)!, true);
+    const before = await readFile(path.join(await folderOf(1), 'data.parquet'));
+    const dry = await collect(true);
+    expect(dry.removed.map(({ kind, name }) => [kind, name])).toEqual([['dataset', 'set@1']]);
+    expect(dry.bytes).toBeGreaterThan(before.length);
+    expect(await present()).toEqual([true, true, true]);
+
+    const real = await collect();
+    expect({ ...real, dry_run: true }).toEqual(dry);
+    expect(await present()).toEqual([false, true, true]);
+    expect((await collect()).removed).toEqual([]);
+
+    // Its recipe stands: it is proved without its files, and its files come back as they were.
+    expect(await reproduceDataset(project, { name: 'set', version: 1 })).toMatchObject({
+      logical: true,
+      physical: true,
+      stored: 'missing',
+    });
+    const again = await buildDataset(project, 'set', { horizons: new Map([['events', 1]]) });
+    expect(again.version.version).toBe(1);
+    expect(await readFile(path.join(again.version.folder, 'data.parquet'))).toEqual(before);
+  });
+
+  it('spares what work under way has taken up or is making', async () => {
+    later = 0;
+    const past = new Date(Date.now() - 7_200_000);
+    for (const version of [1, 2]) await utimes(await folderOf(version), past, past);
+    const staging = `${await folderOf(1)}.77.tmp`;
+    await mkdir(staging);
+    const old = `${await folderOf(2)}.78.tmp`;
+    await mkdir(old);
+    await utimes(old, past, past);
+    // An older version is asked for again: it is young from then on.
+    await buildDataset(project, 'set', { horizons: new Map([['events', 2]]) });
+    const result = await collectGarbage(project, { dryRun: false, retention: 0 });
+    expect(result.removed.map(({ name }) => name)).toEqual(['set@1', path.basename(old)]);
+    expect(existsSync(staging)).toBe(true);
+    expect(await present()).toEqual([false, true, true]);
+  });
+
+  it('that was killed between its two steps leaves a store that builds and that the next one clears', async () => {
+    const target = await folderOf(1);
+    const gone = `${target}.99.gone.tmp`;
+    await rename(target, gone);
+    expect((await buildDataset(project, 'set', { horizons: new Map([['events', 1]]) })).version.version).toBe(
+      1,
+    );
+    const result = await collectGarbage(project, { dryRun: false, retention: 90 * DAY });
+    expect(result.removed.map(({ path: at }) => path.resolve(folder, at))).toContain(gone);
+    expect(existsSync(gone)).toBe(false);
+    expect((await collect()).removed).toEqual([]);
+  });
+});
+
+describe('what is kept', () => {
+  const model = (version: number, dataset: number) => ({
+    name: 'm',
+    version,
+    createdAt: 0,
+    dataset: { name: 'set', version: dataset },
+    repeatable: true,
+  });
+  const input: RetentionInput = {
+    now: 100 * DAY,
+    retention: 30 * DAY,
+    datasets: [1, 2, 3, 4, 5, 6].map((version) => ({ name: 'set', version, createdAt: 0 })),
+    models: [
+      model(1, 1),
+      model(2, 2),
+      model(3, 3),
+      model(4, 4),
+      { ...model(5, 5), repeatable: false },
+      model(6, 6),
+    ],
+    aliases: [
+      { model: 'm', alias: 'champion', version: 1, at: 1 * DAY },
+      { model: 'm', alias: 'champion', version: 2, at: 2 * DAY },
+      { model: 'm', alias: 'champion', version: 3, at: 80 * DAY },
+    ],
+    predicted: new Set(['m@4']),
+    pinned: new Set(),
+  };
+
+  it('is what holds an alias, held one within the retention, predicted, or cannot be made again', () => {
+    const kept = keptVersions(input);
+    expect(Object.fromEntries(kept.models)).toEqual({
+      'm@2': 'was champion within the retention',
+      'm@3': 'is champion',
+      'm@4': 'made predictions of the log',
+      'm@5': 'cannot be trained again to the byte',
+      'm@6': 'is the latest',
+    });
+    expect([...kept.datasets.keys()]).toEqual(['set@2', 'set@3', 'set@4', 'set@5', 'set@6']);
+  });
+
+  it('is everything where everything is younger than the retention', () => {
+    const kept = keptVersions({ ...input, retention: 200 * DAY });
+    expect([kept.models.size, kept.datasets.size]).toEqual([6, 6]);
+  });
+});
