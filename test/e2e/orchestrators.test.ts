@@ -109,7 +109,7 @@ describe.skipIf(dagster === null)('in Dagster', () => {
       await project.lockForWriting('the other');
       const locked = driver.shows('STORE_LOCKED');
       const running = driver.run(null);
-      await locked;
+      await Promise.race([locked, running]);
       await project.close();
       const ran = await running;
       expect(ran.success).toBe(true);
@@ -173,7 +173,7 @@ describe.skipIf(airflow === null)('in Airflow', () => {
       await project.lockForWriting('the other');
       const locked = driver.shows('STORE_LOCKED');
       const running = driver.run(null);
-      await locked;
+      await Promise.race([locked, running]);
       await project.close();
       const ran = await running;
       expect(ran).toMatchObject({ state: 'success', tasks: all('success') });

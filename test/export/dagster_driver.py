@@ -1,6 +1,7 @@
 """Loads an exported file in Dagster; for every line of stdin, a list of assets or null, runs it and says what happened."""
 import importlib.util
 import json
+import os
 import sys
 
 import dagster as dg
@@ -54,6 +55,7 @@ say(
         "pool": sorted({pool for key in graph.get_all_asset_keys() for pool in graph.get(key).pools or ()}),
     }
 )
+os.makedirs(home)
 with dg.DagsterInstance.local_temp(home) as instance:
     for line in sys.stdin:
         wanted = json.loads(line)
