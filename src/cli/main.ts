@@ -424,6 +424,16 @@ define(
   'show',
 );
 define(
+  models
+    .command('export')
+    .argument('<model>', 'NAME or NAME@VERSION')
+    .requiredOption('--out <dir>', 'a folder that is not there')
+    .option('--format <format>', 'mlflow', 'mlflow')
+    .description('a version as a directory that MLflow loads'),
+  'models',
+  'exportVersion',
+);
+define(
   models.command('compare').argument('<a>').argument('[b]').description('versions side by side'),
   'models',
   'compare',

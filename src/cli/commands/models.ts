@@ -1,6 +1,7 @@
 import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
 import type { VersionRecord } from '../../ports/registry.js';
+import { exportModel } from '../../services/export-model.js';
 import type { Project } from '../../services/project.js';
 import { CHAMPION, manifestOf, promoteModel, rollbackModel } from '../../services/promote.js';
 import { trainModel } from '../../services/train.js';
@@ -154,6 +155,20 @@ export const show = (io: Io, args: readonly string[]): Promise<number> =>
       champion: registry.alias(version.name, CHAMPION) === version.version,
       manifest,
     });
+    return 0;
+  });
+
+export const exportVersion = (io: Io, args: readonly string[], options: Options): Promise<number> =>
+  within(io, async (project) => {
+    if (options['format'] !== 'mlflow')
+      throw new MillraceError('USAGE', `there is no format "${String(options['format'])}" of models`, {
+        hint: 'Formats: mlflow.',
+      });
+    const exported = await exportModel(project, await find(project, args[0]!), String(options['out']));
+    io.print(
+      `${exported.model}@${exported.version} is in ${exported.out}; mlflow.pyfunc.load_model takes it`,
+    );
+    io.result(exported);
     return 0;
   });
 
