@@ -62,7 +62,10 @@ function knownAt(log: readonly RawVersion[], k: Instant): RawVersion[] {
 function inMemberOrder(versions: readonly RawVersion[], sequenced = false): RawVersion[] {
   return [...versions].sort(
     (a, b) =>
-      a.eventTime - b.eventTime || (sequenced ? 0 : a.availableAt - b.availableAt) || a.order - b.order,
+      a.eventTime - b.eventTime ||
+      (sequenced ? a.order - b.order : 0) ||
+      a.availableAt - b.availableAt ||
+      a.order - b.order,
   );
 }
 

@@ -191,6 +191,7 @@ async function plan({ state, texts: textsOf }: SweepContext, scan: RecordScan): 
   const availableAt =
     source.availableAt.kind === 'event_time' ? null : read('CAST(r."_available_at" AS DOUBLE)', 'double');
   const seq = read('CAST(r."_order" AS DOUBLE)', 'double');
+  const append = source.sequence === undefined ? null : read('CAST(r."_seq" AS DOUBLE)', 'double');
   const until =
     !hindsight && state.hasVersions
       ? read(`coalesce(CAST(r."_until" AS DOUBLE), CAST('inf' AS DOUBLE))`, 'double')
@@ -230,6 +231,7 @@ async function plan({ state, texts: textsOf }: SweepContext, scan: RecordScan): 
     eventTime,
     availableAt,
     seq,
+    append,
     until,
     masks,
     values,

@@ -53,6 +53,8 @@ export interface BatchShape {
   /** Null: the event time. */
   readonly availableAt: Lane | null;
   readonly seq: Lane;
+  /** Null: the order of `seq` is that of the log. */
+  readonly append: Lane | null;
   readonly until: Lane | null;
   readonly masks: readonly { readonly name: string; readonly lane: Lane }[];
   readonly values: readonly ValueLane[];
@@ -82,7 +84,7 @@ export class ShapeBuilder {
     entities: number,
     roles: Pick<
       BatchShape,
-      'sequenced' | 'entity' | 'eventTime' | 'availableAt' | 'seq' | 'until' | 'masks' | 'values'
+      'sequenced' | 'entity' | 'eventTime' | 'availableAt' | 'seq' | 'append' | 'until' | 'masks' | 'values'
     >,
   ): BatchShape {
     const { lanes, widths } = this;
@@ -212,6 +214,7 @@ export class Gatherer {
       eventTime,
       availableAt: shape.availableAt === null ? eventTime : doubles(shape.availableAt),
       seq: doubles(shape.seq),
+      ...(shape.append === null ? {} : { append: doubles(shape.append) }),
       until: shape.until && doubles(shape.until),
       columns: new Map(shape.values.map((value) => [value.name, this.column(value, segments, rows)])),
       masks: new Map(

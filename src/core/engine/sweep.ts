@@ -101,10 +101,15 @@ export function sweep(input: SweepInput): SweepColumn[] {
       }
     }
   };
-  const { eventTime, seq } = records;
-  const tie = records.sequenced === true ? seq : records.availableAt;
+  const { eventTime, seq, availableAt } = records;
+  const [second, third] = records.sequenced === true ? [seq, availableAt] : [availableAt, seq];
+  const append = records.append ?? seq;
   const byMemberOrder = (a: number, b: number): number =>
-    eventTime[a]! - eventTime[b]! || tie[a]! - tie[b]! || seq[a]! - seq[b]! || a - b;
+    eventTime[a]! - eventTime[b]! ||
+    second[a]! - second[b]! ||
+    third[a]! - third[b]! ||
+    append[a]! - append[b]! ||
+    a - b;
   const byRow = (a: number, b: number): number => a - b;
   let knowable = new Float64Array(0);
   for (let entity = 0; entity < entities; entity++) {

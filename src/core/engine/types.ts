@@ -37,10 +37,12 @@ export interface RecordColumns {
   readonly availableAt: Float64Array;
   readonly seq: Float64Array;
   /**
-   * True when the source declares `sequence`: members then tie-break by (event_time, seq), else by (event_time,
-   * available_at, seq). Absent: false.
+   * True when the source declares `sequence`: `seq` is that, and members tie-break by (event_time, seq, available_at,
+   * append), else by (event_time, available_at, seq). Absent: false.
    */
   readonly sequenced?: boolean;
+  /** Append positions of a sequenced source's records; absent: the order of the rows. */
+  readonly append?: Float64Array;
   /** Microseconds, ±Infinity allowed. Null: every version is known from its availableAt on, for ever. */
   readonly until: Float64Array | null;
   /** Value columns by name (source fields), and predicate columns (`where` and ratio) by their expression's canonical text. */
