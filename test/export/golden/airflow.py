@@ -35,18 +35,18 @@ ASSETS = {
 def call(*words):
     """Exit status, and the JSON object of the last line. Progress goes to this task's log."""
     command = [*COMMAND, *words, "--project", PROJECT, "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
-            out, _ = process.communicate()
+            out, _ = child.communicate()
         except BaseException:
-            process.terminate()  # it finishes what must not be left half done
+            child.terminate()  # it finishes what must not be left half done
             raise
     lines = out.strip().splitlines()
     try:
         result = json.loads(lines[-1]) if lines else {}
     except ValueError:
         result = {}
-    return process.returncode, result
+    return child.returncode, result
 
 
 def why(status, result):
