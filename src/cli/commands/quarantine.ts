@@ -4,6 +4,7 @@ import type { QuarantineFilter } from '../../ports/record-log.js';
 import { findBatch } from '../../services/batches.js';
 import { dropQuarantined, replayQuarantine } from '../../services/ingest.js';
 import type { Project } from '../../services/project.js';
+import { isPulled } from '../../services/pull.js';
 import type { Io } from '../io.js';
 import { integer, known } from '../parse.js';
 import { count, table } from '../table.js';
@@ -87,7 +88,10 @@ export async function quarantineShow(io: Io, args: readonly string[], options: O
         hint: 'See `millrace quarantine list`.',
       });
     for (const row of rows) {
-      io.print(`#${row.id} ${row.source} ${row.file ?? 'pushed'}:${row.line} (${row.status})`);
+      const source = project.definitions.sources.get(row.source);
+      const where =
+        source && isPulled(source) ? `row ${row.line} of its query` : `${row.file ?? 'pushed'}:${row.line}`;
+      io.print(`#${row.id} ${row.source} ${where} (${row.status})`);
       if (row.note !== null) io.print(`    dropped because: ${row.note}`);
       for (const reason of row.reasons)
         io.print(
