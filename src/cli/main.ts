@@ -425,6 +425,24 @@ define(
 );
 define(
   models
+    .command('alias')
+    .argument('<model>', 'NAME or NAME@VERSION')
+    .argument('<alias>', 'staging, shadow, ...')
+    .requiredOption('--reason <text>')
+    .description('name a version; the history keeps who, when and why'),
+  'models',
+  'alias',
+);
+define(
+  models
+    .command('search')
+    .argument('<terms...>', 'text, tag:x, owner:x, alias:x, feature:x, dataset:x, test.auc>=0.7')
+    .description('versions that meet all terms'),
+  'models',
+  'search',
+);
+define(
+  models
     .command('export')
     .argument('<model>', 'NAME or NAME@VERSION')
     .requiredOption('--out <dir>', 'a folder that is not there')

@@ -38,7 +38,13 @@ export interface Registry {
   versions(kind: VersionRecord['kind'], name?: string): readonly VersionRecord[];
   version(kind: VersionRecord['kind'], name: string, version?: number): VersionRecord | undefined;
   byKey(kind: VersionRecord['kind'], name: string, key: string): VersionRecord | undefined;
-  setAlias(change: Omit<AliasChange, 'previous'>): AliasChange;
+  /**
+   * Where `expected` is given (null: no version yet), only if the alias still names that version.
+   * @throws MillraceError STORE_LOCKED where it does not: someone else has changed it in between.
+   */
+  setAlias(
+    change: Omit<AliasChange, 'previous'> & { readonly expected?: number | null | undefined },
+  ): AliasChange;
   alias(model: string, alias: string): number | undefined;
   aliasHistory(model?: string): readonly AliasChange[];
   /** Small facts by name: materialised groups, transform states, verdicts. */

@@ -128,6 +128,8 @@ async function judgeAndPromote(
     at: project.now(),
     actor: options.actor ?? userName(),
     reason: options.reason ?? (passed ? 'passed its gate' : 'forced past its gate'),
+    // What the gate compared with.
+    expected: current ?? null,
   });
   return {
     model: name,
@@ -166,11 +168,13 @@ export async function rollbackModel(
     at: project.now(),
     actor: options.actor ?? userName(),
     reason: options.reason ?? `rollback from version ${current}`,
+    expected: current ?? null,
   });
 }
 
 export const manifestOf = (version: VersionRecord): ModelManifest =>
   version.manifest as unknown as ModelManifest;
 
-const userName = (): string =>
+/** Who does it: MILLRACE_ACTOR, else the user of the system. */
+export const userName = (): string =>
   process.env['MILLRACE_ACTOR'] ?? process.env['USER'] ?? process.env['LOGNAME'] ?? 'unknown';

@@ -1,3 +1,4 @@
+import { MillraceError } from '../../core/base/error.js';
 import type { AliasChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
 import { type Database, transaction } from './database.js';
 
@@ -117,9 +118,15 @@ export function createRegistry(db: Database, guard: () => void = () => {}): Regi
       return row && toVersion(row);
     },
     byKey,
-    setAlias: (change) =>
+    setAlias: ({ expected, ...change }) =>
       transact(() => {
         const previous = alias(change.model, change.alias) ?? null;
+        if (expected !== undefined && expected !== previous)
+          throw new MillraceError(
+            'STORE_LOCKED',
+            `${change.alias} of ${change.model} was ${expected === null ? 'no version' : `version ${expected}`} and is ${previous === null ? 'none' : `version ${previous}`} now: someone else has changed it`,
+            { hint: `Look at \`millrace models list ${change.model}\`, then decide again.` },
+          );
         db.prepare(
           'INSERT INTO alias_change (model, alias, version, previous, at, actor, reason) VALUES (?, ?, ?, ?, ?, ?, ?)',
         ).run(change.model, change.alias, change.version, previous, change.at, change.actor, change.reason);

@@ -2,6 +2,7 @@ import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
 import type { VersionRecord } from '../../ports/registry.js';
 import { exportModel } from '../../services/export-model.js';
+import { aliasModel, searchModels } from '../../services/model-registry.js';
 import type { Project } from '../../services/project.js';
 import { CHAMPION, manifestOf, promoteModel, rollbackModel } from '../../services/promote.js';
 import { trainModel } from '../../services/train.js';
@@ -154,6 +155,46 @@ export const show = (io: Io, args: readonly string[]): Promise<number> =>
       version: version.version,
       champion: registry.alias(version.name, CHAMPION) === version.version,
       manifest,
+    });
+    return 0;
+  });
+
+export const alias = (io: Io, args: readonly string[], options: Options): Promise<number> =>
+  within(io, async (project) => {
+    await project.lockForWriting(io.command);
+    const change = await aliasModel(project, await find(project, args[0]!), args[1]!, {
+      reason: String(options['reason']),
+    });
+    io.print(
+      `${change.model}@${change.version} is ${change.alias}${change.previous === null ? '' : `, before it ${change.previous}`}`,
+    );
+    io.result(change);
+    return 0;
+  });
+
+export const search = (io: Io, args: readonly string[]): Promise<number> =>
+  within(io, async (project) => {
+    const found = await searchModels(project, args);
+    io.print(
+      table(
+        ['model', 'version', 'aliases', 'trainer', 'trained'],
+        found.map(({ version, aliases }) => [
+          version.name,
+          version.version,
+          aliases.join(' '),
+          manifestOf(version).trainer.kind,
+          printInstant(version.createdAt),
+        ]),
+      ),
+    );
+    io.result({
+      models: found.map(({ version, aliases }) => ({
+        name: version.name,
+        version: version.version,
+        aliases,
+        metrics: manifestOf(version).metrics,
+        created_at: printInstant(version.createdAt),
+      })),
     });
     return 0;
   });
