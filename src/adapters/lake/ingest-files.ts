@@ -37,6 +37,7 @@ import {
 } from '../../core/quality/index.js';
 import { coerceJson, coerceText } from '../../core/schema/coerce.js';
 import { printValue } from '../../core/schema/coerce-print.js';
+import { inTimeFormat } from '../../core/schema/time-format.js';
 import type { Value } from '../../core/schema/types.js';
 import type {
   BatchFile,
@@ -1052,8 +1053,8 @@ function explainer(
         raw === null
           ? null
           : json
-            ? coerceJson(field.type, raw, options)
-            : coerceText(field.type, raw as string, options);
+            ? coerceJson(field.type, inTimeFormat(field, raw), options)
+            : coerceText(field.type, inTimeFormat(field, raw) as string, options);
       typed[field.name] = coerced?.ok ? coerced.value : null;
       const reason = coerced && typeReason(field.name, raw, coerced);
       if (reason) typeReasons.set(reason.rule, reason);

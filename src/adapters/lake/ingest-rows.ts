@@ -18,6 +18,7 @@ import {
   typeReason,
 } from '../../core/quality/index.js';
 import { coerceJson } from '../../core/schema/coerce.js';
+import { inTimeFormat } from '../../core/schema/time-format.js';
 import type { Value, ValueType } from '../../core/schema/types.js';
 import type { IngestResult, LogRecord } from '../../ports/record-log.js';
 import { type DuckDbConnection, quoteName, quoteText } from '../duckdb/connection.js';
@@ -251,10 +252,10 @@ export class RowWriter {
     const options = this.#options;
     const values: (readonly [string, Value])[] = [];
     const reasons: Reason[] = [];
-    for (const { name, from, type, aliases = [] } of this.#fields) {
+    for (const { name, from, type, format, aliases = [] } of this.#fields) {
       let given = own(raw, name);
       for (const column of [...(from === undefined ? [] : [from]), ...aliases]) given ??= own(raw, column);
-      const coerced = coerceJson(type, given, options);
+      const coerced = coerceJson(type, inTimeFormat({ type, format }, given), options);
       values.push([name, coerced.ok ? coerced.value : null]);
       const reason = typeReason(name, given, coerced);
       if (reason) reasons.push(reason);

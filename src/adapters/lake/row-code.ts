@@ -3,10 +3,12 @@
  * name. It reads rows whose values are all in order; whatever else comes is left to the careful way of ingest-rows.ts,
  * which gives the same values and says what is wrong.
  */
+
 import { MICROS_PER_DAY, parsePlainInstant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import { coerceJson } from '../../core/schema/coerce.js';
 import { printDecimal } from '../../core/schema/coerce-print.js';
+import { inTimeFormat } from '../../core/schema/time-format.js';
 import type { Value, ValueType } from '../../core/schema/types.js';
 import type { LineBuffer } from './line-buffer.js';
 import { type InputField, inputFields } from './shape.js';
@@ -84,7 +86,9 @@ function readCode(source: Source, fields: readonly InputField[], nulls: boolean)
     const plain =
       field.type.kind === 'string' && !nulls
         ? "typeof g === 'string' && g.isWellFormed() ? g : undefined"
-        : plainReading(field.type);
+        : field.format === undefined
+          ? plainReading(field.type)
+          : 'undefined';
     const absent = needed.has(field.name) ? 'return undefined;' : `v${i} = null;`;
     const refusal = needed.has(field.name) ? `v${i} === undefined || v${i} === null` : `v${i} === undefined`;
     return `g = ${given};
@@ -188,7 +192,8 @@ print(f, out) { let v; ${printed.join('\n')} },
     names: source.fields.map(({ name }) => Buffer.from(`,${text(name)}:`)),
     /** Undefined: it cannot be read. */
     slow: (index: number, given: unknown): Value | undefined => {
-      const coerced = coerceJson(fields[index]!.type, given, options);
+      const field = fields[index]!;
+      const coerced = coerceJson(field.type, inTimeFormat(field, given), options);
       return coerced.ok ? coerced.value : undefined;
     },
   };

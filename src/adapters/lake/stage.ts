@@ -13,6 +13,7 @@ import {
 } from '../../core/quality/index.js';
 import type { CoerceOptions } from '../../core/schema/coerce.js';
 import { type CoerceSql, coerceNativeSql, coerceSql, duckDbType } from '../../core/schema/coerce-sql.js';
+import { inTimeFormatSql } from '../../core/schema/time-format.js';
 import { quoteName, quoteText } from '../duckdb/connection.js';
 import { fastCoerce } from './fast-coerce.js';
 import { type InputField, inputFields } from './shape.js';
@@ -164,6 +165,17 @@ export function rejudgeSql(source: Source): string {
   return `UPDATE staged SET "_reasons" = ${idsSql(bad)}, "_marks" = ${idsSql(marks)} WHERE "_open" IS NOT NULL`;
 }
 
+/** A column in the form that its field's type reads: texts, JSON values and whole numbers of a declared time format as ISO text. */
+function written(
+  field: InputField,
+  column: { readonly sql: string; readonly type: string },
+): { readonly sql: string; readonly type: string } {
+  if (field.format === undefined || !/^(VARCHAR|JSON|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?)$/i.test(column.type))
+    return column;
+  const text = column.type === 'JSON' ? `(${column.sql} ->> '$')` : `(${column.sql})::VARCHAR`;
+  return { sql: inTimeFormatSql(field, text), type: 'VARCHAR' };
+}
+
 /** Types every row of one input, repairs it, finds what is wrong with it and adds it to the staged table, in file order. */
 export function insertStagedSql(
   source: Source,
@@ -181,7 +193,7 @@ export function insertStagedSql(
   const readings = fields.map((field): CoerceSql | undefined => {
     const name = present(field);
     if (name === undefined) return undefined;
-    const { sql, type } = input.column(name);
+    const { sql, type } = written(field, input.column(name));
     return type === 'VARCHAR' && input.format === 'csv'
       ? fastCoerce(field.type, sql, coerceSql(field.type, sql, options), options)
       : coerceNativeSql(field.type, sql, type, options);

@@ -1,5 +1,6 @@
 /** Every definition a user can write, key by key. The reader, the JSON Schema and the reference page come from here. */
 import { parseDuration, parseInstant } from '../base/time.js';
+import { isTimeFormat } from '../schema/time-format.js';
 import { parseType, TYPE_NAMES } from '../schema/types.js';
 import { VECTOR_FUNCTIONS } from './functions.js';
 import {
@@ -246,6 +247,12 @@ const contract = object(
 const fieldDefinition = object('field', {
   type: required(valueType, 'Its type.'),
   from: optional(field, 'Name of the column in the file when it differs.'),
+  format: optional(
+    text('a time format', (written) => (isTimeFormat(written) ? written : undefined), {
+      examples: ['%d/%m/%Y %H:%M', '%b %d, %Y %I:%M %p', 'epoch_ms'],
+    }),
+    'How a timestamp or date is written where not as ISO 8601: %Y %y %m %b %d %H %I %p %M %S %f %z, or epoch_s, epoch_ms, epoch_us.',
+  ),
   description: optional(anyText, 'What it is, for people.'),
 });
 

@@ -394,7 +394,22 @@ function readFields(
       continue;
     }
     const from = 'value' in value ? undefined : value.from?.value;
-    fields.push({ name, type, ...(from === undefined || from === name ? {} : { from }) });
+    const format = 'value' in value ? undefined : value.format;
+    if (format && type.kind !== 'timestamp' && type.kind !== 'date') {
+      context.report.add(
+        'DEF_TYPE',
+        format.place,
+        `\`format\` of field \`${name}\` of ${subject}: its type is ${printType(type)}, expected timestamp or date`,
+      );
+      refused.push(name);
+      continue;
+    }
+    fields.push({
+      name,
+      type,
+      ...(from === undefined || from === name ? {} : { from }),
+      ...(format ? { format: format.value } : {}),
+    });
   }
   context.refusedFields.set(raw.name!.value, refused);
   const folded = new Map<string, string>();
@@ -505,7 +520,10 @@ function sourceFingerprint(
     timezone: source.timezone,
     ambiguousTime: source.ambiguousTime,
     fields: Object.fromEntries(
-      source.fields.map((field) => [field.name, [printType(field.type), field.from ?? null]]),
+      source.fields.map(({ name, type, from, format }) => [
+        name,
+        [printType(type), from ?? null, ...(format === undefined ? [] : [format])],
+      ]),
     ),
     keys: source.keys,
     rows: Object.fromEntries(

@@ -66,6 +66,8 @@ export interface FieldDefinition {
   readonly from?: string;
   /** Columns that are read where that name is absent: accepted renames. Outside of the fingerprint. */
   readonly aliases?: readonly string[];
+  /** How times are written, where not as ISO 8601 (see schema/time-format). */
+  readonly format?: string;
 }
 
 export type Availability =

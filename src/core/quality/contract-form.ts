@@ -24,6 +24,7 @@ export type Form = { readonly [key: string]: FormValue };
 export interface FieldForm {
   readonly type: string;
   readonly from?: string;
+  readonly format?: string;
   readonly description?: string;
 }
 
@@ -319,7 +320,11 @@ export function sourceForm(source: Source): SourceForm {
     ...(source.ambiguousTime === 'refuse' ? {} : { ambiguous_time: source.ambiguousTime }),
     ...(snapshot.onError === undefined ? {} : { on_error: snapshot.onError }),
     fields: Object.fromEntries(
-      snapshot.fields.map(({ name, type, from }) => [name, from === undefined ? type : { type, from }]),
+      snapshot.fields.map(({ name, type, from }) => {
+        const format = source.fields.find((field) => field.name === name)?.format;
+        const more = { ...(from === undefined ? {} : { from }), ...(format === undefined ? {} : { format }) };
+        return [name, Object.keys(more).length === 0 ? type : { type, ...more }];
+      }),
     ),
     ...(Object.keys(source.keys).length === 0 ? {} : { keys: source.keys }),
     ...promiseForm(source),
