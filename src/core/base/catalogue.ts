@@ -127,7 +127,7 @@ export const CATALOGUE = {
     1,
     504,
     'A step of a run took longer than it may',
-    'Give it more time (`executor.timeout` in millrace.yaml), or see `millrace runs logs`.',
+    'See what it was doing: `millrace runs logs RUN`; then `millrace runs retry RUN`.',
     true,
   ),
   LEASE_LOST: row(

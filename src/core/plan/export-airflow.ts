@@ -1,4 +1,4 @@
-/** A project as an Airflow DAG, in one Python file: Airflow 3, and 2 from 2.7. */
+/** A project as a DAG of Airflow 3, in one Python file. */
 import { type ExportGraph, pythonHead, pythonString, wholeSeconds } from './export-graph.js';
 
 /**
