@@ -58,7 +58,7 @@ it('a chain whose process is killed 50 times loses no step and publishes none tw
   const store = createRunStore(db);
   const registry = createRegistry(db);
   const next = random(5);
-  const length = 900;
+  const length = 2_000;
   const steps = chain(length);
   const run = store.start('test', [], steps, now());
   let kills = 0;
