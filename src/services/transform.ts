@@ -6,6 +6,7 @@ import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
 import type { Instant } from '../core/base/time.js';
 import type { Source } from '../core/define/types.js';
+import { declaredColumn } from '../core/quality/index.js';
 import type { IngestResult } from '../ports/record-log.js';
 import { currentHorizons } from './historical.js';
 import { recordRun, transformRun } from './lineage-events.js';
@@ -66,9 +67,7 @@ async function bringUp(project: Project, source: Source, options: TransformOptio
   // A name used once: DuckDB remembers the statistics of a file by its name and the second of its change.
   const base = path.join(project.stateFolder, 'tmp', `transform-${name}-${randomUUID()}`);
   const [file, keys] = [`${base}.parquet`, `${base}-keys.parquet`];
-  const orderBy = [source.eventTime, ...source.recordKey].map(
-    (wanted) => source.fields.find((field) => field.name === wanted)?.from ?? wanted,
-  );
+  const orderBy = [source.eventTime, ...source.recordKey].map((wanted) => declaredColumn(source, wanted));
   try {
     const work = increment
       ? store.runIncrement(

@@ -1,11 +1,9 @@
 import { invariant, MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
 import type { Source } from '../../core/define/types.js';
+import { declaredColumn } from '../../core/quality/index.js';
 import type { Puller } from '../../ports/puller.js';
 import { type DuckDb, interruptible, quoteName, quoteText } from './connection.js';
-
-const columnOf = (source: Source, field: string): string =>
-  source.fields.find(({ name }) => name === field)?.from ?? field;
 
 /** Rows of a SELECT over files; they come as a Parquet file. */
 export function createSqlPuller(db: DuckDb, projectFolder: string): Puller {
@@ -25,7 +23,7 @@ export function createSqlPuller(db: DuckDb, projectFolder: string): Puller {
         const { cursor } = read;
         // Joins come in any order: records get their places in the log by time and key.
         const order = [source.eventTime, ...source.recordKey]
-          .map((field) => columnOf(source, field))
+          .map((field) => declaredColumn(source, field))
           .filter((name) => names.includes(name))
           .map(quoteName);
         const ordered = order.length === 0 ? '' : ` ORDER BY ${order.join(', ')}`;
@@ -35,7 +33,7 @@ export function createSqlPuller(db: DuckDb, projectFolder: string): Puller {
           );
           return { rows: await countOf(connection, file), cursor: null };
         }
-        const name = columnOf(source, cursor.field);
+        const name = declaredColumn(source, cursor.field);
         const type = columns.find((column) => column.column_name === name)?.column_type;
         if (type === undefined) throw noColumn(source, name, names);
         const column = quoteName(name);

@@ -5,6 +5,7 @@ import type { Client, QueryArrayResult } from 'pg';
 import { invariant, MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
 import type { Cursor, Source } from '../../core/define/types.js';
+import { declaredColumn } from '../../core/quality/index.js';
 import type { Puller } from '../../ports/puller.js';
 import { explain, isTransient } from './errors.js';
 import { jsonOf, sqlTypeOf } from './values.js';
@@ -51,15 +52,12 @@ const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 const tableName = (text: string): string =>
   text.includes('"') ? text : text.split('.').map(quoteName).join('.');
 
-const columnOf = (source: Source, field: string): string =>
-  source.fields.find(({ name }) => name === field)?.from ?? field;
-
 const relationOf = ({ table, query }: PostgresRead): string =>
   table === undefined ? `(${query!.trim().replace(/;$/, '')})` : tableName(table);
 
 /** The declared columns; where one is missing all, so that ingestion can say what has become of it. */
 function chosen(source: Source, columns: readonly Column[]): readonly Column[] {
-  const wanted = source.fields.map(({ name }) => columnOf(source, name));
+  const wanted = source.fields.map(({ name }) => declaredColumn(source, name));
   const present = new Set(columns.map(({ name }) => name));
   return wanted.every((name) => present.has(name))
     ? columns.filter(({ name }) => wanted.includes(name))
@@ -102,7 +100,7 @@ async function readSnapshot(
   let place = -1;
   const taken = chosen(source, columns);
   if (read.cursor) {
-    const name = columnOf(source, read.cursor.field);
+    const name = declaredColumn(source, read.cursor.field);
     place = taken.findIndex((column) => column.name === name);
     if (place < 0) throw noColumn(source, name, columns);
     where = beginning(read.cursor, taken[place]!, after, (text) => client.escapeLiteral(text));

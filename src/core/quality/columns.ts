@@ -1,6 +1,6 @@
 /** The columns a file has against the fields a source declares. */
 import { nearest } from '../base/nearest.js';
-import type { FieldDefinition } from '../define/types.js';
+import type { FieldDefinition, Source } from '../define/types.js';
 
 export interface MissingColumn {
   readonly field: string;
@@ -17,6 +17,10 @@ export interface ColumnDifference {
   /** Columns that stand in the file more than once. */
   readonly repeated: readonly string[];
 }
+
+/** The declared name of a field's column in what a source delivers; the name itself when there is no such field. */
+export const declaredColumn = ({ fields }: Pick<Source, 'fields'>, name: string): string =>
+  fields.find((field) => field.name === name)?.from ?? name;
 
 /** Where a field is read: its own column, else the first accepted rename that is there; undefined: nowhere. */
 export const columnOf = (
