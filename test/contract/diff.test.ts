@@ -16,6 +16,7 @@ sources:
       user_id: { not_null: true }
       amount: { range: [0, 100] }
       status: { in: [paid, open] }
+      order_id: { pattern: '^[A-Z]{2}\\d+$' }
       note: { length: [null, 80], severity: warning, action: flag }
       rules: [{ name: sane, check: 'amount > 0' }]
       batch: { rows: { min: 10 }, null_rate: { note: 0.1 } }
@@ -70,6 +71,12 @@ describe('a change of a contract', () => {
     ['a smaller set', '[paid, open]', '[paid]', ['breaking rule.tightened status']],
     ['a larger set', '[paid, open]', '[paid, open, lost]', ['risky rule.loosened status']],
     ['another set', '[paid, open]', '[paid, lost]', ['breaking rule.changed status']],
+    ['another form', '^[A-Z]{2}\\d+$', '^[A-Z]([A-Z])[0-9]+$', ['compatible rule.changed order_id']],
+    ['another alternative', '^[A-Z]{2}\\d+$', '^[A-Z]{2}\\d+$|^\\d+$', ['risky rule.loosened order_id']],
+    ['a class of more', '[A-Z]{2}', '[A-Za-z]{1,3}', ['risky rule.loosened order_id']],
+    ['a set of two', '[A-Z]{2}', '(AB|CD)', ['breaking rule.tightened order_id']],
+    ['a longer pattern', '\\d+$', '\\d{2,}$', ['breaking rule.tightened order_id']],
+    ['another pattern', '[A-Z]{2}', '[a-z]{2}', ['breaking rule.changed order_id']],
     ['a narrower range', '[0, 100]', '[1, 100]', ['breaking rule.tightened amount']],
     ['a wider range', '[0, 100]', '[0, 1000]', ['risky rule.loosened amount']],
     ['a moved range', '[0, 100]', '[10, 1000]', ['breaking rule.changed amount']],

@@ -16,6 +16,7 @@ import {
   type SnapshotRule,
   withoutSpelling,
 } from './contract-snapshot.js';
+import { patternWithin } from './pattern-order.js';
 import { compareValues } from './rules.js';
 
 export const CHANGE_CLASSES = ['compatible', 'additive', 'risky', 'breaking'] as const;
@@ -318,6 +319,11 @@ function direction(before: SnapshotRule['check'], after: SnapshotRule['check']):
       const gained = now!.some((value) => !old!.includes(value));
       return lost && gained ? null : lost ? 'tighter' : gained ? 'looser' : 'same';
     }
+    case 'pattern': {
+      const [old, now] = [String(before['pattern']), String(after['pattern'])];
+      const [wider, narrower] = [patternWithin(old, now), patternWithin(now, old)];
+      return wider && narrower ? 'same' : wider ? 'looser' : narrower ? 'tighter' : null;
+    }
     case 'extra_columns': {
       const order = ['ignore', 'warn', 'refuse'];
       const step = order.indexOf(String(after['policy'])) - order.indexOf(String(before['policy']));
@@ -450,7 +456,14 @@ function* changedRule(
             ? 'whether it accepts more or less cannot be told from its text'
             : 'it refuses what was accepted, and not only more or only less',
       };
-  }
+  } else if (before.check['pattern'] !== after.check['pattern'])
+    yield {
+      ...base,
+      class: 'compatible',
+      change: 'rule.changed',
+      message: `${after.id} is ${shownCheck(after.check)}, was ${shownCheck(before.check)}`,
+      reason: 'another form, for the same texts',
+    };
   if (before.action !== after.action) {
     const message = `${after.id} has the action ${after.action}, was ${before.action}`;
     const stricter = !refuses(before) && refuses(after);
