@@ -4,12 +4,12 @@
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { invariant } from '../core/base/error.js';
 import type { Applier } from '../services/applier.js';
 import { projectGroups } from '../services/materialize.js';
 import type { Project } from '../services/project.js';
 import { buffersOf, type RecordColumns, toColumns } from '../services/record-columns.js';
+import { startThread } from '../thread.js';
 
 export interface ApplyJob {
   readonly id: number;
@@ -33,7 +33,7 @@ const WORKER = new URL('./apply-worker.js', import.meta.url);
 export async function startApplyThread(project: Project): Promise<Applier | undefined> {
   if (!existsSync(fileURLToPath(WORKER))) return undefined;
   const store = await project.online();
-  const worker = new Worker(WORKER, { workerData: { folder: project.folder } });
+  const worker = startThread(WORKER, { workerData: { folder: project.folder } });
   const waiting = new Map<number, { resolve(): void; reject(error: Error): void }>();
   let gone: Error | undefined;
   let known: readonly string[] = [];

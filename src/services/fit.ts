@@ -1,10 +1,10 @@
 /** Fitting in a thread of its own: it takes seconds to minutes, and the process stays open to Ctrl-C meanwhile. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import type { ErrorCode } from '../core/base/catalogue.js';
 import { MillraceError } from '../core/base/error.js';
 import { type TrainPart, type TrainSpec, train } from '../core/learn/model.js';
+import { startThread } from '../thread.js';
 
 export interface FitJob {
   readonly spec: TrainSpec;
@@ -30,7 +30,7 @@ const WORKER = new URL('./fit-worker.js', import.meta.url);
 export async function fitAside(job: FitJob, signal: AbortSignal): Promise<string> {
   // Run from sources there is no compiled worker; the same function then runs here.
   if (!existsSync(fileURLToPath(WORKER))) return JSON.stringify(train(job.spec, job.data));
-  const worker = new Worker(WORKER, { workerData: job });
+  const worker = startThread(WORKER, { workerData: job });
   return new Promise<string>((resolve, reject) => {
     const stop = (): void => {
       void worker.terminate();

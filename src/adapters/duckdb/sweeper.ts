@@ -5,10 +5,11 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { MillraceError } from '../../core/base/error.js';
 import type { Leftover } from '../../core/engine/blocks.js';
 import type { Value } from '../../core/schema/types.js';
+import { startThread } from '../../thread.js';
 import { type Dictionaries, type StoredBatch, SweepBlocks, type SweepJob } from './sweep-blocks.js';
 
 export type ToWorker =
@@ -100,14 +101,14 @@ export function inlineSweeper(job: SweepJob, capacity: number, signal: AbortSign
 const WORKER = new URL('./sweep-worker.js', import.meta.url);
 
 function startWorker(job: SweepJob): Worker {
-  if (existsSync(fileURLToPath(WORKER))) return new Worker(WORKER, { workerData: job });
+  if (existsSync(fileURLToPath(WORKER))) return startThread(WORKER, { workerData: job });
   // Run from sources: the thread needs a translator of its own, and Node 20 does not give it ours.
   const translator = createRequire(import.meta.url)
     .resolve('tsx/esm/api')
     .replace(/cjs$/, 'mjs');
   const source = new URL('./sweep-worker.ts', import.meta.url);
   const code = `import(${JSON.stringify(pathToFileURL(translator).href)}).then(({ register }) => { register(); return import(${JSON.stringify(source.href)}); })`;
-  return new Worker(code, { workerData: job, eval: true });
+  return startThread(code, { workerData: job, eval: true });
 }
 
 export function threadedSweeper(

@@ -1,0 +1,28 @@
+/** Threads that may end while V8 still has code of theirs to optimize. */
+import { setFlagsFromString } from 'node:v8';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
+
+let starting = 0;
+
+/**
+ * A worker thread whose hot code is optimized by the thread itself, not beside it. Node gives up an ending thread's
+ * isolate before V8's background compilation of it has stopped; when that allocates at the wrong moment the whole
+ * process is aborted ("Assertion failed: (data.first) != nullptr" in NodePlatform::ForIsolate, seen in 4 of 100 short
+ * runs on a busy machine, Node 20). Whether an isolate compiles in the background is settled when it is made, by a flag
+ * of the process: it is off while a thread comes up.
+ */
+export function startThread(code: URL | string, options: WorkerOptions): Worker {
+  if (starting++ === 0) setFlagsFromString('--no-concurrent-recompilation');
+  let up = false;
+  const ready = (): void => {
+    if (up) return;
+    up = true;
+    if (--starting === 0) setFlagsFromString('--concurrent-recompilation');
+  };
+  try {
+    return new Worker(code, options).once('online', ready).once('error', ready).once('exit', ready);
+  } catch (error) {
+    ready();
+    throw error;
+  }
+}
