@@ -1,6 +1,5 @@
 import { rename, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { version as engineVersion } from '@duckdb/node-api';
 import { MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
 import type { Source } from '../../core/define/types.js';
@@ -21,6 +20,7 @@ import {
   type LatestTable,
   lookedUpFields,
 } from './latest-state.js';
+import { api } from './library.js';
 import { ONE_THREAD, RESULT_BYTES, type SweepLimits, sweepRecords } from './sweep-records.js';
 import { type ParentTable, transformSql } from './transform-sql.js';
 import { codedBuffer, NumberBuffer, valueBuffer } from './value-buffer.js';
@@ -215,7 +215,7 @@ export function createOfflineStore(
   };
 
   return {
-    engine: `duckdb ${engineVersion()}`,
+    engine: `duckdb ${api.version()}`,
 
     observationsFromFile: async (file, options) => {
       await inspectWhole(file);
