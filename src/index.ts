@@ -14,6 +14,8 @@ export {
   model,
   monitor,
   project,
+  schedule,
+  sensor,
   service,
   source,
   transform,

@@ -160,7 +160,7 @@ async function sourceState(project: Project, name: string): Promise<SourceState>
 }
 
 const COLLECTIONS: Readonly<
-  Record<Exclude<GraphNode['kind'], 'request'>, keyof Omit<Definitions, 'settings' | 'entities'>>
+  Record<Exclude<GraphNode['kind'], 'request'>, keyof Omit<Definitions, 'settings' | 'entities' | 'steps'>>
 > = {
   source: 'sources',
   feature: 'features',

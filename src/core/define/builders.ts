@@ -14,6 +14,8 @@ import type {
   modelShape,
   monitorShape,
   projectFileShape,
+  scheduleShape,
+  sensorShape,
   serviceShape,
   sourceShape,
   transformShape,
@@ -33,7 +35,9 @@ export type BuiltKind =
   | 'dataset'
   | 'model'
   | 'service'
-  | 'monitor';
+  | 'monitor'
+  | 'schedule'
+  | 'sensor';
 
 type CamelKey<K> = K extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<CamelKey<Tail>>}` : K;
 type Primitive = string | number | bigint | boolean | null | undefined | ((...inputs: never[]) => unknown);
@@ -78,6 +82,8 @@ type Dataset = Written<In<typeof datasetShape>>;
 type Model = Written<In<typeof modelShape>>;
 type Service = Written<In<typeof serviceShape>>;
 type Monitor = Written<In<typeof monitorShape>>;
+type Schedule = Written<In<typeof scheduleShape>>;
+type Sensor = Written<In<typeof sensorShape>>;
 type Project = Written<In<typeof projectFileShape>>;
 
 /**
@@ -131,3 +137,9 @@ export const service = <const T extends Service>(written: T & Strict<T, Service>
 /** What is watched, and who is told. */
 export const monitor = <const T extends Monitor>(written: T & Strict<T, Monitor>) =>
   build<'monitor', T>('monitor', written);
+/** Runs assets by the clock. */
+export const schedule = <const T extends Schedule>(written: T & Strict<T, Schedule>) =>
+  build<'schedule', T>('schedule', written);
+/** Runs assets when something has come about. */
+export const sensor = <const T extends Sensor>(written: T & Strict<T, Sensor>) =>
+  build<'sensor', T>('sensor', written);

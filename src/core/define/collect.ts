@@ -16,6 +16,8 @@ import {
   type modelShape,
   type monitorShape,
   projectFileShape,
+  type scheduleShape,
+  type sensorShape,
   type serviceShape,
   settingsKeys,
   type sourceShape,
@@ -45,6 +47,8 @@ export interface RawDefinitions {
   readonly models: ReadonlyMap<string, Out<typeof modelShape>>;
   readonly services: ReadonlyMap<string, Out<typeof serviceShape>>;
   readonly monitors: ReadonlyMap<string, Out<typeof monitorShape>>;
+  readonly schedules: ReadonlyMap<string, Out<typeof scheduleShape>>;
+  readonly sensors: ReadonlyMap<string, Out<typeof sensorShape>>;
 }
 
 const SINGULAR: Readonly<Record<ListKey, string>> = {
@@ -58,12 +62,16 @@ const SINGULAR: Readonly<Record<ListKey, string>> = {
   models: 'model',
   services: 'service',
   monitors: 'monitor',
+  schedules: 'schedule',
+  sensors: 'sensor',
 };
 
-/** Kinds that share one space of names: a transform is a source, and a set stands wherever features are listed. */
+/** Kinds that share one space of names: a transform is a source, a set stands wherever features are listed, and
+ * schedules and sensors are asked for by name. */
 const NAME_SPACES: Readonly<Partial<Record<ListKey, string>>> = {
   transforms: 'sources',
   feature_sets: 'features',
+  sensors: 'schedules',
 };
 
 /** Kinds whose names are folders and tables. */
@@ -146,6 +154,8 @@ export function collect(inputs: readonly DefinitionInput[], diagnostics: Diagnos
     models: of('models'),
     services: of('services'),
     monitors: of('monitors'),
+    schedules: of('schedules'),
+    sensors: of('sensors'),
   };
 }
 

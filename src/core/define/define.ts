@@ -6,6 +6,7 @@ import { checkReferences } from './contract.js';
 import { resolveEntities } from './entities.js';
 import { resolveFeatures } from './features.js';
 import { createReport, type Report } from './report.js';
+import { readExecutor, resolveSchedules, resolveSensors, resolveSteps } from './schedules.js';
 import { resolveMonitors, resolveServices } from './serving.js';
 import type { Located } from './shape.js';
 import type { settingsKeys } from './shapes.js';
@@ -70,6 +71,9 @@ export function define(
     models,
     services,
     monitors,
+    schedules: resolveSchedules(context),
+    sensors: resolveSensors(context),
+    steps: resolveSteps(context),
   };
   return { definitions, diagnostics: inOrder(diagnostics, inputs) };
 }
@@ -100,6 +104,7 @@ function readSettings(written: readonly RawSettings[], environment: Environment,
     memoryLimitBytes: find<number>('memory_limit') ?? environment.memoryLimitBytes,
     threads: find<number>('threads') ?? environment.threads,
     policy: readPolicy(written, report),
+    executor: readExecutor(written, report),
     ...(lineage ? { lineage } : {}),
   };
 }

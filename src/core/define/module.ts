@@ -15,6 +15,8 @@ const LISTS: Readonly<Record<Exclude<BuiltKind, 'project'>, ListKey>> = {
   model: 'models',
   service: 'services',
   monitor: 'monitors',
+  schedule: 'schedules',
+  sensor: 'sensors',
 };
 
 /** A definition that a builder made carries its kind and, when the engine tells, the line that made it. */

@@ -87,6 +87,37 @@ const documentation = {
 };
 
 export const entityShape = object('entity', {
+const stepSettings = {
+  tries: optional(
+    number('a whole number from 1', { integer: true, min: 1 }),
+    'Tries that may fail, of kinds that may pass, before the step has failed; 3 is the default.',
+  ),
+  backoff: optional(
+    duration,
+    'Wait before the second try, doubled before every further one; 1s is the default.',
+  ),
+  timeout: optional(
+    text('a duration', (written) => strictly(parseDuration(written)), { examples: ['10m', '2h'] }),
+    'A try is stopped after so long. Absent: never.',
+  ),
+  priority: optional(
+    number('a whole number', { integer: true }),
+    'Of several steps that are ready the greatest goes first; 0 is the default.',
+  ),
+  pool: optional(
+    name,
+    'Steps of one pool share its places; `engine` is the default: one step at a time, with all threads and memory.',
+  ),
+};
+
+/** Of an asset: how its steps are performed. */
+const performed = {
+  executor: optional(
+    object('executor', stepSettings),
+    'How its steps are performed, where otherwise than the settings say. Outside of the fingerprint.',
+  ),
+};
+
   name: required(name, 'Unique among entities.'),
   join_key: optional(field, 'The field that identifies one of it.'),
   join_keys: optional(list(field), 'The fields that together identify one of it, in this order.'),
@@ -488,6 +519,7 @@ const sourceBody = {
     'quarantine (the default): a record that must not be appended is kept aside alone. fail: it refuses its whole batch.',
   ),
   ...documentation,
+  ...performed,
 };
 
 export const sourceShape = object('source', {
@@ -814,6 +846,7 @@ export const monitorShape = object('monitor', {
 export const settingsKeys = {
   project: optional(anyText, 'Name of the project. Absent: the name of its folder.'),
   timezone: optional(
+  ...performed,
     zone,
     'The zone of timestamps written without an offset, where a source names none; UTC is the default.',
   ),
@@ -831,6 +864,7 @@ export const settingsKeys = {
   ),
   policy: optional(
     object('policy', {
+  ...performed,
       run: optional(
         choice(['auto', 'ask']),
         'auto (the default) does what is planned; ask has a person agree before anything is computed.',
@@ -863,6 +897,65 @@ export const listKeys = {
   transforms: optional(list(transformShape), 'Sources computed by SQL from other sources.'),
   features: optional(list(featureShape), 'Values about entities at an instant.'),
   feature_sets: optional(list(featureSetShape), 'Named lists of features.'),
+  ...performed,
+  ...documentation,
+});
+
+const runList = optional(
+  list(text('the name of an asset', null, { examples: ['flights_train', 'model.flight_late'] }), {
+    lone: true,
+  }),
+  'Assets to run, with all their parents. Absent: everything.',
+);
+const enabled = optional(boolean, 'false: it stands, and does nothing.');
+
+export const scheduleShape = object('schedule', {
+  name: required(name, 'Unique among schedules and sensors.'),
+  cron: required(
+    text('a cron expression', null, { examples: ['0 2 * * *', '*/15 8-18 * * MON-FRI', '@daily'] }),
+    'Minute, hour, day of month, month, day of week; names, or @hourly, @daily, @weekly, @monthly, @yearly.',
+  ),
+  timezone: optional(zone, 'On whose clocks. Absent: the time zone of the project.'),
+  run: runList,
+  catch_up: optional(
+    choice(['all', 'latest', 'none']),
+    'Times that passed while no scheduler was there: latest (the default) runs the last of them, all runs each, none runs none.',
+  ),
+  jitter: optional(
+    duration,
+    'Starts are spread over so long after the time, so that not all begin at once; 0s is the default.',
+  ),
+  enabled,
+  ...documentation,
+});
+
+export const sensorShape = object('sensor', {
+  name: required(name, 'Unique among schedules and sensors.'),
+  on: required(
+    object('on', {
+      new_files: optional(reference('source'), 'Files, or rows of its query, that are not in the log yet.'),
+      freshness: optional(
+        reference('source'),
+        'New records, and the source is as fresh as its `service_levels` promise.',
+      ),
+      completeness: optional(
+        reference('source'),
+        'The rows of the day that its `service_levels` promise are there: once a day.',
+      ),
+      updated: optional(
+        text('the name of an asset', null),
+        'New records of a source, a new version of a dataset or a model.',
+      ),
+    }),
+    'What it waits for: one of these.',
+  ),
+  run: runList,
+  minimum_interval: optional(duration, 'It fires at most once in so long; 0s is the default.'),
+  every: optional(
+    text('a duration', (written) => strictly(parseDuration(written)), { examples: ['10s', '5m'] }),
+    'How often it looks; 30s is the default.',
+  ),
+  enabled,
   labels: optional(list(labelShape), 'Outcomes to predict.'),
   datasets: optional(list(datasetShape), 'Training sets.'),
   models: optional(list(modelShape), 'What is trained, and when it may serve.'),
@@ -873,3 +966,22 @@ export const listKeys = {
 export const definitionFileShape = object('the file', listKeys);
 export const projectFileShape = object('the file', { ...settingsKeys, ...listKeys });
 export type ListKey = keyof typeof listKeys;
+  executor: optional(
+    object('executor', {
+      ...stepSettings,
+      lease: optional(
+        text('a duration', (written) => strictly(parseDuration(written)), { examples: ['30s'] }),
+        'How long a step belongs to a process that no longer renews its hold; 30s is the default.',
+      ),
+    }),
+    'How steps of runs are performed. An asset may say otherwise under its own `executor`.',
+  ),
+  pools: optional(
+    mapping(
+      number('a whole number from 1', { integer: true, min: 1 }),
+      'an object from pool to number of places',
+    ),
+    'How many steps of a pool go at a time, as in `{ postgres: 2 }`. `engine` has one, and so has a pool that is not named.',
+  ),
+  schedules: optional(list(scheduleShape), 'When assets are run, by the clock.'),
+  sensors: optional(list(sensorShape), 'When assets are run, by what has come about.'),

@@ -41,12 +41,35 @@ export interface Settings {
     /** Above it a run asks although the policy is `auto`. */
     readonly budget: { readonly seconds?: number; readonly rows?: number };
   };
+  /** How steps of runs are performed, where an asset does not say otherwise. */
+  readonly executor: ExecutorSettings;
   /** Where OpenLineage events go; absent: nowhere. */
   readonly lineage?: {
     /** Absolute path of a file, or an http(s) URL. */
     readonly openlineage: string;
     readonly namespace: string;
   };
+}
+
+/** How a step of a run is performed. */
+export interface StepSettings {
+  /** Tries that may fail, of retryable kinds, before the step has failed. */
+  readonly tries: number;
+  /** Wait before the second try; it doubles with every further one. */
+  readonly backoff: Duration;
+  /** A try is stopped after so long; null: never. */
+  readonly timeout: Duration | null;
+  /** Of several ready steps the greatest goes first. */
+  readonly priority: number;
+  /** Steps of one pool share its places. */
+  readonly pool: string;
+}
+
+export interface ExecutorSettings extends StepSettings {
+  /** How long a step belongs to a process that has stopped renewing its hold. */
+  readonly lease: Duration;
+  /** Places by pool. */
+  readonly pools: Readonly<Record<string, number>>;
 }
 
 export interface JoinKey {
@@ -535,3 +558,41 @@ export interface Definitions {
   readonly services: ReadonlyMap<string, Service>;
   readonly monitors: ReadonlyMap<string, Monitor>;
 }
+/** Runs assets at times. */
+export interface Schedule extends Documentation {
+  readonly name: string;
+  readonly cron: string;
+  /** On whose clocks. */
+  readonly timezone: string;
+  /** Names or ids of assets; none: all. */
+  readonly run: readonly string[];
+  /** What becomes of times that passed while nobody was there to run them. */
+  readonly catchUp: 'all' | 'latest' | 'none';
+  /** Starts are spread over so long after the time; the same time always starts alike. */
+  readonly jitter: Duration;
+  readonly enabled: boolean;
+}
+
+/** Runs assets when something has come about. */
+export interface Sensor extends Documentation {
+  readonly name: string;
+  readonly on: /** Files, or rows of a query, that are not in the log yet. */
+    | { readonly kind: 'new_files'; readonly source: string }
+    /** New records, and the source is as fresh as it promises. */
+    | { readonly kind: 'freshness'; readonly source: string }
+    /** The rows that the source promises by a time of day are there: once a day. */
+    | { readonly kind: 'completeness'; readonly source: string }
+    /** New records of a source or transform, a new version of a dataset or model. */
+    | { readonly kind: 'updated'; readonly asset: string };
+  readonly run: readonly string[];
+  /** Fires at most once in so long. */
+  readonly minimumInterval: Duration;
+  /** How often it looks. */
+  readonly every: Duration;
+  readonly enabled: boolean;
+}
+
+  readonly schedules: ReadonlyMap<string, Schedule>;
+  readonly sensors: ReadonlyMap<string, Sensor>;
+  /** Asset (`source.purchases`) → what it says of its steps. Outside of every fingerprint. */
+  readonly steps: ReadonlyMap<string, Partial<StepSettings>>;
