@@ -86,7 +86,6 @@ const documentation = {
   tags: optional(list(anyText), 'Words to find it by. Outside of the fingerprint.'),
 };
 
-export const entityShape = object('entity', {
 const stepSettings = {
   tries: optional(
     number('a whole number from 1', { integer: true, min: 1 }),
@@ -118,6 +117,7 @@ const performed = {
   ),
 };
 
+export const entityShape = object('entity', {
   name: required(name, 'Unique among entities.'),
   join_key: optional(field, 'The field that identifies one of it.'),
   join_keys: optional(list(field), 'The fields that together identify one of it, in this order.'),
@@ -518,8 +518,8 @@ const sourceBody = {
     choice(['quarantine', 'fail']),
     'quarantine (the default): a record that must not be appended is kept aside alone. fail: it refuses its whole batch.',
   ),
-  ...documentation,
   ...performed,
+  ...documentation,
 };
 
 export const sourceShape = object('source', {
@@ -791,6 +791,7 @@ export const modelShape = object('model', {
     }),
     'The gate before a version serves.',
   ),
+  ...performed,
   ...documentation,
 });
 
@@ -808,6 +809,7 @@ export const serviceShape = object('service', {
     list(choice(PART_NAMES), { lone: true }),
     'Dataset parts that `run` scores with a new champion and logs at their observation times, with their outcomes, so that monitors start with a history.',
   ),
+  ...performed,
   ...documentation,
 });
 
@@ -840,63 +842,6 @@ export const monitorShape = object('monitor', {
     'Below it the verdict is insufficient_data; 100 is the default.',
   ),
   alert: optional(list(anyText, { lone: true }), 'Where alerts go: log (the default), or a URL.'),
-  ...documentation,
-});
-
-export const settingsKeys = {
-  project: optional(anyText, 'Name of the project. Absent: the name of its folder.'),
-  timezone: optional(
-  ...performed,
-    zone,
-    'The zone of timestamps written without an offset, where a source names none; UTC is the default.',
-  ),
-  engine: optional(anyText, 'The offline engine; duckdb is the default.'),
-  lake: optional(anyText, 'Where records are kept; .millrace/lake is the default.'),
-  online: optional(anyText, 'The online store; .millrace/online is the default.'),
-  registry: optional(anyText, 'The registry; .millrace/registry.db is the default.'),
-  memory_limit: optional(
-    text('a size', parseBytes, { examples: ['4GB', '512MB', '1.5GiB'] }),
-    'Memory that the offline engine may use. Absent: half of what the machine has.',
-  ),
-  threads: optional(
-    number('a whole number from 1', { integer: true, min: 1 }),
-    'Threads of the offline engine. Absent: as many as the machine has.',
-  ),
-  policy: optional(
-    object('policy', {
-  ...performed,
-      run: optional(
-        choice(['auto', 'ask']),
-        'auto (the default) does what is planned; ask has a person agree before anything is computed.',
-      ),
-      budget: optional(
-        object('budget', {
-          seconds: optional(number('a number from 0', { min: 0 }), 'Expected time, seconds.'),
-          rows: optional(number('a whole number from 0', { integer: true, min: 0 }), 'Rows that are read.'),
-        }),
-        'Above it a run asks although the policy is auto.',
-      ),
-    }),
-    'When `run` asks before it computes.',
-  ),
-  lineage: optional(
-    object('lineage', {
-      openlineage: required(
-        anyText,
-        'A file, or an http(s) address, that gets an OpenLineage event of every run.',
-      ),
-      namespace: optional(anyText, 'Namespace of jobs and data sets. Absent: the name of the project.'),
-    }),
-    'Whom to tell of every run. The key of a receiver comes from MILLRACE_OPENLINEAGE_API_KEY alone.',
-  ),
-};
-
-export const listKeys = {
-  entities: optional(list(entityShape), 'Things that features are about: users, products, flights.'),
-  sources: optional(list(sourceShape), 'Append-only logs of records.'),
-  transforms: optional(list(transformShape), 'Sources computed by SQL from other sources.'),
-  features: optional(list(featureShape), 'Values about entities at an instant.'),
-  feature_sets: optional(list(featureSetShape), 'Named lists of features.'),
   ...performed,
   ...documentation,
 });
@@ -956,16 +901,43 @@ export const sensorShape = object('sensor', {
     'How often it looks; 30s is the default.',
   ),
   enabled,
-  labels: optional(list(labelShape), 'Outcomes to predict.'),
-  datasets: optional(list(datasetShape), 'Training sets.'),
-  models: optional(list(modelShape), 'What is trained, and when it may serve.'),
-  services: optional(list(serviceShape), 'Models that answer.'),
-  monitors: optional(list(monitorShape), 'What is watched, and who is told.'),
-};
+  ...documentation,
+});
 
-export const definitionFileShape = object('the file', listKeys);
-export const projectFileShape = object('the file', { ...settingsKeys, ...listKeys });
-export type ListKey = keyof typeof listKeys;
+export const settingsKeys = {
+  project: optional(anyText, 'Name of the project. Absent: the name of its folder.'),
+  timezone: optional(
+    zone,
+    'The zone of timestamps written without an offset, where a source names none; UTC is the default.',
+  ),
+  engine: optional(anyText, 'The offline engine; duckdb is the default.'),
+  lake: optional(anyText, 'Where records are kept; .millrace/lake is the default.'),
+  online: optional(anyText, 'The online store; .millrace/online is the default.'),
+  registry: optional(anyText, 'The registry; .millrace/registry.db is the default.'),
+  memory_limit: optional(
+    text('a size', parseBytes, { examples: ['4GB', '512MB', '1.5GiB'] }),
+    'Memory that the offline engine may use. Absent: half of what the machine has.',
+  ),
+  threads: optional(
+    number('a whole number from 1', { integer: true, min: 1 }),
+    'Threads of the offline engine. Absent: as many as the machine has.',
+  ),
+  policy: optional(
+    object('policy', {
+      run: optional(
+        choice(['auto', 'ask']),
+        'auto (the default) does what is planned; ask has a person agree before anything is computed.',
+      ),
+      budget: optional(
+        object('budget', {
+          seconds: optional(number('a number from 0', { min: 0 }), 'Expected time, seconds.'),
+          rows: optional(number('a whole number from 0', { integer: true, min: 0 }), 'Rows that are read.'),
+        }),
+        'Above it a run asks although the policy is auto.',
+      ),
+    }),
+    'When `run` asks before it computes.',
+  ),
   executor: optional(
     object('executor', {
       ...stepSettings,
@@ -983,5 +955,33 @@ export type ListKey = keyof typeof listKeys;
     ),
     'How many steps of a pool go at a time, as in `{ postgres: 2 }`. `engine` has one, and so has a pool that is not named.',
   ),
+  lineage: optional(
+    object('lineage', {
+      openlineage: required(
+        anyText,
+        'A file, or an http(s) address, that gets an OpenLineage event of every run.',
+      ),
+      namespace: optional(anyText, 'Namespace of jobs and data sets. Absent: the name of the project.'),
+    }),
+    'Whom to tell of every run. The key of a receiver comes from MILLRACE_OPENLINEAGE_API_KEY alone.',
+  ),
+};
+
+export const listKeys = {
+  entities: optional(list(entityShape), 'Things that features are about: users, products, flights.'),
+  sources: optional(list(sourceShape), 'Append-only logs of records.'),
+  transforms: optional(list(transformShape), 'Sources computed by SQL from other sources.'),
+  features: optional(list(featureShape), 'Values about entities at an instant.'),
+  feature_sets: optional(list(featureSetShape), 'Named lists of features.'),
+  labels: optional(list(labelShape), 'Outcomes to predict.'),
+  datasets: optional(list(datasetShape), 'Training sets.'),
+  models: optional(list(modelShape), 'What is trained, and when it may serve.'),
+  services: optional(list(serviceShape), 'Models that answer.'),
+  monitors: optional(list(monitorShape), 'What is watched, and who is told.'),
   schedules: optional(list(scheduleShape), 'When assets are run, by the clock.'),
   sensors: optional(list(sensorShape), 'When assets are run, by what has come about.'),
+};
+
+export const definitionFileShape = object('the file', listKeys);
+export const projectFileShape = object('the file', { ...settingsKeys, ...listKeys });
+export type ListKey = keyof typeof listKeys;

@@ -546,18 +546,6 @@ export interface Monitor extends Named {
   readonly alert: readonly string[];
 }
 
-export interface Definitions {
-  readonly settings: Settings;
-  readonly entities: ReadonlyMap<string, Entity>;
-  readonly sources: ReadonlyMap<string, Source>;
-  readonly features: ReadonlyMap<string, Feature>;
-  readonly featureSets: ReadonlyMap<string, FeatureSet>;
-  readonly labels: ReadonlyMap<string, Label>;
-  readonly datasets: ReadonlyMap<string, Dataset>;
-  readonly models: ReadonlyMap<string, Model>;
-  readonly services: ReadonlyMap<string, Service>;
-  readonly monitors: ReadonlyMap<string, Monitor>;
-}
 /** Runs assets at times. */
 export interface Schedule extends Documentation {
   readonly name: string;
@@ -592,7 +580,19 @@ export interface Sensor extends Documentation {
   readonly enabled: boolean;
 }
 
+export interface Definitions {
+  readonly settings: Settings;
+  readonly entities: ReadonlyMap<string, Entity>;
+  readonly sources: ReadonlyMap<string, Source>;
+  readonly features: ReadonlyMap<string, Feature>;
+  readonly featureSets: ReadonlyMap<string, FeatureSet>;
+  readonly labels: ReadonlyMap<string, Label>;
+  readonly datasets: ReadonlyMap<string, Dataset>;
+  readonly models: ReadonlyMap<string, Model>;
+  readonly services: ReadonlyMap<string, Service>;
+  readonly monitors: ReadonlyMap<string, Monitor>;
   readonly schedules: ReadonlyMap<string, Schedule>;
   readonly sensors: ReadonlyMap<string, Sensor>;
   /** Asset (`source.purchases`) → what it says of its steps. Outside of every fingerprint. */
   readonly steps: ReadonlyMap<string, Partial<StepSettings>>;
+}
