@@ -78,6 +78,72 @@ sources:
     expect(await read('ticks')).toMatchObject({ rows: 3, duplicates: 2, accepted: 1 });
   });
 
+  it('an accepted rename is read by the cursor too, and goes on where it was', async () => {
+    const definitions = (rename: string) => `
+sources:
+  - name: ticks
+    kind: events
+    read: { sql: "SELECT * FROM read_csv('data/ticks.csv')", cursor: id, overlap: 0 }
+    ${rename}
+    record_key: id
+    event_time: at
+    fields: { id: int64, at: timestamp }
+`;
+    const row = (id: number) => `${id},2024-01-01T00:00:00Z\n`;
+    folder = folderOf(definitions(''), { 'data/ticks.csv': `id,at\n${row(1)}${row(2)}` });
+    expect(await read('ticks')).toMatchObject({ rows: 2, accepted: 2 });
+    writeFileSync(path.join(folder, 'data/ticks.csv'), `tick,at\n${row(1)}${row(2)}${row(3)}`);
+    await expect(read('ticks')).rejects.toMatchObject({ code: 'SOURCE_REFUSED' });
+    writeFileSync(path.join(folder, 'definitions/all.yaml'), definitions('rename: { tick: id }'));
+    expect(await read('ticks')).toMatchObject({ duplicates: 1, accepted: 1, rows: 2 });
+  });
+
+  it('a row in quarantine is there once, however often and under whichever definition it is read', async () => {
+    const files = { ...FILES, 'data/lines.csv': `${FILES['data/lines.csv']}2,a,x\n2,b,-4\n` };
+    folder = folderOf(DEFINITIONS, files);
+    expect(await read('lines')).toMatchObject({ rows: 5, accepted: 3, quarantined: 2 });
+    const open = () =>
+      inProject(folder, async (project) =>
+        (await (await project.log()).quarantine({ source: 'lines', status: 'open' })).map(
+          ({ row, reasons }) => [row['quantity'], reasons.map(({ rule }) => rule).join()],
+        ),
+      );
+    const twice = [
+      ['x', 'quantity.type'],
+      ['x', 'quantity.type'],
+    ];
+    expect(await open()).toEqual(twice);
+    expect(await read('lines')).toMatchObject({ rows: 5, duplicates: 5, quarantined: 0, reasons: {} });
+    const changed = DEFINITIONS.replace('quantity: int64', 'quantity: decimal(1)');
+    writeFileSync(
+      path.join(folder, 'definitions/all.yaml'),
+      `${changed}    contract: { sku: { in: [b] } }\n`,
+    );
+    expect(await read('lines')).toMatchObject({
+      rows: 5,
+      accepted: 0,
+      duplicates: 4,
+      quarantined: 1,
+      reasons: { 'sku.set': 1 },
+    });
+    expect(await open()).toEqual([
+      ['x', 'quantity.type,sku.set'],
+      ['x', 'quantity.type,sku.set'],
+      ['2', 'sku.set'],
+    ]);
+    await inProject(folder, async (project) => {
+      const log = await project.log();
+      const held = await log.quarantineCount({ source: 'lines' });
+      const batches = await log.batches('lines');
+      expect(batches.reduce((sum, batch) => sum + batch.quarantined, 0)).toBe(held);
+      for (const { rows, accepted, quarantined, duplicates, dropped } of batches)
+        expect(rows).toBe(accepted + quarantined + duplicates + dropped);
+      await log.markQuarantined([1], 'dropped', { reason: 'no', at: 1 });
+    });
+    expect(await read('lines')).toMatchObject({ duplicates: 5, quarantined: 0 });
+    expect(await open()).toHaveLength(2);
+  });
+
   it('says what is wrong with SQL that does not run', async () => {
     folder = folderOf(DEFINITIONS.replace('l.sku', 'l.sqo'), FILES);
     await expect(read('lines')).rejects.toMatchObject({

@@ -1,7 +1,7 @@
 import { invariant, MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
 import type { Source } from '../../core/define/types.js';
-import { declaredColumn } from '../../core/quality/index.js';
+import { columnAmong } from '../../core/quality/index.js';
 import type { Puller } from '../../ports/puller.js';
 import { type DuckDb, interruptible, quoteName, quoteText } from './connection.js';
 
@@ -20,11 +20,12 @@ export function createSqlPuller(db: DuckDb, projectFolder: string): Puller {
           `DESCRIBE (${sql})`,
         );
         const names = columns.map((column) => column.column_name);
+        const present = new Set(names);
         const { cursor } = read;
         // Joins come in any order: records get their places in the log by time and key.
         const order = [source.eventTime, ...source.recordKey]
-          .map((field) => declaredColumn(source, field))
-          .filter((name) => names.includes(name))
+          .map((field) => columnAmong(source, field, present))
+          .filter((name) => present.has(name))
           .map(quoteName);
         const ordered = order.length === 0 ? '' : ` ORDER BY ${order.join(', ')}`;
         if (cursor === undefined) {
@@ -33,7 +34,7 @@ export function createSqlPuller(db: DuckDb, projectFolder: string): Puller {
           );
           return { rows: await countOf(connection, file), cursor: null };
         }
-        const name = declaredColumn(source, cursor.field);
+        const name = columnAmong(source, cursor.field, present);
         const type = columns.find((column) => column.column_name === name)?.column_type;
         if (type === undefined) throw noColumn(source, name, names);
         const column = quoteName(name);

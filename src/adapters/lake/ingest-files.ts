@@ -53,7 +53,13 @@ import { expandFiles, hashFile, type InputFile, inspectFile } from '../files/inp
 import { judgeBatchHistory } from './batch-history.js';
 import { judgeDistributions } from './distributions.js';
 import { frozenSql, frozenValue, lastSql, takeStatistic } from './imputation.js';
-import type { BatchCommit, KeptBatch, Ledger, NewQuarantinedRow } from './ledger.js';
+import {
+  type BatchCommit,
+  type KeptBatch,
+  type Ledger,
+  type NewQuarantinedRow,
+  toJsonText,
+} from './ledger.js';
 import { type OpenedInput, openInput, SchemaRefusal } from './open-input.js';
 import { type ProfiledRelation, profileRelation } from './profile.js';
 import { readRecords } from './records.js';
@@ -842,13 +848,14 @@ class FileBatch {
     const { source } = this;
     this.counts.accepted =
       this.counts.rows - this.counts.quarantined - this.counts.duplicates - this.counts.dropped;
-    const quarantined = await this.#quarantinedRows();
+    const { quarantined, again } = this.#known(await this.#quarantinedRows());
     const common = {
       kind: 'files',
       at: this.options.now,
       fingerprint: source.fingerprint,
       files: this.#files,
       quarantined,
+      again,
       profile: this.#profile,
       notes: this.#notes,
     } as const;
@@ -907,6 +914,26 @@ class FileBatch {
     }
   }
 
+  /** Refused rows that the ledger has from an earlier reading are duplicates, as accepted ones are. */
+  #known(rows: readonly NewQuarantinedRow[]): {
+    readonly quarantined: readonly NewQuarantinedRow[];
+    readonly again: readonly NewQuarantinedRow[];
+  } {
+    const held = this.context.ledger.held(
+      this.source.name,
+      rows.map(({ digest }) => digest),
+    );
+    const again = rows.filter(({ digest }) => held.has(digest));
+    this.counts.quarantined -= again.length;
+    this.counts.duplicates += again.length;
+    for (const { reasons } of again)
+      for (const rule of new Set(reasons.map((reason) => reason.rule))) {
+        this.#reasons[rule]!--;
+        if (this.#reasons[rule] === 0) delete this.#reasons[rule];
+      }
+    return { quarantined: rows.filter(({ digest }) => !held.has(digest)), again };
+  }
+
   async #write(file: string, firstSeq: number): Promise<Written> {
     const { db } = this.context;
     const { source } = this;
@@ -947,6 +974,7 @@ class FileBatch {
   async #quarantinedRows(): Promise<readonly NewQuarantinedRow[]> {
     const { db } = this.context;
     const out: NewQuarantinedRow[] = [];
+    const copies = new Map<string, number>();
     const wide = wideSource(this.source);
     const repairing = repairRules(wide).fields;
     const repaired =
@@ -956,19 +984,24 @@ class FileBatch {
             .map((name) => encodeSql(typeOfField(wide.fields, name), quoteName(name)))
             .join(', ')}] END`;
     for (const [index, input] of this.#inputs.entries()) {
-      const { path, sha256 } = this.#files[index]!;
+      const { path } = this.#files[index]!;
       const explain = explainer(input.source, this.#errors);
       const entry = (
         line: number,
         row: Readonly<Record<string, unknown>>,
         reasons: QuarantinedRow['reasons'],
-      ): NewQuarantinedRow => ({
-        file: path,
-        line,
-        row,
-        reasons,
-        digest: createHash('sha256').update(`${sha256}:${line}`).digest('hex'),
-      });
+      ): NewQuarantinedRow => {
+        const content = sha256(toJsonText(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1))));
+        const copy = (copies.get(content) ?? 0) + 1;
+        copies.set(content, copy);
+        return {
+          file: path,
+          line,
+          row,
+          reasons,
+          digest: copy === 1 ? content : sha256(`${copy}:${content}`),
+        };
+      };
       for (const bad of input.unreadable) {
         out.push(
           entry(bad.line, { _text: bad.text, _columns: input.header }, [
@@ -1020,6 +1053,8 @@ class FileBatch {
     return out;
   }
 }
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 const ACCEPTABLE = `"_reasons" IS NULL AND ${POSITION} NOT IN (SELECT "_row" FROM excluded)`;
 

@@ -25,7 +25,7 @@ export interface NewQuarantinedRow {
   readonly line: number;
   readonly row: Readonly<Record<string, unknown>>;
   readonly reasons: QuarantinedRow['reasons'];
-  /** Tells a row of one file from all others, so that a file read again does not fill the ledger twice. */
+  /** What was delivered, and the how-manieth such row of its batch it is: read again it does not enter the ledger twice. */
   readonly digest: string;
 }
 
@@ -42,6 +42,8 @@ export interface BatchCommit {
   readonly hasVersions: boolean;
   readonly files: readonly BatchFile[];
   readonly quarantined: readonly NewQuarantinedRow[];
+  /** Rows that the ledger holds already: those that are open take their present reasons. */
+  readonly again?: readonly NewQuarantinedRow[];
   /** What batch rules measured. */
   readonly profile: Readonly<Record<string, unknown>>;
   /** What the batch looks like, kept for its history. */
@@ -93,6 +95,8 @@ export interface Ledger {
   contracts(source: string): readonly ContractVersion[];
   quarantine(filter: QuarantineFilter): readonly QuarantinedRow[];
   quarantineCount(filter: QuarantineFilter): number;
+  /** Those of the digests that rows of the ledger have, whatever became of them. */
+  held(source: string, digests: readonly string[]): ReadonlySet<string>;
   mark(
     ids: readonly number[],
     status: QuarantinedRow['status'],
@@ -282,6 +286,10 @@ export function createLedger(db: Database, lake: string): Ledger {
             row.digest,
           );
         }
+        const again = db.prepare(
+          "UPDATE quarantine SET reasons = ? WHERE source = ? AND digest = ? AND status = 'open'",
+        );
+        for (const row of commit.again ?? []) again.run(toJsonText(row.reasons), result.source, row.digest);
       }),
     refuse: (batch, reason) => transaction(db, () => insertBatch(batch, 'refused', reason)),
     knownFile: (source, sha256, fingerprint) => {
@@ -422,6 +430,14 @@ export function createLedger(db: Database, lake: string): Ledger {
         note: row['note'] as string | null,
       }));
     },
+    held: (source, digests) =>
+      new Set(
+        all(
+          'SELECT digest FROM quarantine WHERE source = ? AND digest IN (SELECT value FROM json_each(?))',
+          source,
+          JSON.stringify(digests),
+        ).map((row) => row['digest'] as string),
+      ),
     quarantineCount: (filter) => {
       const { sql, args } = where(filter);
       return Number(all(`SELECT count(*) AS n FROM quarantine${sql}`, ...args)[0]!['n']);

@@ -5,7 +5,7 @@ import type { Client, QueryArrayResult } from 'pg';
 import { invariant, MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
 import type { Cursor, Source } from '../../core/define/types.js';
-import { declaredColumn } from '../../core/quality/index.js';
+import { columnAmong } from '../../core/quality/index.js';
 import type { Puller } from '../../ports/puller.js';
 import { explain, isTransient } from './errors.js';
 import { jsonOf, sqlTypeOf } from './values.js';
@@ -57,8 +57,8 @@ const relationOf = ({ table, query }: PostgresRead): string =>
 
 /** The declared columns; where one is missing all, so that ingestion can say what has become of it. */
 function chosen(source: Source, columns: readonly Column[]): readonly Column[] {
-  const wanted = source.fields.map(({ name }) => declaredColumn(source, name));
   const present = new Set(columns.map(({ name }) => name));
+  const wanted = source.fields.map(({ name }) => columnAmong(source, name, present));
   return wanted.every((name) => present.has(name))
     ? columns.filter(({ name }) => wanted.includes(name))
     : columns;
@@ -100,7 +100,7 @@ async function readSnapshot(
   let place = -1;
   const taken = chosen(source, columns);
   if (read.cursor) {
-    const name = declaredColumn(source, read.cursor.field);
+    const name = columnAmong(source, read.cursor.field, new Set(columns.map((column) => column.name)));
     place = taken.findIndex((column) => column.name === name);
     if (place < 0) throw noColumn(source, name, columns);
     where = beginning(read.cursor, taken[place]!, after, (text) => client.escapeLiteral(text));

@@ -18,15 +18,28 @@ export interface ColumnDifference {
   readonly repeated: readonly string[];
 }
 
-/** The declared name of a field's column in what a source delivers; the name itself when there is no such field. */
-export const declaredColumn = ({ fields }: Pick<Source, 'fields'>, name: string): string =>
-  fields.find((field) => field.name === name)?.from ?? name;
-
 /** Where a field is read: its own column, else the first accepted rename that is there; undefined: nowhere. */
 export const columnOf = (
   { name, from, aliases = [] }: FieldDefinition,
   present: ReadonlySet<string>,
 ): string | undefined => [from ?? name, ...aliases].find((column) => present.has(column));
+
+/** The declared name of a field's column in what a source delivers; the name itself when there is no such field. */
+export const declaredColumn = ({ fields }: Pick<Source, 'fields'>, name: string): string =>
+  fields.find((field) => field.name === name)?.from ?? name;
+
+/**
+ * The column in which a source delivers a field, among those that are there: its own, or an accepted rename. Where none
+ * is, the declared one; the name itself when there is no such field.
+ */
+export function columnAmong(
+  { fields }: Pick<Source, 'fields'>,
+  name: string,
+  present: ReadonlySet<string>,
+): string {
+  const field = fields.find((each) => each.name === name);
+  return field ? (columnOf(field, present) ?? field.from ?? name) : name;
+}
 
 /** Names are compared exactly. */
 export function diffColumns(
