@@ -1,6 +1,7 @@
 /** Reads the world into a snapshot, decides by the pure plan, performs its steps as a run. */
 import { randomUUID } from 'node:crypto';
 import { MillraceError } from '../core/base/error.js';
+import type { Definitions, StepSettings } from '../core/define/types.js';
 import {
   definitionChanges,
   type KnownDefinitions,
@@ -79,12 +80,13 @@ export interface RunRequest {
   readonly after?: (result: RunResult) => Promise<Readonly<Record<string, unknown>>>;
 }
 
-const LEASE_SECONDS = 30;
-const RETRY_DELAY_SECONDS = 1;
-const TRIES = 3;
+const MICROS = 1e6;
 
-/** A step has all threads and all memory of the engine, so one goes at a time. */
-const POOLS = { engine: 1 };
+/** What an asset says of its steps, and the settings where it says nothing. */
+const stepSettings = ({ settings, steps }: Definitions, asset: string): StepSettings => ({
+  ...settings.executor,
+  ...steps.get(asset),
+});
 
 /**
  * A retryable failure is tried again, what waits for a failed step is skipped, and what does not wait for it goes on.
@@ -98,7 +100,8 @@ export const applyPlan = (
 
 async function perform(project: Project, plan: Plan, request: RunRequest): Promise<RunResult> {
   const store = await project.runs();
-  const steps = newSteps(plan);
+  const { executor } = project.definitions.settings;
+  const steps = newSteps(project.definitions, plan);
   const open = store.unfinished(request.scope);
   if (open) store.resume(open.id, steps, project.now());
   const run = open?.id ?? store.start(request.command, request.scope, steps, project.now());
@@ -112,9 +115,9 @@ async function perform(project: Project, plan: Plan, request: RunRequest): Promi
       store,
       run,
       worker: `${process.pid}-${randomUUID()}`,
-      pools: POOLS,
-      leaseSeconds: LEASE_SECONDS,
-      retryDelaySeconds: RETRY_DELAY_SECONDS,
+      pools: executor.pools,
+      leaseSeconds: executor.lease / MICROS,
+      backoffSeconds: (step) => stepSettings(project.definitions, step).backoff / MICROS,
       now: project.now,
       signal: project.signal,
       perform: async (context) => {
@@ -162,18 +165,21 @@ async function perform(project: Project, plan: Plan, request: RunRequest): Promi
   }
 }
 
-const newSteps = (plan: Plan): readonly NewStep[] =>
-  plan.steps.map((step) => ({
-    step: step.asset,
-    action: step.action,
-    reason: step.reason,
-    after: step.after,
-    pool: 'engine',
-    priority: 0,
-    tries: TRIES,
-    timeoutSeconds: null,
-    expected: { rows: step.expected.rows, bytes: step.expected.bytes },
-  }));
+const newSteps = (definitions: Definitions, plan: Plan): readonly NewStep[] =>
+  plan.steps.map((step) => {
+    const { pool, priority, tries, timeout } = stepSettings(definitions, step.asset);
+    return {
+      step: step.asset,
+      action: step.action,
+      reason: step.reason,
+      after: step.after,
+      pool,
+      priority,
+      tries,
+      timeoutSeconds: timeout === null ? null : timeout / MICROS,
+      expected: { rows: step.expected.rows, bytes: step.expected.bytes },
+    };
+  });
 
 /** The project as a step has it: its log, its signal, and a registry that takes writes while the lease holds. */
 function projectOf(

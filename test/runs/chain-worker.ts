@@ -14,7 +14,7 @@ const result = await executeRun({
   worker: `${process.pid}`,
   pools: {},
   leaseSeconds: Number(leaseSeconds),
-  retryDelaySeconds: 0.01,
+  backoffSeconds: () => 0.01,
   now,
   signal: new AbortController().signal,
   perform: async ({ record, lease, log }) => {

@@ -41,7 +41,7 @@ const execute = (run: number, perform: ExecuteOptions['perform'], more: Partial<
     worker: 'a test',
     pools: {},
     leaseSeconds: 30,
-    retryDelaySeconds: 0.005,
+    backoffSeconds: () => 0.005,
     now,
     signal: new AbortController().signal,
     perform,

@@ -112,7 +112,8 @@ export function createRunStore(db: Database): RunStore {
         `INSERT INTO run_step VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, '')
 ON CONFLICT (run, step) DO UPDATE SET
   reason = excluded.reason, action = excluded.action, status = excluded.status, deps_left = excluded.deps_left,
-  rows = excluded.rows, bytes = excluded.bytes, token = token + 1, worker = NULL,
+  rows = excluded.rows, bytes = excluded.bytes, pool = excluded.pool, priority = excluded.priority,
+  tries = excluded.tries, timeout_seconds = excluded.timeout_seconds, token = token + 1, worker = NULL,
   lease_until = NULL, ended_at = NULL, detail = ''`,
         run,
         step.step,

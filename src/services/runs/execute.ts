@@ -35,7 +35,8 @@ export interface ExecuteOptions {
   /** Places by pool; a pool that is not named has one. */
   readonly pools: Readonly<Record<string, number>>;
   readonly leaseSeconds: number;
-  readonly retryDelaySeconds: number;
+  /** Wait before the second try of a step; it doubles with every further one. */
+  backoffSeconds(step: string): number;
   readonly now: () => Instant;
   readonly signal: AbortSignal;
   perform(context: StepContext): Promise<StepOutcome>;
@@ -166,7 +167,7 @@ async function attempt(
   { record, ...lease }: Taken,
   lines: LogLine[],
 ): Promise<{ readonly settlement: Settlement; readonly thrown?: unknown }> {
-  const { now, retryDelaySeconds } = options;
+  const { now } = options;
   const over = new AbortController();
   const signal = AbortSignal.any([stop, over.signal]);
   const log = (text: string): void => {
@@ -212,7 +213,7 @@ async function attempt(
       return { settlement: { lease, seconds: seconds(), detail: '', status: 'released' } };
     }
     const again = thrown instanceof MillraceError && thrown.retryable && !leftBehind && !stop.aborted;
-    const retryAt = again ? now() + backoff(retryDelaySeconds, record.failures) : null;
+    const retryAt = again ? now() + backoff(options.backoffSeconds(record.step), record.failures) : null;
     log(thrown instanceof MillraceError ? `${thrown.code} ${detail}` : detail);
     if (again && record.failures + 1 < record.tries)
       log(`tried again in ${((retryAt! - now()) / 1e6).toFixed(1)} s`);
