@@ -7,6 +7,7 @@ import { readContract } from './contract.js';
 import { readPromises, withAliases } from './promises.js';
 import { type Located, type Out, refusedKeys } from './shape.js';
 import type { sourceShape, transformShape } from './shapes.js';
+import { sqlTables } from './sql-tables.js';
 import type { Availability, Cursor, FieldDefinition, ReadFrom, Source } from './types.js';
 
 type RawSource = Out<typeof sourceShape>;
@@ -213,8 +214,10 @@ function readFrom(context: Resolved, name: string, raw: RawSource): RawRead | un
     if (parents.length < transform.from.length) return undefined;
   } else {
     const sql = transform.sql;
-    for (const { text, offset } of sqlIdentifiers(sql.value)) {
-      if (!known.includes(text) || parents.some((parent) => parent.value === text)) continue;
+    for (const { text: written, offset } of sqlTables(sql.value)) {
+      // The engine compares names without regard to case.
+      const text = known.find((other) => other.toLowerCase() === written.toLowerCase());
+      if (text === undefined || parents.some((parent) => parent.value === text)) continue;
       parents.push({ value: text, text, place: sql.at(offset), at: (inner) => sql.at(offset + inner) });
     }
   }
@@ -237,17 +240,6 @@ function readFrom(context: Resolved, name: string, raw: RawSource): RawRead | un
     },
     parentNames: parents,
   };
-}
-
-/** Identifiers of a SQL text: outside of texts and comments, quotes taken off. Names after a dot are columns. */
-export function* sqlIdentifiers(sql: string): Iterable<{ readonly text: string; readonly offset: number }> {
-  const token = /'(?:[^']|'')*'|--[^\n]*|\/\*[\s\S]*?\*\/|"((?:[^"]|"")*)"|([A-Za-z_][A-Za-z0-9_]*)/g;
-  for (const match of sql.matchAll(token)) {
-    const quoted = match[1];
-    const text = quoted === undefined ? match[2] : quoted.replaceAll('""', '"');
-    if (text === undefined || /\.\s*$/.test(sql.slice(0, match.index))) continue;
-    yield { text, offset: match.index + (quoted === undefined ? 0 : 1) };
-  }
 }
 
 /** With faults in it, still a source whose fields others can be checked against. */
