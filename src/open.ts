@@ -162,6 +162,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
       if (closed) return;
       closed = true;
       await lineageSink?.close();
+      (await processes.opened())?.close();
       await predictions?.close();
       await (await online.opened())?.close();
       await (await log.opened())?.close();

@@ -23,6 +23,20 @@ export interface AliasChange {
   readonly reason: string;
 }
 
+/** What people say of a model or of one of its versions: `description`, `owner`, or `tag:NAME`. */
+export interface NoteChange {
+  readonly model: string;
+  /** Null: of the model, whatever its version. */
+  readonly version: number | null;
+  readonly field: string;
+  /** Null: taken away. */
+  readonly value: string | null;
+  readonly previous: string | null;
+  readonly at: Instant;
+  readonly actor: string;
+  readonly reason: string;
+}
+
 export interface RunRecord {
   readonly id: number;
   readonly command: string;
@@ -47,6 +61,15 @@ export interface Registry {
   ): AliasChange;
   alias(model: string, alias: string): number | undefined;
   aliasHistory(model?: string): readonly AliasChange[];
+  /**
+   * Where `expected` is given (null: nothing said), only if that is what is said now.
+   * @throws MillraceError STORE_LOCKED where it is not: someone else has changed it in between.
+   */
+  setNote(
+    change: Omit<NoteChange, 'previous'> & { readonly expected?: string | null | undefined },
+  ): NoteChange;
+  /** Every change, oldest first; the last one of a field is what is said now. */
+  noteHistory(model?: string): readonly NoteChange[];
   /** Small facts by name: materialised groups, transform states, verdicts. */
   getFact(name: string): unknown;
   setFact(name: string, value: unknown): void;

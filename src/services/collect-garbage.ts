@@ -10,9 +10,9 @@ import { type Duration, MICROS_PER_SECOND } from '../core/base/time.js';
 import { type KnownModel, keptVersions, versionTitle } from '../core/dataset/retention.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { manifestOfDataset } from './dataset-versions.js';
+import { manifestOf } from './model-manifest.js';
 import { objectsFolder } from './objects.js';
 import { type Project, stopIfInterrupted } from './project.js';
-import { manifestOf } from './promote.js';
 
 export interface Garbage {
   readonly kind: 'dataset' | 'model' | 'object' | 'leftover';

@@ -10,8 +10,9 @@ import { categoryValue, featureKind, featureWidth, numericValue } from '../core/
 import { toOnnx } from '../core/learn/onnx.js';
 import { parseType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
+import { readTrained } from './load-model.js';
+import type { ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
-import { type ModelManifest, readTrained } from './train.js';
 import { ONNX_FILE } from './train-process.js';
 
 const LOADER = 'millrace_pyfunc';

@@ -1,9 +1,10 @@
 /** Names for model versions, and finding versions by what is known of them. */
 import { MillraceError } from '../core/base/error.js';
-import type { Model } from '../core/define/types.js';
 import type { AliasChange, VersionRecord } from '../ports/registry.js';
+import { manifestOf } from './model-manifest.js';
+import { type Notes, notesOf, type Stage, stageOf } from './model-notes.js';
 import type { Project } from './project.js';
-import { CHAMPION, manifestOf, userName } from './promote.js';
+import { CHAMPION, userName } from './promote.js';
 
 /** Points an alias at a version; the champion's has a gate and goes by `promote`. */
 export async function aliasModel(
@@ -38,9 +39,11 @@ export function aliasesOf(history: readonly AliasChange[]): ReadonlyMap<string, 
 export interface FoundVersion {
   readonly version: VersionRecord;
   readonly aliases: readonly string[];
+  readonly stage: Stage;
+  readonly notes: Notes;
 }
 
-type Test = (found: FoundVersion, model: Model | undefined) => boolean;
+type Test = (found: FoundVersion) => boolean;
 
 const COMPARE: Readonly<Record<string, (a: number, b: number) => boolean>> = {
   '>=': (a, b) => a >= b,
@@ -59,49 +62,60 @@ function testOf(term: string): Test {
       return typeof value === 'number' && COMPARE[operator!]!(value, Number(bound));
     };
   }
-  const [, key, wanted] = /^(tag|owner|alias|feature|dataset):(.+)$/.exec(term) ?? [];
+  const [, key, wanted] = /^(tag|owner|alias|stage|feature|dataset):(.+)$/.exec(term) ?? [];
   switch (key) {
-    case 'tag':
-      return (_, model) => model?.tags.includes(wanted!) ?? false;
+    case 'tag': {
+      const [, tag, value] = /^([^=]+)(?:=(.*))?$/.exec(wanted!) ?? [];
+      return ({ notes: { tags } }) =>
+        tag !== undefined && Object.hasOwn(tags, tag) && (value === undefined || tags[tag] === value);
+    }
     case 'owner':
-      return (_, model) => model?.owner === wanted;
+      return ({ notes }) => notes.owner === wanted;
     case 'alias':
       return ({ aliases }) => aliases.includes(wanted!);
+    case 'stage':
+      return ({ stage }) => stage === wanted;
     case 'feature':
       return ({ version }) => manifestOf(version).features.some((feature) => feature.name === wanted);
     case 'dataset':
       return ({ version }) => manifestOf(version).dataset.name === wanted;
     default: {
       const text = term.toLowerCase();
-      return ({ version }, model) =>
-        [version.name, manifestOf(version).trainer.kind, manifestOf(version).label, model?.description]
+      return ({ version, notes }) =>
+        [version.name, manifestOf(version).trainer.kind, manifestOf(version).label, notes.description]
           .filter((each) => each !== undefined && each !== null)
           .some((each) => each!.toLowerCase().includes(text));
     }
   }
 }
 
+/** Versions with all that is said of them, oldest first; of one model, or of all. */
+export async function knownVersions(project: Project, name?: string): Promise<readonly FoundVersion[]> {
+  const registry = await project.registry();
+  const changes = registry.aliasHistory(name);
+  const said = registry.noteHistory(name);
+  return registry.versions('model', name).map((version): FoundVersion => {
+    const own = changes.filter((change) => change.model === version.name);
+    return {
+      version,
+      aliases: [...aliasesOf(own)].filter(([, number]) => number === version.version).map(([alias]) => alias),
+      stage: stageOf(version, own),
+      notes: notesOf(project, said, { model: version.name, version: version.version }),
+    };
+  });
+}
+
 /**
- * Versions that meet all terms, newest first: `tag:x`, `owner:x`, `alias:x`, `feature:x`, `dataset:x`,
- * `test.auc>=0.7`, or a text within name, description, trainer or label. Tags and owners are those of the present
- * definitions.
+ * Versions that meet all terms, newest first: `tag:x`, `tag:x=y`, `owner:x`, `alias:x`, `stage:x`, `feature:x`,
+ * `dataset:x`, `test.auc>=0.7`, or a text within name, description, trainer or label. Tags, owners and descriptions are
+ * those of the version, else of the model, else of the present definitions.
  */
 export async function searchModels(
   project: Project,
   terms: readonly string[],
 ): Promise<readonly FoundVersion[]> {
-  const registry = await project.registry();
   const tests = terms.map(testOf);
-  return registry
-    .versions('model')
-    .map(
-      (version): FoundVersion => ({
-        version,
-        aliases: [...aliasesOf(registry.aliasHistory(version.name))]
-          .filter(([, number]) => number === version.version)
-          .map(([alias]) => alias),
-      }),
-    )
-    .filter((found) => tests.every((test) => test(found, project.definitions.models.get(found.version.name))))
+  return (await knownVersions(project))
+    .filter((found) => tests.every((test) => test(found)))
     .sort((a, b) => b.version.createdAt - a.version.createdAt);
 }

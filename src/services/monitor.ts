@@ -15,8 +15,9 @@ import { parseType, type Value, type ValueType } from '../core/schema/types.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import { valueSample } from './column-sample.js';
 import { monitorRun, recordRun } from './lineage-events.js';
+import { manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
-import { CHAMPION, holds, manifestOf } from './promote.js';
+import { CHAMPION, holds } from './promote.js';
 
 export type Verdict = 'ok' | 'drifted' | 'insufficient_data';
 

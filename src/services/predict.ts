@@ -9,6 +9,8 @@ import { toJson } from '../core/schema/coerce-print.js';
 import type { Value } from '../core/schema/types.js';
 import type { ModelRuntime } from '../ports/model-runtime.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
+import { loadModel } from './load-model.js';
+import type { ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
 import { CHAMPION } from './promote.js';
 import {
@@ -21,7 +23,6 @@ import {
   printPositions,
   type ValueRow,
 } from './serve.js';
-import { loadModel, type ModelManifest } from './train.js';
 
 export interface PredictAnswer {
   readonly predictions: readonly unknown[];

@@ -1,10 +1,11 @@
 /** The gate between a trained model and production, and the way back. */
 import { MillraceError } from '../core/base/error.js';
 import type { MetricRequirement, Model } from '../core/define/types.js';
-import type { AliasChange, VersionRecord } from '../ports/registry.js';
+import type { AliasChange } from '../ports/registry.js';
 import { promoteRun, recordRun } from './lineage-events.js';
+import { type ModelManifest, manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
-import { findModel, type ModelManifest } from './train.js';
+import { findModel } from './train.js';
 
 export const CHAMPION = 'champion';
 
@@ -171,9 +172,6 @@ export async function rollbackModel(
     expected: current ?? null,
   });
 }
-
-export const manifestOf = (version: VersionRecord): ModelManifest =>
-  version.manifest as unknown as ModelManifest;
 
 /** Who does it: MILLRACE_ACTOR, else the user of the system. */
 export const userName = (): string =>

@@ -27,11 +27,11 @@ import { pipelineGraph } from '../report/pipeline-graph.js';
 import { renderReport } from '../report/render.js';
 import { valueSample } from './column-sample.js';
 import { manifestOfDataset } from './dataset-versions.js';
+import { type ModelManifest, manifestOf } from './model-manifest.js';
 import { logged } from './monitor.js';
 import type { Project } from './project.js';
-import { CHAMPION, manifestOf } from './promote.js';
+import { CHAMPION } from './promote.js';
 import { sourceLevels } from './service-levels.js';
-import type { ModelManifest } from './train.js';
 
 const RUN_LIMIT = 15;
 /** Predictions of a window that a drawing is made from; verdicts come from the monitor, which reads all. */

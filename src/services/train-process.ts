@@ -1,6 +1,6 @@
 /** A model by a command of the project: its files written, its answer read, its world remembered. docs/reference/models.md */
 import { createHash } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { access, cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
@@ -8,9 +8,11 @@ import { type ProcessTrainer, processTrainer } from '../core/define/trainers.js'
 import type { Model } from '../core/define/types.js';
 import { featureKind, featureWidth } from '../core/learn/matrix.js';
 import { printType, type ValueType } from '../core/schema/types.js';
-import type { ModelRuntime, ProcessEnvironment } from '../ports/model-runtime.js';
-import { PART_COLUMN } from './build-dataset.js';
+import type { ModelRuntime, ProcessEnvironment, ScoringCommand } from '../ports/model-runtime.js';
+import type { VersionRecord } from '../ports/registry.js';
+import { copyPart } from './dataset-table.js';
 import type { Project } from './project.js';
+import { readScoring, SCORING_FILE } from './scoring.js';
 
 export const ONNX_FILE = 'model.onnx';
 
@@ -88,8 +90,37 @@ export async function codeVersion(root: string, trainer: ProcessTrainer): Promis
   return { ...code, sha256: fingerprint(code) };
 }
 
+/** Lock files of a folder and of the folders around it, up to the repository they are in. */
+export async function lockFiles(root: string): Promise<Readonly<Record<string, string>>> {
+  const found: string[] = [];
+  for (let folder = root; ; folder = path.dirname(folder)) {
+    for (const name of LOCK_FILES) found.push(...(await filesAt(path.join(folder, name))));
+    const top = await access(path.join(folder, '.git')).then(
+      () => true,
+      () => false,
+    );
+    if (top) return hashes(root, found);
+    if (path.dirname(folder) === folder) break;
+  }
+  const inside = found.filter((file) => path.dirname(file) === root);
+  return hashes(root, inside);
+}
+
+/** Of what scores: every file of a version but what was only told or printed. */
+export async function scorerHash(folder: string): Promise<string> {
+  const files = (await filesAt(folder)).filter((file) => {
+    const [first] = path.relative(folder, file).split(path.sep);
+    return !['artefacts', 'metrics.json', 'manifest.json', TRAIN_LOG].includes(first!);
+  });
+  return fingerprint(await hashes(folder, files));
+}
+
+const TRAIN_LOG = 'train.log';
+
 export interface ProcessFit {
   readonly runtime: ModelRuntime;
+  /** Null: it is scored by onnxruntime. */
+  readonly scoring: ScoringCommand | null;
   readonly model_sha256: string;
   readonly environment: ProcessEnvironment;
   readonly seconds: number;
@@ -121,7 +152,7 @@ export async function fitByProcess(
   project: Project,
   model: Model,
   given: {
-    readonly data: string;
+    readonly dataset: VersionRecord;
     readonly features: readonly { readonly name: string; readonly type: ValueType }[];
     readonly label: { readonly name: string; readonly type: ValueType };
     readonly classes: readonly string[] | null;
@@ -144,9 +175,9 @@ export async function fitByProcess(
       const learnt = LEARNT_FROM.includes(part);
       if (!learnt && part !== 'test') continue;
       const file = `${part}.parquet`;
-      await store.copyRows(given.data, path.join(input, file), {
+      await copyPart(store, given.dataset, path.join(input, file), {
+        part,
         columns: learnt ? [...names, given.label.name] : names,
-        where: { column: PART_COLUMN, value: part },
       });
       parts[part] = { file, rows, label: learnt };
     }
@@ -172,6 +203,7 @@ export async function fitByProcess(
     await json('parameters.json', { seed: model.trainer.seed, ...trainer.parameters });
     const runner = await project.processes();
     const environment = await runner.environment(trainer.command, project.folder);
+    const log = path.join(project.stateFolder, 'logs', `train-${model.name}.log`);
     const { seconds } = await runner.run({
       command: trainer.command,
       folder: project.folder,
@@ -185,29 +217,40 @@ export async function fitByProcess(
       },
       timeoutMs: trainer.timeoutMs,
       signal: project.signal,
+      log,
       line: (message) => project.progress({ step: 'train', message: `${model.name}: ${message}` }),
     });
-    const file = path.join(output, ONNX_FILE);
-    const bytes = await readFile(file).catch((cause: unknown) => {
-      throw new MillraceError('TRAIN_FAILED', `\`${trainer.command.join(' ')}\` wrote no ${ONNX_FILE}`, {
-        cause,
-        hint: 'It belongs into the folder that MILLRACE_OUTPUT names.',
-      });
-    });
     const reported = await reportedMetrics(path.join(output, 'metrics.json'));
-    const runtime = await openOnnx(project, file, {
+    const shape = {
       task: model.task,
       classes: given.classes,
       features: given.features.map(({ name, type }) => ({ name, type: printType(type) })),
-    });
+    };
+    const scoring = await readScoring(project, output);
+    const file = path.join(output, ONNX_FILE);
+    const bytes = scoring ? null : await readFile(file).catch(() => null);
+    if (!scoring && bytes === null)
+      throw new MillraceError(
+        'TRAIN_FAILED',
+        `\`${trainer.command.join(' ')}\` wrote neither ${ONNX_FILE} nor ${SCORING_FILE}. All it printed: ${log}`,
+        { hint: 'One of them belongs into the folder that MILLRACE_OUTPUT names.' },
+      );
+    await cp(log, path.join(output, TRAIN_LOG));
+    const runtime = scoring
+      ? await openScorer(project, output, { ...shape, name: `${model.name}, new`, scoring })
+      : await openOnnx(project, file, shape);
     return {
       runtime,
-      model_sha256: sha256(bytes),
+      scoring,
+      model_sha256: bytes ? sha256(bytes) : await scorerHash(output),
       environment,
       seconds,
       reported,
       keep: (folder) => cp(output, folder, { recursive: true }),
-      discard,
+      discard: async () => {
+        runtime.close?.();
+        await discard();
+      },
     };
   } catch (error) {
     await discard();
@@ -243,4 +286,36 @@ export async function loadOnnx(
       hint: 'Train it again, or roll back.',
     });
   return openOnnx(project, file, wanted);
+}
+
+/** What asks the command of a version for scores; its words go to a log of its own. */
+export const openScorer = async (
+  project: Pick<Project, 'processes' | 'stateFolder' | 'signal'>,
+  folder: string,
+  model: {
+    readonly name: string;
+    readonly scoring: ScoringCommand;
+    readonly task: Model['task'];
+    readonly classes: readonly string[] | null;
+    readonly features: readonly { readonly name: string; readonly type: string }[];
+  },
+): Promise<ModelRuntime> =>
+  (await project.processes()).scorer({
+    ...model,
+    folder,
+    log: path.join(project.stateFolder, 'logs', `score-${model.name.replaceAll(/[^\w@.-]+/g, '-')}.log`),
+    signal: project.signal,
+  });
+
+/** The scorer of a version, after a look whether its files are what was registered. */
+export async function loadScorer(
+  project: Parameters<typeof openScorer>[0],
+  folder: string,
+  wanted: Parameters<typeof openScorer>[2] & { readonly sha256: string },
+): Promise<ModelRuntime> {
+  if ((await scorerHash(folder)) !== wanted.sha256)
+    throw new MillraceError('STORE_CORRUPT', `model ${wanted.name} is not what was registered`, {
+      hint: 'Train it again, or roll back.',
+    });
+  return openScorer(project, folder, wanted);
 }

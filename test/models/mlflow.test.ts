@@ -10,7 +10,8 @@ import { parseType } from '../../src/core/schema/types.js';
 import { openProject } from '../../src/open.js';
 import { exportModel } from '../../src/services/export-model.js';
 import { ingestFiles } from '../../src/services/ingest.js';
-import { loadModel, trainModel } from '../../src/services/train.js';
+import { loadModel } from '../../src/services/load-model.js';
+import { trainModel } from '../../src/services/train.js';
 import { pythonPackages } from './python.js';
 
 const EXAMPLE = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../examples/sklearn');

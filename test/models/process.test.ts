@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createProcessRunner, masker } from '../../src/adapters/process-trainer/runner.js';
+import { masker } from '../../src/adapters/process-trainer/group.js';
+import { createProcessRunner } from '../../src/adapters/process-trainer/runner.js';
 import { MillraceError } from '../../src/core/base/error.js';
 import { checkTrainer } from '../../src/core/define/trainers.js';
 import { openProject } from '../../src/open.js';
@@ -37,6 +38,7 @@ const job = (script: string, more: Partial<Parameters<typeof runner.run>[0]> = {
   env: {},
   timeoutMs: null,
   signal: new AbortController().signal,
+  log: path.join(folder, 'train.log'),
   line: () => {},
   ...more,
 });

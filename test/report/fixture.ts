@@ -10,8 +10,8 @@ import { printType } from '../../src/core/schema/types.js';
 import { type OpenedProject, openProject } from '../../src/open.js';
 import type { LoggedPrediction } from '../../src/ports/prediction-log.js';
 import { isNumericSample, valueSample } from '../../src/services/column-sample.js';
+import type { ModelManifest } from '../../src/services/model-manifest.js';
 import { runMonitor } from '../../src/services/monitor.js';
-import type { ModelManifest } from '../../src/services/train.js';
 import { drawing } from '../drift/random.js';
 
 export const NOW = Date.parse('2015-01-02T09:30:00Z') * 1000;

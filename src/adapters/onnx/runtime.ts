@@ -12,6 +12,7 @@ import {
   writeNumbers,
 } from '../../core/learn/matrix.js';
 import type { Prediction } from '../../core/learn/model.js';
+import { toPrediction } from '../../core/learn/scores.js';
 import { parseType, type Value } from '../../core/schema/types.js';
 import type { ForeignModel, ModelRuntime, OnnxRuntime } from '../../ports/model-runtime.js';
 
@@ -207,16 +208,6 @@ function bind(ort: Ort, session: Session, model: ForeignModel): ModelRuntime {
     if (!scores.every(Number.isFinite)) throw unfit(model, `gives ${[...scores].join(', ')} for a row`);
     return scores;
   };
-  const toPrediction = (scores: Float64Array): Prediction => {
-    if (model.task === 'regression') return { score: scores[0]! };
-    if (model.task === 'binary') return { probability: scores[0]!, label: scores[0]! >= 0.5 ? 1 : 0 };
-    let best = 0;
-    for (let k = 1; k < scores.length; k++) if (scores[k]! > scores[best]!) best = k;
-    return {
-      label: classes[best]!,
-      probabilities: Object.fromEntries(classes.map((name, k) => [name, scores[k]!])),
-    };
-  };
   const rowCells = (values: readonly (Value | undefined)[]): Cells => {
     const cells = emptyCells();
     for (const [i, slot] of slots.entries()) {
@@ -242,7 +233,10 @@ function bind(ort: Ort, session: Session, model: ForeignModel): ModelRuntime {
   return {
     predictRows: async (rows) => {
       const predictions: Prediction[] = [];
-      for (const values of rows) predictions.push(toPrediction(await score(rowCells(values))));
+      for (const values of rows) {
+        const scores = await score(rowCells(values));
+        predictions.push(toPrediction(model.task, classes, scores));
+      }
       return predictions;
     },
     predictTable: async (table) => {

@@ -1,48 +1,48 @@
 /** A command in a process group of its own: its lines heard as they come, and no process of it left behind. */
 import { execFile, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { MillraceError } from '../../core/base/error.js';
-import type { ProcessEnvironment, ProcessJob, ProcessRunner } from '../../ports/model-runtime.js';
+import type {
+  GitState,
+  ModelRuntime,
+  ProcessEnvironment,
+  ProcessJob,
+  ProcessRunner,
+} from '../../ports/model-runtime.js';
+import { killGroup, masker } from './group.js';
+import { createScorer } from './scorer.js';
 
 /** Between the request to end and the end. */
 const GRACE_MS = 5_000;
 const TAIL_LINES = 12;
-const SECRET_NAME = /secret|token|passw|credential|api_?key|private_?key|access_?key/i;
-/** Shorter values would mask ordinary words. */
-const SECRET_LENGTH = 6;
-
-/** Replaces the values of variables whose names say that they are secret. */
-export function masker(env: Readonly<Record<string, string | undefined>>): (text: string) => string {
-  const secrets = Object.entries(env)
-    .flatMap(([name, value]) =>
-      SECRET_NAME.test(name) && value !== undefined && value.length >= SECRET_LENGTH ? [value] : [],
-    )
-    .sort((a, b) => b.length - a.length);
-  return (text) => secrets.reduce((masked, secret) => masked.replaceAll(secret, '***'), text);
-}
-
-function killGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal);
-  } catch {
-    // It has ended.
-  }
-}
-
 async function run(job: ProcessJob): Promise<{ readonly seconds: number }> {
   const env = { ...process.env, ...job.env };
   const mask = masker(env);
   const shown = job.command.join(' ');
   const started = performance.now();
-  const tail: string[] = [];
-  const hear = (text: string): void => {
-    const line = mask(text);
-    tail.push(line);
-    if (tail.length > TAIL_LINES) tail.shift();
-    job.line(line);
+  mkdirSync(path.dirname(job.log), { recursive: true });
+  const log = openSync(job.log, 'w');
+  const tails: Record<'stdout' | 'stderr', string[]> = { stdout: [], stderr: [] };
+  const hear =
+    (from: keyof typeof tails) =>
+    (text: string): void => {
+      const line = mask(text);
+      const tail = tails[from];
+      tail.push(line);
+      if (tail.length > TAIL_LINES) tail.shift();
+      writeSync(log, `${line}\n`);
+      job.line(line);
+    };
+  /** The last lines, of stderr where it said anything, and where all of them are. */
+  const said = (): string => {
+    const [from, tail] = tails.stderr.length > 0 ? ['stderr', tails.stderr] : ['stdout', tails.stdout];
+    const last =
+      tail.length === 0 ? 'It printed nothing.' : `Its last lines on ${from}:\n  ${tail.join('\n  ')}`;
+    return `${last}\nAll it printed: ${job.log}`;
   };
   const interrupted = (): MillraceError =>
     new MillraceError('INTERRUPTED', 'training was interrupted; no model version was registered');
@@ -72,17 +72,21 @@ async function run(job: ProcessJob): Promise<{ readonly seconds: number }> {
       : setTimeout(
           () =>
             end(
-              new MillraceError('TRAIN_FAILED', `\`${shown}\` took longer than ${job.timeoutMs! / 1000} s`, {
-                hint: 'Raise `timeout` of the trainer, or give it less to do.',
-              }),
+              new MillraceError(
+                'TRAIN_FAILED',
+                `\`${shown}\` took longer than ${job.timeoutMs! / 1000} s. ${said()}`,
+                {
+                  hint: 'Raise `timeout` of the trainer, or give it less to do.',
+                },
+              ),
             ),
           job.timeoutMs,
         );
   job.signal.addEventListener('abort', abort, { once: true });
   process.once('exit', leave);
   try {
-    createInterface({ input: child.stdout }).on('line', hear);
-    createInterface({ input: child.stderr }).on('line', hear);
+    createInterface({ input: child.stdout }).on('line', hear('stdout'));
+    createInterface({ input: child.stderr }).on('line', hear('stderr'));
     const [status, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
       child.once('error', (cause: NodeJS.ErrnoException) =>
         reject(
@@ -104,8 +108,7 @@ async function run(job: ProcessJob): Promise<{ readonly seconds: number }> {
     if (ending) throw ending;
     if (status !== 0) {
       const how = status === null ? `was ended by ${signal}` : `ended with exit code ${status}`;
-      const last = tail.length === 0 ? 'It printed nothing.' : `Its last lines:\n  ${tail.join('\n  ')}`;
-      throw new MillraceError('TRAIN_FAILED', `\`${shown}\` ${how}. ${last}`);
+      throw new MillraceError('TRAIN_FAILED', `\`${shown}\` ${how}. ${said()}`);
     }
     return { seconds: (performance.now() - started) / 1000 };
   } finally {
@@ -114,6 +117,7 @@ async function run(job: ProcessJob): Promise<{ readonly seconds: number }> {
     job.signal.removeEventListener('abort', abort);
     process.removeListener('exit', leave);
     leave();
+    closeSync(log);
   }
 }
 
@@ -140,4 +144,34 @@ async function environment(command: readonly string[], folder: string): Promise<
   return { platform, ...(JSON.parse(stdout) as { python: string; packages: string[] }) };
 }
 
-export const createProcessRunner = (): ProcessRunner => ({ run, environment });
+async function git(folder: string, apart: readonly string[]): Promise<GitState | null> {
+  const args = ['-C', folder, 'status', '--porcelain=v2', '--branch', '--', '.'];
+  const excluded = apart.map((each) => `:(exclude)${each}`);
+  const answer = await promisify(execFile)('git', [...args, ...excluded], {
+    timeout: 30_000,
+    maxBuffer: 64 << 20,
+    env: { ...process.env, GIT_OPTIONAL_LOCKS: '0' },
+  }).catch(() => null);
+  const lines = answer?.stdout.split('\n').filter((line) => line !== '') ?? [];
+  const commit = lines.find((line) => line.startsWith('# branch.oid '))?.slice('# branch.oid '.length);
+  if (commit === undefined || !/^[0-9a-f]{40,}$/.test(commit)) return null;
+  return { commit, dirty: lines.some((line) => !line.startsWith('# ')) };
+}
+
+export function createProcessRunner(): ProcessRunner {
+  const scorers = new Set<ModelRuntime>();
+  return {
+    run,
+    environment,
+    git,
+    scorer: (model) => {
+      const scorer = createScorer(model);
+      scorers.add(scorer);
+      return scorer;
+    },
+    close: () => {
+      for (const scorer of scorers) scorer.close?.();
+      scorers.clear();
+    },
+  };
+}

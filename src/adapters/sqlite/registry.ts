@@ -1,5 +1,5 @@
 import { MillraceError } from '../../core/base/error.js';
-import type { AliasChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
+import type { AliasChange, NoteChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
 import { type Database, transaction } from './database.js';
 
 export const RUN_TABLE = `
@@ -20,6 +20,11 @@ CREATE TABLE IF NOT EXISTS alias_change (
   at INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS alias_change_by_name ON alias_change (model, alias, id);
+CREATE TABLE IF NOT EXISTS note_change (
+  id INTEGER PRIMARY KEY, model TEXT NOT NULL, version INTEGER, field TEXT NOT NULL, value TEXT, previous TEXT,
+  at INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS note_change_by_name ON note_change (model, version, field, id);
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 ${RUN_TABLE}
 `;
@@ -41,6 +46,17 @@ const toAlias = (row: Row): AliasChange => ({
   alias: row['alias'] as string,
   version: Number(row['version']),
   previous: row['previous'] === null ? null : Number(row['previous']),
+  at: Number(row['at']),
+  actor: row['actor'] as string,
+  reason: row['reason'] as string,
+});
+
+const toNote = (row: Row): NoteChange => ({
+  model: row['model'] as string,
+  version: row['version'] === null ? null : Number(row['version']),
+  field: row['field'] as string,
+  value: row['value'] as string | null,
+  previous: row['previous'] as string | null,
   at: Number(row['at']),
   actor: row['actor'] as string,
   reason: row['reason'] as string,
@@ -138,6 +154,32 @@ export function createRegistry(db: Database, guard: () => void = () => {}): Regi
         ? all('SELECT * FROM alias_change ORDER BY id')
         : all('SELECT * FROM alias_change WHERE model = ? ORDER BY id', model)
       ).map(toAlias),
+    setNote: ({ expected, ...change }) =>
+      transact(() => {
+        const { model, version, field } = change;
+        const row = first(
+          'SELECT value FROM note_change WHERE model = ? AND version IS ? AND field = ? ORDER BY id DESC LIMIT 1',
+          model,
+          version,
+          field,
+        );
+        const previous = (row?.['value'] ?? null) as string | null;
+        if (expected !== undefined && expected !== previous)
+          throw new MillraceError(
+            'STORE_LOCKED',
+            `${field} of ${model}${version === null ? '' : `@${version}`} is ${previous === null ? 'gone' : `"${previous}"`} now: someone else has changed it`,
+            { hint: `Look at \`millrace models history ${model}\`, then decide again.` },
+          );
+        db.prepare(
+          'INSERT INTO note_change (model, version, field, value, previous, at, actor, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+        ).run(model, version, field, change.value, previous, change.at, change.actor, change.reason);
+        return { ...change, previous };
+      }),
+    noteHistory: (model) =>
+      (model === undefined
+        ? all('SELECT * FROM note_change ORDER BY id')
+        : all('SELECT * FROM note_change WHERE model = ? ORDER BY id', model)
+      ).map(toNote),
     getFact: (name) => {
       const row = first('SELECT value FROM fact WHERE name = ?', name);
       return row === undefined ? undefined : JSON.parse(row['value'] as string);

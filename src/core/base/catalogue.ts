@@ -123,6 +123,13 @@ export const CATALOGUE = {
   DATASET_EMPTY: row(1, 409, 'The training set has too few rows'),
   TRAIN_FAILED: row(1, 500, 'Training failed'),
   EVALUATION: row(1, 422, 'An expression failed on a row'),
+  SCORING_FAILED: row(
+    1,
+    503,
+    'The command that scores a model did not answer as it must',
+    'Look at the log that is named; the command is started again when it is asked next.',
+    true,
+  ),
   STEP_TIMEOUT: row(
     1,
     504,

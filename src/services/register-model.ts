@@ -1,0 +1,106 @@
+/** A fitted model becomes a version: judged on every part, written aside, moved to its place, named in the registry. */
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { DatasetManifest } from '../core/dataset/manifest.js';
+import type { Model } from '../core/define/types.js';
+import { type ColumnProfile, profileColumn } from '../core/drift/profile.js';
+import type { Evaluation } from '../core/learn/metrics.js';
+import type { ModelRuntime, ProcessEnvironment } from '../ports/model-runtime.js';
+import type { VersionRecord } from '../ports/registry.js';
+import { keepDefinitions } from './definition-snapshot.js';
+import { evaluatePart } from './evaluate-model.js';
+import type { LabelledRows } from './model-data.js';
+import type { ModelManifest } from './model-manifest.js';
+import type { Project } from './project.js';
+import { codeOf, environmentOf, type Stopwatch } from './training-record.js';
+
+/** A fitted model before it is a version. */
+export interface Fitted {
+  readonly runtime: ModelRuntime;
+  readonly importance: ModelManifest['importance'];
+  readonly told: Partial<ModelManifest>;
+  readonly model_sha256: string;
+  readonly process?: ProcessEnvironment;
+  keep(folder: string): Promise<void>;
+  discard(): Promise<void>;
+}
+
+export interface TrainedVersion {
+  readonly version: VersionRecord;
+  readonly manifest: ModelManifest;
+  readonly built: boolean;
+  /** Trained anew only to compare: whether it came out byte for byte. Null: not asked, or not trained before. */
+  readonly reproduced: boolean | null;
+}
+
+export async function registerModel(
+  project: Project,
+  model: Model,
+  given: {
+    readonly key: string;
+    readonly trainer: ModelManifest['trainer'];
+    readonly dataset: VersionRecord;
+    readonly features: ModelManifest['features'];
+    readonly rows: LabelledRows;
+    readonly fitted: Fitted;
+    readonly watch: Stopwatch;
+  },
+): Promise<TrainedVersion> {
+  const { name } = model;
+  const { key, dataset, features, rows, fitted, watch } = given;
+  const data = dataset.manifest as unknown as DatasetManifest;
+  const evaluation: Record<string, Evaluation> = {};
+  const scoreProfile: Record<string, ColumnProfile> = {};
+  for (const [part, count] of rows.parts) {
+    project.progress({ step: 'train', message: `${name}: evaluating on ${part} (${count} rows)` });
+    const judged = await evaluatePart(model.task, fitted.runtime, rows.part(part)!, rows.classes);
+    evaluation[part] = judged.evaluation;
+    if (judged.flat) scoreProfile[part] = profileColumn({ type: 'numeric', values: judged.flat, nulls: 0 });
+  }
+  watch.lap('evaluate');
+  const definitions =
+    data.definitions_sha256 === undefined
+      ? await keepDefinitions(project, dataset.name)
+      : data.definitions_sha256;
+  const manifest: ModelManifest = {
+    format: 1,
+    model: name,
+    task: model.task,
+    trainer: given.trainer,
+    dataset: { name: dataset.name, version: dataset.version, logical_sha256: data.logical_sha256 },
+    features,
+    label: data.label!.name,
+    classes: rows.classes,
+    metrics: Object.fromEntries(
+      Object.entries(evaluation).map(([part, item]) => [part, { ...item.metrics }]),
+    ),
+    evaluation,
+    importance: fitted.importance,
+    profile: Object.fromEntries(features.map((feature) => [feature.name, data.profile[feature.name]!])),
+    score_profile: scoreProfile,
+    ...fitted.told,
+    model_sha256: fitted.model_sha256,
+    definitions_sha256: definitions,
+    environment: environmentOf(project, fitted.process),
+    ...(await codeOf(project)),
+    timings: watch.finish(),
+  };
+  const folder = path.join(project.stateFolder, 'models', name, key.slice(0, 16));
+  const staging = `${folder}.${process.pid}.tmp`;
+  await rm(staging, { recursive: true, force: true });
+  await mkdir(staging, { recursive: true });
+  await fitted.keep(staging);
+  await writeFile(path.join(staging, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  await rm(folder, { recursive: true, force: true });
+  await rename(staging, folder);
+  const registry = await project.registry();
+  const version = registry.addVersion({
+    kind: 'model',
+    name,
+    key,
+    folder,
+    manifest: manifest as unknown as Record<string, unknown>,
+    createdAt: project.now(),
+  });
+  return { version, manifest, built: true, reproduced: null };
+}
