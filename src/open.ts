@@ -71,8 +71,9 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
   });
   const log = lazy(async () => {
     const { openRecordLog } = await import('./adapters/lake/record-log.js');
+    const { lazyDuckDb } = await import('./adapters/duckdb/text.js');
     return openRecordLog({
-      db: await duckdb.get(),
+      db: lazyDuckDb(duckdb.get),
       registry: await database.get(),
       lake: settings.lake,
       stateFolder,

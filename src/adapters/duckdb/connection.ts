@@ -7,10 +7,10 @@ import type {
   DuckDBType,
   DuckDBValue,
 } from '@duckdb/node-api';
-import { MillraceError } from '../../core/base/error.js';
 import { type Column, ColumnBuffer, type ColumnChunk, readChunk } from './columns.js';
 import { duckDbError } from './errors.js';
 import { api, bindings as duckdb } from './library.js';
+import { quoteName } from './text.js';
 
 export interface DuckDbOptions {
   /** Where to spill; made when it is missing, a folder of its own inside is removed at close. */
@@ -93,9 +93,6 @@ const TYPES: Readonly<Record<WriteColumn['type'], DuckDBType>> = {
 };
 const CHUNK_ROWS = 2048;
 
-/** `name` as a quoted identifier, text as a literal. */
-export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
-export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
 function cell(column: Column, index: number): Cell {
   if (column.valid && column.valid[index] === 0) return null;
@@ -326,13 +323,4 @@ export async function openDuckDb(options: DuckDbOptions): Promise<DuckDb> {
       rmSync(spill, { recursive: true, force: true });
     },
   };
-}
-
-/** Throws when the signal has fired; returns a stop function that ends the link from signal to connection. */
-export function interruptible(target: DuckDbConnection, signal: AbortSignal | undefined): () => void {
-  if (!signal) return () => undefined;
-  if (signal.aborted) throw new MillraceError('INTERRUPTED', 'The work was interrupted');
-  const stop = (): void => target.interrupt();
-  signal.addEventListener('abort', stop);
-  return () => signal.removeEventListener('abort', stop);
 }

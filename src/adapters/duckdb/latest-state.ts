@@ -14,7 +14,8 @@ import { duckDbType, literalSql } from '../../core/schema/coerce-sql.js';
 import type { Value } from '../../core/schema/types.js';
 import type { HeldLookups } from '../../ports/offline-store.js';
 import type { LogState } from '../../ports/record-log.js';
-import { type DuckDb, quoteName } from './connection.js';
+import type { DuckDb } from './connection.js';
+import { quoteName } from './text.js';
 import { NumberBuffer, type ValueBuffer } from './value-buffer.js';
 
 /** More pairs of unsettled observations and versions than this are left to the sweep. */

@@ -12,7 +12,8 @@ import { BOOLEAN, printType, STRING, sameType, TIMESTAMP, type ValueType } from 
 import type { ObservationTable, OfflineStore } from '../../ports/offline-store.js';
 import type { LogState } from '../../ports/record-log.js';
 import { inspectWhole } from '../files/whole.js';
-import { type DuckDb, quoteName, quoteText, type WriteColumn } from './connection.js';
+import type { DuckDb, WriteColumn } from './connection.js';
+import { quoteName, quoteText } from './text.js';
 import {
   type HeldValue,
   holdLatest,

@@ -21,7 +21,8 @@ import type { Value, ValueType } from '../../core/schema/types.js';
 import type { ObservationTable, RecordScan } from '../../ports/offline-store.js';
 import type { LogState } from '../../ports/record-log.js';
 import type { Column } from './columns.js';
-import { type DuckDb, quoteName } from './connection.js';
+import type { DuckDb } from './connection.js';
+import { quoteName } from './text.js';
 import type { SweepJob } from './sweep-blocks.js';
 import { inlineSweeper, type Sweeper, threadedSweeper } from './sweeper.js';
 

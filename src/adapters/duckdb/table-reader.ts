@@ -4,7 +4,8 @@ import { typeOfDuckDb } from '../../core/schema/coerce-sql.js';
 import { STRING, type ValueType } from '../../core/schema/types.js';
 import type { TableReader } from '../../ports/table-reader.js';
 import { inspectWhole } from '../files/whole.js';
-import { type DuckDb, quoteName, quoteText } from './connection.js';
+import type { DuckDb } from './connection.js';
+import { quoteName, quoteText } from './text.js';
 import { NumberBuffer } from './value-buffer.js';
 
 function relation(file: string): string {

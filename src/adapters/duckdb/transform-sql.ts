@@ -2,7 +2,8 @@
 import type { Source } from '../../core/define/types.js';
 import { duckDbType } from '../../core/schema/coerce-sql.js';
 import type { OutputColumn } from '../../ports/sql-parser.js';
-import { type DuckDb, quoteName } from './connection.js';
+import type { DuckDb } from './connection.js';
+import { quoteName } from './text.js';
 
 export interface ParentTable {
   readonly parent: Source;

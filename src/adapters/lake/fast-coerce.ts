@@ -2,7 +2,7 @@ import type { CoerceOptions } from '../../core/schema/coerce.js';
 import type { CoerceSql } from '../../core/schema/coerce-sql.js';
 import { zoneSpans } from '../../core/schema/coerce-zone.js';
 import type { ValueType } from '../../core/schema/types.js';
-import { quoteText } from '../duckdb/connection.js';
+import { quoteText } from '../duckdb/text.js';
 
 const CLOCK = '([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]';
 /** Years well inside of the instants. */

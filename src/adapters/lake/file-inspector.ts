@@ -14,7 +14,8 @@ import {
 import { coerceNativeSql, coerceSql, typeOfDuckDb } from '../../core/schema/coerce-sql.js';
 import { INT64, STRING, type ValueType } from '../../core/schema/types.js';
 import type { FileInspector, InspectedFiles } from '../../ports/file-inspector.js';
-import { type DuckDb, quoteText } from '../duckdb/connection.js';
+import type { DuckDb } from '../duckdb/connection.js';
+import { quoteText } from '../duckdb/text.js';
 import { type InputFile, inspectFile } from '../files/inputs.js';
 import { type OpenedInput, openInput, SchemaRefusal } from './open-input.js';
 

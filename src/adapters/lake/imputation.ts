@@ -12,7 +12,8 @@ import {
   typeOfField,
 } from '../../core/quality/index.js';
 import type { Value, ValueType } from '../../core/schema/types.js';
-import { type DuckDbConnection, quoteName, quoteText } from '../duckdb/connection.js';
+import type { DuckDbConnection } from '../duckdb/connection.js';
+import { quoteName, quoteText } from '../duckdb/text.js';
 import type { Ledger } from './ledger.js';
 import { valueAt } from './records.js';
 import { READINGS } from './stage.js';

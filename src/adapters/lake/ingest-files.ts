@@ -47,7 +47,8 @@ import type {
   SchemaChange,
   StateScope,
 } from '../../ports/record-log.js';
-import { type DuckDbConnection, interruptible, quoteName, quoteText } from '../duckdb/connection.js';
+import type { DuckDbConnection } from '../duckdb/connection.js';
+import { interruptible, quoteName, quoteText } from '../duckdb/text.js';
 import { publishFile } from '../files/durable.js';
 import { expandFiles, hashFile, type InputFile, inspectFile } from '../files/inputs.js';
 import { judgeBatchHistory } from './batch-history.js';

@@ -1,7 +1,8 @@
 import { MillraceError } from '../../core/base/error.js';
 import type { FileFormat, Source } from '../../core/define/types.js';
 import { type ColumnDifference, columnsMessage, diffColumns } from '../../core/quality/index.js';
-import { type DuckDbConnection, quoteName, quoteText } from '../duckdb/connection.js';
+import type { DuckDbConnection } from '../duckdb/connection.js';
+import { quoteName, quoteText } from '../duckdb/text.js';
 import { checkZstdFrames, hasZstd, readBytes } from '../files/decompress.js';
 import { splitRecord, stageDelimited } from '../files/delimited.js';
 import { emptyFile, type InputFile } from '../files/inputs.js';

@@ -3,7 +3,8 @@ import { BATCH_PROFILE_OPTIONS, type BatchProfile } from '../../core/drift/batch
 import { type ColumnProfile, type ColumnSample, profileColumn } from '../../core/drift/profile.js';
 import { isNumericSample, valueSample } from '../../core/drift/sample.js';
 import { deviationSql } from '../../core/quality/batch.js';
-import { type DuckDbConnection, quoteName } from '../duckdb/connection.js';
+import type { DuckDbConnection } from '../duckdb/connection.js';
+import { quoteName } from '../duckdb/text.js';
 import { valueAt } from './records.js';
 
 /** Rows that quantiles, histograms and categories are taken from. */

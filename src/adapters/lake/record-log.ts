@@ -12,7 +12,8 @@ import type {
   RepairedValue,
   StateScope,
 } from '../../ports/record-log.js';
-import { type DuckDb, type DuckDbConnection, quoteText } from '../duckdb/connection.js';
+import type { DuckDb, DuckDbConnection } from '../duckdb/connection.js';
+import { quoteText } from '../duckdb/text.js';
 import { splitRecord } from '../files/delimited.js';
 import { makeFolder } from '../files/durable.js';
 import { expandFiles, matchFiles } from '../files/inputs.js';

@@ -2,7 +2,8 @@ import { decodeValue, type Repair } from '../../core/quality/index.js';
 import type { Value, ValueType } from '../../core/schema/types.js';
 import type { LogRecord } from '../../ports/record-log.js';
 import type { Column } from '../duckdb/columns.js';
-import { type DuckDbConnection, quoteName } from '../duckdb/connection.js';
+import type { DuckDbConnection } from '../duckdb/connection.js';
+import { quoteName } from '../duckdb/text.js';
 
 interface NamedType {
   readonly name: string;

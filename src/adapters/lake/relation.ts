@@ -1,6 +1,6 @@
 import type { Source } from '../../core/define/types.js';
 import type { LogSegment, LogState } from '../../ports/record-log.js';
-import { quoteName, quoteText } from '../duckdb/connection.js';
+import { quoteName, quoteText } from '../duckdb/text.js';
 import { logColumns } from './shape.js';
 
 /** A committed segment and the columns that it holds (name → DuckDB type). */

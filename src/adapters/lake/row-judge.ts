@@ -37,7 +37,8 @@ import {
 } from '../../core/quality/index.js';
 import { literalSql } from '../../core/schema/coerce-sql.js';
 import { INT64, type Value, type ValueType } from '../../core/schema/types.js';
-import { type DuckDbConnection, quoteName, type WriteColumn } from '../duckdb/connection.js';
+import type { DuckDbConnection, WriteColumn } from '../duckdb/connection.js';
+import { quoteName } from '../duckdb/text.js';
 import { frozenValue, lastSql, type Taken } from './imputation.js';
 import type { IngestContext } from './ingest-files.js';
 import type { Ledger } from './ledger.js';

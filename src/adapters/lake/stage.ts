@@ -14,7 +14,7 @@ import {
 import type { CoerceOptions } from '../../core/schema/coerce.js';
 import { type CoerceSql, coerceNativeSql, coerceSql, duckDbType } from '../../core/schema/coerce-sql.js';
 import { inTimeFormatSql } from '../../core/schema/time-format.js';
-import { quoteName, quoteText } from '../duckdb/connection.js';
+import { quoteName, quoteText } from '../duckdb/text.js';
 import { fastCoerce } from './fast-coerce.js';
 import { type InputField, inputFields } from './shape.js';
 

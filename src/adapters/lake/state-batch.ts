@@ -6,7 +6,7 @@
 import type { Instant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import type { StateScope } from '../../ports/record-log.js';
-import { quoteName, quoteText } from '../duckdb/connection.js';
+import { quoteName, quoteText } from '../duckdb/text.js';
 import { contentColumns } from './shape.js';
 import { POSITION } from './stage.js';
 
