@@ -22,9 +22,9 @@ import type { ObservationTable, RecordScan } from '../../ports/offline-store.js'
 import type { LogState } from '../../ports/record-log.js';
 import type { Column } from './columns.js';
 import type { DuckDb } from './connection.js';
-import { quoteName } from './text.js';
 import type { SweepJob } from './sweep-blocks.js';
 import { inlineSweeper, type Sweeper, threadedSweeper } from './sweeper.js';
+import { quoteName } from './text.js';
 
 export interface SweepLimits {
   /** 1: no other threads. */
@@ -39,11 +39,12 @@ export interface SweepLimits {
 
 /** A value, whether there is one, and its status. */
 export const RESULT_BYTES = 10;
-const THREADS_FROM = 500_000;
+const THREADS_FROM = 2_000_000;
 const BATCH_ROWS = 1 << 17;
 /** Larger batches are read back from a file in fewer pieces. */
 const FILE_BATCH_ROWS = 1 << 18;
 const CHUNK_ROWS = 2_048;
+const MOST_INTEGER = 2 ** 31 - 1;
 export const ONE_THREAD: SweepLimits = {
   threads: 1,
   memoryBytes: Number.POSITIVE_INFINITY,
@@ -191,8 +192,13 @@ async function plan({ state, texts: textsOf }: SweepContext, scan: RecordScan): 
   const eventTime = read('CAST(r."_event_time" AS DOUBLE)', 'double');
   const availableAt =
     source.availableAt.kind === 'event_time' ? null : read('CAST(r."_available_at" AS DOUBLE)', 'double');
-  const seq = read('CAST(r."_order" AS DOUBLE)', 'double');
-  const append = source.sequence === undefined ? null : read('CAST(r."_seq" AS DOUBLE)', 'double');
+  const sequenced = source.sequence !== undefined;
+  const position = (): Lane =>
+    state.lastSeq <= MOST_INTEGER
+      ? read('CAST(r."_seq" AS INTEGER)', 'code')
+      : read('CAST(r."_seq" AS DOUBLE)', 'double');
+  const seq = sequenced ? read('CAST(r."_order" AS DOUBLE)', 'double') : position();
+  const append = sequenced ? position() : null;
   const until =
     !hindsight && state.hasVersions
       ? read(`coalesce(CAST(r."_until" AS DOUBLE), CAST('inf' AS DOUBLE))`, 'double')
@@ -227,7 +233,7 @@ async function plan({ state, texts: textsOf }: SweepContext, scan: RecordScan): 
     values.push({ name: fieldName, type, lane: read(valueSql(type, column), kind, copy, valid), valid });
   }
   const shape = builder.finish(state.lastSeq, scan.entities.entities, {
-    sequenced: source.sequence !== undefined,
+    sequenced,
     entity,
     eventTime,
     availableAt,

@@ -122,6 +122,50 @@ export interface Arranged {
   readonly objects: readonly (readonly Value[])[];
 }
 
+let rowOrder = new Int32Array(0);
+
+function reserveOrder(rows: number): Int32Array {
+  if (rowOrder.length < rows) rowOrder = new Int32Array(rows);
+  return rowOrder;
+}
+
+/** The rows of block `b`, in `order`, to `at` and after. */
+function pick8(
+  from: Float64Array,
+  to: Float64Array,
+  order: Int32Array,
+  starts: Int32Array,
+  b: number,
+  at: number,
+): void {
+  const end = starts[b + 1]!;
+  for (let i = starts[b]!, out = at; i < end; i++, out++) to[out] = from[order[i]!]!;
+}
+
+function pick4(
+  from: Int32Array,
+  to: Int32Array,
+  order: Int32Array,
+  starts: Int32Array,
+  b: number,
+  at: number,
+): void {
+  const end = starts[b + 1]!;
+  for (let i = starts[b]!, out = at; i < end; i++, out++) to[out] = from[order[i]!]!;
+}
+
+function pick1(
+  from: Uint8Array,
+  to: Uint8Array,
+  order: Int32Array,
+  starts: Int32Array,
+  b: number,
+  at: number,
+): void {
+  const end = starts[b + 1]!;
+  for (let i = starts[b]!, out = at; i < end; i++, out++) to[out] = from[order[i]!]!;
+}
+
 /** Copies the rows of a batch of `capacity` rows into `target`, block after block, in their order inside each. */
 export function arrange(
   shape: BatchShape,
@@ -139,26 +183,21 @@ export function arrange(
     starts[block] = starts[block]! + 1;
   }
   for (let b = 0; b < blocks; b++) starts[b + 1] = starts[b + 1]! + starts[b]!;
-  const next = new Int32Array(blocks);
-  const scatter = <T extends LaneArray>(from: T, to: T): void => {
-    for (let i = 0; i < rows; i++) {
-      const block = entity[i]! >>> shift;
-      const at = next[block]!;
-      to[at] = from[i]!;
-      next[block] = at + 1;
-    }
-  };
+  // The order of rows is found once; then every lane is written from first to last.
+  const order = reserveOrder(rows);
+  const next = starts.slice(0, blocks);
+  for (let i = 0; i < rows; i++) {
+    const block = entity[i]! >>> shift;
+    const at = next[block]!;
+    order[at] = i;
+    next[block] = at + 1;
+  }
   const kept: Value[][] = [];
   const [eights, fours] = shape.widths;
   for (const lane of shape.lanes) {
     if (lane.kind === 'object') {
-      for (let b = 0; b < blocks; b++) next[b] = starts[b]!;
-      const values = new Array<Value>(rows).fill(null);
-      for (let i = 0; i < rows; i++) {
-        const block = entity[i]! >>> shift;
-        values[next[block]!++] = objects[lane.place]![i]!;
-      }
-      kept.push(values);
+      const values = objects[lane.place]!;
+      kept.push(Array.from({ length: rows }, (_, i) => values[order[i]!]!));
       continue;
     }
     const width = lane.kind === 'code' ? 4 : lane.kind === 'byte' ? 1 : 8;
@@ -168,12 +207,20 @@ export function arrange(
         : width === 4
           ? 8 * eights + 4 * lane.place
           : 8 * eights + 4 * fours + lane.place;
-    for (let b = 0; b < blocks; b++)
-      next[b] = (starts[b]! * stride + before * (starts[b + 1]! - starts[b]!)) / width;
+    const place = (b: number): number =>
+      (starts[b]! * stride + before * (starts[b + 1]! - starts[b]!)) / width;
     const from = laneArray(shape, lane, batch, 0, capacity);
-    if (width === 8) scatter(from as Float64Array, new Float64Array(target, 0, (rows * stride) / 8));
-    else if (width === 4) scatter(from as Int32Array, new Int32Array(target, 0, (rows * stride) / 4));
-    else scatter(from as Uint8Array, new Uint8Array(target, 0, rows * stride));
+    // One loop for each type of array: one for all would ask for the type at every element.
+    if (width === 8) {
+      const to = new Float64Array(target, 0, (rows * stride) / 8);
+      for (let b = 0; b < blocks; b++) pick8(from as Float64Array, to, order, starts, b, place(b));
+    } else if (width === 4) {
+      const to = new Int32Array(target, 0, (rows * stride) / 4);
+      for (let b = 0; b < blocks; b++) pick4(from as Int32Array, to, order, starts, b, place(b));
+    } else {
+      const to = new Uint8Array(target, 0, rows * stride);
+      for (let b = 0; b < blocks; b++) pick1(from as Uint8Array, to, order, starts, b, place(b));
+    }
   }
   return { starts, objects: kept };
 }
@@ -206,6 +253,8 @@ export class Gatherer {
     const first = block << shape.shift;
     if (first > 0) for (let i = 0; i < rows; i++) entity[i] = entity[i]! - first;
     const doubles = (lane: Lane): Float64Array => this.gather(lane, segments, rows) as Float64Array;
+    const positions = (lane: Lane): Float64Array | Int32Array =>
+      this.gather(lane, segments, rows) as Float64Array | Int32Array;
     const eventTime = doubles(shape.eventTime);
     return {
       rows,
@@ -213,8 +262,8 @@ export class Gatherer {
       entity,
       eventTime,
       availableAt: shape.availableAt === null ? eventTime : doubles(shape.availableAt),
-      seq: doubles(shape.seq),
-      ...(shape.append === null ? {} : { append: doubles(shape.append) }),
+      seq: positions(shape.seq),
+      ...(shape.append === null ? {} : { append: positions(shape.append) }),
       until: shape.until && doubles(shape.until),
       columns: new Map(shape.values.map((value) => [value.name, this.column(value, segments, rows)])),
       masks: new Map(

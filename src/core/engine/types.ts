@@ -35,14 +35,14 @@ export interface RecordColumns {
   readonly entity: Int32Array;
   readonly eventTime: Float64Array;
   readonly availableAt: Float64Array;
-  readonly seq: Float64Array;
+  readonly seq: Float64Array | Int32Array;
   /**
    * True when the source declares `sequence`: `seq` is that, and members tie-break by (event_time, seq, available_at,
    * append), else by (event_time, available_at, seq). Absent: false.
    */
   readonly sequenced?: boolean;
   /** Append positions of a sequenced source's records; absent: the order of the rows. */
-  readonly append?: Float64Array;
+  readonly append?: Float64Array | Int32Array;
   /** Microseconds, ±Infinity allowed. Null: every version is known from its availableAt on, for ever. */
   readonly until: Float64Array | null;
   /** Value columns by name (source fields), and predicate columns (`where` and ratio) by their expression's canonical text. */

@@ -203,30 +203,87 @@ export const countDistinct = (field: Field, output: NumberOutput, status: Uint8A
   const known = column.kind === 'codes' && column.dictionary.length <= COUNTED_CODES;
   const shared = known ? new Int32Array(column.dictionary.length) : null;
   return (view, frame) => {
-    const codes = known ? field.load().values : field.dense();
+    const codes = known ? field.dictionaryCodes() : field.dense();
     const counts = shared ?? new Int32Array(field.distinct);
-    let different = 0;
-    let e = 0;
-    let l = 0;
-    const { entered, left, entering, leaving, inOrder } = frame;
-    const { out, observations } = view;
-    for (let o = 0; o < observations; o++) {
-      for (const end = entered[o]!; e < end; e++) {
-        const code = codes[inOrder ? e : entering[e]!]!;
-        if (code < 0) continue;
-        if (counts[code] === 0) different++;
-        counts[code] = counts[code]! + 1;
-      }
-      for (const end = left[o]!; l < end; l++) {
-        const code = codes[inOrder ? l : leaving[l]!]!;
-        if (code < 0) continue;
-        counts[code] = counts[code]! - 1;
-        if (counts[code] === 0) different--;
-      }
-      const row = out[o]!;
-      output.values[row] = different;
-      status[row] = different === 0 ? STATUS.empty : STATUS.ok;
-    }
-    if (different > 0) counts.fill(0);
+    const left = frame.inOrder
+      ? distinctInOrder(view, frame, codes, counts, output.values, status)
+      : distinctByKnowledge(view, frame, codes, counts, output.values, status);
+    if (left > 0) counts.fill(0);
   };
 };
+
+/** How many different codes are still counted at the end. */
+function distinctInOrder(
+  view: View,
+  frame: Frame,
+  codes: Int32Array,
+  counts: Int32Array,
+  values: Float64Array,
+  status: Uint8Array,
+): number {
+  const { entered, left } = frame;
+  const { out, observations } = view;
+  let different = 0;
+  let e = 0;
+  let l = 0;
+  for (let o = 0; o < observations; o++) {
+    const low = left[o]!;
+    // Nothing of what is counted stays.
+    if (low >= e && l < e) {
+      for (; l < e; l++) if (codes[l]! >= 0) counts[codes[l]!] = 0;
+      different = 0;
+    }
+    if (low > e) e = l = low;
+    for (const end = entered[o]!; e < end; e++) {
+      const code = codes[e]!;
+      if (code < 0) continue;
+      const n = counts[code]!;
+      counts[code] = n + 1;
+      if (n === 0) different++;
+    }
+    for (; l < low; l++) {
+      const code = codes[l]!;
+      if (code < 0) continue;
+      const n = counts[code]! - 1;
+      counts[code] = n;
+      if (n === 0) different--;
+    }
+    const row = out[o]!;
+    values[row] = different;
+    status[row] = different === 0 ? STATUS.empty : STATUS.ok;
+  }
+  return different;
+}
+
+function distinctByKnowledge(
+  view: View,
+  frame: Frame,
+  codes: Int32Array,
+  counts: Int32Array,
+  values: Float64Array,
+  status: Uint8Array,
+): number {
+  const { entered, left, entering, leaving } = frame;
+  const { out, observations } = view;
+  let different = 0;
+  let e = 0;
+  let l = 0;
+  for (let o = 0; o < observations; o++) {
+    for (const end = entered[o]!; e < end; e++) {
+      const code = codes[entering[e]!]!;
+      if (code < 0) continue;
+      if (counts[code] === 0) different++;
+      counts[code] = counts[code]! + 1;
+    }
+    for (const end = left[o]!; l < end; l++) {
+      const code = codes[leaving[l]!]!;
+      if (code < 0) continue;
+      counts[code] = counts[code]! - 1;
+      if (counts[code] === 0) different--;
+    }
+    const row = out[o]!;
+    values[row] = different;
+    status[row] = different === 0 ? STATUS.empty : STATUS.ok;
+  }
+  return different;
+}

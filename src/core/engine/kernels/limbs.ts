@@ -44,29 +44,8 @@ export class Limbs {
     if (this.stamp === field.view.stamp) return this.count;
     field.load();
     this.stamp = field.view.stamp;
-    const { values, valid } = field;
     const { size } = field.view;
-    let lowest = 1024;
-    let highest = -1075;
-    for (let i = 0; i < size; i++) {
-      const x = values[i]!;
-      if (valid[i] === 0 || x === 0) continue;
-      DOUBLE[0] = x;
-      const high = WORDS[1]!;
-      const bottom = WORDS[0]!;
-      const biased = (high >>> 20) & 0x7ff;
-      const exponent = (biased === 0 ? 1 : biased) - 1023;
-      if (exponent > highest) highest = exponent;
-      const zeros =
-        bottom !== 0
-          ? 31 - Math.clz32(bottom & -bottom)
-          : (high & 0xfffff) !== 0
-            ? 63 - Math.clz32(high & -high & 0xfffff)
-            : 52;
-      const unit = exponent - 52 + zeros;
-      if (unit < lowest) lowest = unit;
-    }
-    if (lowest > highest) lowest = highest = 0;
+    let { lowest, highest } = field.bits();
     if (this.power === 2) {
       lowest *= 2;
       highest = highest * 2 + 1;
@@ -139,12 +118,46 @@ export class Limbs {
       }
       return prefix;
     }
+    if (count === 3 && this.power === 2) {
+      this.threeOfSquares(size);
+      return prefix;
+    }
     for (let i = 0; i < size; i++) {
       const at = i * count;
       for (let j = 0; j < count; j++) prefix[at + count + j] = prefix[at + j]!;
       if (valid[i] === 1) this.add(prefix, at + count, values[i]!, 1);
     }
     return prefix;
+  }
+
+  /** The usual case of squares, in one plain loop. */
+  private threeOfSquares(size: number): void {
+    const { values, valid } = this.field;
+    const { prefix } = this;
+    const first = this.cutters[2]!;
+    const second = this.cutters[1]!;
+    let a = 0;
+    let b = 0;
+    let c = 0;
+    for (let i = 0; i < size; i++) {
+      if (valid[i] === 1) {
+        const x = values[i]!;
+        const square = x * x;
+        const error = productError(x, x, square);
+        const high = square + first - first;
+        const rest = square - high;
+        const middle = rest + second - second;
+        const highOfError = error + first - first;
+        const restOfError = error - highOfError;
+        const middleOfError = restOfError + second - second;
+        c += high + highOfError;
+        b += middle + middleOfError;
+        a += rest - middle + (restOfError - middleOfError);
+      }
+      prefix[3 * i + 3] = a;
+      prefix[3 * i + 4] = b;
+      prefix[3 * i + 5] = c;
+    }
   }
 }
 
@@ -230,6 +243,8 @@ const inRange = (x: number): boolean => {
 export function meanOfParts(parts: readonly number[], n: number, scale: number): number | null {
   const head = roundParts(parts);
   const divisor = n * 10 ** scale;
+  // A power of two moves the point, whatever was rounded before.
+  if (scale === 0 && n < 2 ** 31 && (n & (n - 1)) === 0 && inRange(head)) return head / n;
   if (divisor <= Number.MAX_SAFE_INTEGER) {
     const tail = remainder(parts, head);
     if (tail === 0) return head / divisor + 0;

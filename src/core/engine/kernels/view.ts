@@ -144,6 +144,8 @@ export class Field {
   values = new Float64Array(0);
   valid = new Uint8Array(0);
   nulls = 0;
+  private bitsStamp = -1;
+  private span = { lowest: 0, highest: 0 };
   private prefixStamp = -1;
   private prefix = new Int32Array(0);
   private nextStamp = -1;
@@ -205,6 +207,41 @@ export class Field {
     return this;
   }
 
+  /**
+   * Bits that the values span: every one is a multiple of 2^lowest and below 2^(highest + 1) in size. `lowest` may be less
+   * than need be: the trailing zeros common to all count below the least exponent of all.
+   */
+  bits(): { readonly lowest: number; readonly highest: number } {
+    if (this.bitsStamp === this.view.stamp) return this.span;
+    this.bitsStamp = this.view.stamp;
+    this.load();
+    const { values, valid, nulls } = this;
+    const { size } = this.view;
+    const words = new Uint32Array(values.buffer, values.byteOffset, 2 * size);
+    let least = 0x7fffffff;
+    let greatest = 0;
+    let low = 0;
+    let high = 0;
+    for (let i = 0; i < size; i++) {
+      const top = words[2 * i + 1]! & 0x7fffffff;
+      const bottom = words[2 * i]!;
+      if ((top | bottom) === 0 || (nulls > 0 && valid[i] === 0)) continue;
+      low |= bottom;
+      high |= top;
+      if (top < least) least = top;
+      if (top > greatest) greatest = top;
+    }
+    if (least > greatest) this.span = { lowest: 0, highest: 0 };
+    else {
+      const exponent = (top: number): number => Math.max(1, top >>> 20) - 1023;
+      const fraction = high & 0xfffff;
+      const zeros =
+        low !== 0 ? 31 - Math.clz32(low & -low) : fraction !== 0 ? 63 - Math.clz32(fraction & -fraction) : 52;
+      this.span = { lowest: exponent(least) - 52 + zeros, highest: exponent(greatest) };
+    }
+    return this.span;
+  }
+
   /** Number of valid values before each position. */
   validBefore(): Int32Array {
     if (this.prefixStamp === this.view.stamp) return this.prefix;
@@ -260,6 +297,18 @@ export class Field {
       for (let rank = 0; rank < n; rank++) ranks[positions[rank]!] = rank;
     }
     return { positions: this.positions, ranks: this.ranks, count };
+  }
+
+  /** Codes of a coded column's dictionary by position; -1 for null. */
+  dictionaryCodes(): Int32Array {
+    const { view, column } = this;
+    if (this.codeStamp === view.stamp || column.kind !== 'codes') return this.codes;
+    this.codeStamp = view.stamp;
+    const { size, rows } = view;
+    if (this.codes.length < size) this.codes = new Int32Array(grown(this.codes.length, size));
+    const { codes } = this;
+    for (let i = 0; i < size; i++) codes[i] = column.codes[rows[i]!]!;
+    return codes;
   }
 
   /** Codes 0..distinct-1, equal for equal values of this view; -1 for null. */
