@@ -10,13 +10,21 @@ import type { Project } from './project.js';
 
 /** Records kept in hand for the groups; beyond this they are read from the log. */
 const MAX_QUEUED = 250_000;
+/** Records applied in one transaction. The more, the fewer times an entity is read and written; reads wait for it. */
+const MAX_APPLIED = 32_768;
+/** Of other pushes: when more are durable but not yet applied, a push is answered without waiting for its own. */
+const BUSY = 2_000;
+/** So many, and pushes wait again, so that features stay near the log. */
+const FAR_BEHIND = 100_000;
 
 export interface Follower {
   /** Begins to apply. Before it, `apply` resolves at once: `materialize` is at work, or another process writes. */
   start(): void;
   /** Resolves when what was durable at the call is visible to reads. Calls while one runs share the next. */
   apply(source: Source): Promise<void>;
-  /** The same for every source that features read. */
+  /** Records of the source that are durable and in hand, not yet applied. */
+  waiting(source: string): number;
+  /** The same as `apply` for every source that features read. */
   applyAll(): Promise<void>;
   /** The last failure of an application by source, while it lasts. The log is complete: the next one catches up. */
   failures(): ReadonlyMap<string, Error>;
@@ -28,6 +36,9 @@ class Queue {
   private records: LogRecord[] = [];
   private highest = 0;
 
+  get size(): number {
+    return this.records.length;
+  }
   add(records: readonly LogRecord[]): void {
     this.highest = Math.max(this.highest, records.at(-1)!.seq);
     const after = this.records.at(-1)?.seq;
@@ -71,7 +82,12 @@ async function catchUp(
       await applier.apply(source, chunk);
       if (signal.aborted) break;
     }
-  } else if (inHand.length > 0) await applier.apply(source, inHand);
+  } else {
+    for (let at = 0; at < inHand.length; at += MAX_APPLIED) {
+      await applier.apply(source, inHand.slice(at, at + MAX_APPLIED));
+      queue.forget(lowest());
+    }
+  }
   queue.forget(lowest());
 }
 
@@ -131,6 +147,7 @@ export async function createFollower(project: Project, thread?: Applier): Promis
       active = true;
     },
     apply,
+    waiting: (name) => (active ? (bySource.get(name)?.queue.size ?? 0) : 0),
     applyAll: async () => {
       for (const { source } of bySource.values()) await apply(source);
     },
@@ -177,7 +194,8 @@ export function visible(applied: Promise<void>): Promise<void> {
 
 /**
  * Appends rows durably, then applies them. The answer comes when features show them, at the latest a quarter of a
- * second after they are durable. BATCH_REFUSED when they break a batch rule; UNKNOWN_NAME; USAGE for a transform.
+ * second after they are durable; while more than 2,000 records of other pushes wait to be applied, as soon as they are
+ * durable, so that many are applied at once. BATCH_REFUSED when they break a batch rule; UNKNOWN_NAME; USAGE for a transform.
  */
 export async function pushRecords(
   project: Project,
@@ -193,6 +211,10 @@ export async function pushRecords(
       { hint: 'Send records to its parents.' },
     );
   const result = await (await project.log()).ingestRows(source, rows, { now: project.now() });
-  if (result.accepted > 0) await visible(follower.apply(source));
+  if (result.accepted === 0) return result;
+  const applied = follower.apply(source);
+  const waiting = follower.waiting(name);
+  if (waiting - result.accepted > BUSY && waiting < FAR_BEHIND) applied.catch(() => undefined);
+  else await visible(applied);
   return result;
 }
