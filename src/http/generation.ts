@@ -16,6 +16,7 @@ import { type Context, LIMITS, type Limits } from './context.js';
 import { directFeatures, directPush } from './direct.js';
 import type { Metrics } from './metrics.js';
 import { PROBLEM_TYPE, problemOf, RETRY_AFTER, type Refusal, refusalOf } from './problem.js';
+import { qualityRoutes } from './quality-routes.js';
 import {
   FEATURES_ROUTE,
   inferenceRoutes,
@@ -193,6 +194,7 @@ function buildApp(
   readRoutes(app, context);
   inferenceRoutes(app, context);
   operationRoutes(app, context);
+  qualityRoutes(app, context);
   return { app, handle: handle! };
 }
 

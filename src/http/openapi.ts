@@ -195,6 +195,51 @@ const SCHEMAS: Readonly<Record<string, Schema>> = {
     },
     ['type', 'title', 'status', 'detail', 'code'],
   ),
+  Batch: object(
+    {
+      batch: { type: 'string' },
+      source: { type: 'string' },
+      at: { type: 'string', format: 'date-time' },
+      status: { type: 'string', enum: ['committed', 'refused'] },
+      verdict: { type: 'string' },
+      rows: { type: 'integer', description: 'accepted + quarantined + duplicates + dropped' },
+      accepted: { type: 'integer' },
+      quarantined: { type: 'integer' },
+      duplicates: { type: 'integer' },
+      dropped: { type: 'integer' },
+      reason: { type: ['string', 'null'], description: 'Why it was refused' },
+      warnings: array({ type: 'object' }),
+      history: { type: ['object', 'null'] },
+      mark: { type: ['object', 'null'] },
+    },
+    [
+      'batch',
+      'source',
+      'at',
+      'status',
+      'verdict',
+      'rows',
+      'accepted',
+      'quarantined',
+      'duplicates',
+      'dropped',
+    ],
+  ),
+  QuarantinedRow: object(
+    {
+      id: { type: 'integer' },
+      source: { type: 'string' },
+      batch: { type: 'string' },
+      file: { type: ['string', 'null'] },
+      line: { type: 'integer' },
+      row: { type: 'object', description: 'As it was delivered' },
+      reasons: array(object({ rule: { type: 'string' }, message: { type: 'string' } })),
+      status: { type: 'string', enum: ['open', 'replayed', 'dropped'] },
+      at: { type: 'string', format: 'date-time' },
+      note: { type: ['string', 'null'] },
+    },
+    ['id', 'source', 'batch', 'line', 'row', 'reasons', 'status', 'at'],
+  ),
   Status: { type: 'string', enum: STATUS_NAMES },
   Applied: {
     type: 'object',
@@ -442,18 +487,134 @@ export function openApi(definitions: Definitions, version: string): Schema {
     answers: any,
   });
   const source = pathParameter('name', `Sources: ${[...definitions.sources.keys()].join(', ')}`);
+  const missing = { 404: problem('Nothing has this name; `hint` gives the nearest') };
+  const parameter = (name: string, schema: Schema): Schema => ({
+    name,
+    in: 'query',
+    required: false,
+    schema,
+  });
+  const limit = parameter('limit', { type: 'integer', minimum: 0, default: 20 });
+  const batch = pathParameter('batch', 'A batch; the first characters of its id are enough');
+  const reason = json(object({ reason: { type: 'string' } }, []));
   add('get', '/v1/sources/{name}/batches', {
-    tag: 'operations',
+    tag: 'quality',
     id: 'source_batches',
     summary: 'Batches of a source with what history says of them, newest first',
+    parameters: [source, limit],
+    answers: {
+      200: answer('', object({ source: { type: 'string' }, batches: array(ref('Batch')) })),
+      ...missing,
+    },
+  });
+  add('get', '/v1/sources/{name}/batches/{batch}', {
+    tag: 'quality',
+    id: 'source_batch',
+    summary: 'One batch: its counts, why it was refused, what history and rules found',
+    parameters: [source, batch],
+    answers: { 200: answer('', ref('Batch')), ...missing },
+  });
+  for (const [verb, summary] of [
+    [
+      'accept',
+      'This was fine: all of it counts as ordinary, and files that history refused go in when ingested again',
+    ],
+    ['incident', 'This was not fine: nothing of it counts as ordinary'],
+    ['reset', 'Take back what was said: as history judged it'],
+  ] as const)
+    add('post', `/v1/sources/{name}/batches/{batch}/${verb}`, {
+      tag: 'quality',
+      id: `batch_${verb}`,
+      summary,
+      parameters: [source, batch],
+      body: reason,
+      answers: { 200: answer('The batch as it is now', ref('Batch')) },
+    });
+  add('get', '/v1/sources/{name}/quarantine', {
+    tag: 'quality',
+    id: 'quarantine',
+    summary: 'Refused rows of a source with their reasons',
     parameters: [
       source,
-      { name: 'limit', in: 'query', required: false, schema: { type: 'integer', minimum: 0, default: 20 } },
+      limit,
+      parameter('status', { type: 'string', enum: ['open', 'replayed', 'dropped'] }),
+      parameter('rule', { type: 'string' }),
+      parameter('batch', { type: 'string' }),
     ],
-    answers: { ...any, 404: problem('Nothing has this name; `hint` gives the nearest') },
+    answers: {
+      200: answer(
+        'The first of them, and how many there are',
+        object({
+          source: { type: 'string' },
+          total: { type: 'integer' },
+          rows: array(ref('QuarantinedRow')),
+        }),
+      ),
+      ...missing,
+    },
+  });
+  add('get', '/v1/sources/{name}/quarantine/{id}', {
+    tag: 'quality',
+    id: 'quarantined_row',
+    summary: 'One refused row',
+    parameters: [source, pathParameter('id', 'Its number')],
+    answers: { 200: answer('', ref('QuarantinedRow')), ...missing },
+  });
+  const selection = {
+    ids: array({ type: 'integer', minimum: 1 }),
+    rule: { type: 'string' },
+    batch: { type: 'string' },
+  };
+  add('post', '/v1/sources/{name}/quarantine/replay', {
+    tag: 'quality',
+    id: 'quarantine_replay',
+    summary: 'Feed open rows through the rules and renames of today; all of them, or those chosen',
+    parameters: [source],
+    body: json(object(selection, [])),
+    answers: {
+      200: answer(
+        'rows = accepted + quarantined (still) + duplicates + dropped',
+        object(
+          Object.fromEntries(
+            ['rows', 'accepted', 'quarantined', 'duplicates', 'dropped'].map((name) => [
+              name,
+              { type: 'integer' },
+            ]),
+          ),
+        ),
+      ),
+    },
+  });
+  add('post', '/v1/sources/{name}/quarantine/drop', {
+    tag: 'quality',
+    id: 'quarantine_drop',
+    summary: 'Settle open rows for good; the reason stays with them',
+    parameters: [source],
+    body: json(object({ ...selection, reason: { type: 'string' } }, ['reason'])),
+    answers: {
+      200: answer('', object({ source: { type: 'string' }, dropped: { type: 'integer' } })),
+    },
+  });
+  add('post', '/v1/sources/{name}/renames', {
+    tag: 'quality',
+    id: 'accept_rename',
+    summary:
+      'Read a new column for a field: writes `rename` into the definition; the server reads it when it reloads',
+    parameters: [source],
+    body: json({
+      type: 'object',
+      additionalProperties: { type: 'string' },
+      example: { price_per_unit: 'unit_price' },
+    }),
+    answers: {
+      200: answer(
+        'The line that stands there now',
+        object({ file: { type: 'string' }, line: { type: 'integer' }, text: { type: 'string' } }),
+      ),
+    },
   });
   add('get', '/v1/sources/{name}/status', {
-    tag: 'operations',
+    tag: 'quality',
     id: 'source_status',
     summary: 'How far a source has come, its last batch, its service levels',
     parameters: [source],

@@ -2,12 +2,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
-import type { Source } from '../core/define/types.js';
-import { listBatches } from '../services/batches.js';
-import { findSource } from '../services/follow.js';
 import { type Predictor, predict } from '../services/predict.js';
 import { answerFeatures, type FeatureReader } from '../services/serve.js';
-import { projectStatus, sourceStatuses } from '../services/status.js';
+import { projectStatus } from '../services/status.js';
 import { encodeFeatures } from './answers.js';
 import { entityBody, outcomesBody } from './bodies.js';
 import { type Context, predictorOf, readerOf } from './context.js';
@@ -164,27 +161,6 @@ export function operationRoutes(app: FastifyInstance, context: Context): void {
   app.get('/v1/status', async (_request, reply) =>
     send(reply, await projectStatus(context.project, context.champions)),
   );
-  const sourceOf = (name: string): Source => findSource(context.project, name);
-  app.get<Named & { readonly Querystring: { readonly limit?: string } }>(
-    '/v1/sources/:name/batches',
-    async (request, reply) => {
-      const limit = Number(request.query.limit ?? 20);
-      if (!Number.isSafeInteger(limit) || limit < 0)
-        throw new MillraceError(
-          'REQUEST_INVALID',
-          `limit is "${request.query.limit}", which is no whole number`,
-        );
-      const source = sourceOf(request.params.name);
-      return send(reply, {
-        source: source.name,
-        batches: await listBatches(context.project, source, limit),
-      });
-    },
-  );
-  app.get<Named>('/v1/sources/:name/status', async (request, reply) => {
-    const [status] = await sourceStatuses(context.project, [sourceOf(request.params.name)]);
-    return send(reply, status);
-  });
   app.get('/metrics', async (_request, reply) => {
     const text = await context.metrics.print(
       await projectStatus(context.project, context.champions),

@@ -1,10 +1,13 @@
 /** Writes accepted renames into the definition of a source. */
 import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { isMap, isScalar, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml';
 import { MillraceError } from '../core/base/error.js';
+import { nearest } from '../core/base/nearest.js';
 import type { Source } from '../core/define/types.js';
 
 export interface AcceptedRename {
+  /** As the source's place has it. */
   readonly file: string;
   readonly line: number;
   /** The line that stands there now. */
@@ -13,12 +16,15 @@ export interface AcceptedRename {
 
 /**
  * Adds columns that are read for fields to `rename` of the source, and leaves everything else of the file as it is.
- * @throws USAGE where the definition is no YAML, or its `rename` is written over several lines.
+ * @throws USAGE where nothing is renamed, a column is read already, the definition is no YAML, or its `rename` is written
+ * over several lines; UNKNOWN_NAME for a field that the source has not.
  */
 export async function acceptRename(
+  folder: string,
   source: Source,
   renames: Readonly<Record<string, string>>,
 ): Promise<AcceptedRename> {
+  checkRenames(source, renames);
   const file = source.place?.file;
   const entries = Object.entries(renames).map(
     ([column, field]) => `${/^[A-Za-z_]\w*$/.test(column) ? column : JSON.stringify(column)}: ${field}`,
@@ -30,7 +36,7 @@ export async function acceptRename(
     });
   if (file === undefined || !/\.ya?ml$/i.test(file))
     throw byHand(`the definition of ${source.name} is not in a YAML file`);
-  const text = await readFile(file, 'utf8');
+  const text = await readFile(path.resolve(folder, file), 'utf8');
   const lines = new LineCounter();
   const node = sourceNode(parseDocument(text, { lineCounter: lines }).contents, source.name);
   if (!node) throw byHand(`the definition of ${source.name} is not found in ${file}`);
@@ -57,9 +63,32 @@ export async function acceptRename(
     added = `\n${' '.repeat(col - 1)}rename: { ${entries.join(', ')} }`;
   }
   const written = text.slice(0, at) + added + text.slice(at);
-  await writeFile(file, written);
+  await writeFile(path.resolve(folder, file), written);
   const line = written.slice(0, at + added.length).split('\n').length;
   return { file, line, text: written.split('\n')[line - 1]!.trim() };
+}
+
+function checkRenames(source: Source, renames: Readonly<Record<string, string>>): void {
+  if (Object.keys(renames).length === 0)
+    throw new MillraceError('USAGE', 'there is nothing to accept', {
+      hint: `For example millrace accept ${source.name} --rename price_per_unit=unit_price: the new column, then the field.`,
+    });
+  const fields = source.fields.map(({ name }) => name);
+  for (const [column, field] of Object.entries(renames)) {
+    if (!fields.includes(field)) {
+      const near = nearest(field, fields);
+      throw new MillraceError('UNKNOWN_NAME', `there is no field of ${source.name} named "${field}"`, {
+        hint: near ? `Did you mean "${near}"?` : `There are: ${fields.join(', ')}.`,
+      });
+    }
+    const owner = source.fields.find(
+      ({ name, from, aliases = [] }) => [name, from].includes(column) || aliases.includes(column),
+    );
+    if (owner)
+      throw new MillraceError('USAGE', `${column} is read already, as ${owner.name}`, {
+        hint: 'The new column stands first: NEW=FIELD.',
+      });
+  }
 }
 
 /** The map of a source or transform in a file of definitions, wherever it stands. */

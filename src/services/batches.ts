@@ -76,8 +76,15 @@ export async function listBatches(
 }
 
 /** The batch whose id begins so. @throws UNKNOWN_NAME when none or several do. */
-export async function findBatch(project: Project, id: string): Promise<BatchView> {
-  const found = (await (await project.log()).batches()).filter(({ batch }) => batch.startsWith(id));
+export const findBatch = async (project: Project, id: string): Promise<BatchView> =>
+  theOne(await (await project.log()).batches(), id);
+
+/** The same among the batches of one source. */
+export const findBatchOf = async (project: Project, source: Source, id: string): Promise<BatchView> =>
+  theOne(await (await project.log()).batches(source.name), id);
+
+function theOne(batches: readonly BatchRecord[], id: string): BatchView {
+  const found = batches.filter(({ batch }) => batch.startsWith(id));
   if (found.length === 1 && id !== '') return viewOf(found[0]!);
   throw new MillraceError(
     'UNKNOWN_NAME',

@@ -20,6 +20,16 @@ export const ingestFiles = (
     (await project.log()).ingestFiles(source, files, { now: project.now(), signal: project.signal }),
   );
 
+/** Rows of the ledger, the first ones in the order of their coming, and how many there are. */
+export async function listQuarantined(
+  project: Project,
+  filter: QuarantineFilter,
+  limit: number,
+): Promise<{ readonly total: number; readonly rows: readonly QuarantinedRow[] }> {
+  const log = await project.log();
+  return { total: await log.quarantineCount(filter), rows: await log.quarantine({ ...filter, limit }) };
+}
+
 /** One result for each source with open rows. Rows that still break a rule stay open, with their present reasons. */
 export async function replayQuarantine(
   project: Project,

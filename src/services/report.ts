@@ -90,7 +90,8 @@ async function sourceReport(project: Project, source: Source): Promise<SourceRep
     knownThrough: state.maxAvailableAt,
     reasons,
     open: await log.quarantineCount({ source: source.name, status: 'open' }),
-    refusals: [...refused]
+    refusals: refused
+      .filter((batch) => !isSettled(batch, committed))
       .reverse()
       .slice(0, 5)
       .map((batch) => batch.reason ?? 'refused'),
@@ -109,6 +110,14 @@ async function sourceReport(project: Project, source: Source): Promise<SourceRep
       .slice(0, 10),
   };
 }
+
+/** Accepted by a person, or all its files came in since. */
+const isSettled = (refused: BatchRecord, committed: readonly BatchRecord[]): boolean =>
+  refused.mark?.mark === 'expected' ||
+  (refused.files.length > 0 &&
+    refused.files.every(({ sha256 }) =>
+      committed.some((batch) => batch.at >= refused.at && batch.files.some((file) => file.sha256 === sha256)),
+    ));
 
 function windowText(aggregation: Aggregation): string {
   const window =

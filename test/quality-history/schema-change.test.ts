@@ -311,8 +311,8 @@ describe('other changes of columns', () => {
 describe('accepting a rename', () => {
   const written = async (text: string): Promise<string> => {
     const file = place().write('definitions/s.yaml', text);
-    const orders = { ...source('orders', { ...BASE }), place: { file, line: 1 } };
-    await acceptRename(orders, { price_per_unit: 'unit_price' });
+    const orders = { ...source('orders', { ...BASE, unit_price: 'float64' }), place: { file, line: 1 } };
+    await acceptRename('.', orders, { price_per_unit: 'unit_price' });
     return readFileSync(file, 'utf8');
   };
 

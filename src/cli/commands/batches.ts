@@ -1,5 +1,4 @@
 import path from 'node:path';
-import { MillraceError } from '../../core/base/error.js';
 import type { Source } from '../../core/define/types.js';
 import { acceptRename } from '../../services/accept-rename.js';
 import { type BatchView, findBatch, listBatches, markBatch } from '../../services/batches.js';
@@ -103,26 +102,10 @@ export async function accept(io: Io, args: readonly string[], options: Options):
   return within(io, async (project) => {
     const source = sourceOf(project, args[0]!);
     const renames = pairs(options['rename'], '--rename');
-    if (Object.keys(renames).length === 0)
-      throw new MillraceError('USAGE', 'there is nothing to accept', {
-        hint: `For example millrace accept ${source.name} --rename price_per_unit=unit_price: the new column, then the field.`,
-      });
-    for (const [column, field] of Object.entries(renames)) {
-      known(
-        field,
-        source.fields.map(({ name }) => name),
-        `field of ${source.name}`,
-      );
-      const owner = source.fields.find(
-        ({ name, from, aliases = [] }) => [name, from].includes(column) || aliases.includes(column),
-      );
-      if (owner)
-        throw new MillraceError('USAGE', `${column} is read already, as ${owner.name}`, {
-          hint: 'Write the new column first: --rename NEW=FIELD.',
-        });
-    }
-    const written = await acceptRename(source, renames);
-    io.print(`${path.relative(process.cwd(), written.file)}:${written.line}: ${written.text}`);
+    const written = await acceptRename(project.folder, source, renames);
+    io.print(
+      `${path.relative(process.cwd(), path.resolve(project.folder, written.file))}:${written.line}: ${written.text}`,
+    );
     io.result(written);
     return 0;
   });

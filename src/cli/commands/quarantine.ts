@@ -2,7 +2,7 @@ import { MillraceError } from '../../core/base/error.js';
 import { toJson } from '../../core/schema/coerce-print.js';
 import type { QuarantineFilter } from '../../ports/record-log.js';
 import { findBatch } from '../../services/batches.js';
-import { dropQuarantined, replayQuarantine } from '../../services/ingest.js';
+import { dropQuarantined, listQuarantined, replayQuarantine } from '../../services/ingest.js';
 import type { Project } from '../../services/project.js';
 import { isPulled } from '../../services/pull.js';
 import type { Io } from '../io.js';
@@ -77,11 +77,9 @@ async function filterOf(
 
 export async function quarantineShow(io: Io, args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {
-    const log = await project.log();
     const limit = args.length > 0 ? args.length : (integer(options['limit'], '--limit') ?? 20);
     const filter = await filterOf(project, args, options);
-    const rows = await log.quarantine({ ...filter, limit });
-    const total = await log.quarantineCount(filter);
+    const { total, rows } = await listQuarantined(project, filter, limit);
     const lacking = filter.ids?.find((id) => !rows.some((row) => row.id === id));
     if (lacking !== undefined)
       throw new MillraceError('UNKNOWN_NAME', `there is no quarantined row ${lacking}`, {
