@@ -22,7 +22,6 @@ import {
   lowerBound,
   type OnlineEvent,
   owned,
-  ROW,
   removeAt,
   SEQ,
   sliceBlock,
@@ -30,6 +29,7 @@ import {
   UNTIL,
 } from './block.js';
 import { KIND, spellTuple, storeKey } from './key.js';
+import { ROW } from './lanes.js';
 import type { OnlineGroup } from './plan.js';
 import { cutsAt } from './segments.js';
 import { appendVersions, findVersions, type Version } from './versions.js';

@@ -14,10 +14,12 @@
  * beyond 2^53), the column holds indexes into the block's dictionary. Little-endian machines only, like all that
  * Node.js is built for.
  */
+import { addSquares } from '../../algebra/quick-spread.js';
 import { invariant } from '../../base/error.js';
 import type { Value } from '../../schema/types.js';
-import { decodeTuple, encodeTuple, isLong } from './key.js';
-import { ATOM_WORDS, DIRECTORY_BASE, directoryStride, ONLINE_FORMAT, type OnlineGroup } from './plan.js';
+import { decodeTuple, encodeTuple, isLong, itemEnd } from './key.js';
+import { atomWords, COLUMN, DIRECTORY_BASE, ROW } from './lanes.js';
+import { directoryStride, ONLINE_FORMAT, type OnlineGroup } from './plan.js';
 
 export const WORD = {
   format: 0,
@@ -53,18 +55,6 @@ export const ORDER = 3;
 export const SEQ = 4;
 /** Columns before the fields. */
 export const CORE = 5;
-
-/** Words of a directory row. The seq in the key of its first event names a segment. */
-export const ROW = {
-  events: 0,
-  key: 1,
-  id: 4,
-  maxEvent: 5,
-  minFrom: 6,
-  maxFrom: 7,
-  minUntil: 8,
-  bytes: 9,
-} as const;
 
 /**
  * The order of members: (event_time, from, order, seq), or (event_time, order, from, seq) where the source declares a
@@ -520,6 +510,24 @@ export function readTail(
   return { dictionaries, tuple: Uint8Array.prototype.slice.call(buffer, at) };
 }
 
+/** One value of a view, without the rest of its dictionary. */
+export function valueAt(group: OnlineGroup, view: View, field: number, index: number): Value {
+  const word = view.words[view.fields + field * view.capacity + index]!;
+  if (Number.isNaN(word)) return null;
+  const { bytes } = view;
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  let at = view.tail;
+  let size = buffer.readUInt32BE(at);
+  for (let before = 0; before < field; before++) {
+    at += 4 + (size === NO_DICTIONARY ? 0 : size);
+    size = buffer.readUInt32BE(at);
+  }
+  if (size === NO_DICTIONARY) return fieldValue(group, null, field, word);
+  at += 4;
+  for (let i = 0; i < word; i++) at = itemEnd(buffer, at);
+  return decodeTuple(buffer.subarray(at, itemEnd(buffer, at)))[0]!;
+}
+
 /** A mutable copy. */
 function blockOf(group: OnlineGroup, view: View, dictionaries: (Value[] | null)[]): Block {
   const { n } = view;
@@ -663,38 +671,44 @@ export function summarise(group: OnlineGroup, block: Block, bytes: number): Floa
   row[ROW.minFrom] = minFrom;
   row[ROW.maxFrom] = maxFrom;
   row[ROW.minUntil] = minUntil;
-  group.rowAtoms.forEach((mask, index) => {
+  group.rowAtoms.forEach(({ mask, also }, index) => {
     let rows = 0;
-    for (let i = 0; i < n; i++) if (mask < 0 || masks[mask]![i] === 1) rows++;
+    for (let i = 0; i < n; i++) {
+      if ((mask < 0 || masks[mask]![i] === 1) && (also < 0 || masks[also]![i] === 1)) rows++;
+    }
     row[DIRECTORY_BASE + index] = rows;
   });
-  group.fieldAtoms.forEach(({ field, mask }, index) => {
-    const at = DIRECTORY_BASE + group.rowAtoms.length + ATOM_WORDS * index;
+  let at = DIRECTORY_BASE + group.rowAtoms.length;
+  for (const atom of group.fieldAtoms) {
+    const { field, mask, squares } = atom;
     const column = columns[CORE + field]!;
     const pair: Pair = { high: 0, low: 0 };
     let values = 0;
     let least = Infinity;
     let greatest = -Infinity;
+    const indexed = block.dictionaries[field] !== null;
     for (let i = 0; i < n; i++) {
       if (mask >= 0 && masks[mask]![i] !== 1) continue;
       const x = column[i]!;
       if (Number.isNaN(x)) continue;
       values++;
+      if (indexed) continue;
       addPair(pair, x);
+      if (squares) addSquares(row, at + COLUMN.squares, column, i, i + 1);
       if (x < least) least = x;
       if (x > greatest) greatest = x;
     }
-    const indexed = block.dictionaries[field] !== null && values > 0;
-    row.set(
-      [
-        values,
-        indexed ? Number.NaN : pair.high,
-        indexed ? Number.NaN : pair.low,
-        indexed ? Number.NaN : least,
-        indexed ? Number.NaN : greatest,
-      ],
-      at,
-    );
-  });
+    row[at + COLUMN.values] = values;
+    const known = values === 0 || !indexed;
+    row[at + COLUMN.high] = known ? pair.high : Number.NaN;
+    row[at + COLUMN.low] = known ? pair.low : Number.NaN;
+    row[at + COLUMN.least] = known ? least : Number.NaN;
+    row[at + COLUMN.greatest] = known ? greatest : Number.NaN;
+    if (squares) {
+      if (!known || !Number.isFinite(row[at + COLUMN.squares]))
+        row.fill(Number.NaN, at + COLUMN.squares, at + COLUMN.squares + 2);
+    }
+    at += atomWords(atom);
+  }
   return row;
 }

@@ -9,9 +9,21 @@ import { compileJsRow, type Expression } from '../../expression/index.js';
 import { printType, type Value, type ValueType } from '../../schema/types.js';
 import type { FeatureGroup } from '../feature-plan.js';
 import { sweepFeature, sweepLookup } from '../sweep-plan.js';
+import {
+  atomsOf,
+  directoryWords,
+  type FieldAtom,
+  isLaneFunction,
+  type Lane,
+  type LaneFunction,
+  planLanes,
+  ROW,
+  type RowAtom,
+  type Wanted,
+} from './lanes.js';
 
 /** Of the stored bytes. Part of every group's fingerprint, so another format is another group. */
-export const ONLINE_FORMAT = 2;
+export const ONLINE_FORMAT = 3;
 
 /** How a group's events and versions are cut into stored values. */
 export interface SealSizes {
@@ -53,32 +65,48 @@ export interface OnlineGroup {
   /** Longest window + offset: what has to be kept so that every t from the present on is answered. Null: all. */
   readonly span: Duration | null;
   readonly seal: SealSizes;
-  /** Indexes of predicates (-1: none) of which segments count their rows. */
-  readonly rowAtoms: readonly number[];
-  /** (field, predicate) pairs of which segments keep count, exact sum, min, max. */
-  readonly fieldAtoms: readonly { readonly field: number; readonly mask: number }[];
+  /** What segments count. */
+  readonly rowAtoms: readonly RowAtom[];
+  /** (field, predicate) pairs of which segments keep count, exact sum, min, max and the sum of squares. */
+  readonly fieldAtoms: readonly FieldAtom[];
 }
 
-const SUMMED: ReadonlySet<string> = new Set(['sum', 'mean', 'min', 'max', 'count']);
-const asNumber = (type: ValueType): boolean =>
-  type.kind === 'float64' || type.kind === 'int64' || type.kind === 'decimal';
-const hasOrder = (type: ValueType): boolean =>
-  asNumber(type) || type.kind === 'timestamp' || type.kind === 'date';
-
-/** Functions answered from segment summaries alone. */
-function isSummed(feature: Feature, type: ValueType | undefined): boolean {
-  const { computation } = feature;
-  if (computation.kind !== 'aggregation' || computation.groupBy !== null || !SUMMED.has(computation.function))
-    return false;
-  if (computation.field === null) return computation.function === 'count';
-  return type !== undefined && hasOrder(type);
+/** What lanes have to answer of a feature; null when they do not answer it. */
+function wantedOf(
+  { computation }: Feature,
+  fieldIndex: (name: string | null) => number,
+  maskIndex: (expression: Expression | null) => number,
+  typeOf: (name: string | null) => ValueType | undefined,
+): Wanted | null {
+  if (computation.kind === 'lookup')
+    return {
+      function: 'last',
+      field: fieldIndex(computation.field),
+      mask: -1,
+      also: -1,
+      offset: 0,
+      includeCurrent: true,
+      width: Number.POSITIVE_INFINITY,
+    };
+  if (computation.kind !== 'aggregation' || computation.groupBy !== null) return null;
+  const { function: name, field, where, ratioWhere, window, offset, includeCurrent } = computation;
+  if (!isLaneFunction(name, typeOf(field), computation.arguments.ignoreNulls)) return null;
+  return {
+    function: name,
+    field: fieldIndex(field),
+    mask: maskIndex(where),
+    also: maskIndex(ratioWhere),
+    offset,
+    includeCurrent,
+    width: window ?? Number.POSITIVE_INFINITY,
+  };
 }
-
-const MASK_NONE = -1;
 
 export function planGroup(group: FeatureGroup, seal: SealSizes = SEAL): OnlineGroup {
   const { source } = group;
   const typeOf = new Map(source.fields.map((field) => [field.name, field.type]));
+  const typed = (name: string | null): ValueType | undefined =>
+    name === null ? undefined : typeOf.get(name);
   const names = new Set<string>();
   const expressions = new Map<string, Expression>();
   let span: Duration | null = 0;
@@ -106,19 +134,12 @@ export function planGroup(group: FeatureGroup, seal: SealSizes = SEAL): OnlineGr
     canonical,
     evaluate: compileJsRow(expressions.get(canonical)!),
   }));
-  const rowAtoms = new Set<number>();
-  const fieldAtoms = new Map<string, { field: number; mask: number }>();
-  for (const feature of group.features) {
-    const { computation } = feature;
-    if (computation.kind !== 'aggregation') continue;
-    const field = fields.findIndex((item) => item.name === computation.field);
-    const mask = computation.where === null ? MASK_NONE : canonicals.indexOf(computation.where.canonical);
-    if (!isSummed(feature, fields[field]?.type)) continue;
-    if (computation.field === null) rowAtoms.add(mask);
-    else fieldAtoms.set(`${field}/${mask}`, { field, mask });
-  }
-  const rows = [...rowAtoms].sort((a, b) => a - b);
-  const atoms = [...fieldAtoms.values()].sort((a, b) => a.field - b.field || a.mask - b.mask);
+  const fieldIndex = (name: string | null): number => fields.findIndex((item) => item.name === name);
+  const maskIndex = (expression: Expression | null): number =>
+    expression === null ? -1 : canonicals.indexOf(expression.canonical);
+  const { rowAtoms, fieldAtoms } = atomsOf(
+    group.features.flatMap((feature) => wantedOf(feature, fieldIndex, maskIndex, typed) ?? []),
+  );
   return {
     id: group.id,
     fingerprint: fingerprint([
@@ -131,8 +152,8 @@ export function planGroup(group: FeatureGroup, seal: SealSizes = SEAL): OnlineGr
       canonicals,
       span,
       [seal.segment, seal.slack, seal.block, seal.fan],
-      rows,
-      atoms.map((atom) => [atom.field, atom.mask]),
+      rowAtoms.map((atom) => [atom.mask, atom.also]),
+      fieldAtoms.map((atom) => [atom.field, atom.mask, atom.squares]),
     ]),
     source: source.name,
     recordKey: source.recordKey,
@@ -142,8 +163,8 @@ export function planGroup(group: FeatureGroup, seal: SealSizes = SEAL): OnlineGr
     predicates,
     span,
     seal,
-    rowAtoms: rows,
-    fieldAtoms: atoms,
+    rowAtoms,
+    fieldAtoms,
   };
 }
 
@@ -159,46 +180,28 @@ export interface Lens {
   readonly mask: number;
 }
 
-export type Summed = 'count' | 'sum' | 'mean' | 'min' | 'max';
-
-/** Windows over one field, or over rows (field -1), with one predicate and one upper end, narrowest first. */
-export interface Lane {
-  readonly field: number;
-  readonly mask: number;
-  /** Places in a directory row of the summaries of the field and of the rows; -1: not needed. */
-  readonly atom: number;
-  readonly rowAtom: number;
-  readonly offset: Duration;
-  readonly includeCurrent: boolean;
-  /** Infinity: the whole history. */
-  readonly windows: readonly Duration[];
-  readonly needsSum: boolean;
-  readonly needsExtremes: boolean;
-  /** Number of the first window among the windows of all lanes. */
-  readonly slot: number;
+export interface LaneRead {
+  readonly kind: 'lane';
+  readonly function: LaneFunction;
+  readonly accumulator: number;
+  readonly at: number;
+  /** Of the field; of a decimal also its scale. */
+  readonly type: ValueType | null;
+  readonly scale: number;
+  /** Where a lane cannot say the value exactly. */
+  readonly generic: GenericRead;
 }
 
-export type OnlineRead =
-  | {
-      readonly kind: 'summed';
-      readonly function: Summed;
-      /** -1: rows are counted. */
-      readonly field: number;
-      readonly lane: number;
-      /** Index into the lane's windows. */
-      readonly window: number;
-      readonly type: ValueType;
-      readonly generic: GenericRead;
-    }
-  | { readonly kind: 'generic'; readonly generic: GenericRead }
-  | {
-      readonly kind: 'lookup';
-      readonly field: number;
-      readonly maxAge: Duration | null;
-      readonly output: 'value' | 'age_seconds';
-    };
+export interface LookupRead {
+  readonly kind: 'lookup';
+  readonly type: ValueType;
+  readonly accumulator: number;
+  readonly at: number;
+  readonly maxAge: Duration | null;
+  readonly output: 'value' | 'age_seconds';
+}
 
-export type LookupRead = Extract<OnlineRead, { kind: 'lookup' }>;
+export type OnlineRead = LaneRead | LookupRead | { readonly kind: 'generic'; readonly generic: GenericRead };
 
 export interface GenericRead {
   readonly fold: Fold;
@@ -207,11 +210,10 @@ export interface GenericRead {
   readonly by: number;
   readonly ratioMask: number;
   readonly group: number;
-  /** Newest members that suffice, of which null values count only when `nulls`; Infinity: all. */
+  /** Newest members with a value that suffice; Infinity: all members. */
   readonly newest: number;
-  readonly nulls: boolean;
-  /** Only the oldest member matters. */
-  readonly oldest: boolean;
+  /** Reads that differ in their windows only, and whose members may come in any order, have one name. */
+  readonly family: string | null;
 }
 
 export interface OnlineReader {
@@ -220,154 +222,116 @@ export interface OnlineReader {
   /** Types of the values as read, before `finishBase` widens them. */
   readonly types: readonly ValueType[];
   readonly lanes: readonly Lane[];
-  /** Windows of all lanes. */
-  readonly slots: number;
+  /** Words of the accumulators of all lanes. */
+  readonly words: number;
   readonly reads: readonly OnlineRead[];
+  /** Values of an entity that is not there. */
+  readonly nothing: readonly Value[];
+  /** Windows of each family of reads, narrowest first. */
+  readonly families: ReadonlyMap<string, readonly GenericRead[]>;
   /** Some reads need events, not summaries only. */
   readonly deep: boolean;
   /** Longest window + offset of these features; null: all. */
   readonly span: Duration | null;
 }
 
-const NEWEST_ROW: ReadonlySet<string> = new Set(['last', 'seconds_since_last']);
 const NEWEST_VALUES: ReadonlySet<string> = new Set(['last_k', 'lag']);
-const OLDEST_ROW: ReadonlySet<string> = new Set(['first', 'seconds_since_first']);
 
-/** Words of a directory row before its summaries. */
-export const DIRECTORY_BASE = 10;
-export const ATOM_WORDS = 5;
-export const directoryStride = (group: OnlineGroup): number =>
-  DIRECTORY_BASE + group.rowAtoms.length + ATOM_WORDS * group.fieldAtoms.length;
-
-interface Wanted {
-  readonly function: Summed;
-  readonly field: number;
-  readonly mask: number;
-  readonly offset: Duration;
-  readonly includeCurrent: boolean;
-  /** Infinity: the whole history. */
-  readonly width: Duration;
-}
-
-const upperOf = (item: Pick<Wanted, 'mask' | 'offset' | 'includeCurrent'>): string =>
-  `${item.mask}/${item.offset}/${item.includeCurrent}`;
-
-/** Lanes for what is wanted; rows are counted by a field's lane where one has the same predicate and upper end. */
-function planLanes(
-  group: OnlineGroup,
-  wanted: readonly Wanted[],
-): { lanes: readonly Lane[]; laneOf: readonly number[] } {
-  const { rowAtoms, fieldAtoms } = group;
-  const members = new Map<string, Wanted[]>();
-  const laneKeys: string[] = [];
-  const hosts = new Map<string, string>();
-  for (const item of wanted) if (item.field >= 0) hosts.set(upperOf(item), `${item.field}/${upperOf(item)}`);
-  for (const item of wanted) {
-    const key =
-      item.field >= 0
-        ? `${item.field}/${upperOf(item)}`
-        : (hosts.get(upperOf(item)) ?? `-1/${upperOf(item)}`);
-    laneKeys.push(key);
-    members.set(key, [...(members.get(key) ?? []), item]);
-  }
-  let slot = 0;
-  const lanes = [...members.values()].map((items): Lane => {
-    const { mask, offset, includeCurrent } = items[0]!;
-    const field = Math.max(...items.map((item) => item.field));
-    const windows = [...new Set(items.map((item) => item.width))].sort((a, b) => a - b);
-    const fieldAtom = fieldAtoms.findIndex((item) => item.field === field && item.mask === mask);
-    slot += windows.length;
-    return {
-      field,
-      mask,
-      atom: field < 0 ? -1 : DIRECTORY_BASE + rowAtoms.length + ATOM_WORDS * fieldAtom,
-      rowAtom: items.some((item) => item.field < 0) ? DIRECTORY_BASE + rowAtoms.indexOf(mask) : -1,
-      offset,
-      includeCurrent,
-      windows,
-      needsSum: items.some((item) => item.function === 'sum' || item.function === 'mean'),
-      needsExtremes: items.some((item) => item.function === 'min' || item.function === 'max'),
-      slot: slot - windows.length,
-    };
-  });
-  const names = [...members.keys()];
-  return { lanes, laneOf: laneKeys.map((key) => names.indexOf(key)) };
-}
+export const directoryStride = (group: OnlineGroup): number => directoryWords(group);
 
 /** How `features` are read: all of them aggregations and lookups of this group. */
 export function planReader(group: OnlineGroup, features: readonly Feature[], source: Source): OnlineReader {
   const fieldIndex = (name: string | null | undefined): number =>
     name === null || name === undefined ? -1 : group.fields.findIndex((field) => field.name === name);
   const maskIndex = (expression: Expression | null): number =>
-    expression === null
-      ? MASK_NONE
-      : group.predicates.findIndex((item) => item.canonical === expression.canonical);
+    expression === null ? -1 : group.predicates.findIndex((item) => item.canonical === expression.canonical);
 
-  const planned = features.map((feature) => {
+  const typeOf = new Map(source.fields.map((field) => [field.name, field.type]));
+  const typed = (name: string | null): ValueType | undefined =>
+    name === null ? undefined : typeOf.get(name);
+  const wanted = features.map((feature) => wantedOf(feature, fieldIndex, maskIndex, typed));
+  const { lanes, places, words } = planLanes(
+    group,
+    ROW.events,
+    wanted.filter((item) => item !== null),
+    (field) => group.fields[field]!.type,
+  );
+  let placed = 0;
+  const planned = features.map((feature, i) => {
     const { computation } = feature;
+    const place = wanted[i] ? places[placed++]! : null;
     const asLookup = sweepLookup(feature, source);
     if (asLookup) {
       const { field, maxAge, output, outputType } = asLookup;
-      const read: LookupRead = { kind: 'lookup', field: fieldIndex(field), maxAge, output };
-      return { type: outputType, span: null, read, wanted: null };
+      const read: LookupRead = { kind: 'lookup', type: typeOf.get(field)!, ...place!, maxAge, output };
+      return { type: outputType, span: null, read, nothing: null };
     }
     invariant(computation.kind === 'aggregation', `feature ${feature.name} is not read from a source`);
     const { inputType, byType, outputType } = sweepFeature(feature, source)!;
     const { function: name, window, offset, includeCurrent, arguments: args } = computation;
-    const field = fieldIndex(computation.field);
-    const mask = maskIndex(computation.where);
     const flat = computation.groupBy === null;
-    const newestRow = flat && NEWEST_ROW.has(name);
-    const newestValues = flat && NEWEST_VALUES.has(name);
+    const fold = foldFor(name, { inputType, byType, arguments: args }, !flat);
+    const mask = maskIndex(computation.where);
+    const few = flat && NEWEST_VALUES.has(name);
+    const newest = few ? (args.k ?? 1) : flat && name === 'last' ? 1 : Number.POSITIVE_INFINITY;
     const generic: GenericRead = {
-      fold: foldFor(name, { inputType, byType, arguments: args }, !flat),
+      fold,
       lens: { window, offset, includeCurrent, mask },
-      field,
+      field: fieldIndex(computation.field),
       by: fieldIndex(args.by),
       ratioMask: maskIndex(computation.ratioWhere),
       group: fieldIndex(computation.groupBy),
-      newest: newestRow ? 1 : newestValues ? (args.k ?? 1) : Number.POSITIVE_INFINITY,
-      nulls: newestRow && !(name === 'last' && args.ignoreNulls),
-      oldest: flat && OLDEST_ROW.has(name) && !(name === 'first' && args.ignoreNulls),
+      newest,
+      family: fold.commutative
+        ? JSON.stringify([
+            name,
+            args,
+            computation.field,
+            computation.groupBy,
+            mask,
+            maskIndex(computation.ratioWhere),
+            offset,
+            includeCurrent,
+          ])
+        : null,
     };
-    const width = window ?? Number.POSITIVE_INFINITY;
-    const wanted: Wanted | null = isSummed(feature, inputType ?? undefined)
-      ? { function: name as Summed, field, mask, offset, includeCurrent, width }
-      : null;
+    const type = inputType;
+    const read: OnlineRead =
+      place && wanted[i]
+        ? {
+            kind: 'lane',
+            function: wanted[i].function,
+            ...place,
+            type,
+            scale: type?.kind === 'decimal' ? type.scale : 0,
+            generic,
+          }
+        : { kind: 'generic', generic };
     return {
       type: outputType,
       span: window === null ? null : window + offset,
-      read: generic,
-      wanted,
-      inputType,
+      read,
+      nothing: fold.finish(fold.init(), 0),
     };
   });
-
-  const wanted = planned.flatMap((item) => item.wanted ?? []);
-  const { lanes, laneOf } = planLanes(group, wanted);
-  const reads = planned.map(({ read, wanted: item, type, inputType }): OnlineRead => {
-    if ('kind' in read) return read;
-    if (!item) return { kind: 'generic', generic: read };
-    const lane = laneOf[wanted.indexOf(item)]!;
-    const window = lanes[lane]!.windows.indexOf(item.width);
-    return {
-      kind: 'summed',
-      function: item.function,
-      field: item.field,
-      lane,
-      window,
-      type: inputType ?? type,
-      generic: read,
-    };
-  });
+  const reads = planned.map(({ read }) => read);
+  const families = new Map<string, GenericRead[]>();
+  for (const read of reads) {
+    if (read.kind === 'lookup' || read.generic.family === null) continue;
+    families.set(read.generic.family, [...(families.get(read.generic.family) ?? []), read.generic]);
+  }
+  const width = ({ lens }: GenericRead): number => lens.window ?? Number.POSITIVE_INFINITY;
+  for (const family of families.values()) family.sort((a, b) => width(a) - width(b));
   return {
     group,
     features,
     types: planned.map((item) => item.type),
     lanes,
-    slots: lanes.reduce((total, lane) => total + lane.windows.length, 0),
+    words,
     reads,
-    deep: reads.some((read) => read.kind !== 'summed'),
+    nothing: planned.map((item) => item.nothing),
+    families,
+    deep: reads.some((read) => read.kind === 'generic'),
     span: planned.reduce<Duration | null>(
       (longest, item) => (longest === null || item.span === null ? null : Math.max(longest, item.span)),
       0,

@@ -1,10 +1,12 @@
 /**
- * Reading an entity at an instant: one walk from the newest event backwards for all windows. Whole segments count by
- * their summary; only segments that hold an edge of a window, or a version that is not known throughout, are opened.
+ * Reading an entity at an instant: what one walk over its events has summed up (`walk.ts`), finished; what that cannot
+ * say is folded over the events.
  */
 import { statusOfValue } from '../../algebra/catalogue.js';
 import { categoryText } from '../../algebra/compare.js';
 import { addExact, exactSum, exactValue, productError, roundRatio } from '../../algebra/exact.js';
+import type { Member } from '../../algebra/fold.js';
+import { quickSpread } from '../../algebra/quick-spread.js';
 import { invariant, MillraceError } from '../../base/error.js';
 import { type Instant, MICROS_PER_SECOND, printInstant } from '../../base/time.js';
 import type { Value, ValueType } from '../../schema/types.js';
@@ -15,22 +17,22 @@ import {
   directoryOf,
   fieldValue,
   owned,
-  ROW,
   readTail,
   type View,
   viewOf,
   WORD,
 } from './block.js';
 import { decodeTuple, entityKey, isHashed, KIND, storeKey } from './key.js';
+import { COLUMN, isPlain, ROW, SUM } from './lanes.js';
 import {
   directoryStride,
   type GenericRead,
-  type Lane,
+  type LaneRead,
   type Lens,
   type LookupRead,
   type OnlineReader,
-  type Summed,
 } from './plan.js';
+import { firstAtOrAfter, held, isVisible, slots, upperEdge, walk } from './walk.js';
 
 export interface OnlineRow {
   /** One for each feature of the reader: before the feature's default and widening. */
@@ -41,240 +43,6 @@ export interface OnlineRow {
 /** What `get` gives is valid until the next call only. */
 export interface BytesReader {
   get(key: Uint8Array): Uint8Array | undefined;
-}
-
-/** Words of an accumulator: values, high, low (NaN: not exact), least (NaN: values that are no doubles), greatest, rows. */
-const SLOT = 6;
-const ROWS = 5;
-
-let slots = new Float64Array(SLOT * 64);
-const running = new Float64Array(SLOT);
-
-function snapshot(at: number): void {
-  for (let i = 0; i < SLOT; i++) slots[at + i] = running[i]!;
-}
-
-function clear(target: Float64Array, at: number): void {
-  target[at] = 0;
-  target[at + 1] = 0;
-  target[at + 2] = 0;
-  target[at + 3] = Number.POSITIVE_INFINITY;
-  target[at + 4] = Number.NEGATIVE_INFINITY;
-  target[at + ROWS] = 0;
-}
-
-/** target[at + 1], target[at + 2] += x, exactly or low becomes NaN. */
-function addTo(target: Float64Array, at: number, x: number): void {
-  const high = target[at + 1]!;
-  const sum = high + x;
-  const part = sum - high;
-  const error = high - (sum - part) + (x - part);
-  target[at + 1] = sum;
-  if (error !== 0) {
-    const low = target[at + 2]!;
-    const total = low + error;
-    const second = total - low;
-    target[at + 2] = low - (total - second) + (error - second) === 0 ? total : Number.NaN;
-  }
-}
-
-/** Adds the visible events [start, end) of a block to an accumulator. */
-function scan(
-  view: View,
-  lane: Lane,
-  target: Float64Array,
-  at: number,
-  start: number,
-  end: number,
-  t: Instant,
-  regular: boolean,
-): void {
-  const { words, bytes } = view;
-  const { from, until } = view;
-  const mask = lane.mask < 0 ? -1 : view.masks + lane.mask * view.maskStride;
-  const { needsSum, needsExtremes } = lane;
-  if (lane.field < 0) {
-    if (regular && mask < 0) {
-      target[at + ROWS] = target[at + ROWS]! + (end - start);
-      return;
-    }
-    let rows = 0;
-    for (let i = start; i < end; i++) {
-      if (mask >= 0 && bytes[mask + i] !== 1) continue;
-      if (!regular && (words[from + i]! > t || (until >= 0 && words[until + i]! <= t))) continue;
-      rows++;
-    }
-    target[at + ROWS] = target[at + ROWS]! + rows;
-    return;
-  }
-  const column = view.fields + lane.field * view.capacity;
-  let count = target[at]!;
-  let high = target[at + 1]!;
-  let low = target[at + 2]!;
-  let least = target[at + 3]!;
-  let greatest = target[at + 4]!;
-  let rows = 0;
-  for (let i = start; i < end; i++) {
-    if (mask >= 0 && bytes[mask + i] !== 1) continue;
-    if (!regular && (words[from + i]! > t || (until >= 0 && words[until + i]! <= t))) continue;
-    rows++;
-    const x = words[column + i]!;
-    if (Number.isNaN(x)) continue;
-    count++;
-    if (needsSum) {
-      const sum = high + x;
-      const part = sum - high;
-      const error = high - (sum - part) + (x - part);
-      high = sum;
-      if (error !== 0) {
-        const total = low + error;
-        const second = total - low;
-        low = low - (total - second) + (error - second) === 0 ? total : Number.NaN;
-      }
-    }
-    if (needsExtremes) {
-      if (x < least) least = x;
-      if (x > greatest) greatest = x;
-    }
-  }
-  target[at] = count;
-  target[at + 1] = high;
-  target[at + 2] = low;
-  target[at + 3] = least;
-  target[at + 4] = greatest;
-  target[at + ROWS] = target[at + ROWS]! + rows;
-  if (view.words[view.base + WORD.indexed]! > 0 && end > start) {
-    target[at + 2] = Number.NaN;
-    target[at + 3] = Number.NaN;
-  }
-}
-
-/** Adds the summary in the directory row that begins at `row`. */
-function mergeSummary(words: Float64Array, row: number, lane: Lane, target: Float64Array): void {
-  if (lane.rowAtom >= 0) target[ROWS] = target[ROWS]! + words[row + lane.rowAtom]!;
-  if (lane.field < 0) return;
-  const atom = row + lane.atom;
-  target[0] = target[0]! + words[atom]!;
-  if (lane.needsSum) {
-    addTo(target, 0, words[atom + 1]!);
-    const low = words[atom + 2]!;
-    if (low !== 0) addLow(target, low);
-  }
-  if (lane.needsExtremes) {
-    const least = words[atom + 3]!;
-    const greatest = words[atom + 4]!;
-    if (least < target[3]! || Number.isNaN(least)) target[3] = least;
-    if (greatest > target[4]!) target[4] = greatest;
-  }
-}
-
-/** A low part joins the low part, exactly or NaN. */
-function addLow(target: Float64Array, x: number): void {
-  const low = target[2]!;
-  const total = low + x;
-  const second = total - low;
-  target[2] = low - (total - second) + (x - second) === 0 ? total : Number.NaN;
-}
-
-/** The first index whose event time is at or after `edge`. */
-function firstAtOrAfter(view: View, edge: number): number {
-  const { words, n, event } = view;
-  if (n === 0 || words[event]! >= edge) return 0;
-  if (words[event + n - 1]! < edge) return n;
-  let low = 1;
-  let high = n - 1;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (words[event + middle]! < edge) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/** Event times below this are below the upper end (instants are whole microseconds). */
-const upperEdge = (t: Instant, offset: number, includeCurrent: boolean): number =>
-  t - offset + (includeCurrent ? 1 : 0);
-
-interface Pending {
-  readonly segment: number;
-  readonly lane: number;
-  readonly window: number;
-}
-
-function readLanes(
-  reader: OnlineReader,
-  head: View,
-  directory: Directory,
-  t: Instant,
-  open: (segment: number) => View,
-): void {
-  const { lanes } = reader;
-  const { words, base } = head;
-  const stride = directoryStride(reader.group);
-  const regularHead = words[base + WORD.maxFrom]! <= t && words[base + WORD.minUntil]! > t;
-  const pending: Pending[] = [];
-  for (let laneIndex = 0; laneIndex < lanes.length; laneIndex++) {
-    const lane = lanes[laneIndex]!;
-    const { windows } = lane;
-    const slot = lane.slot * SLOT;
-    const last = windows.length;
-    const upper = upperEdge(t, lane.offset, lane.includeCurrent);
-    const bottom = t - lane.offset;
-    clear(running, 0);
-    let end = firstAtOrAfter(head, upper);
-    let j = 0;
-    for (; j < last; j++) {
-      const start = Math.min(end, firstAtOrAfter(head, bottom - windows[j]!));
-      scan(head, lane, running, 0, start, end, t, regularHead);
-      end = start;
-      if (start === 0 && head.rows > 0) break;
-      snapshot(slot + j * SLOT);
-    }
-    const { words: rows, start: rowStart } = directory;
-    for (let row = head.rows - 1; row >= 0 && j < last; ) {
-      const at = rowStart + row * stride;
-      const first = rows[at + ROW.key]!;
-      const newest = rows[at + ROW.maxEvent]!;
-      const lower = bottom - windows[j]!;
-      if (newest < lower) {
-        snapshot(slot + j * SLOT);
-        j++;
-      } else if (first >= upper || rows[at + ROW.minFrom]! > t) row--;
-      else if (newest < upper && rows[at + ROW.maxFrom]! <= t && rows[at + ROW.minUntil]! > t) {
-        if (first >= lower) {
-          mergeSummary(rows, at, lane, running);
-          row--;
-        } else {
-          pending.push({ segment: rows[at + ROW.id]!, lane: laneIndex, window: j });
-          snapshot(slot + j * SLOT);
-          j++;
-        }
-      } else {
-        for (let k = j; k < last; k++) {
-          pending.push({ segment: rows[at + ROW.id]!, lane: laneIndex, window: k });
-        }
-        row--;
-      }
-    }
-    for (; j < last; j++) snapshot(slot + j * SLOT);
-  }
-  if (pending.length === 0) return;
-  pending.sort((a, b) => a.segment - b.segment);
-  let opened = -1;
-  let view = head;
-  let regular = false;
-  for (const { segment, lane: laneIndex, window } of pending) {
-    if (segment !== opened) {
-      opened = segment;
-      view = open(segment);
-      regular = view.words[view.base + WORD.maxFrom]! <= t && view.words[view.base + WORD.minUntil]! > t;
-    }
-    const lane = lanes[laneIndex]!;
-    const at = (lane.slot + window) * SLOT;
-    const end = firstAtOrAfter(view, upperEdge(t, lane.offset, lane.includeCurrent));
-    const start = Math.min(end, firstAtOrAfter(view, t - lane.offset - lane.windows[window]!));
-    scan(view, lane, slots, at, start, end, t, regular);
-  }
 }
 
 /** Is any record of the entity known at t? */
@@ -300,9 +68,6 @@ function isKnown(
   return unsure.some((segment) => anyVisible(open(segment), t));
 }
 
-const isVisible = ({ words, from, until }: View, i: number, t: Instant): boolean =>
-  words[from + i]! <= t && (until < 0 || words[until + i]! > t);
-
 function anyVisible(view: View, t: Instant): boolean {
   for (let i = view.n - 1; i >= 0; i--) if (isVisible(view, i, t)) return true;
   return false;
@@ -313,7 +78,7 @@ interface Place {
   readonly index: number;
 }
 
-/** The members of a lens in order, or only the newest `limit` of them (of which nulls count only when `nulls`), or the oldest. */
+/** The members of a lens in order, or only the newest `limit` of those whose field has a value. */
 function collect(
   reader: OnlineReader,
   head: View,
@@ -321,54 +86,35 @@ function collect(
   lens: Lens,
   t: Instant,
   open: (segment: number) => View,
-  want: {
-    readonly newest: number;
-    readonly nulls: boolean;
-    readonly oldest: boolean;
-    readonly field: number;
-  },
+  { newest: limit, field }: Pick<GenericRead, 'newest' | 'field'>,
 ): readonly Place[] {
   const upper = upperEdge(t, lens.offset, lens.includeCurrent);
   const lower = lens.window === null ? Number.NEGATIVE_INFINITY : t - lens.offset - lens.window;
   const stride = directoryStride(reader.group);
   const found: Place[] = [];
-  let enough = 0;
-  const limit = want.oldest ? 1 : want.newest;
+  const limited = limit !== Number.POSITIVE_INFINITY && field >= 0;
   /** False when enough were found. */
   const visit = (view: View): boolean => {
     const { words, bytes } = view;
-    const end = firstAtOrAfter(view, upper);
-    const start = firstAtOrAfter(view, lower);
+    const end = firstAtOrAfter(view, upper, view.n);
+    const start = firstAtOrAfter(view, lower, end);
     const mask = lens.mask < 0 ? -1 : view.masks + lens.mask * view.maskStride;
-    for (let step = 0; step < end - start; step++) {
-      const index = want.oldest ? start + step : end - 1 - step;
+    for (let index = end - 1; index >= start; index--) {
       if (!isVisible(view, index, t)) continue;
       if (mask >= 0 && bytes[mask + index] !== 1) continue;
-      if (!want.nulls && limit !== Number.POSITIVE_INFINITY && !want.oldest && want.field >= 0) {
-        if (Number.isNaN(words[view.fields + want.field * view.capacity + index]!)) continue;
-      }
+      if (limited && Number.isNaN(words[view.fields + field * view.capacity + index]!)) continue;
       found.push({ view, index });
-      if (++enough >= limit) return false;
+      if (found.length >= limit) return false;
     }
     return true;
   };
-  const rows: number[] = [];
-  for (let row = 0; row < directory.rows; row++) {
-    const at = directory.start + row * stride;
-    if (
-      directory.words[at + ROW.maxEvent]! < lower ||
-      directory.words[at + ROW.key]! >= upper ||
-      directory.words[at + ROW.minFrom]! > t
-    )
-      continue;
-    rows.push(directory.words[at + ROW.id]!);
-  }
-  if (want.oldest) {
-    if (rows.every((segment) => visit(open(segment)))) visit(head);
-    return found;
-  }
   if (visit(head)) {
-    for (let row = rows.length - 1; row >= 0; row--) if (!visit(open(rows[row]!))) break;
+    for (let row = directory.rows - 1; row >= 0; row--) {
+      const at = directory.start + row * stride;
+      if (directory.words[at + ROW.maxEvent]! < lower) break;
+      if (directory.words[at + ROW.key]! >= upper || directory.words[at + ROW.minFrom]! > t) continue;
+      if (!visit(open(directory.words[at + ROW.id]!))) break;
+    }
   }
   return found.reverse();
 }
@@ -395,12 +141,8 @@ function exactMean(high: number, low: number, n: number): number | null {
 /** What reads need beyond the head and its summaries: segments, dictionaries, members. Made when first needed. */
 interface Depth {
   generic(read: GenericRead): Finished;
-  lookup(read: LookupRead): readonly [Value, Status] | null;
   isKnown(): boolean;
 }
-
-const CURRENT: Lens = { window: null, offset: 0, includeCurrent: true, mask: -1 };
-const NEWEST = { newest: 1, nulls: true, oldest: false, field: -1 };
 
 function depth(
   reader: OnlineReader,
@@ -422,11 +164,9 @@ function depth(
     return view;
   };
   const tails = new Map<View, readonly (Value[] | null)[]>();
-  const valueAt = (place: Place, field: number): Value => {
+  const fieldOf = (place: Place, field: number): Value => {
     const word = place.view.words[place.view.fields + field * place.view.capacity + place.index]!;
-    const type = group.fields[field]!.type.kind;
-    if (type === 'float64' || type === 'timestamp' || type === 'date')
-      return Number.isNaN(word) ? null : word;
+    if (isPlain(group.fields[field]!.type)) return Number.isNaN(word) ? null : word;
     let dictionaries = tails.get(place.view);
     if (!dictionaries) {
       dictionaries = readTail(group, place.view).dictionaries;
@@ -439,45 +179,55 @@ function depth(
     const flag = view.bytes[view.masks + mask * view.maskStride + index];
     return flag === 2 ? null : flag === 1;
   };
+  const memberOf = (read: GenericRead, place: Place): Member => {
+    const { field, by, ratioMask, group: category } = read;
+    const member = {
+      eventTime: eventTimeOf(place),
+      value: field < 0 ? null : fieldOf(place, field),
+      by: ratioMask >= 0 ? predicateAt(place, ratioMask) : by < 0 ? null : fieldOf(place, by),
+    };
+    if (category < 0) return member;
+    const name = fieldOf(place, category);
+    return { ...member, group: name === null ? null : categoryText(group.fields[category]!.type, name) };
+  };
+  const finish = ({ fold }: GenericRead, state: unknown): Finished => {
+    const value = fold.finish(state, at);
+    return [value, statusOfValue(fold, state, value)];
+  };
+  const finished = new Map<GenericRead, Finished>();
+  /** Windows of one upper end are nested: what is added for one belongs to all wider ones. */
+  const readFamily = (family: readonly GenericRead[]): void => {
+    const widest = family.at(-1)!;
+    const places = collect(reader, head, directory, widest.lens, at, keep, widest);
+    const state = widest.fold.init();
+    let i = places.length - 1;
+    for (const read of family) {
+      const { window, offset } = read.lens;
+      const lower = window === null ? Number.NEGATIVE_INFINITY : at - offset - window;
+      for (; i >= 0 && eventTimeOf(places[i]!) >= lower; i--)
+        widest.fold.add(state, memberOf(widest, places[i]!));
+      finished.set(read, finish(read, state));
+    }
+  };
   return {
     isKnown: () => isKnown(reader, head, directory, at, keep),
-    lookup: (read) => {
-      const [place] = collect(reader, head, directory, CURRENT, at, keep, NEWEST);
-      if (!place) return null;
-      const age = at - eventTimeOf(place);
-      if (read.maxAge !== null && age > read.maxAge) return [null, 'expired'];
-      return [read.output === 'age_seconds' ? age / MICROS_PER_SECOND : valueAt(place, read.field), 'ok'];
-    },
     generic: (read) => {
-      const { fold, field, by, ratioMask, group: category } = read;
-      const state = fold.init();
-      for (const place of collect(reader, head, directory, read.lens, at, keep, read)) {
-        const value = field < 0 ? null : valueAt(place, field);
-        const order = ratioMask >= 0 ? predicateAt(place, ratioMask) : by < 0 ? null : valueAt(place, by);
-        const member = { eventTime: eventTimeOf(place), value, by: order };
-        if (category < 0) fold.add(state, member);
-        else {
-          const name = valueAt(place, category);
-          fold.add(state, {
-            ...member,
-            group: name === null ? null : categoryText(group.fields[category]!.type, name),
-          });
-        }
+      if (read.family !== null) {
+        if (!finished.has(read)) readFamily(reader.families.get(read.family)!);
+        return finished.get(read)!;
       }
-      const value = fold.finish(state, at);
-      return [value, statusOfValue(fold, state, value)];
+      const state = read.fold.init();
+      for (const place of collect(reader, head, directory, read.lens, at, keep, read))
+        read.fold.add(state, memberOf(read, place));
+      return finish(read, state);
     },
   };
 }
 
-function neverSeen(reader: OnlineReader, at: Instant): OnlineRow {
-  return {
-    values: reader.reads.map((read) =>
-      read.kind === 'lookup' ? null : read.generic.fold.finish(read.generic.fold.init(), at),
-    ),
-    statuses: reader.reads.map(() => 'never_seen'),
-  };
-}
+const neverSeen = ({ nothing }: OnlineReader): OnlineRow => ({
+  values: [...nothing],
+  statuses: nothing.map(() => 'never_seen'),
+});
 
 /** Reads one entity of the group stored under `number`. REQUEST_INVALID before what retention keeps. */
 export function readEntity(
@@ -497,7 +247,7 @@ export function readEntity(
   }
   const key = entityKey(number, keyValues);
   let stored = key === null ? undefined : store.get(key);
-  if (key === null || stored === undefined) return neverSeen(reader, at);
+  if (key === null || stored === undefined) return neverSeen(reader);
   if (reader.deep) stored = owned(stored);
   let view = viewOf(group, stored);
   if (view.apart && !reader.deep) view = viewOf(group, owned(stored));
@@ -514,68 +264,113 @@ export function readEntity(
     return bytes;
   };
   let deeper: Depth | null = null;
+  const deepen = (): Depth =>
+    (deeper ??= depth(reader, reader.deep ? stored : owned(store.get(key)!), at, fetchDirectory, fetch));
   let known = anyVisible(view, at) ? true : null;
-  if (reader.lanes.length > 0) {
-    if (slots.length < reader.slots * SLOT) slots = new Float64Array(reader.slots * SLOT);
-    readLanes(reader, view, directoryOf(view, fetchDirectory), at, (segment) =>
-      viewOf(group, fetch(segment)),
-    );
-  }
-  const values: Value[] = [];
-  const statuses: Status[] = [];
+  if (reader.lanes.length > 0)
+    walk(reader, view, directoryOf(view, fetchDirectory), at, (segment) => viewOf(group, fetch(segment)));
+  const values: Value[] = new Array(reads.length);
+  const statuses: Status[] = new Array(reads.length);
   for (let i = 0; i < reads.length; i++) {
     const read = reads[i]!;
-    let value: Value = null;
-    let status: Status | null = null;
-    if (read.kind === 'summed') {
-      const slot = (reader.lanes[read.lane]!.slot + read.window) * SLOT;
-      const n = slots[slot + (read.field < 0 ? ROWS : 0)]!;
-      if (read.function === 'count') {
-        value = n;
-        status = n === 0 ? 'empty' : 'ok';
-      } else if (n === 0) status = 'empty';
-      else {
-        value = finishSummed(read.function, read.type, slot);
-        if (value !== null) status = 'ok';
-      }
-    }
-    if (status === null) {
-      deeper ??= depth(reader, reader.deep ? stored : owned(store.get(key)!), at, fetchDirectory, fetch);
-      [value, status] = (read.kind === 'lookup' ? deeper.lookup(read) : deeper.generic(read.generic)) ?? [
-        null,
-        'empty',
-      ];
-    }
+    let value: Value | undefined;
+    let status: Status = 'ok';
+    if (read.kind === 'lane') {
+      value = laneValue(read, at);
+      if (value === undefined) [value, status] = deepen().generic(read.generic);
+      else if (value === null ? !isHeldNull(read) : value === 0 && read.function === 'count')
+        status = 'empty';
+    } else if (read.kind === 'lookup') {
+      const age = at - slots[read.accumulator + SUM.newestTime]!;
+      value = null;
+      if (slots[read.accumulator + SUM.newest]! < 0) status = 'empty';
+      else if (read.maxAge !== null && age > read.maxAge) status = 'expired';
+      else value = read.output === 'age_seconds' ? age / MICROS_PER_SECOND : endValue(read, read.type);
+    } else [value, status] = deepen().generic(read.generic);
     if (status === 'empty') {
-      if (known === null) {
-        deeper ??= depth(reader, reader.deep ? stored : owned(store.get(key)!), at, fetchDirectory, fetch);
-        known = deeper.isKnown();
-      }
+      known ??= deepen().isKnown();
       if (!known) status = 'never_seen';
     }
-    values.push(value);
-    statuses.push(status);
+    values[i] = value;
+    statuses[i] = status;
   }
   return { values, statuses };
 }
 
-/** What an accumulator of at least one value says; null when it cannot say it exactly. */
-function finishSummed(name: Summed, type: ValueType, at: number): number | null {
-  if (name === 'min' || name === 'max') {
-    const least = slots[at + 3]!;
-    return Number.isNaN(least) ? null : name === 'min' ? least : slots[at + 4]!;
+const endValue = ({ accumulator, at }: LaneRead | LookupRead, type: ValueType): Value => {
+  if (!isPlain(type)) return held[accumulator + at]!;
+  const word = slots[accumulator + at]!;
+  return Number.isNaN(word) ? null : word;
+};
+
+/** A null that stands in an event is a value. */
+const isHeldNull = ({ function: name, accumulator }: LaneRead): boolean =>
+  (name === 'first' || name === 'last') && slots[accumulator + SUM.newest]! >= 0;
+
+/** What the accumulator of a read says: null when there is nothing, undefined when it cannot say it exactly. */
+function laneValue(read: LaneRead, t: Instant): Value | undefined {
+  const { function: name, accumulator } = read;
+  const place = accumulator + read.at;
+  switch (name) {
+    case 'count':
+      return slots[place]!;
+    case 'sum':
+    case 'mean':
+      return slots[place] === 0 ? null : sumOrMean(name, read, place);
+    case 'min':
+    case 'max': {
+      if (slots[place] === 0) return null;
+      const least = slots[place + COLUMN.least]!;
+      return Number.isNaN(least) ? undefined : name === 'min' ? least : slots[place + COLUMN.greatest]!;
+    }
+    case 'ratio': {
+      const rows = slots[accumulator]!;
+      return rows === 0 ? null : slots[place]! / rows;
+    }
+    case 'first':
+    case 'last':
+      return slots[accumulator + SUM.newest]! < 0 ? null : endValue(read, read.type!);
+    case 'seconds_since_first':
+    case 'seconds_since_last': {
+      if (slots[accumulator + SUM.newest]! < 0) return null;
+      const time = name === 'seconds_since_first' ? SUM.oldestTime : SUM.newestTime;
+      return (t - slots[accumulator + time]!) / MICROS_PER_SECOND;
+    }
+    default: {
+      const correction = name === 'std' || name === 'var' ? 1 : 0;
+      const n = slots[place]!;
+      if (n < 1 + correction) return null;
+      if (slots[place + COLUMN.least] === slots[place + COLUMN.greatest]) return 0;
+      const { high, low, squares } = COLUMN;
+      return (
+        quickSpread(
+          n,
+          slots[place + high]!,
+          slots[place + low]!,
+          slots[place + squares]!,
+          slots[place + squares + 1]!,
+          read.scale,
+          correction,
+          name === 'std' || name === 'std_pop',
+        ) ?? undefined
+      );
+    }
   }
-  const high = slots[at + 1]!;
-  const low = slots[at + 2]!;
-  if (Number.isNaN(low)) return null;
-  if (type.kind === 'float64') {
-    const value = name === 'sum' ? high + low + 0 : exactMean(high, low, slots[at]!);
-    return value !== null && Number.isFinite(value) ? value : null;
+}
+
+/** Of at least one value. */
+function sumOrMean(name: 'sum' | 'mean', { type, scale }: LaneRead, place: number): number | undefined {
+  const high = slots[place + COLUMN.high]!;
+  const low = slots[place + COLUMN.low]!;
+  if (Number.isNaN(low)) return undefined;
+  if (type?.kind === 'float64') {
+    const value = name === 'sum' ? high + low + 0 : exactMean(high, low, slots[place]!);
+    return value !== null && Number.isFinite(value) ? value : undefined;
   }
-  if (low !== 0 || !Number.isSafeInteger(high)) return null;
+  if (low !== 0 || !Number.isSafeInteger(high)) return undefined;
   if (name === 'sum') return high;
-  const divisor = slots[at]! * 10 ** (type.kind === 'decimal' ? type.scale : 0);
-  return divisor <= Number.MAX_SAFE_INTEGER ? high / divisor + 0 : null;
+  const divisor = slots[place]! * 10 ** scale;
+  return divisor <= Number.MAX_SAFE_INTEGER ? high / divisor + 0 : undefined;
 }
 
 /** The key tuple of an entity from its store key, or from its stored head where the key is a hash. */
