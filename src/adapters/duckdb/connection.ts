@@ -2,11 +2,11 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type {
   DuckDBConnection,
-  DuckDBDataChunk,
   DuckDBInstance,
   DuckDBType,
   DuckDBValue,
 } from '@duckdb/node-api';
+import type { Vector } from '@duckdb/node-bindings';
 import { type Column, ColumnBuffer, type ColumnChunk, readChunk } from './columns.js';
 import { duckDbError } from './errors.js';
 import { api, bindings as duckdb } from './library.js';
@@ -72,8 +72,18 @@ export interface DuckDbConnection {
   columns(sql: string, parameters?: Parameters): Promise<readonly Column[]>;
   /** Create (or replace) a temporary table from typed arrays. */
   writeTable(table: string, columns: readonly WriteColumn[]): Promise<void>;
+  /**
+   * The columns as a function for SQL: `name(row)`, row a BIGINT from 0, is a STRUCT with a field for each column. DuckDB
+   * asks for 2,048 rows at a time while it works, so that nothing is held twice. The columns go with `release`.
+   */
+  provide(columns: readonly WriteColumn[]): Promise<ProvidedColumns>;
   interrupt(): void;
   close(): void;
+}
+
+export interface ProvidedColumns {
+  readonly name: string;
+  release(): void;
 }
 
 export interface DuckDb extends DuckDbConnection {
@@ -160,6 +170,7 @@ function connection(inner: DuckDBConnection): DuckDbConnection {
         return buffers.map((buffer) => buffer.finish());
       }),
     writeTable: (table, columns) => attempt(() => writeTable(inner, table, columns)),
+    provide: (columns) => attempt(async () => provide(inner, columns)),
     interrupt: () => inner.interrupt(),
     close: () => inner.closeSync(),
   };
@@ -181,20 +192,47 @@ async function writeTable(
     const rows = Math.min(CHUNK_ROWS, total - from);
     chunk.reset();
     chunk.rowCount = rows;
-    for (const [index, column] of columns.entries()) writeVector(chunk, index, column, from, rows);
+    for (const [index, column] of columns.entries())
+      writeVector(duckdb.data_chunk_get_vector(chunk.chunk, index), column, from, rows);
     appender.appendDataChunk(chunk);
   }
   appender.closeSync();
 }
 
-function writeVector(
-  chunk: DuckDBDataChunk,
-  index: number,
-  column: WriteColumn,
-  from: number,
-  rows: number,
-): void {
-  const vector = duckdb.data_chunk_get_vector(chunk.chunk, index);
+let provided = 0;
+
+function provide(inner: DuckDBConnection, columns: readonly WriteColumn[]): ProvidedColumns {
+  const name = `millrace_columns_${++provided}`;
+  // A function stays as long as the instance.
+  let held: readonly WriteColumn[] = columns;
+  const types = Object.fromEntries(columns.map((column) => [column.name, TYPES[column.type]]));
+  const made = new api.DuckDBScalarFunction();
+  made.setName(name);
+  made.addParameter(api.BIGINT);
+  made.setReturnType(api.STRUCT(types));
+  // So that one call gives all fields of a row.
+  made.setVolatile();
+  duckdb.scalar_function_set_function(made.scalar_function, (_info, input, output) => {
+    const rows = duckdb.data_chunk_get_size(input);
+    const bytes = duckdb.vector_get_data(duckdb.data_chunk_get_vector(input, 0), 8 * rows);
+    const asked = new Int32Array(bytes.buffer, bytes.byteOffset, 2 * rows);
+    const from = asked[0]!;
+    for (let i = 1; i < rows; i++)
+      if (asked[2 * i] !== from + i) throw new Error('millrace invariant broken: rows asked for out of order');
+    for (const [index, column] of held.entries())
+      writeVector(duckdb.struct_vector_get_child(output, index), column, from, rows);
+  });
+  inner.registerScalarFunction(made);
+  made.destroySync();
+  return {
+    name,
+    release: () => {
+      held = [];
+    },
+  };
+}
+
+function writeVector(vector: Vector, column: WriteColumn, from: number, rows: number): void {
   const { valid } = column;
   let nulls: Uint8Array | null = null;
   const setNull = (row: number): void => {

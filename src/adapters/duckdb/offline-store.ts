@@ -448,14 +448,13 @@ export function createOfflineStore(
           place: { file: out.file },
           hint: 'Make the folder first, or write elsewhere.',
         });
-      const id = `add_${++count}`;
       const kept = out.rows;
       const columns: WriteColumn[] = added.flatMap((item, i) =>
         'column' in item ? [writeColumn(`c${i}`, item.column, out.format)] : [],
       );
       const helds = [...new Set(added.flatMap((item) => ('held' in item ? [item.held.id] : [])))];
       if (kept) columns.push({ name: 'kept', type: 'BOOLEAN', data: kept });
-      if (columns.length > 0) await db.writeTable(id, columns);
+      const provided = columns.length > 0 ? await db.provide(columns) : null;
       const passed = held(table).columns.filter(
         ({ name }) =>
           (out.only === undefined || out.only.includes(name)) && !added.some((item) => item.name === name),
@@ -469,21 +468,23 @@ export function createOfflineStore(
         }),
         ...added.map((item, i) =>
           'column' in item
-            ? `${castSql(`a.c${i}`, item.column.type, out.format)} AS ${quoteName(item.name)}`
+            ? `${castSql(`o."_millrace_added".c${i}`, item.column.type, out.format)} AS ${quoteName(item.name)}`
             : `${(item.held as LatestTable).valueSql(item.name, item.default)} AS ${quoteName(item.name)}`,
         ),
       ];
-      const beside = [...(columns.length > 0 ? [`${id} a`] : []), ...helds];
+      const observed = provided
+        ? `(SELECT *, ${provided.name}("_millrace_row") AS "_millrace_added" FROM ${table.id}) o`
+        : `${table.id} o`;
       const temporary = `${out.file}.${process.pid}.tmp`;
       const options =
         out.format === 'csv'
           ? "FORMAT csv, HEADER, DELIMITER ','"
           : "FORMAT parquet, COMPRESSION 'zstd', ROW_GROUP_SIZE 122880";
       await db.run(
-        `COPY (SELECT ${select.join(', ')} FROM ${[`${table.id} o`, ...beside].join(' POSITIONAL JOIN ')}${kept ? ' WHERE a.kept' : ''}) TO ${quoteText(temporary)} (${options})`,
+        `COPY (SELECT ${select.join(', ')} FROM ${[observed, ...helds].join(' POSITIONAL JOIN ')}${kept ? ' WHERE o."_millrace_added".kept' : ''}) TO ${quoteText(temporary)} (${options})`,
       );
       await rename(temporary, out.file);
-      await db.run(`DROP TABLE IF EXISTS ${quoteName(id)}`);
+      provided?.release();
       const rows = kept ? kept.reduce((sum, bit) => sum + bit, 0) : table.rows;
       return { rows, bytes: (await stat(out.file)).size };
     },

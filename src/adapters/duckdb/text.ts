@@ -26,6 +26,7 @@ export function lazyDuckDb(open: () => Promise<DuckDb>): DuckDb {
     vectors: async (...given) => (await get()).vectors(...given),
     columns: async (...given) => (await get()).columns(...given),
     writeTable: async (...given) => (await get()).writeTable(...given),
+    provide: async (...given) => (await get()).provide(...given),
     limitMemory: async (bytes) => (await get()).limitMemory(bytes),
     connect: async () => (await get()).connect(),
     interrupt: () => opened?.interrupt(),
