@@ -330,7 +330,7 @@ define(
     .option('--entity <key=value>', 'entity key', collect)
     .option('--request <key=value>', 'request field', collect)
     .option('--at <instant>')
-    .description('the records and the SQL behind one value'),
+    .description('the records, the arithmetic and the SQL behind one value'),
   'features',
   'explain',
 );

@@ -57,6 +57,14 @@ export interface LogRecord {
   readonly repairs?: readonly Repair[];
 }
 
+/** Every version of the records that ever were an entity's. */
+export interface EntityLog {
+  /** In seq order, those included that moved the record to another entity. */
+  versions(): AsyncIterable<readonly LogRecord[]>;
+  /** A SELECT that any DuckDB runs: the entity's records known at an instant, each in its newest version by then. */
+  knownSql(at: Instant): string;
+}
+
 /** A repair of a record of the log, with what the value became. */
 export interface RepairedValue extends Repair {
   readonly seq: number;
@@ -249,6 +257,8 @@ export interface RecordLog {
   onAppend(listener: (source: string, records: readonly LogRecord[]) => void): () => void;
   /** Committed records with seq in (after, through], in seq order, in chunks. */
   read(source: Source, after: number, through: number): AsyncIterable<readonly LogRecord[]>;
+  /** What a snapshot of the log holds of one entity, by the fields that hold its keys. */
+  entity(source: Source, state: LogState, keys: ReadonlyMap<string, Value>): EntityLog;
   quarantine(filter?: QuarantineFilter): Promise<readonly QuarantinedRow[]>;
   quarantineCount(filter?: QuarantineFilter): Promise<number>;
   /** Profiles of the last committed batches with accepted records, newest first. */

@@ -1,14 +1,17 @@
 /** The records and the SQL behind one value. */
+import path from 'node:path';
+import { aggregateSql, arithmeticOf } from '../core/algebra/reading.js';
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { type Instant, printDuration, printInstant } from '../core/base/time.js';
-import type { Feature } from '../core/define/types.js';
+import type { Aggregation, Feature, Lookup, Source } from '../core/define/types.js';
 import { type Indexes, NO_INDEXES, planFeatures, searchRow } from '../core/engine/feature-plan.js';
 import { statesAt } from '../core/engine/neighbours.js';
-import { compileJsRow } from '../core/expression/index.js';
-import { toJson } from '../core/schema/coerce-print.js';
+import { compileJsRow, type Expression, printSql } from '../core/expression/index.js';
+import { printValue, toJson } from '../core/schema/coerce-print.js';
+import { quoteName } from '../core/schema/coerce-sql.js';
 import { printType, type Value } from '../core/schema/types.js';
-import type { LogRecord } from '../ports/record-log.js';
+import type { EntityLog, LogRecord, LogState } from '../ports/record-log.js';
 import { currentHorizons } from './historical.js';
 import { catchUp } from './materialize.js';
 import type { Project } from './project.js';
@@ -19,14 +22,28 @@ export interface ExplainedPart {
   readonly feature: string;
   readonly value: unknown;
   readonly status: string;
-  /** One sentence: what is computed from how many records. */
+  readonly definition: string;
+  /** How the value comes from the numbers of the records. */
   readonly arithmetic: string;
   /** Members of the window, oldest first; the last fifty. */
   readonly records: readonly Readonly<Record<string, unknown>>[];
   readonly members: number;
-  /** The same value in plain SQL over the log, for reading. */
+  /** Files of the log that hold the members. */
+  readonly segments: readonly ExplainedSegment[];
+  /** The value, or for functions that SQL does not have its inputs, from the log: DuckDB runs it in the project's folder. */
   readonly sql: string | null;
 }
+
+export interface ExplainedSegment {
+  /** Within the project's folder. */
+  readonly file: string;
+  readonly rows: number;
+  /** Members among them. */
+  readonly records: number;
+}
+
+/** Of the records of a value, the last so many are shown. */
+const SHOWN = 50;
 
 export interface Explanation {
   readonly feature: string;
@@ -82,12 +99,16 @@ export async function explainFeature(
     return { value: answer.rows[0]!.values[i], status: answer.rows[0]!.statuses[i]! };
   };
   const parts: ExplainedPart[] = [];
-  for (const item of plan.closure)
+  for (const item of plan.closure) {
+    const given = answerOf(item);
     parts.push({
       feature: item.name,
-      ...answerOf(item),
-      ...(searchPart(item, slots, at, indexes) ?? (await partOf(project, item, keys, at))),
+      ...given,
+      definition: describe(item),
+      ...(searchPart(item, slots, at, indexes) ??
+        (await partOf(project, item, keys, at, JSON.stringify(given.value)))),
     });
+  }
   return {
     feature: name,
     ...answerOf(feature),
@@ -124,7 +145,7 @@ function describe(feature: Feature): string {
   }
 }
 
-type Evidence = Pick<ExplainedPart, 'arithmetic' | 'records' | 'members' | 'sql'>;
+type Evidence = Omit<ExplainedPart, 'feature' | 'value' | 'status' | 'definition'>;
 
 /** The neighbours that a search finds, with their vectors and distances. */
 function searchPart(
@@ -147,9 +168,10 @@ function searchPart(
   }));
   const states = `${members} state${members === 1 ? '' : 's'}`;
   return {
-    arithmetic: `${describe(feature)}, among ${states} known at ${printInstant(at)}`,
+    arithmetic: `the nearest ${records.length} of ${states} known at ${printInstant(at)}`,
     records,
     members,
+    segments: [],
     sql: null,
   };
 }
@@ -159,49 +181,46 @@ async function partOf(
   feature: Feature,
   keys: Readonly<Record<string, Value>>,
   at: Instant,
+  shown: string,
 ): Promise<Evidence> {
   const { computation } = feature;
   if (computation.kind !== 'aggregation' && computation.kind !== 'lookup')
-    return { arithmetic: describe(feature), records: [], members: 0, sql: null };
+    return { arithmetic: describe(feature), records: [], members: 0, segments: [], sql: null };
   const source = project.definitions.sources.get(computation.source)!;
   const log = await project.log();
   const state = await log.state(source);
-  const keyFields = feature.joinKeys.map((key) => source.keys[key] ?? key);
+  const entity = new Map(feature.joinKeys.map((key) => [source.keys[key] ?? key, keys[key] ?? null]));
+  const held = log.entity(source, state, entity);
+  const window = windowOf(feature, at);
   const where =
     computation.kind === 'aggregation' && computation.where ? compileJsRow(computation.where) : null;
   const known = new Map<string, LogRecord>();
-  const later = (a: LogRecord, b: LogRecord): boolean =>
-    a.availableAt - b.availableAt > 0 ||
-    (a.availableAt === b.availableAt && (a.order > b.order || (a.order === b.order && a.seq > b.seq)));
-  for await (const chunk of log.read(source, 0, state.lastSeq))
+  for await (const chunk of held.versions())
     for (const record of chunk) {
       if (record.availableAt > at) continue;
       const id = JSON.stringify(source.recordKey.map((field) => String(record.fields[field])));
       const present = known.get(id);
-      if (!present || later(record, present)) known.set(id, record);
+      if (!present || byKnowledge(record, present) > 0) known.set(id, record);
     }
-  const upper = computation.kind === 'aggregation' ? at - computation.offset : at;
-  const lower =
-    computation.kind === 'aggregation' && computation.window !== null
-      ? upper - computation.window
-      : Number.NEGATIVE_INFINITY;
-  const closed = computation.kind === 'lookup' || computation.includeCurrent;
   const members = [...known.values()]
     .filter(
-      (record) =>
-        !record.deleted && keyFields.every((field, i) => record.fields[field] === keys[feature.joinKeys[i]!]),
+      (record) => !record.deleted && [...entity].every(([field, value]) => record.fields[field] === value),
     )
     .filter(
-      (record) =>
-        record.eventTime >= lower && (closed ? record.eventTime <= upper : record.eventTime < upper),
+      ({ eventTime }) =>
+        eventTime >= window.from && (window.closed ? eventTime <= window.to : eventTime < window.to),
     )
     .filter((record) => where === null || where(record.fields) === true)
-    .sort((a, b) => a.eventTime - b.eventTime || (later(a, b) ? 1 : -1));
-  const shown = computation.kind === 'lookup' ? members.slice(-1) : members.slice(-50);
+    .sort((a, b) => a.eventTime - b.eventTime || byTie(source, a, b));
+  const used = computation.kind === 'lookup' ? members.slice(-1) : members;
   const fields = source.fields.filter(
-    (field) => source.recordKey.includes(field.name) || field.name === computation.field,
+    (field) =>
+      source.recordKey.includes(field.name) ||
+      field.name === computation.field ||
+      (computation.kind === 'aggregation' &&
+        (field.name === computation.groupBy || field.name === computation.arguments.by)),
   );
-  const records = shown.map((record) => ({
+  const records = used.slice(-SHOWN).map((record) => ({
     ...Object.fromEntries(
       fields.map((field) => [field.name, toJson(field.type, record.fields[field.name] ?? null)]),
     ),
@@ -209,31 +228,136 @@ async function partOf(
     available_at: printInstant(record.availableAt),
     seq: record.seq,
   }));
-  const arithmetic = `${describe(feature)}, from ${members.length} record${members.length === 1 ? '' : 's'} known at ${printInstant(at)}`;
-  return { arithmetic, records, members: members.length, sql: sqlOf(feature, at, keyFields, keys) };
+  return {
+    arithmetic:
+      computation.kind === 'aggregation'
+        ? aggregated(computation, source, members, shown)
+        : lookedUp(computation, source, used[0], at, shown),
+    records,
+    members: used.length,
+    segments: segmentsOf(project, state, used),
+    sql: sqlOf(project, feature, source, held, window, at),
+  };
 }
 
-const literal = (value: Value): string =>
-  typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : String(value);
+/** Which of two versions of a record is known last. */
+const byKnowledge = (a: LogRecord, b: LogRecord): number =>
+  a.availableAt - b.availableAt || a.order - b.order || a.seq - b.seq;
 
-function sqlOf(
-  feature: Feature,
+/** Records of one event_time: by what the source declares, else by knowledge (decisions/0003). */
+const byTie = (source: Source, a: LogRecord, b: LogRecord): number =>
+  (source.sequence === undefined ? 0 : a.order - b.order) || byKnowledge(a, b);
+
+interface Window {
+  readonly from: Instant;
+  readonly to: Instant;
+  /** Whether a record at `to` belongs to it. */
+  readonly closed: boolean;
+}
+
+function windowOf({ computation }: Feature, at: Instant): Window {
+  if (computation.kind !== 'aggregation') return { from: Number.NEGATIVE_INFINITY, to: at, closed: true };
+  const to = at - computation.offset;
+  return {
+    from: computation.window === null ? Number.NEGATIVE_INFINITY : to - computation.window,
+    to,
+    closed: computation.includeCurrent,
+  };
+}
+
+function aggregated(
+  aggregation: Aggregation,
+  source: Source,
+  members: readonly LogRecord[],
+  shown: string,
+): string {
+  const typeOf = (name: string | null | undefined) =>
+    source.fields.find((field) => field.name === name)?.type ?? null;
+  const share = aggregation.ratioWhere ? compileJsRow(aggregation.ratioWhere) : null;
+  const groupType = typeOf(aggregation.groupBy);
+  const inputType = typeOf(aggregation.field);
+  return arithmeticOf(
+    aggregation,
+    members.map(({ eventTime, fields }) => ({
+      eventTime,
+      value: aggregation.field === null ? null : (fields[aggregation.field] ?? null),
+      by: share ? share(fields) : (fields[aggregation.arguments.by ?? ''] ?? null),
+      ...(aggregation.groupBy !== null && {
+        group:
+          (fields[aggregation.groupBy] ?? null) === null
+            ? null
+            : printValue(groupType!, fields[aggregation.groupBy]!),
+      }),
+    })),
+    { inputType, byType: typeOf(aggregation.arguments.by), arguments: aggregation.arguments },
+    shown,
+  );
+}
+
+function lookedUp(
+  lookup: Lookup,
+  source: Source,
+  state: LogRecord | undefined,
   at: Instant,
-  keyFields: readonly string[],
-  keys: Readonly<Record<string, Value>>,
+  shown: string,
+): string {
+  if (!state) return `no state of ${source.name} is known at ${printInstant(at)}`;
+  const age = at - state.eventTime;
+  const old = `valid from ${printInstant(state.eventTime)}, ${printDuration(age)} before`;
+  if (lookup.output === 'age_seconds') return `${old} = ${shown} seconds`;
+  return lookup.maxAge !== null && age > lookup.maxAge
+    ? `the state ${old}, is older than ${printDuration(lookup.maxAge)}`
+    : `the state ${old}: ${shown}`;
+}
+
+/** Records by the file of the log that holds them, in the order of the log. */
+function segmentsOf(
+  project: Project,
+  state: LogState,
+  records: readonly LogRecord[],
+): readonly ExplainedSegment[] {
+  return state.segments.flatMap(({ file, firstSeq, lastSeq, rows }) => {
+    const held = records.filter(({ seq }) => seq >= firstSeq && seq <= lastSeq).length;
+    return held === 0 ? [] : [{ file: path.relative(project.folder, file), rows, records: held }];
+  });
+}
+
+/** Runs in any DuckDB as it stands; times are microseconds since 1970. */
+function sqlOf(
+  project: Project,
+  { computation }: Feature,
+  source: Source,
+  held: EntityLog,
+  window: Window,
+  at: Instant,
 ): string | null {
-  const { computation } = feature;
   if (computation.kind !== 'aggregation' && computation.kind !== 'lookup') return null;
-  const t = `TIMESTAMPTZ '${printInstant(at)}'`;
-  const key = keyFields.map((field, i) => `${field} = ${literal(keys[feature.joinKeys[i]!]!)}`).join(' AND ');
+  const print = (expression: Expression): string =>
+    printSql(expression, { dialect: 'duckdb', column: quoteName });
+  const order = [
+    '"_event_time"',
+    ...(source.sequence === undefined ? [] : ['"_order"']),
+    '"_available_at"',
+    '"_seq"',
+  ];
+  const within = [
+    ...(window.from === Number.NEGATIVE_INFINITY ? [] : [`"_event_time" >= ${window.from}`]),
+    `"_event_time" ${window.closed ? '<=' : '<'} ${window.to}`,
+    ...(computation.kind === 'aggregation' && computation.where
+      ? [`(${print(computation.where)}) IS TRUE`]
+      : []),
+  ].join(' AND ');
+  const known = held.knownSql(at).replaceAll(`${project.folder}${path.sep}`, '');
+  const from = `WITH known AS (${known})\nSELECT`;
   if (computation.kind === 'lookup')
-    return `SELECT ${computation.field} FROM known(${computation.source}, ${t}) WHERE ${key} AND event_time <= ${t} ORDER BY event_time DESC LIMIT 1`;
-  const upper = computation.offset === 0 ? t : `${t} - INTERVAL '${computation.offset} microseconds'`;
-  const lower =
-    computation.window === null
-      ? ''
-      : ` AND event_time >= ${upper} - INTERVAL '${computation.window} microseconds'`;
-  const where = computation.where ? ` AND (${computation.where.text})` : '';
-  const of = computation.ratioWhere ? computation.ratioWhere.text : (computation.field ?? '*');
-  return `SELECT ${computation.function}(${of}) FROM known(${computation.source}, ${t}) WHERE ${key}${lower} AND event_time ${computation.includeCurrent ? '<=' : '<'} ${upper}${where}`;
+    return `${from} ${quoteName(computation.field)} FROM known WHERE ${within} ORDER BY ${order.map((column) => `${column} DESC`).join(', ')} LIMIT 1`;
+  const value = aggregateSql(computation, {
+    value: computation.field === null ? null : quoteName(computation.field),
+    share: computation.ratioWhere ? print(computation.ratioWhere) : null,
+    order: order.join(', '),
+    at: String(at),
+  });
+  if (computation.groupBy === null) return `${from} ${value} FROM known WHERE ${within}`;
+  const group = quoteName(computation.groupBy);
+  return `${from} ${group}, ${value} FROM known WHERE ${within} AND ${group} IS NOT NULL GROUP BY ${group}`;
 }

@@ -31,7 +31,14 @@ import {
 } from './ingest-rows.js';
 import { createLedger } from './ledger.js';
 import { readRecords } from './records.js';
-import { type KnownOptions, knownSql, type LakeSegment, relationSql } from './relation.js';
+import {
+  entitySql,
+  type KnownOptions,
+  knownAtSql,
+  knownSql,
+  type LakeSegment,
+  relationSql,
+} from './relation.js';
 import { readTails, tailFiles } from './tail.js';
 
 export interface RecordLogOptions {
@@ -283,6 +290,23 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       return () => void listeners.delete(listener);
     },
     read: (source, after, through) => readLog(db, source, relation(stateOf(source.name)), after, through),
+    entity: (source, state, keys) => {
+      const narrow = (whole: string): string => entitySql(source, state, whole, keys);
+      return {
+        versions: () => readLog(db, source, narrow(relation(state, source)), 0, state.lastSeq),
+        knownSql: (at) =>
+          knownAtSql(
+            knownSql(source, state, relation(state, source), {
+              horizonSeq: state.lastSeq,
+              hindsight: false,
+              narrow,
+            }),
+            source,
+            keys,
+            at,
+          ),
+      };
+    },
     quarantine: async (filter = {}) => ledger.quarantine(filter),
     quarantineCount: async (filter = {}) => ledger.quarantineCount(filter),
     markQuarantined: async (ids, status, note) => ledger.mark(ids, status, note),

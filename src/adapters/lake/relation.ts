@@ -1,4 +1,7 @@
+import type { Instant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
+import { literalSql } from '../../core/schema/coerce-sql.js';
+import type { Value } from '../../core/schema/types.js';
 import type { LogSegment, LogState } from '../../ports/record-log.js';
 import { quoteName, quoteText } from '../duckdb/text.js';
 import { logColumns } from './shape.js';
@@ -114,3 +117,34 @@ export function knownSql(source: Source, state: LogState, whole: string, options
   const alive = options.hindsight ? '"_until" IS NULL' : '("_until" IS NULL OR "_until" > "_available_at")';
   return `SELECT ${select}, "_until" FROM (${versions}) WHERE ${alive} AND NOT "_deleted"`;
 }
+
+const holds = (source: Source, keys: ReadonlyMap<string, Value>): string =>
+  [...keys]
+    .map(([name, value]) => {
+      const { type } = source.fields.find((field) => field.name === name)!;
+      return `${quoteName(name)} = ${literalSql(type, value)}`;
+    })
+    .join(' AND ');
+
+/** Every version of the records of which some version has these keys. */
+export function entitySql(
+  source: Source,
+  state: LogState,
+  whole: string,
+  keys: ReadonlyMap<string, Value>,
+): string {
+  const mine = `FROM (${whole}) WHERE ${holds(source, keys)}`;
+  if (!state.hasVersions) return `SELECT * ${mine}`;
+  const record = source.recordKey.map(quoteName).join(', ');
+  return `SELECT * FROM (${whole}) SEMI JOIN (SELECT ${record} ${mine}) USING (${record})`;
+}
+
+/** Of versions as intervals of knowledge (see `knownSql`), those of an entity that hold at an instant. */
+export const knownAtSql = (
+  known: string,
+  source: Source,
+  keys: ReadonlyMap<string, Value>,
+  at: Instant,
+): string =>
+  `SELECT * FROM (${known}) WHERE ${holds(source, keys)} AND "_available_at" <= ${at}` +
+  ` AND ("_until" IS NULL OR "_until" > ${at})`;

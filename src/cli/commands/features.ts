@@ -82,7 +82,9 @@ export async function explain(io: Io, args: readonly string[], options: Options)
     io.print(explained.definition);
     for (const part of explained.parts) {
       io.print();
-      io.print(`${part.feature}: ${part.arithmetic}`);
+      if (explained.parts.length > 1)
+        io.print(`${part.feature} = ${JSON.stringify(part.value)} (${part.status}): ${part.definition}`);
+      io.print(part.arithmetic);
       if (part.records.length > 0)
         io.print(
           table(
@@ -90,7 +92,11 @@ export async function explain(io: Io, args: readonly string[], options: Options)
             part.records.map((record) => Object.values(record).map(String)),
           ),
         );
-      if (part.sql) io.print(part.sql);
+      if (part.members > part.records.length)
+        io.print(`the last ${part.records.length} of ${part.members} records`);
+      for (const { file, records, rows } of part.segments)
+        io.print(`${records} of the ${rows} records in ${file}`);
+      if (part.sql) io.print(`\nin DuckDB, from the project's folder:\n${part.sql};`);
     }
     io.result(explained);
     return 0;
