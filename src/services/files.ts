@@ -4,7 +4,12 @@ import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { printDate, printInstant } from '../core/base/time.js';
 import { type Comparison, compareColumns } from '../core/drift/compare.js';
-import { type ColumnProfile, type ColumnSample, profileColumn } from '../core/drift/profile.js';
+import {
+  type ColumnProfile,
+  type ColumnState,
+  profileColumn,
+  rankCategories,
+} from '../core/drift/profile.js';
 import { type Evaluation, evaluateBinary, evaluateRegression } from '../core/learn/metrics.js';
 import { printType, type ValueType } from '../core/schema/types.js';
 import type { TableReader } from '../ports/table-reader.js';
@@ -15,11 +20,15 @@ export interface PrintedColumn {
   readonly count: number;
   readonly nulls: number;
   readonly distinct: number;
+  /** Relative standard error of `distinct`, where it is not exact. */
+  readonly distinct_error?: number;
   readonly min?: number | string | null;
   readonly max?: number | string | null;
   readonly mean?: number | null;
   readonly std?: number | null;
   readonly quantiles?: Readonly<Record<string, number | null>>;
+  /** No quantile's rank is off by more than this share of the values, where they are not exact. */
+  readonly rank_error?: number;
   readonly top?: readonly { readonly value: string; readonly count: number }[];
 }
 
@@ -29,13 +38,15 @@ export interface FileProfile {
   readonly columns: Readonly<Record<string, PrintedColumn>>;
 }
 
-function printColumn(type: ValueType, profile: ColumnProfile, sample: ColumnSample): PrintedColumn {
+function printColumn(type: ValueType, profile: ColumnProfile, state: ColumnState): PrintedColumn {
+  const distinctError = 'distinctError' in state ? state.distinctError : 0;
   const base = {
     type: printType(type),
     kind: profile.type,
     count: profile.count,
     nulls: profile.nulls,
     distinct: profile.distinct,
+    ...(distinctError > 0 ? { distinct_error: distinctError } : {}),
   };
   if (profile.type === 'numeric') {
     const show = (value: number | null): number | string | null =>
@@ -53,19 +64,22 @@ function printColumn(type: ValueType, profile: ColumnProfile, sample: ColumnSamp
       mean: profile.mean,
       std: profile.std,
       quantiles: profile.quantiles,
+      ...(state.type === 'numeric_sketch' && state.rankError > 0 ? { rank_error: state.rankError } : {}),
     };
   }
-  const names = sample.type === 'categorical' ? [...sample.counts.keys()].sort() : [];
-  return { ...base, min: names[0] ?? null, max: names.at(-1) ?? null, top: profile.top.slice(0, 20) };
+  const names = state.type === 'categorical' ? [...state.counts.keys()].sort() : [];
+  const [min, max] =
+    state.type === 'categorical_sketch' ? [state.min, state.max] : [names[0] ?? null, names.at(-1) ?? null];
+  return { ...base, min, max, top: profile.top.slice(0, 20) };
 }
 
 export async function profileFile(reader: TableReader, file: string): Promise<FileProfile> {
-  const { rows, columns } = await reader.samples(file);
+  const { rows, columns } = await reader.states(file);
   return {
     file,
     rows,
     columns: Object.fromEntries(
-      columns.map(({ name, type, sample }) => [name, printColumn(type, profileColumn(sample), sample)]),
+      columns.map(({ name, type, state }) => [name, printColumn(type, profileColumn(state), state)]),
     ),
   };
 }
@@ -75,9 +89,37 @@ export async function compareFiles(
   reference: string,
   current: string,
 ): Promise<Comparison> {
-  const read = async (file: string): Promise<Record<string, ColumnSample>> =>
-    Object.fromEntries((await reader.samples(file)).columns.map((column) => [column.name, column.sample]));
-  return compareColumns(await read(reference), await read(current));
+  const read = async (file: string): Promise<Record<string, ColumnState>> =>
+    Object.fromEntries((await reader.states(file)).columns.map((column) => [column.name, column.state]));
+  const [left, right] = [await read(reference), await read(current)];
+  for (const [name, a] of Object.entries(left)) {
+    const b = right[name];
+    if (!isCategorical(a) || !isCategorical(b)) continue;
+    const texts = frequentTexts(a, b);
+    for (const [file, side, state] of [
+      [reference, left, a],
+      [current, right, b],
+    ] as const)
+      if (state.type === 'categorical_sketch')
+        side[name] = { ...state, counts: await reader.countTexts(file, name, texts) };
+  }
+  return compareColumns(left, right);
+}
+
+type CategoricalState = Extract<ColumnState, { type: 'categorical' | 'categorical_sketch' }>;
+
+const isCategorical = (state: ColumnState | undefined): state is CategoricalState =>
+  state?.type === 'categorical' || state?.type === 'categorical_sketch';
+
+const FREQUENT = 1_000;
+
+/** The most frequent texts of either side: what a sketch on the other side is counted by. */
+function frequentTexts(a: CategoricalState, b: CategoricalState): string[] {
+  const names = (state: CategoricalState): string[] =>
+    rankCategories(state.counts)
+      .slice(0, FREQUENT)
+      .map(([name]) => name);
+  return [...new Set([...names(a), ...names(b)])];
 }
 
 export interface EvaluateOptions {

@@ -92,6 +92,15 @@ function validity(vector: Vector, rows: number): Uint8Array | null {
   return nulls ? out : null;
 }
 
+/** The text of one row of a VARCHAR vector: within its 16 bytes when it is short, else where these point. */
+function textAt(bytes: Uint8Array, buffer: Buffer, row: number): string {
+  const at = row * 16;
+  const length = buffer.readUInt32LE(at);
+  if (length <= 12) return buffer.toString('utf8', at + 4, at + 4 + length);
+  const far = duckdb.get_data_from_pointer(bytes.buffer as ArrayBuffer, bytes.byteOffset + at + 8, length);
+  return Buffer.from(far.buffer, far.byteOffset, far.byteLength).toString('utf8');
+}
+
 function texts(vector: Vector, rows: number, valid: Uint8Array | null): (string | null)[] {
   const bytes = duckdb.vector_get_data(vector, rows * 16);
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -101,18 +110,7 @@ function texts(vector: Vector, rows: number, valid: Uint8Array | null): (string 
       out[i] = null;
       continue;
     }
-    const at = i * 16;
-    const length = buffer.readUInt32LE(at);
-    if (length <= 12) {
-      out[i] = buffer.toString('utf8', at + 4, at + 4 + length);
-    } else {
-      const far = duckdb.get_data_from_pointer(
-        bytes.buffer as ArrayBuffer,
-        bytes.byteOffset + at + 8,
-        length,
-      );
-      out[i] = Buffer.from(far.buffer, far.byteOffset, far.byteLength).toString('utf8');
-    }
+    out[i] = textAt(bytes, buffer, i);
   }
   return out;
 }
@@ -159,6 +157,33 @@ function readVector(
   throw new Error(
     `millrace invariant broken: a result column has the type ${type.toString()}, cast it in the query`,
   );
+}
+
+/** A column of a chunk as it lies in DuckDB's memory, good until the next chunk is fetched. */
+export interface RawVector {
+  /** The first `rows` values of `width` bytes each; 16 for VARCHAR. */
+  bytes(width: number): Uint8Array;
+  /** A bit a row, least significant first, 0 for null; null when there are no nulls to tell. */
+  readonly valid: Uint8Array | null;
+  /** One text of a VARCHAR column. */
+  textAt(row: number): string;
+}
+
+export function rawVector(chunk: DataChunk, index: number, rows: number): RawVector {
+  const vector = duckdb.data_chunk_get_vector(chunk, index);
+  const bytes = (width: number): Uint8Array => duckdb.vector_get_data(vector, rows * width);
+  let entries: { readonly bytes: Uint8Array; readonly buffer: Buffer } | undefined;
+  return {
+    bytes,
+    valid: duckdb.vector_get_validity(vector, Math.ceil(rows / 64) * 8),
+    textAt: (row) => {
+      if (entries === undefined) {
+        const all = bytes(16);
+        entries = { bytes: all, buffer: Buffer.from(all.buffer, all.byteOffset, all.byteLength) };
+      }
+      return textAt(entries.bytes, entries.buffer, row);
+    },
+  };
 }
 
 /** The columns of one chunk. Typed arrays are views into DuckDB's memory, good until the next chunk is fetched. */

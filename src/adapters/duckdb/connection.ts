@@ -1,13 +1,15 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type {
-  DuckDBConnection,
-  DuckDBInstance,
-  DuckDBType,
-  DuckDBValue,
-} from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBInstance, DuckDBType, DuckDBValue } from '@duckdb/node-api';
 import type { Vector } from '@duckdb/node-bindings';
-import { type Column, ColumnBuffer, type ColumnChunk, readChunk } from './columns.js';
+import {
+  type Column,
+  ColumnBuffer,
+  type ColumnChunk,
+  type RawVector,
+  rawVector,
+  readChunk,
+} from './columns.js';
 import { duckDbError } from './errors.js';
 import { api, bindings as duckdb } from './library.js';
 import { quoteName } from './text.js';
@@ -68,6 +70,8 @@ export interface DuckDbConnection {
     onChunk: (chunk: ColumnChunk) => void | Promise<void>,
     parameters?: Parameters,
   ): Promise<void>;
+  /** The columns of chunk after chunk as they lie in DuckDB's memory, in order, valid until the next chunk. */
+  vectors(sql: string, onChunk: (rows: number, vectors: readonly RawVector[]) => void): Promise<void>;
   /** The whole result as one typed array a column. */
   columns(sql: string, parameters?: Parameters): Promise<readonly Column[]>;
   /** Create (or replace) a temporary table from typed arrays. */
@@ -102,7 +106,6 @@ const TYPES: Readonly<Record<WriteColumn['type'], DuckDBType>> = {
   VARCHAR: api.VARCHAR,
 };
 const CHUNK_ROWS = 2048;
-
 
 function cell(column: Column, index: number): Cell {
   if (column.valid && column.valid[index] === 0) return null;
@@ -155,6 +158,19 @@ function connection(inner: DuckDBConnection): DuckDbConnection {
       return out;
     },
     stream,
+    vectors: (sql, onChunk) =>
+      attempt(async () => {
+        const result = await inner.stream(sql);
+        for (;;) {
+          const chunk = await result.fetchChunk();
+          if (!chunk || chunk.rowCount === 0) return;
+          const rows = chunk.rowCount;
+          onChunk(
+            rows,
+            Array.from({ length: chunk.columnCount }, (_, index) => rawVector(chunk.chunk, index, rows)),
+          );
+        }
+      }),
     columns: (sql, parameters) =>
       attempt(async () => {
         const result = await inner.stream(sql, bind(parameters));
@@ -218,7 +234,8 @@ function provide(inner: DuckDBConnection, columns: readonly WriteColumn[]): Prov
     const asked = new Int32Array(bytes.buffer, bytes.byteOffset, 2 * rows);
     const from = asked[0]!;
     for (let i = 1; i < rows; i++)
-      if (asked[2 * i] !== from + i) throw new Error('millrace invariant broken: rows asked for out of order');
+      if (asked[2 * i] !== from + i)
+        throw new Error('millrace invariant broken: rows asked for out of order');
     for (const [index, column] of held.entries())
       writeVector(duckdb.struct_vector_get_child(output, index), column, from, rows);
   });

@@ -1,17 +1,29 @@
+import { statSync } from 'node:fs';
 import { MillraceError } from '../../core/base/error.js';
-import type { ColumnSample } from '../../core/drift/profile.js';
+import type { ColumnState } from '../../core/drift/profile.js';
+import {
+  type CategoricalSketch,
+  type FrequentTexts,
+  NumberState,
+  TextState,
+} from '../../core/drift/sketch.js';
 import { typeOfDuckDb } from '../../core/schema/coerce-sql.js';
 import { STRING, type ValueType } from '../../core/schema/types.js';
 import type { TableReader } from '../../ports/table-reader.js';
 import { inspectWhole } from '../files/whole.js';
+import type { RawVector } from './columns.js';
 import type { DuckDb } from './connection.js';
 import { quoteName, quoteText } from './text.js';
 import { NumberBuffer } from './value-buffer.js';
 
-function relation(file: string): string {
-  const bare = file.replace(/\.(gz|zst)$/i, '').toLowerCase();
+const bareName = (file: string): string => file.replace(/\.(gz|zst)$/i, '').toLowerCase();
+const isDelimited = (file: string): boolean => /\.(csv|tsv|txt)$/.test(bareName(file));
+
+/** `sniffed`: how many rows of a delimited file its types are told from; all when absent. */
+function relation(file: string, sniffed = -1): string {
+  const bare = bareName(file);
   const name = quoteText(file);
-  if (/\.(csv|tsv|txt)$/.test(bare)) return `read_csv(${name}, header = true, sample_size = -1)`;
+  if (isDelimited(file)) return `read_csv(${name}, header = true, sample_size = ${sniffed})`;
   if (/\.parquet$/.test(bare)) return `read_parquet(${name})`;
   if (/\.(json|ndjson|jsonl)$/.test(bare)) return `read_json_auto(${name})`;
   throw new MillraceError('FORMAT_UNKNOWN', `cannot tell the format of "${file}"`, {
@@ -24,75 +36,227 @@ const isNumber = (sqlType: string): boolean =>
   /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|UINTEGER|FLOAT|DOUBLE|DECIMAL.*)$/.test(sqlType);
 const isInstant = (sqlType: string): boolean => sqlType.startsWith('TIMESTAMP') || sqlType === 'DATE';
 
-export function createTableReader(db: DuckDb): TableReader {
-  const describe = (file: string): Promise<{ name: string; type: string }[]> =>
-    db.rows(
-      `SELECT column_name AS name, column_type AS type FROM (DESCRIBE SELECT * FROM ${relation(file)})`,
-    );
+/** Columns that are taken in together. */
+const TOGETHER = 32;
+/** Texts whose counts a second pass gives, where there are too many to count each. */
+const FREQUENT = 1_000;
+/** Rows of a large delimited file that its types are told from; when a later row does not fit, from all. */
+const SNIFFED_ROWS = 200_000;
+const SNIFFED_WHOLE_BYTES = 32 << 20;
 
-  /** Numbers, instants (µs) and dates (days) as doubles; nulls counted apart; -0, NaN and infinities left as they are. */
-  const numeric = async (
-    file: string,
-    expression: string,
-  ): Promise<{ values: Float64Array; nulls: number }> => {
-    const buffer = new NumberBuffer();
-    await db.stream(`SELECT ${expression} FROM ${relation(file)}`, (chunk) =>
-      buffer.append(chunk.columns[0]!, chunk.rows),
+interface ReadColumn {
+  readonly name: string;
+  readonly type: string;
+}
+
+type Taken = ReturnType<NumberState['finish']> | ReturnType<TextState['finish']>;
+
+/** What takes in one column: its expressions, and where their vectors go. */
+interface Intake {
+  readonly sql: readonly string[];
+  add(rows: number, vectors: readonly RawVector[]): void;
+  finish(): Taken;
+}
+
+const isSet = (bits: Uint8Array, row: number): boolean => ((bits[row >> 3]! >> (row & 7)) & 1) === 1;
+
+/** The numbers of one chunk that are not null. */
+const present = new Float64Array(2_048);
+
+/** Numbers, instants (µs) and dates (days) as doubles. */
+function numberIntake(column: string, sqlType: string): Intake {
+  const state = new NumberState();
+  const value =
+    sqlType === 'DATE'
+      ? `date_diff('day', DATE '1970-01-01', ${column})`
+      : isInstant(sqlType)
+        ? `epoch_us(${column})`
+        : column;
+  return {
+    sql: [`CAST(${value} AS DOUBLE)`],
+    add: (rows, [vector]) => {
+      const bytes = vector!.bytes(8);
+      const data = new Float64Array(bytes.buffer, bytes.byteOffset, rows);
+      const { valid } = vector!;
+      let n = rows;
+      if (valid) {
+        n = 0;
+        for (let i = 0; i < rows; i++) if (isSet(valid, i)) present[n++] = data[i]!;
+        state.addNulls(rows - n);
+      } else present.set(data);
+      state.add(present, n);
+    },
+    finish: () => state.finish(),
+  };
+}
+
+const textSql = (column: string, sqlType: string): string =>
+  sqlType === 'VARCHAR' ? column : `CAST(${column} AS VARCHAR)`;
+
+function textIntake(column: string, sqlType: string): Intake {
+  const state = new TextState();
+  const text = textSql(column, sqlType);
+  return {
+    sql: [`hash(${text})`, text],
+    add: (rows, [hashes, texts]) => {
+      const bytes = hashes!.bytes(8);
+      state.add(new Uint32Array(bytes.buffer, bytes.byteOffset, 2 * rows), rows, texts!.valid, (row) =>
+        texts!.textAt(row),
+      );
+    },
+    finish: () => state.finish(FREQUENT),
+  };
+}
+
+function truthIntake(column: string): Intake {
+  const seen = [0, 0];
+  let nulls = 0;
+  return {
+    sql: [`CAST(${column} AS UTINYINT)`],
+    add: (rows, [vector]) => {
+      const data = vector!.bytes(1);
+      const { valid } = vector!;
+      for (let i = 0; i < rows; i++) {
+        if (valid && !isSet(valid, i)) nulls++;
+        else seen[data[i]!]!++;
+      }
+    },
+    finish: () => ({
+      type: 'categorical',
+      counts: new Map(
+        [['false', seen[0]!] as const, ['true', seen[1]!] as const].filter(([, count]) => count > 0),
+      ),
+      nulls,
+    }),
+  };
+}
+
+function intakeOf({ name, type }: ReadColumn): Intake {
+  const column = quoteName(name);
+  if (isNumber(type) || isInstant(type)) return numberIntake(column, type);
+  return type === 'BOOLEAN' ? truthIntake(column) : textIntake(column, type);
+}
+
+export function createTableReader(db: DuckDb): TableReader {
+  const describe = (from: string): Promise<ReadColumn[]> =>
+    db.rows(`SELECT column_name AS name, column_type AS type FROM (DESCRIBE SELECT * FROM ${from})`);
+
+  /** Whether the first rows of a delimited file tell its types: a column without any value yet could become anything. */
+  const isTold = async (from: string, columns: readonly ReadColumn[]): Promise<boolean> => {
+    const texts = columns.filter(({ type }) => type === 'VARCHAR');
+    if (texts.length === 0) return true;
+    const counts = texts.map(({ name }, i) => `count(${quoteName(name)}) AS n${i}`);
+    const [found] = await db.rows<Record<string, number>>(
+      `SELECT ${counts.join(', ')} FROM (SELECT * FROM ${from} LIMIT ${SNIFFED_ROWS})`,
     );
-    const { values, valid } = buffer.finish();
-    if (!valid) return { values, nulls: 0 };
-    const kept = values.filter((_, i) => valid[i] !== 0);
-    return { values: kept, nulls: values.length - kept.length };
+    return texts.every((_, i) => Number(found![`n${i}`]) > 0);
   };
 
-  const sampleOf = async (file: string, name: string, sqlType: string): Promise<ColumnSample> => {
-    const column = quoteName(name);
-    if (isNumber(sqlType)) return { type: 'numeric', ...(await numeric(file, `CAST(${column} AS DOUBLE)`)) };
-    if (isInstant(sqlType))
-      return {
-        type: 'numeric',
-        ...(await numeric(
-          file,
-          sqlType === 'DATE'
-            ? `CAST(date_diff('day', DATE '1970-01-01', ${column}) AS DOUBLE)`
-            : `CAST(epoch_us(${column}) AS DOUBLE)`,
-        )),
-      };
+  const takeIn = async (
+    from: string,
+    columns: readonly ReadColumn[],
+  ): Promise<{ readonly rows: number; readonly taken: readonly Taken[] }> => {
+    const taken: Taken[] = [];
+    let rowsOfFile = 0;
+    for (let first = 0; first < columns.length; first += TOGETHER) {
+      const intakes = columns.slice(first, first + TOGETHER).map(intakeOf);
+      rowsOfFile = 0;
+      await db.vectors(
+        `SELECT ${intakes.flatMap(({ sql }) => sql).join(', ')} FROM ${from}`,
+        (rows, vectors) => {
+          rowsOfFile += rows;
+          let at = 0;
+          for (const intake of intakes) {
+            intake.add(rows, vectors.slice(at, at + intake.sql.length));
+            at += intake.sql.length;
+          }
+        },
+      );
+      for (const intake of intakes) taken.push(intake.finish());
+    }
+    return { rows: rowsOfFile, taken };
+  };
+
+  /** The frequent texts of a column by name, with exact counts. */
+  const nameTexts = async (
+    from: string,
+    { name, type }: ReadColumn,
+    { hashes, ...found }: FrequentTexts,
+  ): Promise<CategoricalSketch> => {
+    const all = `SELECT ${textSql(quoteName(name), type)} AS text FROM ${from}`;
     const counts = new Map<string, number>();
-    let nulls = 0;
     await db.stream(
-      `SELECT CAST(${column} AS VARCHAR), count(*) FROM ${relation(file)} GROUP BY 1`,
+      `SELECT text, count(*) FROM (${all}) SEMI JOIN (SELECT unnest([${hashes.map((hash) => `${hash}::UBIGINT`).join(', ')}]) AS h) ON hash(text) = h WHERE text IS NOT NULL GROUP BY text`,
       ({ rows, columns }) => {
         for (let i = 0; i < rows; i++) {
-          const text = columns[0]!.data[i] as string | null;
-          const total = Number(columns[1]!.data[i]);
-          if (text === null) nulls += total;
-          else counts.set(text, total);
+          const count = Number(columns[1]!.data[i]);
+          if (count > found.complete) counts.set(columns[0]!.data[i] as string, count);
         }
       },
     );
-    return { type: 'categorical', counts, nulls };
+    const [ends] = await db.rows<{ min: string | null; max: string | null }>(
+      `SELECT min(text) AS min, max(text) AS max FROM (${all})`,
+    );
+    return { type: 'categorical_sketch', ...found, counts, min: ends!.min, max: ends!.max };
+  };
+
+  const read = async (
+    from: string,
+    columns: readonly ReadColumn[],
+  ): Promise<Awaited<ReturnType<TableReader['states']>>> => {
+    const { rows, taken } = await takeIn(from, columns);
+    const states: { name: string; type: ValueType; state: ColumnState }[] = [];
+    for (const [i, column] of columns.entries()) {
+      const { name, type } = column;
+      const each = taken[i]!;
+      states.push({
+        name,
+        type: typeOfDuckDb(type) ?? (isNumber(type) ? { kind: 'float64' } : STRING),
+        state: 'hashes' in each ? await nameTexts(from, column, each) : each,
+      });
+    }
+    return { rows, columns: states };
   };
 
   return {
     columnNames: async (file) => {
       await inspectWhole(file);
-      return (await describe(file)).map((column) => column.name);
+      return (await describe(relation(file))).map((column) => column.name);
     },
-    samples: async (file) => {
+    states: async (file) => {
       await inspectWhole(file);
-      const columns: { name: string; type: ValueType; sample: ColumnSample }[] = [];
-      for (const { name, type } of await describe(file))
-        columns.push({
-          name,
-          type: typeOfDuckDb(type) ?? (isNumber(type) ? { kind: 'float64' } : STRING),
-          sample: await sampleOf(file, name, type),
-        });
-      const [total] = await db.rows<{ n: number }>(`SELECT count(*) AS n FROM ${relation(file)}`);
-      return { rows: total!.n, columns };
+      if (isDelimited(file) && statSync(file).size > SNIFFED_WHOLE_BYTES) {
+        const from = relation(file, SNIFFED_ROWS);
+        const columns = await describe(from);
+        if (await isTold(from, columns)) {
+          try {
+            return await read(from, columns);
+          } catch (error) {
+            // A later value is of another type than the first ones: so all of them are asked.
+            if (!(error instanceof MillraceError)) throw error;
+          }
+        }
+      }
+      const from = relation(file);
+      return read(from, await describe(from));
+    },
+    countTexts: async (file, column, texts) => {
+      const from = relation(file);
+      const type = (await describe(from)).find(({ name }) => name === column)!.type;
+      const counts = new Map(texts.map((text) => [text, 0]));
+      await db.writeTable('wanted_texts', [{ name: 'text', type: 'VARCHAR', data: texts }]);
+      await db.stream(
+        `SELECT text, count(*) FROM (SELECT ${textSql(quoteName(column), type)} AS text FROM ${from}) SEMI JOIN wanted_texts USING (text) GROUP BY text`,
+        ({ rows, columns }) => {
+          for (let i = 0; i < rows; i++)
+            counts.set(columns[0]!.data[i] as string, Number(columns[1]!.data[i]));
+        },
+      );
+      return counts;
     },
     numbers: async (file, names) => {
-      const types = new Map((await describe(file)).map((column) => [column.name, column.type]));
+      const from = relation(file);
+      const types = new Map((await describe(from)).map((column) => [column.name, column.type]));
       const buffers = names.map(() => new NumberBuffer());
       const select = names.map((name) => {
         const column = quoteName(name);
@@ -101,7 +265,7 @@ export function createTableReader(db: DuckDb): TableReader {
           : `TRY_CAST(${column} AS DOUBLE)`;
       });
       await db.stream(
-        `SELECT ${select.map((sql) => `coalesce(${sql}, 'nan'::DOUBLE)`).join(', ')} FROM ${relation(file)}`,
+        `SELECT ${select.map((sql) => `coalesce(${sql}, 'nan'::DOUBLE)`).join(', ')} FROM ${from}`,
         (chunk) => {
           for (const [i, buffer] of buffers.entries()) buffer.append(chunk.columns[i]!, chunk.rows);
         },

@@ -15,13 +15,14 @@ import { type Grouped, groupSorted, sortNumbers } from './grouped.js';
 import {
   type CategoricalProfile,
   type ColumnProfile,
-  type ColumnSample,
+  type ColumnState,
   DEFAULT_BINS,
   frozenBins,
   keptSample,
   type NumericProfile,
   rankCategories,
 } from './profile.js';
+import { type NumericSketch, sketchGrouped } from './sketch.js';
 import {
   benjaminiHochberg,
   type ChiSquaredResult,
@@ -108,7 +109,7 @@ export interface ColumnComparison {
   readonly unseen?: { readonly rows: number; readonly categories: readonly string[] };
   /** Numeric: shares of current below the smallest and above the largest reference value. */
   readonly outside?: { readonly below: number; readonly above: number };
-  /** `sketch` where the reference is a thinned profile; then D is within `rank_error` of the exact one. */
+  /** `sketch` where a side is a sketch or a thinned profile; then D is within `rank_error` of the exact one. */
   readonly mode: 'exact' | 'sketch';
   readonly rank_error?: number;
   readonly tests: ColumnTests;
@@ -164,7 +165,26 @@ interface NumericSide {
   readonly max: number | undefined;
 }
 
-function numericSide(sample: Extract<ColumnSample, { type: 'numeric' }>): NumericSide {
+type NumericState = Extract<ColumnState, { type: 'numeric' | 'numeric_sketch' }>;
+type CategoricalState = Extract<ColumnState, { type: 'categorical' | 'categorical_sketch' }>;
+
+const isNumeric = (state: ColumnState): state is NumericState =>
+  state.type === 'numeric' || state.type === 'numeric_sketch';
+const kindOf = (state: ColumnState): ColumnComparison['type'] =>
+  isNumeric(state) ? 'numeric' : 'categorical';
+
+const sketchSide = (sketch: NumericSketch): NumericSide => ({
+  sample: sketchGrouped(sketch),
+  count: sketch.count,
+  missing: sketch.nulls + sketch.nans,
+  distinct: sketch.distinct,
+  rankError: sketch.rankError,
+  min: sketch.min,
+  max: sketch.max,
+});
+
+function numericSide(sample: NumericState): NumericSide {
+  if (sample.type === 'numeric_sketch') return sketchSide(sample);
   const sorted = sortNumbers(sample.values);
   const grouped = groupSorted(sorted);
   return {
@@ -234,7 +254,8 @@ function draftNumeric(
   const rows = [reference.count + reference.missing, current.count + current.missing] as const;
   const missing = [reference.missing, current.missing] as const;
   const sizes = [reference.count, current.count] as const;
-  const sketch = reference.rankError > 0;
+  const rankError = reference.rankError + current.rankError;
+  const sketch = rankError > 0;
   const nulls = nullCandidate(missing, rows, policy);
   const comparable = sizes[0] > 0 && sizes[1] > 0;
   const enough = Math.min(...sizes) >= policy.minimumRows;
@@ -262,7 +283,7 @@ function draftNumeric(
         test: 'ks',
         reason: 'distribution_changed',
         pValue: ks.p_value,
-        effect: effect('ks', ks.statistic, noise + reference.rankError),
+        effect: effect('ks', ks.statistic, noise + rankError),
         floor: policy.minimumEffect,
       });
     }
@@ -275,7 +296,7 @@ function draftNumeric(
     distinct: [reference.distinct, current.distinct],
     ...(outside ? { outside } : {}),
     mode: sketch ? 'sketch' : 'exact',
-    ...(sketch ? { rank_error: reference.rankError } : {}),
+    ...(sketch ? { rank_error: rankError } : {}),
     tests,
     candidates,
     standing: enough ? [] : ['too_few_rows'],
@@ -348,8 +369,8 @@ function draftCategorical(
   policy: ComparePolicy,
 ): Draft {
   // A stored tail has no names: current rows with unnamed categories meet it in one bin.
-  const folded = reference.other > 0;
-  const [left, right] = folded ? foldTail(reference, current.counts) : [reference.counts, current.counts];
+  const folded = reference.other > 0 || current.other > 0;
+  const [left, right] = folded ? foldTail(reference, current) : [reference.counts, current.counts];
   const { names, a, b } = align(left, right);
   const sizes = [sumCounts(left), sumCounts(right)] as const;
   const rows = [sizes[0] + reference.nulls, sizes[1] + current.nulls] as const;
@@ -412,21 +433,32 @@ const TAIL = '\u0000other';
 
 function foldTail(
   reference: CategoricalSide,
-  current: ReadonlyMap<string, number>,
+  current: CategoricalSide,
 ): [ReadonlyMap<string, number>, ReadonlyMap<string, number>] {
-  const folded = new Map<string, number>();
-  for (const [name, count] of current) {
+  const folded = new Map<string, number>(current.other > 0 ? [[TAIL, current.other]] : []);
+  for (const [name, count] of current.counts) {
     const key = reference.counts.has(name) ? name : TAIL;
     folded.set(key, (folded.get(key) ?? 0) + count);
   }
   return [new Map([...reference.counts, [TAIL, reference.other]]), folded];
 }
 
-const sampleRows = (sample: ColumnSample): number =>
-  sample.nulls + (sample.type === 'numeric' ? sample.values.length : sumCounts(sample.counts));
+const valuesIn = (state: ColumnState): number => {
+  switch (state.type) {
+    case 'numeric':
+      return state.values.length;
+    case 'categorical':
+      return sumCounts(state.counts);
+    case 'numeric_sketch':
+      return state.count + state.nans;
+    case 'categorical_sketch':
+      return state.count;
+  }
+};
 
-const isEmpty = (sample: ColumnSample): boolean =>
-  sample.type === 'numeric' ? sample.values.length === 0 : sumCounts(sample.counts) === 0;
+const sampleRows = (state: ColumnState): number => state.nulls + valuesIn(state);
+
+const isEmpty = (state: ColumnState): boolean => valuesIn(state) === 0;
 
 /** A column whose two sides cannot be compared. */
 function draftApart(
@@ -439,25 +471,23 @@ function draftApart(
   return { type, rows, nulls, distinct, mode: 'exact', tests: {}, candidates: [], standing: [reason] };
 }
 
-const categoricalSide = (sample: Extract<ColumnSample, { type: 'categorical' }>): CategoricalSide => ({
-  counts: sample.counts,
-  nulls: sample.nulls,
-  distinct: rankCategories(sample.counts).length,
-  other: 0,
-});
+function categoricalSide(state: CategoricalState): CategoricalSide {
+  const { counts, nulls } = state;
+  return state.type === 'categorical'
+    ? { counts, nulls, distinct: rankCategories(counts).length, other: 0 }
+    : { counts, nulls, distinct: state.distinct, other: state.count - sumCounts(counts) };
+}
 
 /** An all-null side takes the type of the other: it has no values that could contradict it. */
-function draftSamples(reference: ColumnSample, current: ColumnSample, policy: ComparePolicy): Draft {
-  if (reference.type === 'numeric' && current.type === 'numeric') {
+function draftStates(reference: ColumnState, current: ColumnState, policy: ComparePolicy): Draft {
+  if (isNumeric(reference) && isNumeric(current))
     return draftNumeric(numericSide(reference), numericSide(current), policy);
-  }
-  if (reference.type === 'categorical' && current.type === 'categorical') {
+  if (!isNumeric(reference) && !isNumeric(current))
     return draftCategorical(categoricalSide(reference), categoricalSide(current), policy);
-  }
-  if (isEmpty(reference)) return draftSamples(emptyLike(current, reference.nulls), current, policy);
-  if (isEmpty(current)) return draftSamples(reference, emptyLike(reference, current.nulls), policy);
+  if (isEmpty(reference)) return draftStates(emptyLike(kindOf(current), reference.nulls), current, policy);
+  if (isEmpty(current)) return draftStates(reference, emptyLike(kindOf(reference), current.nulls), policy);
   return draftApart(
-    reference.type,
+    kindOf(reference),
     [sampleRows(reference), sampleRows(current)],
     [reference.nulls, current.nulls],
     [0, 0],
@@ -465,8 +495,8 @@ function draftSamples(reference: ColumnSample, current: ColumnSample, policy: Co
   );
 }
 
-const emptyLike = (sample: { readonly type: ColumnSample['type'] }, nulls: number): ColumnSample =>
-  sample.type === 'numeric'
+const emptyLike = (type: ColumnComparison['type'], nulls: number): ColumnState =>
+  type === 'numeric'
     ? { type: 'numeric', values: new Float64Array(0), nulls }
     : { type: 'categorical', counts: new Map(), nulls };
 
@@ -490,17 +520,19 @@ const storedCounts = (profile: CategoricalProfile): CategoricalSide => ({
   other: profile.other,
 });
 
-function draftAgainstProfile(reference: ColumnProfile, current: ColumnSample, policy: ComparePolicy): Draft {
+function draftAgainstProfile(reference: ColumnProfile, current: ColumnState, policy: ComparePolicy): Draft {
   const sample =
-    current.type !== reference.type && isEmpty(current) ? emptyLike(reference, current.nulls) : current;
-  if (reference.type === 'numeric' && sample.type === 'numeric') {
+    kindOf(current) !== reference.type && isEmpty(current)
+      ? emptyLike(reference.type, current.nulls)
+      : current;
+  if (reference.type === 'numeric' && isNumeric(sample)) {
     const frozen = { bins: frozenBins(reference), counts: reference.histogram.counts };
     return draftNumeric(profileSide(reference), numericSide(sample), policy, frozen);
   }
-  if (reference.type === 'categorical' && sample.type === 'categorical') {
+  if (reference.type === 'categorical' && !isNumeric(sample)) {
     return draftCategorical(storedCounts(reference), categoricalSide(sample), policy);
   }
-  if (reference.count === 0) return draftSamples(emptyLike(sample, reference.nulls), sample, policy);
+  if (reference.count === 0) return draftStates(emptyLike(kindOf(sample), reference.nulls), sample, policy);
   return draftApart(
     reference.type,
     [reference.count + reference.nulls, sampleRows(sample)],
@@ -540,17 +572,26 @@ function settle(drafts: readonly (readonly [string, Draft])[], policy: ComparePo
   return { columns: Object.fromEntries(columns), verdict, drifted, insufficient_data: insufficient, policy };
 }
 
-function missingColumn(sample: ColumnSample | ColumnProfile, side: 'reference' | 'current'): Draft {
-  const rows = 'count' in sample ? sample.count + sample.nulls : sampleRows(sample);
+const isState = (column: ColumnState | ColumnProfile): column is ColumnState =>
+  'values' in column || 'counts' in column;
+
+function missingColumn(sample: ColumnState | ColumnProfile, side: 'reference' | 'current'): Draft {
+  const rows = isState(sample) ? sampleRows(sample) : sample.count + sample.nulls;
   const pair = (value: number): readonly [number, number] => (side === 'current' ? [value, 0] : [0, value]);
-  return draftApart(sample.type, pair(rows), pair(sample.nulls), [0, 0], 'missing_column');
+  return draftApart(
+    isState(sample) ? kindOf(sample) : sample.type,
+    pair(rows),
+    pair(sample.nulls),
+    [0, 0],
+    'missing_column',
+  );
 }
 
-function compareAll<R extends ColumnSample | ColumnProfile>(
+function compareAll<R extends ColumnState | ColumnProfile>(
   reference: Readonly<Record<string, R>>,
-  current: Readonly<Record<string, ColumnSample>>,
+  current: Readonly<Record<string, ColumnState>>,
   policy: Partial<ComparePolicy>,
-  draft: (reference: R, current: ColumnSample, policy: ComparePolicy) => Draft,
+  draft: (reference: R, current: ColumnState, policy: ComparePolicy) => Draft,
 ): Comparison {
   const full = { ...DEFAULT_POLICY, ...policy };
   const names = [...new Set([...Object.keys(reference), ...Object.keys(current)])];
@@ -567,10 +608,10 @@ function compareAll<R extends ColumnSample | ColumnProfile>(
  * predictions are columns like any other.
  */
 export const compareColumns = (
-  reference: Readonly<Record<string, ColumnSample>>,
-  current: Readonly<Record<string, ColumnSample>>,
+  reference: Readonly<Record<string, ColumnState>>,
+  current: Readonly<Record<string, ColumnState>>,
   policy: Partial<ComparePolicy> = {},
-): Comparison => compareAll(reference, current, policy, draftSamples);
+): Comparison => compareAll(reference, current, policy, draftStates);
 
 /**
  * Compares current samples with stored reference profiles. The bins of PSI and Jensen–Shannon are those frozen in
@@ -578,6 +619,6 @@ export const compareColumns = (
  */
 export const compareProfiles = (
   reference: Readonly<Record<string, ColumnProfile>>,
-  current: Readonly<Record<string, ColumnSample>>,
+  current: Readonly<Record<string, ColumnState>>,
   policy: Partial<ComparePolicy> = {},
 ): Comparison => compareAll(reference, current, policy, draftAgainstProfile);

@@ -1,6 +1,7 @@
 import { sumOf } from '../base/summation.js';
 import { type Bins, countInBins, referenceBins } from './bins.js';
 import { type Grouped, groupSorted, quantileSorted, sortNumbers } from './grouped.js';
+import { type CategoricalSketch, type NumericSketch, sketchGrouped, sketchQuantiles } from './sketch.js';
 
 /**
  * The values of one column. Numeric: everything that is not null, in any order; timestamps and dates as numbers
@@ -9,6 +10,9 @@ import { type Grouped, groupSorted, quantileSorted, sortNumbers } from './groupe
 export type ColumnSample =
   | { readonly type: 'numeric'; readonly values: Float64Array; readonly nulls: number }
   | { readonly type: 'categorical'; readonly counts: ReadonlyMap<string, number>; readonly nulls: number };
+
+/** A column after one pass over it: its values where they are few enough to keep, else a sketch of bounded size. */
+export type ColumnState = ColumnSample | NumericSketch | CategoricalSketch;
 
 /** How a profile keeps the distribution: whole, or thinned with a stated bound. */
 export interface KeptNumbers {
@@ -127,6 +131,38 @@ function profileNumeric(values: Float64Array, nulls: number, options: ProfileOpt
   };
 }
 
+function profileNumericSketch(sketch: NumericSketch, options: ProfileOptions): NumericProfile {
+  const { count, nulls, nans, distinct, min, max, mean, std, rankError } = sketch;
+  const grouped = sketchGrouped(sketch);
+  const bins = referenceBins(grouped, options.bins ?? DEFAULT_BINS);
+  const probabilities = options.probabilities ?? DEFAULT_PROBABILITIES;
+  const quantiles = sketchQuantiles(sketch, probabilities);
+  const limit = Math.min(options.keep ?? DEFAULT_KEEP, count);
+  const kept = keepNumbers(
+    Float64Array.from(
+      sketchQuantiles(
+        sketch,
+        Array.from({ length: limit }, (_, i) => Math.floor(((i + 0.5) * count) / limit) / (count - 1)),
+      ),
+    ),
+    limit,
+  );
+  return {
+    type: 'numeric',
+    count,
+    nulls,
+    nans,
+    distinct,
+    min: finite(min),
+    max: finite(max),
+    mean,
+    std,
+    quantiles: Object.fromEntries(probabilities.map((q, i) => [String(q), finite(quantiles[i])])),
+    histogram: { kind: bins.kind, edges: bins.edges.map(freeze), counts: countInBins(bins, grouped) },
+    kept: { ...kept, mode: 'sketch', rank_error: 0.5 / limit + rankError },
+  };
+}
+
 function profileCategorical(
   counts: ReadonlyMap<string, number>,
   nulls: number,
@@ -142,10 +178,22 @@ function profileCategorical(
 }
 
 /** Profiles one column. */
-export const profileColumn = (sample: ColumnSample, options: ProfileOptions = {}): ColumnProfile =>
-  sample.type === 'numeric'
-    ? profileNumeric(sample.values, sample.nulls, options)
-    : profileCategorical(sample.counts, sample.nulls, options);
+export function profileColumn(state: ColumnState, options: ProfileOptions = {}): ColumnProfile {
+  switch (state.type) {
+    case 'numeric':
+      return profileNumeric(state.values, state.nulls, options);
+    case 'categorical':
+      return profileCategorical(state.counts, state.nulls, options);
+    case 'numeric_sketch':
+      return profileNumericSketch(state, options);
+    case 'categorical_sketch': {
+      const { count, distinct } = state;
+      const { top } = profileCategorical(state.counts, state.nulls, options);
+      const other = count - top.reduce((sum, each) => sum + each.count, 0);
+      return { type: 'categorical', count, nulls: state.nulls, distinct, top, other };
+    }
+  }
+}
 
 export interface Profile {
   readonly rows: number;
