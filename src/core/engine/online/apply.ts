@@ -16,12 +16,13 @@ import {
   encodeDirectory,
   encodeEntity,
   encodeSegment,
+  eventKey,
   FROM,
-  insertAt,
   keyAt,
   lowerBound,
-  type OnlineEvent,
+  mergeEvents,
   owned,
+  releaseBlock,
   removeAt,
   SEQ,
   sliceBlock,
@@ -171,7 +172,7 @@ function linkVersions(
       const held = touch(version.entity!);
       held.changes ??= [];
       held.changes.push({
-        key: keyOf(group, version),
+        key: eventKey(group, version.eventTime, version.from, version.order, version.seq),
         before: was === version.from ? null : was,
         after: now === version.from ? null : now,
         record: recordOf.get(version.seq) ?? null,
@@ -180,11 +181,6 @@ function linkVersions(
   }
   return touched;
 }
-
-const keyOf = (
-  group: OnlineGroup,
-  { eventTime, from, order, seq }: Pick<Version, 'eventTime' | 'from' | 'order' | 'seq'>,
-): EventKey => (group.sequenced ? [eventTime, order, from, seq] : [eventTime, from, order, seq]);
 
 const compareKeys = (a: EventKey, b: EventKey): number =>
   a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3];
@@ -244,8 +240,8 @@ function load(bytes: Bytes, group: OnlineGroup, number: number, work: Work, part
   return part.block;
 }
 
-/** The part that holds `key`: the last that begins at or before it. */
-function route(parts: readonly Part[], key: EventKey): Part {
+/** The place of the part that holds `key`: the last that begins at or before it. */
+function route(parts: readonly Part[], key: EventKey): number {
   let low = 0;
   let high = parts.length - 1;
   while (low < high) {
@@ -253,7 +249,7 @@ function route(parts: readonly Part[], key: EventKey): Part {
     if (compareKeys(parts[middle]!.first, key) <= 0) low = middle;
     else high = middle - 1;
   }
-  return parts[low]!;
+  return low;
 }
 
 function addGhost(entity: Entity, until: number, floor: number): void {
@@ -273,19 +269,6 @@ function removeGhost(entity: Entity, until: number, floor: number): void {
 const isForgotten = (eventTime: number, from: number, floor: Floor): floor is number =>
   floor !== null && eventTime < floor && from <= floor;
 
-function eventOf(group: OnlineGroup, change: Change): OnlineEvent {
-  const { fields } = change.record!;
-  return {
-    key: change.key,
-    until: change.after!,
-    values: group.fields.map((field) => fields[field.name] ?? null),
-    masks: group.predicates.map((predicate) => {
-      const value = predicate.evaluate(fields);
-      return value === null ? 2 : value === true ? 1 : 0;
-    }),
-  };
-}
-
 function applyChange(
   bytes: Bytes,
   group: OnlineGroup,
@@ -302,13 +285,14 @@ function applyChange(
     if (change.after !== null) addGhost(entity, change.after, floor);
     return 0;
   }
-  const part = route(work.parts, change.key);
+  const part = work.parts[route(work.parts, change.key)]!;
   const block = load(bytes, group, number, work, part);
   part.dirty = true;
   const position = lowerBound(block, change.key);
   if (change.before === null) {
-    invariant(change.record, 'a version became known without its record');
-    insertAt(block, position, eventOf(group, change));
+    invariant(change.record && change.after !== null, 'a version became known without its record');
+    mergeEvents(group, block, [change.record], 0, 1);
+    block.columns[UNTIL]![position] = change.after;
     return 1;
   }
   invariant(
@@ -321,6 +305,43 @@ function applyChange(
   }
   block.columns[UNTIL]![position] = change.after;
   return 0;
+}
+
+/** Adds first versions, known for ever and in the order of their keys, and says how many events that makes. */
+function addRecords(
+  bytes: Bytes,
+  group: OnlineGroup,
+  number: number,
+  work: Work,
+  records: readonly AppliedRecord[],
+  floor: Floor,
+): number {
+  const { parts } = work;
+  const keyOf = ({ eventTime, availableAt, order, seq }: AppliedRecord): EventKey =>
+    eventKey(group, eventTime, availableAt, order, seq);
+  let events = 0;
+  for (let start = 0; start < records.length; ) {
+    const { eventTime, availableAt } = records[start]!;
+    if (isForgotten(eventTime, availableAt, floor)) {
+      addGhost(work.entity, Number.POSITIVE_INFINITY, floor);
+      start++;
+      continue;
+    }
+    const home = route(parts, keyOf(records[start]!));
+    const next = parts[home + 1];
+    let end = start + 1;
+    for (; end < records.length; end++) {
+      const record = records[end]!;
+      if (isForgotten(record.eventTime, record.availableAt, floor)) break;
+      if (next && compareKeys(keyOf(record), next.first) >= 0) break;
+    }
+    const part = parts[home]!;
+    part.dirty = true;
+    mergeEvents(group, load(bytes, group, number, work, part), records, start, end);
+    events += end - start;
+    start = end;
+  }
+  return events;
 }
 
 /** The first part that may be cut otherwise now, and the first segment that too few events follow. */
@@ -450,6 +471,7 @@ function flush(bytes: Bytes, group: OnlineGroup, number: number, work: Work, cou
   bytes.put(key, encoded);
   counts.bytes += encoded.length;
   if (headBytes === 0) counts.entities++;
+  for (const { block } of work.parts) if (block) releaseBlock(block);
 }
 
 /** Orders first versions as their events are ordered. */
@@ -491,14 +513,9 @@ function applyToEntity(
       return;
     }
   }
-  const all: Change[] = changes ?? [];
-  for (const record of ordered) {
-    const { availableAt: from, ...rest } = record;
-    all.push({ key: keyOf(group, { ...rest, from }), before: null, after: Number.POSITIVE_INFINITY, record });
-  }
-  if (changes !== null) all.sort((a, b) => compareKeys(a.key, b.key));
   const work = openEntity(bytes, group, number, tuple);
-  for (const change of all) counts.events += applyChange(bytes, group, number, work, change, floor);
+  for (const change of changes ?? []) counts.events += applyChange(bytes, group, number, work, change, floor);
+  counts.events += addRecords(bytes, group, number, work, ordered, floor);
   flush(bytes, group, number, work, counts);
 }
 

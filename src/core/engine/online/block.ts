@@ -87,19 +87,37 @@ export const holdsNumbers = (kind: string): boolean =>
 export const tieColumns = (group: OnlineGroup): { readonly second: number; readonly third: number } =>
   group.sequenced ? { second: ORDER, third: FROM } : { second: FROM, third: ORDER };
 
-export function emptyBlock(group: OnlineGroup, capacity = 16): Block {
+/** Room for the events of a segment and as many new ones; columns of this size are used again. */
+const ROOM = 640;
+const spareColumns: Float64Array[] = [];
+const spareMasks: Uint8Array[] = [];
+const MAX_SPARE = 256;
+
+const freshColumn = (n: number): Float64Array =>
+  n <= ROOM ? (spareColumns.pop() ?? new Float64Array(ROOM)) : new Float64Array(n + ROOM);
+const freshMask = (n: number): Uint8Array =>
+  n <= ROOM ? (spareMasks.pop() ?? new Uint8Array(ROOM)) : new Uint8Array(n + ROOM);
+
+/** Nobody looks at this block, nor at a slice of it, any more. */
+export function releaseBlock({ columns, masks }: Block): void {
+  for (const column of columns)
+    if (column.length === ROOM && spareColumns.length < MAX_SPARE) spareColumns.push(column);
+  for (const mask of masks) if (mask.length === ROOM && spareMasks.length < MAX_SPARE) spareMasks.push(mask);
+}
+
+function emptyBlock(group: OnlineGroup): Block {
   return {
     n: 0,
     ...tieColumns(group),
-    columns: Array.from({ length: CORE + group.fields.length }, () => new Float64Array(capacity)),
-    masks: group.predicates.map(() => new Uint8Array(capacity)),
+    columns: Array.from({ length: CORE + group.fields.length }, () => freshColumn(0)),
+    masks: group.predicates.map(() => freshMask(0)),
     dictionaries: group.fields.map((field) => (holdsNumbers(field.type.kind) ? null : [])),
     indexes: group.fields.map(() => null),
   };
 }
 
-function grow(block: Block): void {
-  const capacity = Math.max(16, block.columns[0]!.length * 2);
+function grow(block: Block, room: number): void {
+  const capacity = Math.max(room, block.columns[0]!.length * 2);
   const larger = <T extends Float64Array | Uint8Array>(column: T, fresh: T): T => {
     fresh.set(column.subarray(0, block.n));
     return fresh;
@@ -167,29 +185,98 @@ function toWord(block: Block, field: number, value: Value): number {
   return code;
 }
 
-export interface OnlineEvent {
-  readonly key: EventKey;
-  readonly until: number;
-  readonly values: readonly Value[];
-  readonly masks: readonly number[];
+/** An event that a block does not hold yet, known for ever: as a record says it. */
+export interface NewEvent {
+  readonly fields: Readonly<Record<string, Value>>;
+  readonly eventTime: number;
+  readonly availableAt: number;
+  readonly order: number;
+  readonly seq: number;
 }
 
-export function insertAt(block: Block, position: number, event: OnlineEvent): void {
-  if (block.n === block.columns[0]!.length) grow(block);
-  const words = event.values.map((value, field) => toWord(block, field, value));
-  if (position < block.n) {
-    for (const column of block.columns) column.copyWithin(position + 1, position, block.n);
-    for (const mask of block.masks) mask.copyWithin(position + 1, position, block.n);
+export const eventKey = (
+  group: OnlineGroup,
+  eventTime: number,
+  from: number,
+  order: number,
+  seq: number,
+): EventKey => (group.sequenced ? [eventTime, order, from, seq] : [eventTime, from, order, seq]);
+
+let places = new Int32Array(256);
+
+/** Opens gaps behind so many elements of a column: `places` ascending, the i-th new one then stands at places[i] + i. */
+function openGaps(column: Float64Array | Uint8Array, n: number, count: number): void {
+  let end = n;
+  for (let i = count - 1; i >= 0; i--) {
+    const place = places[i]!;
+    if (place < end) column.copyWithin(place + i + 1, place, end);
+    end = place;
+  }
+}
+
+/** Adds events [start, end), which are in the order of their keys, each to its place. */
+export function mergeEvents(
+  group: OnlineGroup,
+  block: Block,
+  events: readonly NewEvent[],
+  start: number,
+  end: number,
+): void {
+  const { n } = block;
+  const count = end - start;
+  if (n + count > block.columns[0]!.length) grow(block, n + count);
+  if (places.length < count) places = new Int32Array(count * 2);
+  for (let i = 0; i < count; i++) {
+    const { eventTime, availableAt, order, seq } = events[start + i]!;
+    places[i] = lowerBound(block, eventKey(group, eventTime, availableAt, order, seq));
   }
   const { columns, masks } = block;
-  columns[EVENT]![position] = event.key[0];
-  columns[block.second]![position] = event.key[1];
-  columns[UNTIL]![position] = event.until;
-  columns[block.third]![position] = event.key[2];
-  columns[SEQ]![position] = event.key[3];
-  for (let field = 0; field < words.length; field++) columns[CORE + field]![position] = words[field]!;
-  for (let mask = 0; mask < masks.length; mask++) masks[mask]![position] = event.masks[mask]!;
-  block.n++;
+  if (places[0]! < n) {
+    for (let column = 0; column < CORE; column++) openGaps(columns[column]!, n, count);
+    for (const mask of masks) openGaps(mask, n, count);
+  }
+  const [event, from, until, order, seq] = columns as [
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+  ];
+  for (let i = 0; i < count; i++) {
+    const added = events[start + i]!;
+    const at = places[i]! + i;
+    event[at] = added.eventTime;
+    from[at] = added.availableAt;
+    until[at] = Infinity;
+    order[at] = added.order;
+    seq[at] = added.seq;
+    for (let mask = 0; mask < masks.length; mask++) {
+      const truth = group.predicates[mask]!.evaluate(added.fields);
+      masks[mask]![at] = truth === null ? 2 : truth === true ? 1 : 0;
+    }
+  }
+  for (let field = 0; field < group.fields.length; field++) {
+    const { name } = group.fields[field]!;
+    const words = addedWords(count);
+    const toWords = (): void => {
+      for (let i = 0; i < count; i++)
+        words[i] = toWord(block, field, events[start + i]!.fields[name] ?? null);
+    };
+    const held = block.dictionaries[field];
+    toWords();
+    // A value that is no double has turned the column into indexes.
+    if (held !== block.dictionaries[field]) toWords();
+    const column = columns[CORE + field]!;
+    if (places[0]! < n) openGaps(column, n, count);
+    for (let i = 0; i < count; i++) column[places[i]! + i] = words[i]!;
+  }
+  block.n = n + count;
+}
+
+let added = new Float64Array(256);
+function addedWords(count: number): Float64Array {
+  if (added.length < count) added = new Float64Array(count * 2);
+  return added;
 }
 
 export function removeAt(block: Block, position: number): void {
@@ -198,15 +285,15 @@ export function removeAt(block: Block, position: number): void {
   block.n--;
 }
 
-/** Events [start, end) as a block of their own. */
+/** Events [start, end), to be stored: over the memory of the block, which is not changed before. */
 export function sliceBlock(block: Block, start: number, end: number): Block {
   return {
     n: end - start,
     second: block.second,
     third: block.third,
-    columns: block.columns.map((column) => column.slice(start, end)),
-    masks: block.masks.map((mask) => mask.slice(start, end)),
-    dictionaries: block.dictionaries.map((dictionary) => dictionary && [...dictionary]),
+    columns: block.columns.map((column) => column.subarray(start, end)),
+    masks: block.masks.map((mask) => mask.subarray(start, end)),
+    dictionaries: [...block.dictionaries],
     indexes: block.indexes.map(() => null),
   };
 }
@@ -270,10 +357,12 @@ function compact(
   return { column: fresh, values };
 }
 
+const NO_VALUES = Buffer.alloc(4, 0xff);
+
 function encode(group: OnlineGroup, block: Block, entity: Entity | null): Uint8Array {
   settle(group, block);
   const { n } = block;
-  const [event, seq, from, until, order] = [EVENT, SEQ, FROM, UNTIL, ORDER].map((c) => block.columns[c]!) as [
+  const [event, from, until, order, seq] = block.columns as [
     Float64Array,
     Float64Array,
     Float64Array,
@@ -309,11 +398,14 @@ function encode(group: OnlineGroup, block: Block, entity: Entity | null): Uint8A
     const compacted = dictionary && compact(held, dictionary, n);
     columns.push(compacted ? compacted.column : held);
     if (compacted && holdsNumbers(group.fields[field]!.type.kind)) indexed++;
+    if (!compacted) {
+      parts.push(NO_VALUES);
+      continue;
+    }
     const size = Buffer.alloc(4);
-    const tuple = compacted ? encodeTuple(compacted.values) : null;
-    size.writeUInt32BE(tuple ? tuple.length : NO_DICTIONARY);
-    parts.push(size);
-    if (tuple) parts.push(tuple);
+    const tuple = encodeTuple(compacted.values);
+    size.writeUInt32BE(tuple.length);
+    parts.push(size, tuple);
   }
   if (entity && isLong(entity.tuple)) parts.push(Buffer.from(entity.tuple));
   const tail = Buffer.concat(parts);
@@ -530,17 +622,17 @@ export function valueAt(group: OnlineGroup, view: View, field: number, index: nu
 
 /** A mutable copy. */
 function blockOf(group: OnlineGroup, view: View, dictionaries: (Value[] | null)[]): Block {
-  const { n } = view;
-  const room = n + 16;
+  const { n, words } = view;
   const copy = (start: number): Float64Array => {
-    const column = new Float64Array(room);
-    for (let i = 0; i < n; i++) column[i] = view.words[start + i]!;
+    const column = freshColumn(n);
+    if (n < 32) for (let i = 0; i < n; i++) column[i] = words[start + i]!;
+    else column.set(words.subarray(start, start + n));
     return column;
   };
   const columns: Float64Array[] = new Array(CORE + group.fields.length);
   columns[EVENT] = copy(view.event);
   columns[FROM] = copy(view.from);
-  columns[UNTIL] = view.until < 0 ? new Float64Array(room).fill(Infinity, 0, n) : copy(view.until);
+  columns[UNTIL] = view.until < 0 ? freshColumn(n).fill(Infinity, 0, n) : copy(view.until);
   columns[ORDER] = copy(view.order);
   columns[SEQ] = copy(view.seq);
   for (let field = 0; field < group.fields.length; field++)
@@ -550,7 +642,7 @@ function blockOf(group: OnlineGroup, view: View, dictionaries: (Value[] | null)[
     ...tieColumns(group),
     columns,
     masks: group.predicates.map((_, index) => {
-      const mask = new Uint8Array(room);
+      const mask = freshMask(n);
       const start = view.masks + index * view.maskStride;
       for (let i = 0; i < n; i++) mask[i] = view.bytes[start + i]!;
       return mask;
@@ -595,7 +687,7 @@ export function decodeEntity(
 /** Appends the events of `other`, all of which follow those of `block`. */
 export function appendBlock(block: Block, other: Block): void {
   const { n } = block;
-  while (block.columns[0]!.length < n + other.n) grow(block);
+  if (block.columns[0]!.length < n + other.n) grow(block, n + other.n);
   for (let column = 0; column < CORE; column++)
     block.columns[column]!.set(other.columns[column]!.subarray(0, other.n), n);
   block.masks.forEach((mask, index) => {
