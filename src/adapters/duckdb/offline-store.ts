@@ -115,9 +115,9 @@ export function createOfflineStore(
     await db.run(
       `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER ()) - 1 AS "_millrace_row", * FROM (${select})`,
     );
-    const described = await db.rows<{ name: string; type: string }>(
-      `SELECT column_name AS name, data_type AS type FROM duckdb_columns() WHERE table_name = '${id}' AND column_name <> '_millrace_row' ORDER BY column_index`,
-    );
+    const described = (
+      await db.rows<{ column_name: string; column_type: string }>(`DESCRIBE ${id}`)
+    ).flatMap(({ column_name: name, column_type: type }) => (name === '_millrace_row' ? [] : [{ name, type }]));
     const sqlTypes = new Map(described.map((column) => [column.name, column.type]));
     if (!sqlTypes.has(timeColumn)) {
       await db.run(`DROP TABLE ${id}`);
@@ -286,12 +286,13 @@ export function createOfflineStore(
       );
       const joined = columns.map((_, i) => `e.k${i} = o.k${i}`).join(' AND ');
       const codes = new Int32Array(table.rows);
-      let at = 0;
+      // Each code finds its row here: to have DuckDB sort them costs more than the join.
       await db.stream(
-        `SELECT coalesce(e._e, -1) FROM (SELECT "_millrace_row", ${list} FROM ${table.id}) o LEFT JOIN ${id} e ON ${joined} ORDER BY o."_millrace_row"`,
-        (chunk) => {
-          codes.set(chunk.columns[0]!.data as Int32Array, at);
-          at += chunk.rows;
+        `SELECT CAST(o."_millrace_row" AS INTEGER), coalesce(e._e, -1) FROM (SELECT "_millrace_row", ${list} FROM ${table.id}) o LEFT JOIN ${id} e ON ${joined}`,
+        ({ rows, columns: [row, code] }) => {
+          const places = row!.data as Int32Array;
+          const found = code!.data as Int32Array;
+          for (let i = 0; i < rows; i++) codes[places[i]!] = found[i]!;
         },
       );
       const total = await db.rows<{ n: number }>(`SELECT count(*) AS n FROM ${id}`);
