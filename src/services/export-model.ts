@@ -10,6 +10,7 @@ import { categoryValue, featureKind, featureWidth, numericValue } from '../core/
 import { toOnnx } from '../core/learn/onnx.js';
 import { parseType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
+import { datasetColumns, rowsAt, rowsPresent } from './dataset-table.js';
 import { readTrained } from './load-model.js';
 import type { ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
@@ -81,17 +82,9 @@ async function example(
 ): Promise<readonly ExampleColumn[] | null> {
   const registry = await project.registry();
   const dataset = registry.version('dataset', manifest.dataset.name, manifest.dataset.version);
-  const file = dataset && path.join(dataset.folder, 'data.parquet');
-  if (
-    !file ||
-    !(await access(file).then(
-      () => true,
-      () => false,
-    ))
-  )
-    return null;
+  if (!dataset || !rowsPresent(rowsAt(dataset))) return null;
   const typed = columns.map(({ name, type }) => ({ name, type: parseType(type)! }));
-  const read = await (await project.offline()).readColumns(file, typed);
+  const read = await datasetColumns(await project.offline(), dataset, typed);
   return typed.map((feature): ExampleColumn => {
     const column = read.get(feature.name)!;
     const text = featureKind(feature) === 'categorical';
@@ -147,6 +140,10 @@ export async function exportModel(
         hint: 'Leave it out of the model with `exclude`.',
       },
     );
+  if (manifest.runtime !== undefined && manifest.encoders)
+    throw new MillraceError('USAGE', 'its model file takes encoded columns, which only millrace encodes', {
+      hint: 'Leave `encode` out of the trainer, or take the model file and encoders.json from the folder of the version.',
+    });
   const onnx =
     manifest.runtime === 'onnx'
       ? await readFile(path.join(version.folder, ONNX_FILE))

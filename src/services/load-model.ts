@@ -6,6 +6,7 @@ import { fingerprint } from '../core/base/fingerprint.js';
 import { type CompiledModel, compileModel, type TrainedModel } from '../core/learn/model.js';
 import type { ModelRuntime } from '../ports/model-runtime.js';
 import type { VersionRecord } from '../ports/registry.js';
+import { encodedFeatures, encodedRuntime, readEncoder } from './encoders.js';
 import type { ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
 import { loadOnnx, loadScorer } from './train-process.js';
@@ -22,26 +23,33 @@ export async function loadModel(
   version: VersionRecord,
 ): Promise<{ manifest: ModelManifest; compiled: ModelRuntime }> {
   const manifest = version.manifest as unknown as ModelManifest;
-  if (manifest.runtime === 'onnx') {
+  const { runtime, encoders } = manifest;
+  const encoder =
+    encoders && runtime !== undefined
+      ? await readEncoder(version.folder, `${version.name}@${version.version}`, encoders)
+      : undefined;
+  const features = encoder ? encodedFeatures(encoder) : manifest.features;
+  const asked = (inner: ModelRuntime): ModelRuntime => (encoder ? encodedRuntime(inner, encoder) : inner);
+  if (runtime === 'onnx') {
     const compiled = await loadOnnx(project, version.folder, {
       name: `${version.name}@${version.version}`,
       sha256: manifest.model_sha256,
       task: manifest.task,
       classes: manifest.classes,
-      features: manifest.features,
+      features,
     });
-    return { manifest, compiled };
+    return { manifest, compiled: asked(compiled) };
   }
-  if (manifest.runtime === 'command') {
+  if (runtime === 'command') {
     const compiled = await loadScorer(project, version.folder, {
       name: `${version.name}@${version.version}`,
       scoring: manifest.scoring!,
       sha256: manifest.model_sha256,
       task: manifest.task,
       classes: manifest.classes,
-      features: manifest.features,
+      features,
     });
-    return { manifest, compiled };
+    return { manifest, compiled: asked(compiled) };
   }
   return { manifest, compiled: runtimeOf(compileModel(await readTrained(version))) };
 }

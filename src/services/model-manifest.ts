@@ -2,8 +2,10 @@
 import type { Task } from '../core/define/types.js';
 import type { ColumnProfile } from '../core/drift/profile.js';
 import type { Evaluation } from '../core/learn/metrics.js';
+import type { TrainedModel } from '../core/learn/model.js';
 import type { GitState, ScoringCommand } from '../ports/model-runtime.js';
 import type { VersionRecord } from '../ports/registry.js';
+import type { EncodersEntry } from './encoders.js';
 import type { CodeVersion } from './train-process.js';
 import type { Environment, Timings } from './training-record.js';
 
@@ -37,6 +39,8 @@ export interface ModelManifest {
     readonly type: string;
     readonly fingerprint: string;
   }[];
+  /** How features become numbers, fitted on the training part of `dataset`. Absent: the model takes them as they are. */
+  readonly encoders?: EncodersEntry;
   readonly label: string;
   readonly classes: readonly string[] | null;
   readonly metrics: Readonly<Record<string, Readonly<Record<string, number | null>>>>;
@@ -45,6 +49,9 @@ export interface ModelManifest {
   /** Feature profiles of the training part, and the model's scores on each part: what monitoring compares with. */
   readonly profile: Readonly<Record<string, ColumnProfile>>;
   readonly score_profile: Readonly<Record<string, ColumnProfile>>;
+  /** Of a built-in trainer: every parameter, defaults among them, and the course of the fit. */
+  readonly parameters?: TrainedModel['parameters'];
+  readonly fit?: TrainedModel['log'];
   /** What scores it; our own format when absent. */
   readonly runtime?: 'onnx' | 'command';
   /** Of a command that scores. */

@@ -6,11 +6,22 @@ import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
 import { type ProcessTrainer, processTrainer } from '../core/define/trainers.js';
 import type { Model } from '../core/define/types.js';
+import { encodedNames, fitEncoder } from '../core/learn/encode.js';
 import { featureKind, featureWidth } from '../core/learn/matrix.js';
 import { printType, type ValueType } from '../core/schema/types.js';
 import type { ModelRuntime, ProcessEnvironment, ScoringCommand } from '../ports/model-runtime.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { copyPart } from './dataset-table.js';
+import {
+  ENCODERS_FILE,
+  type EncodersEntry,
+  encodedFeatures,
+  encodedMatrix,
+  encodedRuntime,
+  encodersEntry,
+  encodersText,
+} from './encoders.js';
+import type { LabelledRows } from './model-data.js';
 import type { Project } from './project.js';
 import { readScoring, SCORING_FILE } from './scoring.js';
 
@@ -121,6 +132,8 @@ export interface ProcessFit {
   readonly runtime: ModelRuntime;
   /** Null: it is scored by onnxruntime. */
   readonly scoring: ScoringCommand | null;
+  /** Null: the model takes the features as they are. */
+  readonly encoders: EncodersEntry | null;
   readonly model_sha256: string;
   readonly environment: ProcessEnvironment;
   readonly seconds: number;
@@ -155,8 +168,7 @@ export async function fitByProcess(
     readonly dataset: VersionRecord;
     readonly features: readonly { readonly name: string; readonly type: ValueType }[];
     readonly label: { readonly name: string; readonly type: ValueType };
-    readonly classes: readonly string[] | null;
-    readonly parts: ReadonlyMap<string, number>;
+    readonly rows: LabelledRows;
   },
 ): Promise<ProcessFit> {
   const trainer = processTrainer(model.trainer.parameters);
@@ -170,8 +182,11 @@ export async function fitByProcess(
     await mkdir(path.join(output, 'artefacts'), { recursive: true });
     const store = await project.offline();
     const names = given.features.map((feature) => feature.name);
+    const { classes } = given.rows;
+    const training = given.rows.part('train')!.table;
+    const encoder = trainer.encode && fitEncoder(training, trainer.encode);
     const parts: Record<string, unknown> = {};
-    for (const [part, rows] of given.parts) {
+    for (const [part, rows] of given.rows.parts) {
       const learnt = LEARNT_FROM.includes(part);
       if (!learnt && part !== 'test') continue;
       const file = `${part}.parquet`;
@@ -179,8 +194,14 @@ export async function fitByProcess(
         part,
         columns: learnt ? [...names, given.label.name] : names,
       });
-      parts[part] = { file, rows, label: learnt };
+      const encoded = encoder && `${part}.npy`;
+      if (encoded) {
+        const { table } = given.rows.part(part)!;
+        await writeFile(path.join(input, encoded), encodedMatrix(encoder, table));
+      }
+      parts[part] = { file, rows, label: learnt, ...(encoded ? { encoded } : {}) };
     }
+    if (encoder) await writeFile(path.join(input, ENCODERS_FILE), encodersText(encoder, training.rows));
     const json = (name: string, value: unknown): Promise<void> =>
       writeFile(path.join(input, name), `${JSON.stringify(value, null, 2)}\n`);
     await json('schema.json', {
@@ -188,7 +209,8 @@ export async function fitByProcess(
       model: model.name,
       task: model.task,
       label: { name: given.label.name, type: printType(given.label.type) },
-      classes: given.classes,
+      classes,
+      ...(encoder ? { encoded: encodedNames(encoder) } : {}),
       features: given.features.map((feature) => {
         const categorical = featureKind(feature) === 'categorical';
         return {
@@ -223,8 +245,10 @@ export async function fitByProcess(
     const reported = await reportedMetrics(path.join(output, 'metrics.json'));
     const shape = {
       task: model.task,
-      classes: given.classes,
-      features: given.features.map(({ name, type }) => ({ name, type: printType(type) })),
+      classes,
+      features: encoder
+        ? encodedFeatures(encoder)
+        : given.features.map(({ name, type }) => ({ name, type: printType(type) })),
     };
     const scoring = await readScoring(project, output);
     const file = path.join(output, ONNX_FILE);
@@ -236,11 +260,13 @@ export async function fitByProcess(
         { hint: 'One of them belongs into the folder that MILLRACE_OUTPUT names.' },
       );
     await cp(log, path.join(output, TRAIN_LOG));
-    const runtime = scoring
+    if (encoder) await cp(path.join(input, ENCODERS_FILE), path.join(output, ENCODERS_FILE));
+    const inner = scoring
       ? await openScorer(project, output, { ...shape, name: `${model.name}, new`, scoring })
       : await openOnnx(project, file, shape);
     return {
-      runtime,
+      runtime: encoder ? encodedRuntime(inner, encoder) : inner,
+      encoders: encoder ? encodersEntry(encoder, training.rows) : null,
       scoring,
       model_sha256: bytes ? sha256(bytes) : await scorerHash(output),
       environment,
@@ -248,7 +274,7 @@ export async function fitByProcess(
       reported,
       keep: (folder) => cp(output, folder, { recursive: true }),
       discard: async () => {
-        runtime.close?.();
+        inner.close?.();
         await discard();
       },
     };

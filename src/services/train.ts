@@ -12,6 +12,7 @@ import { compileModel, type TrainedModel } from '../core/learn/model.js';
 import { parseType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { buildDataset } from './build-dataset.js';
+import { ENCODERS_FILE, encodersEntry, encodersText } from './encoders.js';
 import { type FitJob, fitAside } from './fit.js';
 import { recordRun, trainRun } from './lineage-events.js';
 import { runtimeOf } from './load-model.js';
@@ -106,8 +107,7 @@ async function trainVersion(project: Project, model: Model, options: TrainOption
           dataset: dataset.version,
           features: types,
           label,
-          classes: rows.classes,
-          parts: rows.parts,
+          rows,
         });
   watch.lap('fit');
   try {
@@ -147,9 +147,16 @@ async function fitBuiltIn(
   return {
     runtime: runtimeOf(compileModel(trained)),
     importance: trained.importance,
-    told: {},
+    told: {
+      parameters: trained.parameters,
+      fit: trained.log,
+      encoders: encodersEntry(trained.encoder, data.train.table.rows),
+    },
     model_sha256: fingerprint(text),
-    keep: (folder) => writeFile(path.join(folder, 'model.json'), text),
+    keep: async (folder) => {
+      await writeFile(path.join(folder, 'model.json'), text);
+      await writeFile(path.join(folder, ENCODERS_FILE), encodersText(trained.encoder, data.train.table.rows));
+    },
     discard: async () => {},
   };
 }
@@ -160,7 +167,16 @@ async function fitForeign(
   code: CodeVersion,
   given: Parameters<typeof fitByProcess>[2],
 ): Promise<Fitted> {
-  const { environment, seconds, reported, scoring, ...fit } = await fitByProcess(project, model, given);
+  const { environment, seconds, reported, scoring, encoders, ...fit } = await fitByProcess(
+    project,
+    model,
+    given,
+  );
   const runtime = scoring ? { runtime: 'command' as const, scoring } : { runtime: 'onnx' as const };
-  return { ...fit, importance: [], process: environment, told: { ...runtime, code, seconds, reported } };
+  return {
+    ...fit,
+    importance: [],
+    process: environment,
+    told: { ...runtime, ...(encoders ? { encoders } : {}), code, seconds, reported },
+  };
 }

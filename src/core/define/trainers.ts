@@ -136,6 +136,20 @@ export type TrainerKind = keyof typeof TRAINERS;
 /** The trainer that is a command of the project's own. */
 export const PROCESS = 'process';
 
+/** How the features of a `process` trainer are encoded; as those of the built-in trainers of the form. */
+export interface EncodeOptions {
+  readonly form: 'linear' | 'tree';
+  readonly standardise: boolean;
+  readonly minCategoryRows: number;
+  readonly maxCategories: number;
+}
+
+const ENCODE_FORMS = ['linear', 'tree'] as const;
+/** With `encode` they are said of the encoders, as they are of the built-in trainers; else they go to the command. */
+const ENCODE_DEFAULTS = { standardise: true, min_category_rows: 20, max_categories: 200 } as const;
+
+const isWhole = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 1;
+
 export interface ProcessTrainer {
   readonly command: readonly string[];
   /** Null: as long as it takes. */
@@ -143,13 +157,17 @@ export interface ProcessTrainer {
   readonly env: Readonly<Record<string, string>>;
   /** Files and folders of the project that the command reads: with the command's own files its code. */
   readonly files: readonly string[];
+  /** The command learns from encoded columns, and the model is asked in them. Null: in the features as they are. */
+  readonly encode: EncodeOptions | null;
   /** What is left goes to the command. */
   readonly parameters: Readonly<Record<string, unknown>>;
 }
 
 /** The parameters of a checked `process` trainer, told apart. */
 export function processTrainer(given: Readonly<Record<string, unknown>>): ProcessTrainer {
-  const { command, timeout, env, files, ...parameters } = given;
+  const { command, timeout, env, files, encode, ...rest } = given;
+  const form = ENCODE_FORMS.find((one) => one === encode);
+  const { standardise, min_category_rows, max_categories, ...others } = { ...ENCODE_DEFAULTS, ...rest };
   return {
     command: command as readonly string[],
     timeoutMs: timeout === undefined ? null : parseDuration(String(timeout))! / 1000,
@@ -157,7 +175,10 @@ export function processTrainer(given: Readonly<Record<string, unknown>>): Proces
       Object.entries((env ?? {}) as Record<string, unknown>).map(([name, value]) => [name, String(value)]),
     ),
     files: files === undefined ? [] : [files].flat().map(String),
-    parameters,
+    encode: form
+      ? { form, standardise, minCategoryRows: min_category_rows, maxCategories: max_categories }
+      : null,
+    parameters: form ? others : rest,
   };
 }
 
@@ -255,7 +276,7 @@ function processProblems(given: Readonly<Record<string, unknown>>): TrainerProbl
     message: `\`${parameter ?? 'command'}\` of trainer \`process\` must be ${expected}`,
     hint,
   });
-  const { command, timeout, files } = given;
+  const { command, timeout, files, encode } = given;
   const found: TrainerProblem[] = [];
   if (!Array.isArray(command) || command.length === 0 || !command.every((part) => typeof part === 'string'))
     found.push(
@@ -271,6 +292,16 @@ function processProblems(given: Readonly<Record<string, unknown>>): TrainerProbl
     found.push(problem('timeout', 'a duration of at most 24 days', 'Write `timeout: 10m`.'));
   if (files !== undefined && ![files].flat().every((file) => typeof file === 'string'))
     found.push(problem('files', 'names of files of the project', 'Write `files: [features.py]`.'));
+  if (encode !== undefined) {
+    if (!ENCODE_FORMS.some((form) => form === encode))
+      found.push(problem('encode', ENCODE_FORMS.join(' or '), 'Write `encode: linear`.'));
+    const { standardise, ...counts } = ENCODE_DEFAULTS;
+    if (typeof (given['standardise'] ?? standardise) !== 'boolean')
+      found.push(problem('standardise', 'true or false', `The default is ${standardise}.`));
+    for (const [name, standard] of Object.entries(counts))
+      if (!isWhole(given[name] ?? standard))
+        found.push(problem(name, 'a whole number of at least 1', `The default is ${standard}.`));
+  }
   return found;
 }
 

@@ -1,4 +1,5 @@
 import { MillraceError } from '../base/error.js';
+import { fingerprint } from '../base/fingerprint.js';
 import { nearest } from '../base/nearest.js';
 import { parseType, printType, type Value } from '../schema/types.js';
 import {
@@ -175,6 +176,9 @@ function fitFeature(column: FeatureColumn, options: Required<EncoderOptions>): F
     ? { kind: 'category', name, type, categories: found.categories }
     : { kind: 'one_hot', name, type, ...found };
 }
+
+/** The same for encoders that give the same bits for every row. */
+export const encoderFingerprint = (encoder: Encoder): string => fingerprint(JSON.stringify(encoder));
 
 /** Learns the encoding from training rows. Defaults: standardise, no minimum, 254 categories. */
 export function fitEncoder(table: FeatureTable, options: EncoderOptions): Encoder {
