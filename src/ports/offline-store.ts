@@ -1,5 +1,7 @@
 /** The engine that scans the log: observations in, columns out. DuckDB today; the same plan is one statement on Spark. */
 import type { Instant } from '../core/base/time.js';
+import type { DigestCell } from '../core/dataset/partition.js';
+import type { PartRule } from '../core/dataset/split.js';
 import type { JoinKey, Source } from '../core/define/types.js';
 import type { Wanted } from '../core/engine/blocks.js';
 import type { Column, SweepColumn, SweepLookup } from '../core/engine/types.js';
@@ -13,6 +15,23 @@ export interface ObservationTable {
   /** Every column as it came, in order. */
   readonly columns: readonly { readonly name: string; readonly type: ValueType }[];
   readonly at: Float64Array;
+}
+
+/** Rows of a dataset version: those of its partitions one after another, less what is in no part. */
+export interface PartitionedRows {
+  /** At least one Parquet file. */
+  readonly files: readonly string[];
+  /** What the column `part` says, which comes last. */
+  readonly rule: PartRule;
+}
+
+/** A file in any format that is read, by its name, or the rows of a dataset version. */
+export type TableFile = string | PartitionedRows;
+
+/** `[from, to)`, microseconds. */
+export interface Period {
+  readonly from: Instant;
+  readonly to: Instant;
 }
 
 export interface EntityCodes {
@@ -34,6 +53,11 @@ export interface RecordScan {
   readonly predicates: ReadonlyMap<string, Expression>;
   readonly knowledge: 'as_of' | 'hindsight';
   readonly signal: AbortSignal;
+  /**
+   * Event times outside of which no record matters to the values that are asked for: less is read, and an entity whose
+   * records all lie outside is `never_seen`. Absent: all.
+   */
+  readonly within?: readonly Period[] | undefined;
 }
 
 /** Lookups of one source by one list of keys. */
@@ -76,7 +100,7 @@ export interface OfflineStore {
   /** Name and version of what computes: another one may write other bytes for the same rows. */
   readonly engine: string;
   observationsFromFile(
-    file: string,
+    file: TableFile,
     options: {
       readonly time: string;
       readonly timezone: string;
@@ -87,8 +111,23 @@ export interface OfflineStore {
   observationsFromSource(
     source: Source,
     horizonSeq: number,
-    options: { readonly time: string; readonly where: Expression | null },
+    options: {
+      readonly time: string;
+      readonly where: Expression | null;
+      /** Observation times; absent: all. */
+      readonly within?: readonly Period[] | undefined;
+    },
   ): Promise<ObservationTable>;
+  /**
+   * Sums of digests of a log's records with seq in (after, through], by the day of `available_at` and of event_time or
+   * another field. A record also counts where the versions lie that it stands in place of, so that what it moves away
+   * from is told too. Sums over adjoining ranges of seq add up to the sum over both.
+   */
+  recordDigests(
+    source: Source,
+    range: { readonly after: number; readonly through: number },
+    time: string | null,
+  ): Promise<readonly DigestCell[]>;
   /** So many rows, chosen by the seed, in input order; the given table is released. Null or more than there are: all. */
   sample(table: ObservationTable, rows: number | null, seed: number): Promise<ObservationTable>;
   /** Dense codes of the observations' keys. Keys are compared exactly, as the types declare. */
@@ -114,12 +153,18 @@ export interface OfflineStore {
   knownThrough(source: Source, horizonSeq: number): Promise<Instant | null>;
   /** Columns of a Parquet file that `write` made, read back in JavaScript's reading of the given types. */
   readColumns(
-    file: string,
+    file: TableFile,
     columns: readonly { readonly name: string; readonly type: ValueType }[],
+    options?: {
+      /** Of each file only the rows whose position is a multiple of this. */
+      readonly every?: number;
+      /** What a partition keeps beside its rows, and rows that are in no part. */
+      readonly raw?: boolean;
+    },
   ): Promise<ReadonlyMap<string, Column>>;
   /** Some columns of the rows of a Parquet file that have a text in a column, in their order, to another file. */
   copyRows(
-    from: string,
+    from: TableFile,
     to: string,
     wanted: {
       readonly columns: readonly string[];
@@ -140,6 +185,16 @@ export interface OfflineStore {
       readonly rows?: Uint8Array;
     },
   ): Promise<{ readonly rows: number; readonly bytes: number }>;
+  /**
+   * The rows `[from, to)` of observations with added columns, which have just those rows. Bytes do not depend on
+   * where the rows stand in the table.
+   */
+  writeSlice(
+    table: ObservationTable,
+    slice: { readonly from: number; readonly to: number },
+    added: readonly { readonly name: string; readonly column: Column }[],
+    out: { readonly file: string; readonly rows: Uint8Array },
+  ): Promise<void>;
   /** A query over the known records of `parents`, which stand as tables named after them, to a Parquet file. */
   runSql(
     sql: string,

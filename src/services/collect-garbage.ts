@@ -9,7 +9,8 @@ import path from 'node:path';
 import { type Duration, MICROS_PER_SECOND } from '../core/base/time.js';
 import { type KnownModel, keptVersions, versionTitle } from '../core/dataset/retention.js';
 import type { VersionRecord } from '../ports/registry.js';
-import { manifestOfDataset } from './dataset-versions.js';
+import { KEYS, OBJECTS } from './dataset-partitions.js';
+import { manifestOfDataset, type RejectedVersion, rejectedVersion } from './dataset-versions.js';
 import { manifestOf } from './model-manifest.js';
 import { objectsFolder } from './objects.js';
 import { type Project, stopIfInterrupted } from './project.js';
@@ -119,13 +120,16 @@ async function candidates(
       found.push({ kind: version.kind, name, target: version.folder, reason, age: GRACE_MS });
     }
 
-  const registered = new Set([...sets, ...models].map((version) => path.resolve(version.folder)));
-  for (const root of [
-    path.join(project.definitions.settings.lake, '_datasets'),
-    path.join(project.stateFolder, 'models'),
-  ])
+  const rejected = await rejectedVersions(project, sets);
+  const registered = new Set(
+    [...sets, ...models, ...rejected].map((version) => path.resolve(version.folder)),
+  );
+  const datasets = path.join(project.definitions.settings.lake, '_datasets');
+  const partitioned = new Set([OBJECTS, KEYS]);
+  for (const root of [datasets, path.join(project.stateFolder, 'models')])
     for (const group of await entries(root))
       for (const entry of group.isDirectory() ? await entries(path.join(root, group.name)) : []) {
+        if (partitioned.has(entry.name) && root === datasets) continue;
         const target = path.join(root, group.name, entry.name);
         if (!registered.has(path.resolve(target)))
           found.push({
@@ -136,6 +140,7 @@ async function candidates(
             age: entry.name.endsWith('.gone.tmp') ? 0 : GRACE_MS,
           });
       }
+  found.push(...(await idlePartitions(project, sets, kept.datasets, datasets)));
   const named = new Set(
     sets.flatMap((version) => {
       const { definitions_sha256: definitions, observations_sha256: observations } =
@@ -166,6 +171,50 @@ async function candidates(
   const list = (kind: 'dataset' | 'model', reasons: ReadonlyMap<string, string>) =>
     [...reasons].map(([name, reason]) => ({ kind, name, reason }));
   return { candidates: found, kept: [...list('dataset', kept.datasets), ...list('model', kept.models)] };
+}
+
+const rejectedVersions = async (
+  project: Project,
+  sets: readonly VersionRecord[],
+): Promise<readonly RejectedVersion[]> => {
+  const names = new Set([...sets.map(({ name }) => name), ...project.definitions.datasets.keys()]);
+  const found = await Promise.all([...names].map((name) => rejectedVersion(project, name)));
+  return found.filter((item) => item !== undefined);
+};
+
+/** Files of partitions that no version that is kept names, and what leads to such files. */
+async function idlePartitions(
+  project: Project,
+  sets: readonly VersionRecord[],
+  kept: ReadonlyMap<string, string>,
+  root: string,
+): Promise<Candidate[]> {
+  const manifests = [
+    ...sets.filter((version) => kept.has(versionTitle(version))).map(manifestOfDataset),
+    ...(await rejectedVersions(project, sets)).map(({ manifest }) => manifest),
+  ];
+  const parts = manifests.flatMap(({ partitions }) => partitions ?? []);
+  const files = new Set(
+    parts.flatMap(({ sha256, columns_sha256 }) => [`${sha256}.parquet`, `${columns_sha256}.json`]),
+  );
+  const keys = new Set(parts.map(({ key }) => `${key}.json`));
+  const found: Candidate[] = [];
+  for (const group of await entries(root))
+    for (const [folder, named] of [
+      // What leads to a file goes before it, so that a kill between the two leaves nothing that leads nowhere.
+      [KEYS, keys],
+      [OBJECTS, files],
+    ] as const)
+      for (const { name } of await entries(path.join(root, group.name, folder)))
+        if (!named.has(name))
+          found.push({
+            kind: 'object',
+            name,
+            target: path.join(root, group.name, folder, name),
+            reason: 'no version that is kept names it',
+            age: name.endsWith('.gone.tmp') ? 0 : GRACE_MS,
+          });
+  return found;
 }
 
 /** Removes what nothing needs, or says what would go. `retention`: how long an alias or a build keeps a version. */

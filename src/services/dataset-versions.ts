@@ -1,9 +1,10 @@
 /** Versions of training sets by name. */
-import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
+import type { Instant } from '../core/base/time.js';
+import type { BrokenCheck } from '../core/dataset/checks.js';
 import type { DatasetManifest } from '../core/dataset/manifest.js';
 import type { VersionRecord } from '../ports/registry.js';
-import { findDataset } from './build-dataset.js';
+import { findDataset } from './dataset-recipe.js';
 import type { Project } from './project.js';
 
 export interface VersionName {
@@ -35,5 +36,22 @@ export async function findDatasetVersion(
 export const manifestOfDataset = (version: VersionRecord): DatasetManifest =>
   version.manifest as unknown as DatasetManifest;
 
-/** The rows of a version. */
-export const datasetFile = (version: VersionRecord): string => path.join(version.folder, 'data.parquet');
+/** What was built last and is not what the checks say. Its rows are kept until a version is published. */
+export interface RejectedVersion {
+  readonly key: string;
+  readonly folder: string;
+  readonly at: Instant;
+  readonly broken: readonly BrokenCheck[];
+  readonly manifest: DatasetManifest;
+}
+
+const rejectedFact = (name: string): string => `dataset-rejected:${name}`;
+
+export const rejectedVersion = async (project: Project, name: string): Promise<RejectedVersion | undefined> =>
+  ((await project.registry()).getFact(rejectedFact(name)) as RejectedVersion | null | undefined) ?? undefined;
+
+export const rejectVersion = async (
+  project: Project,
+  name: string,
+  rejected: RejectedVersion | null,
+): Promise<void> => (await project.registry()).setFact(rejectedFact(name), rejected);

@@ -1,6 +1,6 @@
 /** Two dataset versions beside each other: definitions, rows by key, labels, distributions. */
-import { existsSync } from 'node:fs';
 import { MillraceError } from '../core/base/error.js';
+import { fingerprint } from '../core/base/fingerprint.js';
 import {
   type ChangedValue,
   type DatasetDiff,
@@ -17,10 +17,11 @@ import { columnValue } from '../core/engine/columns.js';
 import type { Column } from '../core/engine/types.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import { printType } from '../core/schema/types.js';
-import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
+import type { ObservationTable, OfflineStore, TableFile } from '../ports/offline-store.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { columnSample } from './column-sample.js';
-import { datasetFile, findDatasetVersion, manifestOfDataset, type VersionName } from './dataset-versions.js';
+import { type RowsAt, rowsAt, rowsOf, rowsPresent, someRows } from './dataset-table.js';
+import { findDatasetVersion, manifestOfDataset, type VersionName } from './dataset-versions.js';
 import { keptDefinitions } from './definition-snapshot.js';
 import type { Project } from './project.js';
 
@@ -69,23 +70,35 @@ interface Compared {
   readonly samples: DiffSamples;
 }
 
+/** Keys of the partitions that both have, under one rule of the split: their rows need not be read. */
+function sharedPartitions(a: Side, b: Side): ReadonlySet<string> {
+  const rule = ({ manifest }: Side): string => fingerprint({ ...manifest.part_rule });
+  if (a.manifest.partitions === undefined || rule(a) !== rule(b)) return new Set();
+  const contents = new Map(a.manifest.partitions.map((entry) => [entry.key, entry.sha256]));
+  const shared = (b.manifest.partitions ?? []).filter(({ key, sha256 }) => contents.get(key) === sha256);
+  return new Set(shared.map(({ key }) => key));
+}
+
 async function compareRows(
   store: OfflineStore,
   a: Side,
   b: Side,
   key: { readonly fields: readonly string[]; readonly time: string },
 ): Promise<Compared> {
+  const shared = sharedPartitions(a, b);
+  const sides = [a, b].map(({ version, manifest }): TableFile => {
+    const at: RowsAt = { folder: version.folder, manifest };
+    // Where nothing differs, one partition stands for all.
+    return someRows(at, (entry) => !shared.has(entry.key)) ?? rowsOf(version);
+  });
   const tables: ObservationTable[] = [];
   try {
-    for (const { version } of [a, b])
+    for (const rows of sides)
       tables.push(
-        await store.observationsFromFile(datasetFile(version), {
-          time: key.time,
-          timezone: 'UTC',
-          types: new Map(),
-        }),
+        await store.observationsFromFile(rows, { time: key.time, timezone: 'UTC', types: new Map() }),
       );
     const [x, y] = tables as [ObservationTable, ObservationTable];
+    const skipped = a.manifest.counts.rows - x.rows;
     const typeIn = (table: ObservationTable, name: string) =>
       table.columns.find((column) => column.name === name)?.type;
     const read = (table: ObservationTable, name: string): Promise<Column> =>
@@ -119,7 +132,14 @@ async function compareRows(
       for (const i of changed) touched[i] = 1;
       if (name === a.manifest.label?.name && name === b.manifest.label?.name) labels = changed.length;
       const moved = a.manifest.column_sha256[name] !== b.manifest.column_sha256[name];
-      if (features.has(name) && moved) samples.set(name, [columnSample(left), columnSample(right)]);
+      if (features.has(name) && moved) {
+        const [whole, other] = await Promise.all(
+          [a, b].map(async ({ version }) =>
+            columnSample((await store.readColumns(rowsOf(version), [{ name, type }])).get(name)!),
+          ),
+        );
+        samples.set(name, [whole!, other!]);
+      }
       if (changed.length === 0) continue;
       columns.push({
         column: name,
@@ -138,7 +158,7 @@ async function compareRows(
         added: matched.added.length,
         removed: matched.removed.length,
         changed,
-        equal: matched.a.length - changed,
+        equal: skipped + matched.a.length - changed,
         examples: {
           added: matched.added.slice(0, EXAMPLES).map((row) => shown(shownY, row)),
           removed: matched.removed.slice(0, EXAMPLES).map((row) => shown(shownX, row)),
@@ -193,11 +213,11 @@ export async function diffDatasets(
   const changes = a.defined && b.defined ? definitionChanges(a.defined, b.defined) : [];
   const definitions = definitionsText(x, y, changes);
   const key = keyOf(a);
-  const whole = existsSync(datasetFile(a.version)) && existsSync(datasetFile(b.version));
+  const whole = rowsPresent(rowsAt(a.version)) && rowsPresent(rowsAt(b.version));
   if (!whole)
     throw new MillraceError(
       'STORE_CORRUPT',
-      `${existsSync(datasetFile(a.version)) ? b.title : a.title} has no rows on disk`,
+      `${rowsPresent(rowsAt(a.version)) ? b.title : a.title} has no rows on disk`,
       {
         hint: 'Build the dataset again, or see what `millrace dataset reproduce` says.',
       },

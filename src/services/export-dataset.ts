@@ -5,11 +5,12 @@ import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { printInstant } from '../core/base/time.js';
 import { type CardColumn, datasetCard } from '../core/dataset/card.js';
+import { PART_COLUMN } from '../core/define/columns.js';
 import { profileColumn } from '../core/drift/profile.js';
 import { printType } from '../core/schema/types.js';
-import { PART_COLUMN } from './build-dataset.js';
 import { columnSample } from './column-sample.js';
-import { datasetFile, findDatasetVersion, manifestOfDataset, type VersionName } from './dataset-versions.js';
+import { rowFiles, rowsAt, rowsOf, writeRows } from './dataset-table.js';
+import { findDatasetVersion, manifestOfDataset, type VersionName } from './dataset-versions.js';
 import { keptDefinitions } from './definition-snapshot.js';
 import { sha256File } from './objects.js';
 import type { Project } from './project.js';
@@ -34,12 +35,14 @@ export async function exportDataset(
   const version = await findDatasetVersion(project, wanted);
   const manifest = manifestOfDataset(version);
   const title = `${version.name}@${version.version}`;
-  const file = datasetFile(version);
-  const [registered] = manifest.files;
-  if (!existsSync(file) || (await sha256File(file)) !== registered!.sha256)
+  const at = rowsAt(version);
+  for (const [i, file] of rowFiles(at).entries()) {
+    if (existsSync(file) && (await sha256File(file)) === manifest.files[i]!.sha256) continue;
     throw new MillraceError('STORE_CORRUPT', `the rows of ${title} are not what was registered`, {
       hint: `See \`millrace dataset reproduce ${title}\`.`,
     });
+  }
+  const rows = rowsOf(version);
   const out = path.resolve(options.out);
   if (existsSync(out) && !existsSync(path.join(out, 'manifest.json')))
     throw new MillraceError('USAGE', `${options.out} is there already and is no exported dataset`, {
@@ -57,7 +60,7 @@ export async function exportDataset(
     throw new MillraceError('USAGE', `${title} was built before versions said what their time is`, {
       hint: `Build it again: \`millrace dataset build ${version.name}\`.`,
     });
-  const table = await store.observationsFromFile(file, { time, timezone: 'UTC', types: new Map() });
+  const table = await store.observationsFromFile(rows, { time, timezone: 'UTC', types: new Map() });
   const columns: CardColumn[] = [];
   try {
     const features = new Map(manifest.features.map((feature) => [feature.name, feature]));
@@ -84,8 +87,10 @@ export async function exportDataset(
   await rm(staging, { recursive: true, force: true });
   await mkdir(staging, { recursive: true });
   try {
-    const files = [{ file: 'data.parquet', rows: registered!.rows, sha256: registered!.sha256 }];
-    await copyFile(file, path.join(staging, 'data.parquet'));
+    const data = path.join(staging, 'data.parquet');
+    if (manifest.format === 1) await copyFile(rows as string, data);
+    else await writeRows(store, rows, manifest, time, { file: data, format: 'parquet' });
+    const files = [{ file: 'data.parquet', rows: manifest.counts.rows, sha256: await sha256File(data) }];
     await writeFile(path.join(staging, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
     await writeFile(
       path.join(staging, 'README.md'),
@@ -109,7 +114,7 @@ export async function exportDataset(
     dataset: version.name,
     version: version.version,
     out,
-    rows: registered!.rows,
+    rows: manifest.counts.rows,
     files: ['data.parquet', 'manifest.json', 'README.md'],
   };
 }

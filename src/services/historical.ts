@@ -1,5 +1,6 @@
 /** Point-in-time values of features for any table of observations: scan, sweep, derive. */
 import { MillraceError } from '../core/base/error.js';
+import { featureWindow } from '../core/dataset/partition.js';
 import { likeNames } from '../core/define/columns.js';
 import type { Definitions, Feature, Source } from '../core/define/types.js';
 import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
@@ -21,6 +22,7 @@ import type {
   ObservationTable,
   OfflineStore,
   OutputFormat,
+  Period,
 } from '../ports/offline-store.js';
 import { type Project, stopIfInterrupted } from './project.js';
 import { offlineIndexes } from './vectors.js';
@@ -36,6 +38,11 @@ export interface ComputeOptions {
   /** Log position of every source beyond which nothing is read. */
   readonly horizons: ReadonlyMap<string, number>;
   readonly knowledge: 'as_of' | 'hindsight';
+  /**
+   * Where all observations lie, when nothing but values is wanted: records too old for them are not read, and statuses
+   * do not tell `never_seen` from `empty`. Absent: everything is read.
+   */
+  readonly observed?: readonly Period[];
   /** Whose interruption ends the work between two groups, and whose log searches read. */
   readonly project: Pick<Project, 'signal' | 'log'>;
 }
@@ -77,6 +84,16 @@ async function holdLookups(
   });
 }
 
+/** The event times that windows of a group reach from some observations; undefined: all. */
+function recordsWithin(
+  group: FeatureGroup,
+  observed: readonly Period[] | undefined,
+): readonly Period[] | undefined {
+  const back = Math.max(...group.features.map(({ computation }) => featureWindow(computation)));
+  if (observed === undefined || back === Number.POSITIVE_INFINITY) return undefined;
+  return observed.map(({ from, to }) => ({ from: from - back, to }));
+}
+
 async function baseColumns(
   store: OfflineStore,
   table: ObservationTable,
@@ -105,6 +122,7 @@ async function baseColumns(
       predicates: reads.predicates,
       knowledge: options.knowledge,
       signal: options.project.signal,
+      within: recordsWithin(group, options.observed),
     },
     table,
     {

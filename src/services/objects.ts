@@ -20,7 +20,7 @@ export const objectFile = (project: Keeper, sha256: string): string =>
   path.join(objectsFolder(project), sha256.slice(0, 2), sha256);
 
 /** Whether it is there. A caller that is about to name it says so by its time of change: `gc` spares what is young. */
-async function present(file: string): Promise<boolean> {
+export async function takeUpFile(file: string): Promise<boolean> {
   const found = await stat(file).catch(() => undefined);
   if (found === undefined) return false;
   const now = new Date();
@@ -28,9 +28,9 @@ async function present(file: string): Promise<boolean> {
   return (await stat(file).catch(() => undefined)) !== undefined;
 }
 
-async function put(project: Keeper, sha256: string, write: (file: string) => Promise<void>): Promise<string> {
-  const file = objectFile(project, sha256);
-  if (await present(file)) return sha256;
+/** A file under its final name only when it is whole and on the disk. What is there already stays. */
+export async function putFile(file: string, write: (file: string) => Promise<void>): Promise<void> {
+  if (await takeUpFile(file)) return;
   await mkdir(path.dirname(file), { recursive: true });
   const staged = `${file}.${process.pid}-${randomUUID()}.tmp`;
   try {
@@ -42,6 +42,10 @@ async function put(project: Keeper, sha256: string, write: (file: string) => Pro
   } finally {
     await rm(staged, { force: true });
   }
+}
+
+async function put(project: Keeper, sha256: string, write: (file: string) => Promise<void>): Promise<string> {
+  await putFile(objectFile(project, sha256), write);
   return sha256;
 }
 

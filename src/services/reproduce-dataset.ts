@@ -4,15 +4,25 @@ import { mkdir, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { VERSION } from '../core/base/version.js';
+import { hashColumn } from '../core/dataset/content.js';
 import { type DatasetManifest, ENGINE_VERSION } from '../core/dataset/manifest.js';
 import { firstDifferentRow } from '../core/dataset/rows.js';
 import { columnLength, columnValue } from '../core/engine/columns.js';
 import type { Column } from '../core/engine/types.js';
 import { toJson } from '../core/schema/coerce-print.js';
-import type { ObservationTable } from '../ports/offline-store.js';
+import type { ObservationTable, TableFile } from '../ports/offline-store.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { rebuildDataset } from './build-dataset.js';
-import { datasetFile, findDatasetVersion, manifestOfDataset, type VersionName } from './dataset-versions.js';
+import {
+  addedColumns,
+  type RowsAt,
+  rowFiles,
+  rowsAt,
+  rowsPresent,
+  someRows,
+  writeRows,
+} from './dataset-table.js';
+import { findDatasetVersion, manifestOfDataset, type VersionName } from './dataset-versions.js';
 import { keptDefinitions } from './definition-snapshot.js';
 import { hasObject, objectFile, sha256File } from './objects.js';
 import type { Project } from './project.js';
@@ -88,7 +98,7 @@ async function observationsThen(
 
 async function firstDifference(
   project: Project,
-  files: { readonly registered: string; readonly rebuilt: string },
+  files: { readonly registered: TableFile; readonly rebuilt: TableFile },
   key: { readonly fields: readonly string[]; readonly time: string },
 ): Promise<Difference | null> {
   const store = await project.offline();
@@ -147,6 +157,36 @@ async function logFaults(project: Project, manifest: DatasetManifest): Promise<s
   return faults;
 }
 
+const sameBytes = (a: DatasetManifest, b: DatasetManifest): boolean =>
+  a.files.length === b.files.length && a.files.every(({ sha256 }, i) => sha256 === b.files[i]!.sha256);
+
+/** Whether the stored files are what was registered. */
+async function wholeFiles(at: RowsAt): Promise<boolean> {
+  for (const [i, file] of rowFiles(at).entries())
+    if ((await sha256File(file)) !== at.manifest.files[i]!.sha256) return false;
+  return true;
+}
+
+/** A version of format 1 has its rows in one file, and hashes of the columns that were added. */
+async function compareWithFile(
+  project: Project,
+  manifest: DatasetManifest,
+  rebuilt: RowsAt,
+  file: string,
+): Promise<{ readonly columns: readonly string[]; readonly logical: boolean; readonly physical: boolean }> {
+  const store = await project.offline();
+  const rows = someRows(rebuilt, () => true)!;
+  const { time } = rebuilt.manifest.observation_key!;
+  await writeRows(store, rows, rebuilt.manifest, time, { file, format: 'parquet' });
+  const found = await store.readColumns(rows, addedColumns(rebuilt.manifest));
+  const columns = Object.keys(manifest.column_sha256).filter((name) => {
+    const column = found.get(name);
+    return column === undefined || hashColumn(name, column) !== manifest.column_sha256[name];
+  });
+  const physical = (await sha256File(file)) === manifest.files[0]!.sha256;
+  return { columns, logical: columns.length === 0, physical };
+}
+
 /** Builds a version again from its recipe, after whatever has arrived since, and compares. */
 export async function reproduceDataset(project: Project, wanted: VersionName): Promise<Reproduction> {
   const version = await findDatasetVersion(project, wanted);
@@ -162,23 +202,33 @@ export async function reproduceDataset(project: Project, wanted: VersionName): P
       manifest.observations_sha256,
       folder,
     );
-    const built = path.join(folder, 'built');
+    const built = path.join(folder, 'partitions', 'built');
     const again = await rebuildDataset(then.project, version.name, manifest, built, observations);
-    const registered = datasetFile(version);
-    const stored = !existsSync(registered)
+    const registered = rowsAt(version);
+    const rebuilt = { folder: built, manifest: again };
+    const stored = !rowsPresent(registered)
       ? 'missing'
-      : (await sha256File(registered)) === manifest.files[0]!.sha256
+      : (await wholeFiles(registered))
         ? 'whole'
         : 'damaged';
-    const logical = again.logical_sha256 === manifest.logical_sha256;
-    const physical = again.files[0]!.sha256 === manifest.files[0]!.sha256;
+    const proof =
+      manifest.format === 1
+        ? await compareWithFile(then.project, manifest, rebuilt, path.join(folder, 'data.parquet'))
+        : {
+            columns: Object.keys(manifest.column_sha256).filter(
+              (name) => manifest.column_sha256[name] !== again.column_sha256[name],
+            ),
+            logical: again.logical_sha256 === manifest.logical_sha256,
+            physical: sameBytes(manifest, again),
+          };
+    const { logical, physical } = proof;
     const same = logical && physical;
     const first =
       stored === 'missing' || (same && stored === 'whole')
         ? null
         : await firstDifference(
             then.project,
-            { registered, rebuilt: path.join(built, 'data.parquet') },
+            { registered: someRows(registered, () => true)!, rebuilt: someRows(rebuilt, () => true)! },
             manifest.observation_key ?? again.observation_key!,
           ).catch(() => null);
     const blame = same
@@ -189,9 +239,7 @@ export async function reproduceDataset(project: Project, wanted: VersionName): P
       version: version.version,
       logical,
       physical,
-      columns_that_differ: Object.keys(manifest.column_sha256).filter(
-        (name) => manifest.column_sha256[name] !== again.column_sha256[name],
-      ),
+      columns_that_differ: proof.columns,
       definitions: then.definitions,
       stored,
       cause: blame.cause,

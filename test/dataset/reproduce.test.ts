@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openProject } from '../../src/open.js';
 import { type BuiltDataset, buildDataset } from '../../src/services/build-dataset.js';
+import { rowFiles, rowsAt } from '../../src/services/dataset-table.js';
 import type { Project } from '../../src/services/project.js';
 import { blamed, reproduceDataset } from '../../src/services/reproduce-dataset.js';
 
@@ -171,7 +172,7 @@ describe('a version that cannot be made again', () => {
   });
 
   it('says that the stored file is damaged where the rebuild is right', async () => {
-    const file = path.join(built.version.folder, 'data.parquet');
+    const [file] = rowFiles(rowsAt(built.version)) as [string];
     await writeFile(file, (await readFile(file)).subarray(0, 100));
     expect(await reproduceDataset(project, { name: 'daily', version: 1 })).toMatchObject({
       logical: true,

@@ -1,9 +1,30 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { splitRows } from '../../src/core/dataset/split.js';
+import { cutRanks, partIndex, partRule, placeOf } from '../../src/core/dataset/split.js';
 import type { PartName, Split } from '../../src/core/define/types.js';
 
 const HOUR = 3_600_000_000;
+
+/** The rule of the split over all rows at once, and what it makes of each. */
+function splitRows(
+  given: Split,
+  { at, horizon, identity }: { at: Float64Array; horizon: number; identity: readonly string[] },
+) {
+  const sorted = Float64Array.from(at).sort();
+  const rule = partRule(
+    given,
+    horizon,
+    cutRanks(given, at.length).map((rank) => sorted[rank]!),
+  );
+  const seed = 'seed' in given ? given.seed : 0;
+  const part = Int8Array.from(identity, (name, i) => partIndex(rule, at[i]!, placeOf(seed, name)));
+  return {
+    names: rule.parts.map(({ name }) => name),
+    part,
+    purged: part.filter((index) => index < 0).length,
+    until: rule.parts.map((item) => ('until' in item ? item.until : null)),
+  };
+}
 
 const byTime = (...shares: number[]): Split => ({
   by: 'time',

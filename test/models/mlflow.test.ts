@@ -8,6 +8,7 @@ import { columnLength, columnValue } from '../../src/core/engine/columns.js';
 import { toJson } from '../../src/core/schema/coerce-print.js';
 import { parseType } from '../../src/core/schema/types.js';
 import { openProject } from '../../src/open.js';
+import { datasetColumns } from '../../src/services/dataset-table.js';
 import { exportModel } from '../../src/services/export-model.js';
 import { ingestFiles } from '../../src/services/ingest.js';
 import { loadModel } from '../../src/services/load-model.js';
@@ -80,10 +81,7 @@ it('an exported model is what real MLflow loads, and its predictions are ours to
     const registry = await project.registry();
     const dataset = registry.version('dataset', 'shifts_train')!;
     const types = manifest.features.map(({ name, type }) => ({ name, type: parseType(type)! }));
-    const columns = await (await project.offline()).readColumns(
-      path.join(dataset.folder, 'data.parquet'),
-      types,
-    );
+    const columns = await datasetColumns(await project.offline(), dataset, types);
     const values = types.map(({ name }) => columns.get(name)!);
     const rows = Array.from({ length: columnLength(values[0]!) }, (_, row) =>
       values.map((column) => columnValue(column, row)),

@@ -2,6 +2,7 @@ import { rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
+import { AT_COLUMN, type PartRule, PLACE_COLUMN } from '../../core/dataset/split.js';
 import type { Source } from '../../core/define/types.js';
 import { columnLength, columnValue } from '../../core/engine/columns.js';
 import type { Column as EngineColumn } from '../../core/engine/types.js';
@@ -9,11 +10,10 @@ import { printSql } from '../../core/expression/index.js';
 import { toCsv } from '../../core/schema/coerce-print.js';
 import { coerceNativeSql, coerceSql, duckDbType, typeOfDuckDb } from '../../core/schema/coerce-sql.js';
 import { BOOLEAN, printType, STRING, sameType, TIMESTAMP, type ValueType } from '../../core/schema/types.js';
-import type { ObservationTable, OfflineStore } from '../../ports/offline-store.js';
+import type { ObservationTable, OfflineStore, Period, TableFile } from '../../ports/offline-store.js';
 import type { LogState } from '../../ports/record-log.js';
 import { inspectWhole } from '../files/whole.js';
 import type { DuckDb, WriteColumn } from './connection.js';
-import { quoteName, quoteText } from './text.js';
 import {
   type HeldValue,
   holdLatest,
@@ -22,7 +22,9 @@ import {
   lookedUpFields,
 } from './latest-state.js';
 import { api } from './library.js';
+import { recordDigests } from './record-digests.js';
 import { ONE_THREAD, RESULT_BYTES, type SweepLimits, sweepRecords } from './sweep-records.js';
+import { quoteName, quoteText } from './text.js';
 import { type ParentTable, transformSql } from './transform-sql.js';
 import { codedBuffer, NumberBuffer, valueBuffer } from './value-buffer.js';
 
@@ -81,6 +83,51 @@ function readerSql(file: string): string {
     place: { file },
     hint: 'Name it .csv, .parquet, .json or .ndjson (.gz and .zst may follow).',
   });
+}
+
+const withinSql = (time: string, within: readonly Period[]): string =>
+  within.length === 0
+    ? 'false'
+    : `(${within.map(({ from, to }) => `(${time} >= ${from} AND ${time} < ${to})`).join(' OR ')})`;
+
+/** Rows of a file or of partitions as a relation of SQL. */
+function tableSql(
+  file: TableFile,
+  { every, raw }: { readonly every?: number; readonly raw?: boolean } = {},
+): string {
+  if (typeof file === 'string') return readerSql(file);
+  const list = `[${file.files.map(quoteText).join(', ')}]`;
+  const part = partSql(file.rule);
+  const columns = raw
+    ? '*'
+    : `* EXCLUDE (${quoteName(AT_COLUMN)}, ${quoteName(PLACE_COLUMN)}), ${part} AS part`;
+  const rows = [
+    ...(raw ? [] : [`${part} IS NOT NULL`]),
+    ...(every === undefined || every === 1 ? [] : [`file_row_number % ${every} = 0`]),
+  ];
+  return `(SELECT ${columns} FROM read_parquet(${list}${every === undefined ? '' : ', file_row_number = true'})${rows.length > 0 ? ` WHERE ${rows.join(' AND ')}` : ''})`;
+}
+
+/** `partIndex` in SQL: the name of the part, null for none. */
+function partSql(rule: PartRule): string {
+  const name = (part: { readonly name: string }): string => quoteText(part.name);
+  if (rule.by === 'all') return name(rule.parts[0]!);
+  const last = name(rule.parts.at(-1)!);
+  if (rule.by === 'place') {
+    const cases = rule.parts
+      .slice(0, -1)
+      .map((part, i) => `WHEN ${quoteName(PLACE_COLUMN)} < ${rule.parts[i]!.below} THEN ${name(part)}`);
+    return cases.length === 0 ? last : `CASE ${cases.join(' ')} ELSE ${last} END`;
+  }
+  const at = quoteName(AT_COLUMN);
+  const cases = rule.parts
+    .slice(0, -1)
+    .map((part) =>
+      part.until === null
+        ? `WHEN true THEN ${name(part)}`
+        : `WHEN ${at} < ${part.until} THEN CASE WHEN ${at} + ${rule.horizon} > ${part.until} THEN NULL ELSE ${name(part)} END`,
+    );
+  return cases.length === 0 ? last : `CASE ${cases.join(' ')} ELSE ${last} END`;
 }
 
 /** From so many different texts on, a column is read as text. */
@@ -215,37 +262,59 @@ export function createOfflineStore(
     return { type, dictionary };
   };
 
+  /** The intervals of a source's records within some times, or all; narrowed before versions are arranged. */
+  const knownWithin = async (
+    source: Source,
+    horizonSeq: number,
+    hindsight: boolean,
+    timeSql: string,
+    within: readonly Period[] | undefined,
+  ): Promise<string> => {
+    const state = await lake.state(source);
+    if (within === undefined) return lake.knownSql(source, state, { horizonSeq, hindsight });
+    const inside = withinSql(timeSql, within);
+    const keys = source.recordKey.map(quoteName).join(', ');
+    const known = lake.knownSql(source, state, {
+      horizonSeq,
+      hindsight,
+      narrow: state.hasVersions
+        ? (relation) =>
+            `SELECT * FROM (${relation}) SEMI JOIN (SELECT ${keys} FROM (${relation}) WHERE ${inside}) USING (${keys})`
+        : undefined,
+    });
+    return `SELECT * FROM (${known}) WHERE ${inside}`;
+  };
+
   return {
     engine: `duckdb ${api.version()}`,
 
     observationsFromFile: async (file, options) => {
-      await inspectWhole(file);
+      if (typeof file === 'string') await inspectWhole(file);
       const zone = { timezone: options.timezone, ambiguousTime: 'refuse' as const, nulls: [] };
       return hold(
-        `SELECT * FROM ${readerSql(file)}`,
+        `SELECT * FROM ${tableSql(file)}`,
         options.time,
         (column, sqlType) =>
           sqlType === 'VARCHAR'
             ? coerceSql(TIMESTAMP, column, zone)
             : coerceNativeSql(TIMESTAMP, column, sqlType, zone),
         options.timezone,
-        file,
+        typeof file === 'string' ? file : undefined,
       );
     },
 
     observationsFromSource: async (source, horizonSeq, options) => {
-      const state = await lake.state(source);
       const fields = source.fields.map((field) => quoteName(field.name)).join(', ');
       const where =
         options.where === null
           ? 'true'
           : printSql(options.where, { dialect: 'duckdb', column: (slot) => quoteName(slot) });
-      const known = lake.knownSql(source, state, { horizonSeq, hindsight: true });
       const field = source.fields.find((item) => item.name === options.time)!;
       const time =
         field.type.kind === 'date'
           ? `CAST(${quoteName(options.time)} AS TIMESTAMPTZ)`
           : quoteName(options.time);
+      const known = await knownWithin(source, horizonSeq, true, `epoch_us(${time})`, options.within);
       return hold(
         `SELECT ${fields} FROM (${known}) WHERE (${where}) IS TRUE AND ${quoteName(options.time)} IS NOT NULL ORDER BY ${time}, "_seq"`,
         options.time,
@@ -300,13 +369,25 @@ export function createOfflineStore(
     },
 
     sweep: async (scan, table, wanted) => {
-      const state = await lake.state(scan.source);
-      const known = lake.knownSql(scan.source, state, {
-        horizonSeq: scan.horizonSeq,
-        hindsight: scan.knowledge === 'hindsight',
-      });
+      const whole = await lake.state(scan.source);
+      const known = await knownWithin(
+        scan.source,
+        scan.horizonSeq,
+        scan.knowledge === 'hindsight',
+        '"_event_time"',
+        scan.within,
+      );
+      const state =
+        scan.within === undefined
+          ? whole
+          : {
+              ...whole,
+              lastSeq: (await db.rows<{ n: number }>(`SELECT count(*) AS n FROM (${known})`))[0]!.n,
+            };
       const texts = async (field: string) =>
-        state.lastSeq < FEW_RECORDS ? null : enumOf(lake.relation(state, scan.source), field);
+        scan.within !== undefined || state.lastSeq < FEW_RECORDS
+          ? null
+          : enumOf(lake.relation(state, scan.source), field);
       const columns = await sweepRecords({ db, limits, state, known, texts, heldBytes }, scan, table, wanted);
       heldBytes += columns.length * table.rows * RESULT_BYTES;
       return columns;
@@ -426,10 +507,20 @@ export function createOfflineStore(
       return found[0]?.at ?? null;
     },
 
-    readColumns: async (file, columns) => {
+    recordDigests: async (source, range, time) =>
+      recordDigests(
+        db,
+        source,
+        await lake.state(source),
+        (state) => lake.relation(state, source),
+        range,
+        time,
+      ),
+
+    readColumns: async (file, columns, options = {}) => {
       const buffers = columns.map((column) => valueBuffer(column.type));
       const select = columns.map((column) => scanSql(column.type, quoteName(column.name))).join(', ');
-      await db.stream(`SELECT ${select} FROM read_parquet(${quoteText(file)})`, (chunk) => {
+      await db.stream(`SELECT ${select} FROM ${tableSql(file, options)}`, (chunk) => {
         for (const [i, buffer] of buffers.entries()) buffer.append(chunk.columns[i]!, chunk.rows);
       });
       return new Map(columns.map((column, i) => [column.name, buffers[i]!.finish()]));
@@ -437,7 +528,7 @@ export function createOfflineStore(
 
     copyRows: async (from, to, { columns, where }) => {
       await db.run(
-        `COPY (SELECT ${columns.map(quoteName).join(', ')} FROM read_parquet(${quoteText(from)})
+        `COPY (SELECT ${columns.map(quoteName).join(', ')} FROM ${tableSql(from)}
           WHERE ${quoteName(where.column)} = ${quoteText(where.value)}) TO ${quoteText(to)} (FORMAT parquet)`,
       );
     },
@@ -488,6 +579,30 @@ export function createOfflineStore(
       provided?.release();
       const rows = kept ? kept.reduce((sum, bit) => sum + bit, 0) : table.rows;
       return { rows, bytes: (await stat(out.file)).size };
+    },
+
+    writeSlice: async (table, slice, added, out) => {
+      const id = `add_${++count}`;
+      const columns = added.map(({ column }, i) => writeColumn(`c${i}`, column, 'parquet'));
+      await db.writeTable(id, [...columns, { name: 'kept', type: 'BOOLEAN', data: out.rows }]);
+      const passed = held(table).columns.filter(({ name }) => !added.some((item) => item.name === name));
+      const select = [
+        ...passed.map(({ name }) => `o.${quoteName(name)}`),
+        ...added.map(
+          ({ name, column }, i) => `${castSql(`a.c${i}`, column.type, 'parquet')} AS ${quoteName(name)}`,
+        ),
+      ];
+      const slot = `slice_${count}`;
+      const temporary = `${out.file}.tmp`;
+      // Through a table of its own: the rows then stand in chunks as if there were no others.
+      await db.run(
+        `CREATE TEMP TABLE ${slot} AS SELECT ${select.join(', ')} FROM (SELECT * FROM ${table.id} WHERE "_millrace_row" >= ${slice.from} AND "_millrace_row" < ${slice.to}) o POSITIONAL JOIN ${id} a WHERE a.kept`,
+      );
+      await db.run(
+        `COPY ${slot} TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION 'zstd', ROW_GROUP_SIZE 122880)`,
+      );
+      await rename(temporary, out.file);
+      await db.run(`DROP TABLE ${slot}; DROP TABLE ${id}`);
     },
 
     runSql: async (sql, parents, out) => {

@@ -4,9 +4,10 @@ import { printInstant } from '../../core/base/time.js';
 import type { DatasetManifest } from '../../core/dataset/manifest.js';
 import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
 import { pinDataset } from '../../services/collect-garbage.js';
-import { findDatasetVersion } from '../../services/dataset-versions.js';
+import { findDatasetVersion, rejectedVersion } from '../../services/dataset-versions.js';
 import { diffDatasets } from '../../services/diff-datasets.js';
 import { exportDataset } from '../../services/export-dataset.js';
+import type { Project } from '../../services/project.js';
 import { reproduceDataset } from '../../services/reproduce-dataset.js';
 import type { Io } from '../io.js';
 import { list as items, knowledge as knowledgeOf, known, versioned } from '../parse.js';
@@ -15,7 +16,12 @@ import { within } from '../within.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
-export function printManifest(io: Io, name: string, version: number, manifest: DatasetManifest): void {
+export function printManifest(
+  io: Io,
+  name: string,
+  version: number | 'rejected',
+  manifest: DatasetManifest,
+): void {
   const { counts } = manifest;
   io.print(
     `${name}@${version}  ${count(counts.rows)} rows of ${count(counts.observations)} observations, ${manifest.features.length} features`,
@@ -35,6 +41,11 @@ export function printManifest(io: Io, name: string, version: number, manifest: D
       ]),
     ),
   );
+  const { partitions } = manifest;
+  if (partitions !== undefined && partitions.length > 1)
+    io.print(
+      `${partitions.length} partitions from ${partitions[0]!.from} to ${partitions.at(-1)!.to}, ${count(partitions.reduce((sum, { bytes }) => sum + bytes, 0))} bytes`,
+    );
   for (const finding of manifest.leakage) io.warn(`[${finding.rule}] ${finding.message} → ${finding.remedy}`);
   io.print(`knowledge ${manifest.knowledge}; logical hash ${manifest.logical_sha256}`);
 }
@@ -43,6 +54,7 @@ const summary = (built: BuiltDataset): Record<string, unknown> => ({
   dataset: built.version.name,
   version: built.version.version,
   built: built.built,
+  partitions: built.partitions,
   folder: built.version.folder,
   manifest: built.manifest,
 });
@@ -69,6 +81,8 @@ export async function build(io: Io, args: readonly string[], options: Options): 
         ...(knowledge === undefined ? {} : { knowledge }),
       });
       printManifest(io, built.version.name, built.version.version, built.manifest);
+      if (built.partitions.total > 1)
+        io.print(`${built.partitions.computed} of ${built.partitions.total} partitions computed`);
       io.print(built.built ? `built in ${built.version.folder}` : `unchanged: ${built.version.folder}`);
       io.result(summary(built));
       return 0;
@@ -107,11 +121,55 @@ export async function list(io: Io): Promise<number> {
   });
 }
 
+function printPartitions(io: Io, { partitions }: DatasetManifest): void {
+  if (partitions === undefined || partitions.length < 2) return;
+  io.print(
+    table(
+      ['from', 'to', 'rows', 'observations', 'bytes', 'rows are'],
+      partitions.map((entry) => [
+        entry.from,
+        entry.to,
+        entry.rows,
+        entry.observations,
+        entry.bytes,
+        entry.sha256?.slice(0, 16) ?? '-',
+      ]),
+    ),
+  );
+}
+
+async function showRejected(io: Io, project: Project, name: string): Promise<number> {
+  const rejected = await rejectedVersion(project, name);
+  if (rejected === undefined)
+    throw new MillraceError(
+      'UNKNOWN_NAME',
+      `no version of ${name} has been rejected since the last good one`,
+      {
+        hint: `See \`millrace dataset show ${name}\`.`,
+      },
+    );
+  printManifest(io, name, 'rejected', rejected.manifest);
+  for (const { check, message } of rejected.broken) io.warn(`[${check}] ${message}`);
+  printPartitions(io, rejected.manifest);
+  io.result({
+    dataset: name,
+    version: 'rejected',
+    rejected_at: printInstant(rejected.at),
+    broken: rejected.broken,
+    folder: rejected.folder,
+    manifest: rejected.manifest,
+  });
+  return 0;
+}
+
 export async function show(io: Io, args: readonly string[]): Promise<number> {
   return within(io, async (project) => {
+    const asked = /^(.+)@rejected$/.exec(args[0]!)?.[1];
+    if (asked !== undefined) return showRejected(io, project, asked);
     const version = await findDatasetVersion(project, versioned(args[0]!));
     const manifest = version.manifest as unknown as DatasetManifest;
     printManifest(io, version.name, version.version, manifest);
+    printPartitions(io, manifest);
     io.result({ dataset: version.name, version: version.version, folder: version.folder, manifest });
     return 0;
   });

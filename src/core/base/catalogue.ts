@@ -175,6 +175,7 @@ export const CATALOGUE = {
   PROMOTION_REFUSED: row(3, 409, 'A model did not pass its promotion gate'),
   CONTRACT_CHANGED: row(3, 409, 'A contract changed more than it may'),
   DRIFT: row(3, 409, 'A monitor raised an alert'),
+  DATASET_REJECTED: row(3, 409, 'A new version of a dataset is not what its checks say'),
   EXPORT_STALE: row(
     3,
     409,

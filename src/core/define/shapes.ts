@@ -18,6 +18,7 @@ import {
   scalar,
   text,
 } from './shape.js';
+import type { PartitionGrain } from './types.js';
 
 export const PART_NAMES = ['train', 'validation', 'test', 'holdout'] as const;
 
@@ -723,6 +724,56 @@ const splitShape = object('split', {
   entity: optional(reference('entity'), 'by: entity: all rows of one of these stay in one part.'),
 });
 
+/** `7d`, `1mo`, `none`. */
+function readGrain(written: string): PartitionGrain | undefined {
+  if (written === 'none') return 'none';
+  const found = /^([1-9]\d{0,3})(d|mo)$/.exec(written);
+  return found ? { unit: found[2] === 'd' ? 'day' : 'month', count: Number(found[1]) } : undefined;
+}
+
+const grain = text<PartitionGrain, string>('a number of days or months, or none', readGrain, {
+  examples: ['1d', '7d', '1mo', 'none'],
+});
+
+const positiveNumber = number('a number from 0', { min: 0 });
+
+const checksShape = object('checks', {
+  rows: optional(
+    object('limits of rows', {
+      min: optional(positiveNumber, 'At least.'),
+      max: optional(positiveNumber, 'At most.'),
+    }),
+    'How many rows there must be.',
+  ),
+  label_rate: optional(
+    object('limits of the label', {
+      min: optional(number('a number'), 'At least.'),
+      max: optional(number('a number'), 'At most.'),
+    }),
+    'The mean of the label; of a boolean the share of rows that are true.',
+  ),
+  null_rate: optional(rate, 'The greatest share of rows without a value, for every feature.'),
+  drift: optional(
+    positiveNumber,
+    'The greatest population stability index of any feature of the training part against the version before.',
+  ),
+  features: optional(
+    list(
+      object('feature check', {
+        feature: required(reference('feature'), 'A feature of the dataset.'),
+        null_rate: optional(rate, 'The greatest share of rows without a value.'),
+        min: optional(number('a number'), 'The least value.'),
+        max: optional(number('a number'), 'The greatest value.'),
+        drift: optional(
+          positiveNumber,
+          'The greatest population stability index against the version before.',
+        ),
+      }),
+    ),
+    'What single features must be like.',
+  ),
+});
+
 export const datasetShape = object('dataset', {
   name: required(name, 'Unique among datasets.'),
   observations: required(
@@ -744,6 +795,15 @@ export const datasetShape = object('dataset', {
     choice(['as_of', 'hindsight']),
     'as_of (the default) sees what serving would have seen.',
   ),
+  partition: optional(
+    grain,
+    'Periods of the observation time that are kept, and made again, on their own: 1mo where observations come from a source. A file of observations is one partition.',
+  ),
+  checks: optional(
+    checksShape,
+    'What a version must be like; one that is not is kept aside, and the last good one stays.',
+  ),
+  ...performed,
   ...documentation,
 });
 

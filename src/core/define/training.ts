@@ -21,9 +21,12 @@ import { canonicalValue, refuseUrl } from './sources.js';
 import { checkTrainer } from './trainers.js';
 import type {
   Dataset,
+  DatasetChecks,
   Feature,
+  FeatureCheck,
   FeatureSet,
   Label,
+  Limits,
   MetricRequirement,
   Model,
   Observations,
@@ -275,6 +278,14 @@ function resolveDataset(
     source,
   );
   const split = readSplit(context, subject, raw, features, source);
+  const checks = readChecks(context, subject, raw, features);
+  if (raw.partition && raw.partition.value !== 'none' && observations?.from.kind === 'file')
+    report.add(
+      'DEF_INVALID_VALUE',
+      raw.partition.place,
+      `\`partition\` of ${subject} needs observations from a source: a file of observations is one partition`,
+      { hint: 'Remove it, or read the observations as a source.' },
+    );
   const failed = report.diagnostics.slice(before).some((diagnostic) => diagnostic.severity === 'error');
   if (failed || !observations || (raw.label && !label)) return undefined;
   const knowledge = raw.knowledge?.value ?? 'as_of';
@@ -300,8 +311,51 @@ function resolveDataset(
     label: label?.name ?? null,
     split,
     knowledge,
+    partition:
+      observations.from.kind === 'file' ? 'none' : (raw.partition?.value ?? { unit: 'month', count: 1 }),
+    checks,
     fingerprint: print,
   };
+}
+
+const limitsOf = (
+  written:
+    | { readonly min?: Located<number> | undefined; readonly max?: Located<number> | undefined }
+    | undefined,
+): Limits => ({ min: written?.min?.value ?? null, max: written?.max?.value ?? null });
+
+/** Those of all features are given to each; a feature's own stand before them. */
+function readChecks(
+  { report }: Resolved,
+  subject: string,
+  raw: RawDataset,
+  features: readonly string[],
+): DatasetChecks {
+  const written = raw.checks;
+  const checks = new Map<string, FeatureCheck>();
+  const common = { nullRate: written?.null_rate?.value ?? null, drift: written?.drift?.value ?? null };
+  if (common.nullRate !== null || common.drift !== null)
+    for (const name of features) checks.set(name, { ...common, min: null, max: null });
+  for (const item of written?.features ?? []) {
+    if (!item.feature) continue;
+    if (!features.includes(item.feature.value)) {
+      report.unknown(`\`checks\` of ${subject}`, 'feature', item.feature, features);
+      continue;
+    }
+    checks.set(item.feature.value, {
+      nullRate: item.null_rate?.value ?? common.nullRate,
+      drift: item.drift?.value ?? common.drift,
+      ...limitsOf(item),
+    });
+  }
+  if (written?.label_rate && !raw.label)
+    report.add(
+      'DEF_INVALID_VALUE',
+      written.label_rate.$.place,
+      `\`label_rate\` of ${subject} needs a label`,
+      { hint: 'Give the dataset a `label`, or remove the check.' },
+    );
+  return { rows: limitsOf(written?.rows), labelRate: limitsOf(written?.label_rate), features: checks };
 }
 
 function readObservations(context: Resolved, subject: string, raw: RawDataset): Observations | undefined {

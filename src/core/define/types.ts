@@ -498,6 +498,34 @@ export interface Dataset extends Named {
   readonly label: string | null;
   readonly split: Split | null;
   readonly knowledge: 'as_of' | 'hindsight';
+  /** How rows are kept: by periods of the observation time that begin at midnight UTC, or all in one. */
+  readonly partition: PartitionGrain;
+  /** What a version must be like to be published. */
+  readonly checks: DatasetChecks;
+}
+
+/** Days are counted from 1970-01-01, months from year 0. */
+export type PartitionGrain = 'none' | { readonly unit: 'day' | 'month'; readonly count: number };
+
+/** Inclusive; null: no limit. */
+export interface Limits {
+  readonly min: number | null;
+  readonly max: number | null;
+}
+
+export interface FeatureCheck extends Limits {
+  /** The greatest share of rows without a value; null: any. */
+  readonly nullRate: number | null;
+  /** The greatest population stability index against the version before; null: any. */
+  readonly drift: number | null;
+}
+
+export interface DatasetChecks {
+  readonly rows: Limits;
+  /** Of the mean of the label, true as 1. */
+  readonly labelRate: Limits;
+  /** By feature; those of all features are in each. */
+  readonly features: ReadonlyMap<string, FeatureCheck>;
 }
 
 export type Task = 'binary' | 'multiclass' | 'regression';

@@ -6,7 +6,8 @@ import type { Definitions } from '../../core/define/types.js';
 import { type AssetKind, type AssetState, assetGraph } from '../../core/plan/plan.js';
 import type { Registry } from '../../ports/registry.js';
 import { backtestKey } from '../backtest.js';
-import { datasetKey } from '../build-dataset.js';
+import { datasetChange, datasetInputs } from '../dataset-recipe.js';
+import { manifestOfDataset } from '../dataset-versions.js';
 import { newFiles } from '../file-marks.js';
 import { staleGroups } from '../materialize.js';
 import type { Project } from '../project.js';
@@ -57,9 +58,13 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
     case 'dataset': {
       const latest = registry.version('dataset', name);
       const rows = await inputRows(project, 'dataset', name);
-      const key = await datasetKey(project, name);
-      if (!latest) return { stale: 'never built', rows, mark: key };
-      return { stale: latest.key === key ? null : 'its recipe has changed', rows, mark: key };
+      if (!latest) return { stale: 'never built', rows, mark: await datasetInputs(project, name) };
+      const change = await datasetChange(project, name, {
+        key: latest.key,
+        manifest: manifestOfDataset(latest),
+      });
+      const share = change.total === 0 ? 1 : change.changed / change.total;
+      return { stale: change.reason, rows: rows && Math.round(rows * share), mark: change.key };
     }
     case 'model': {
       const model = definitions.models.get(name)!;

@@ -1,0 +1,418 @@
+/**
+ * Partitions of datasets: files named by their content, found by their key. They are written beside what is there, and
+ * count only once a version names them.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { MillraceError } from '../core/base/error.js';
+import { printInstant } from '../core/base/time.js';
+import { columnStatistics, hashTable, takeColumn } from '../core/dataset/content.js';
+import type { LeakageFinding } from '../core/dataset/leakage.js';
+import type { PartitionColumns, PartitionEntry } from '../core/dataset/manifest.js';
+import { AT_COLUMN, PLACE_COLUMN, placeOf } from '../core/dataset/split.js';
+import { columnProblem } from '../core/define/columns.js';
+import type { Dataset, Label } from '../core/define/types.js';
+import { columnValue } from '../core/engine/columns.js';
+import type { Column } from '../core/engine/types.js';
+import { FLOAT64, INT64 } from '../core/schema/types.js';
+import type { ObservationTable, OfflineStore, Period } from '../ports/offline-store.js';
+import {
+  auditOutcomes,
+  auditOwnRecords,
+  auditTransforms,
+  enforceAudit,
+  findOwnRecords,
+} from './dataset-audits.js';
+import type { PlannedPartition, Recipe } from './dataset-recipe.js';
+import { computeFeatures, finishColumn, observationTypes } from './historical.js';
+import { putFile, sha256File, takeUpFile } from './objects.js';
+import { type Project, stopIfInterrupted } from './project.js';
+
+/** Where versions, partitions and their keys are. */
+export const datasetFolder = (project: Project, name: string): string =>
+  path.join(project.definitions.settings.lake, '_datasets', name);
+
+export const OBJECTS = 'objects';
+export const KEYS = 'keys';
+
+export const rowsObject = (folder: string, sha256: string): string =>
+  path.join(folder, OBJECTS, `${sha256}.parquet`);
+export const columnsObject = (folder: string, sha256: string): string =>
+  path.join(folder, OBJECTS, `${sha256}.json`);
+const keyFile = (folder: string, key: string): string => path.join(folder, KEYS, `${key}.json`);
+
+/** Whether the files of a partition are there; `gc` then leaves them alone for a while. */
+export const takeUpEntry = async (folder: string, entry: PartitionEntry): Promise<boolean> =>
+  (entry.sha256 === null || (await takeUpFile(rowsObject(folder, entry.sha256)))) &&
+  (await takeUpFile(columnsObject(folder, entry.columns_sha256)));
+
+/** A partition that was made before. */
+export async function findEntry(folder: string, key: string): Promise<PartitionEntry | undefined> {
+  const text = await readFile(keyFile(folder, key), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  const entry = JSON.parse(text) as PartitionEntry;
+  return (await takeUpEntry(folder, entry)) ? entry : undefined;
+}
+
+export const columnsOf = async (folder: string, entry: PartitionEntry): Promise<PartitionColumns> =>
+  JSON.parse(await readFile(columnsObject(folder, entry.columns_sha256), 'utf8')) as PartitionColumns;
+
+interface Labelled {
+  readonly column: Column;
+  /** Why a row is left out. */
+  readonly fate: Uint8Array;
+  /** Records: outcomes that were known at or before their observation. */
+  readonly knownBefore: Uint8Array | null;
+}
+
+const KEPT = 0;
+const IMMATURE = 1;
+const NO_OUTCOME = 2;
+const OUTSIDE = 3;
+
+async function labelRows(
+  project: Project,
+  store: OfflineStore,
+  table: ObservationTable,
+  label: Label,
+  horizons: ReadonlyMap<string, number>,
+  observed: readonly Period[] | undefined,
+): Promise<Labelled> {
+  const source = project.definitions.sources.get(label.source)!;
+  const horizonSeq = horizons.get(source.name) ?? 0;
+  const knownThrough = await store.knownThrough(source, horizonSeq);
+  const fate = new Uint8Array(table.rows);
+  const mature = (i: number): boolean =>
+    knownThrough !== null && knownThrough >= table.at[i]! + label.horizon + label.grace;
+  if (label.kind === 'record') {
+    const outcome = await store.outcomes(table, source, horizonSeq, label.expression!);
+    const knownBefore = new Uint8Array(table.rows);
+    for (let i = 0; i < table.rows; i++) {
+      if (!mature(i)) fate[i] = IMMATURE;
+      else if (!outcome.found[i] || columnValue(outcome.value, i) === null) fate[i] = NO_OUTCOME;
+      else if (outcome.eventTime[i]! >= table.at[i]! + label.horizon) fate[i] = OUTSIDE;
+      else if (outcome.availableAt[i]! <= table.at[i]!) knownBefore[i] = 1;
+    }
+    return { column: outcome.value, fate, knownBefore };
+  }
+  const entity = project.definitions.entities.get(label.entity!)!;
+  const aggregation = label.aggregation!;
+  const entities = await store.entities(table, entity.joinKeys);
+  const predicates = new Map(
+    [aggregation.where, aggregation.ratioWhere].flatMap((item) =>
+      item ? [[item.canonical, item] as const] : [],
+    ),
+  );
+  const fields = [aggregation.field, aggregation.arguments.by, aggregation.groupBy].filter(
+    (item): item is string => typeof item === 'string',
+  );
+  const typeOf = (name: string | null | undefined) =>
+    source.fields.find((field) => field.name === name)?.type ?? null;
+  // `[t, t + horizon)` is the window of that length that ends `horizon` after t.
+  const [swept] = await store.sweep(
+    {
+      source,
+      horizonSeq,
+      entities,
+      keyFields: entity.joinKeys.map((key) => source.keys[key.name] ?? key.name),
+      fields: [...new Set(fields)],
+      predicates,
+      knowledge: 'hindsight',
+      signal: project.signal,
+      within: observed?.map(({ from, to }) => ({ from, to: to + label.horizon })),
+    },
+    table,
+    {
+      features: [
+        {
+          name: label.name,
+          aggregation: { ...aggregation, window: label.horizon, offset: -label.horizon },
+          inputType: typeOf(aggregation.field),
+          byType: typeOf(aggregation.arguments.by),
+          outputType: label.valueType,
+        },
+      ],
+      lookups: [],
+    },
+  );
+  await store.release(entities);
+  const { column } = finishColumn(label, swept!.column, swept!.status);
+  for (let i = 0; i < table.rows; i++)
+    fate[i] = !mature(i) ? IMMATURE : columnValue(column, i) === null ? NO_OUTCOME : KEPT;
+  return { column, fate, knownBefore: null };
+}
+
+/** What a random or entity split hashes: the entity key, or the observation's own record key and time. */
+async function places(
+  project: Project,
+  store: OfflineStore,
+  table: ObservationTable,
+  { split, observations }: Dataset,
+): Promise<Float64Array> {
+  const found = new Float64Array(table.rows);
+  if (split?.by !== 'entity' && split?.by !== 'random') return found;
+  const source =
+    observations.from.kind === 'source' ? project.definitions.sources.get(observations.from.source)! : null;
+  const keys =
+    split.by === 'entity'
+      ? project.definitions.entities.get(split.entity!)!.joinKeys
+      : (source?.recordKey ?? []).map((name) => ({
+          name,
+          type: source!.fields.find((field) => field.name === name)!.type,
+        }));
+  const columns = await Promise.all(keys.map((key) => store.column(table, key.name, key.type)));
+  for (let row = 0; row < table.rows; row++)
+    found[row] = placeOf(
+      split.seed,
+      JSON.stringify([
+        ...columns.map((column) => String(columnValue(column, row))),
+        ...(split.by === 'random' && columns.length === 0 ? [row, table.at[row]] : []),
+      ]),
+    );
+  return found;
+}
+
+/** The observations of some partitions, of a source in order of time. */
+async function observe(
+  project: Project,
+  store: OfflineStore,
+  recipe: Recipe,
+  within: readonly Period[] | undefined,
+): Promise<ObservationTable> {
+  const { definitions } = project;
+  const { dataset, plan, horizons } = recipe;
+  const observed = dataset.observations.from;
+  if (observed.kind === 'source')
+    return store.observationsFromSource(
+      definitions.sources.get(observed.source)!,
+      horizons.get(observed.source)!,
+      { time: dataset.observations.time, where: dataset.observations.where, within },
+    );
+  const table = await store.observationsFromFile(recipe.observationFile!, {
+    time: dataset.observations.time,
+    timezone: definitions.settings.timezone,
+    types: observationTypes(plan),
+  });
+  for (const { name } of table.columns) {
+    const problem = [AT_COLUMN, PLACE_COLUMN].includes(name)
+      ? 'that column is kept for the system'
+      : columnProblem(name, plan.outputs, dataset.label);
+    if (problem === undefined) continue;
+    await store.release(table);
+    throw new MillraceError(
+      'USAGE',
+      `dataset ${dataset.name}: ${observed.path} has a column "${name}", and ${problem}`,
+      {
+        place: { file: observed.path, path: name },
+        hint: 'Rename the column in the file, or what the dataset calls by its name.',
+      },
+    );
+  }
+  return table;
+}
+
+/** Adjoining partitions as one period; undefined where one is everything. */
+function periodsOf(partitions: readonly PlannedPartition[]): readonly Period[] | undefined {
+  const periods: Period[] = [];
+  for (const { from, to } of partitions) {
+    if (from === null || to === null) return undefined;
+    const last = periods.at(-1);
+    if (last?.to === from) periods[periods.length - 1] = { from: last.from, to };
+    else periods.push({ from, to });
+  }
+  return periods;
+}
+
+/** Of entries and of what is being made: late and all own records by source, outcomes known before and all. */
+export function leakageOf(
+  project: Project,
+  recipe: Recipe,
+  entries: readonly Pick<PartitionEntry, 'own_records' | 'known_before' | 'rows'>[],
+): LeakageFinding[] {
+  const { dataset, plan } = recipe;
+  const own = new Map<string, [number, number]>();
+  let [known, total] = [0, 0];
+  for (const entry of entries) {
+    known += entry.known_before;
+    total += entry.rows;
+    for (const [source, [late, all]] of Object.entries(entry.own_records)) {
+      const sums = own.get(source) ?? [0, 0];
+      own.set(source, [sums[0] + late, sums[1] + all]);
+    }
+  }
+  const label = dataset.label === null ? null : project.definitions.labels.get(dataset.label)!;
+  return [...auditOwnRecords(plan, own), ...(label ? auditOutcomes(label, known, total) : [])];
+}
+
+export interface ComputedPartitions {
+  readonly entries: readonly PartitionEntry[];
+  /** What the transforms that were read claimed wrongly. */
+  readonly findings: readonly LeakageFinding[];
+}
+
+/**
+ * Computes partitions and writes their files to `folder`. `present` are those that need not be: the audit is over all.
+ * @throws MillraceError LEAKAGE before anything is written; INTERRUPTED between two partitions, which are kept.
+ */
+export async function computePartitions(
+  project: Project,
+  recipe: Recipe,
+  wanted: readonly PlannedPartition[],
+  folder: string,
+  present: readonly PartitionEntry[] = [],
+): Promise<ComputedPartitions> {
+  const { dataset, plan, horizons } = recipe;
+  const { name } = dataset;
+  const label = dataset.label === null ? null : project.definitions.labels.get(dataset.label)!;
+  const store = await project.offline();
+  project.progress({ step: 'dataset', message: `${name}: reading observations` });
+  const observed = periodsOf(wanted);
+  const table = await observe(project, store, recipe, observed);
+  try {
+    const own = await findOwnRecords(project, store, table, dataset, plan, horizons);
+    const findings =
+      dataset.knowledge === 'as_of' ? await auditTransforms(project, store, table, plan, horizons) : [];
+    enforceAudit(dataset, findings);
+    project.progress({ step: 'dataset', message: `${name}: labelling ${table.rows} observations` });
+    const labelled =
+      label === null ? null : await labelRows(project, store, table, label, horizons, observed);
+    const count = (from: number, to: number, is: (row: number) => boolean): number => {
+      let sum = 0;
+      for (let row = from; row < to; row++) if (is(row)) sum++;
+      return sum;
+    };
+    const fateIs = (fate: number) => (row: number) =>
+      labelled ? labelled.fate[row] === fate : fate === KEPT;
+    const countsOf = (from: number, to: number) => ({
+      observations: to - from,
+      rows: count(from, to, fateIs(KEPT)),
+      immature_label: count(from, to, fateIs(IMMATURE)),
+      no_outcome: count(from, to, fateIs(NO_OUTCOME)),
+      outside_horizon: count(from, to, fateIs(OUTSIDE)),
+      known_before: count(from, to, (row) => labelled?.knownBefore?.[row] === 1),
+      own_records: Object.fromEntries(
+        [...own].map(([source, codes]) => [
+          source,
+          [count(from, to, (row) => codes[row] === 2), count(from, to, (row) => codes[row]! > 0)] as const,
+        ]),
+      ),
+    });
+    enforceAudit(dataset, leakageOf(project, recipe, [...present, countsOf(0, table.rows)]));
+
+    project.progress({
+      step: 'dataset',
+      message: `${name}: computing ${plan.outputs.length} features at ${table.rows} observations`,
+    });
+    const features =
+      table.rows === 0
+        ? []
+        : await computeFeatures(store, table, plan, {
+            horizons,
+            knowledge: dataset.knowledge,
+            project,
+            ...(observed ? { observed } : {}),
+          });
+    const added: { name: string; column: Column }[] = [
+      ...features.map(({ feature, column }) => ({ name: feature.name, column })),
+      ...(labelled ? [{ name: label!.name, column: labelled.column }] : []),
+      { name: AT_COLUMN, column: { type: INT64, kind: 'numbers', values: table.at, valid: null } },
+      {
+        name: PLACE_COLUMN,
+        column: {
+          type: FLOAT64,
+          kind: 'numbers',
+          values: await places(project, store, table, dataset),
+          valid: null,
+        },
+      },
+    ];
+    const ownColumns: { name: string; column: Column }[] = [];
+    for (const column of table.columns)
+      if (!added.some((item) => item.name === column.name))
+        ownColumns.push({ name: column.name, column: await store.column(table, column.name, column.type) });
+
+    await mkdir(path.join(folder, OBJECTS), { recursive: true });
+    await mkdir(path.join(folder, KEYS), { recursive: true });
+    const entries: PartitionEntry[] = [];
+    let row = 0;
+    for (const [i, partition] of wanted.entries()) {
+      stopIfInterrupted(project, 'partitions that were finished are kept');
+      const from = row;
+      if (partition.to === null) row = table.rows;
+      else while (row < table.rows && table.at[row]! < partition.to) row++;
+      const counts = countsOf(from, row);
+      const all = Uint32Array.from({ length: row - from }, (_, k) => from + k);
+      const kept = all.filter(fateIs(KEPT));
+      const slice = added.map((item) => ({ name: item.name, column: takeColumn(item.column, all) }));
+      const columns: PartitionColumns = Object.fromEntries(
+        [...ownColumns, ...added].map((item) => [
+          item.name,
+          columnStatistics(item.name, takeColumn(item.column, kept)),
+        ]),
+      );
+      const written =
+        kept.length === 0
+          ? { sha256: null, bytes: 0 }
+          : await writeRows(
+              store,
+              table,
+              { from, to: row },
+              slice,
+              all.map((at) => (fateIs(KEPT)(at) ? 1 : 0)),
+              folder,
+            );
+      const text = `${JSON.stringify(columns)}\n`;
+      const columns_sha256 = createHash('sha256').update(text).digest('hex');
+      await putFile(columnsObject(folder, columns_sha256), (file) => writeFile(file, text));
+      const entry: PartitionEntry = {
+        from: partition.from === null ? null : printInstant(partition.from),
+        to: partition.to === null ? null : printInstant(partition.to),
+        key: partition.key,
+        parents: partition.parents,
+        ...counts,
+        ...written,
+        logical_sha256: hashTable(Object.values(columns).map(({ sha256 }) => sha256)),
+        columns_sha256,
+      };
+      const file = keyFile(folder, partition.key);
+      await writeFile(`${file}.${process.pid}.tmp`, JSON.stringify(entry));
+      await rename(`${file}.${process.pid}.tmp`, file);
+      entries.push(entry);
+      if (wanted.length > 1)
+        project.progress({
+          step: 'dataset',
+          message: `${name}: partition ${i + 1} of ${wanted.length}`,
+          fraction: (i + 1) / wanted.length,
+        });
+    }
+    return { entries, findings };
+  } finally {
+    await store.release(table);
+  }
+}
+
+/** The file of a partition, under the name of its content. */
+async function writeRows(
+  store: OfflineStore,
+  table: ObservationTable,
+  slice: Period,
+  added: readonly { readonly name: string; readonly column: Column }[],
+  kept: Uint32Array,
+  folder: string,
+): Promise<{ readonly sha256: string; readonly bytes: number }> {
+  const staged = path.join(folder, OBJECTS, `${process.pid}-${randomUUID()}.tmp`);
+  try {
+    await store.writeSlice(table, slice, added, { file: staged, rows: Uint8Array.from(kept) });
+    const handle = await open(staged, 'r+');
+    await handle.sync();
+    const bytes = (await handle.stat()).size;
+    await handle.close();
+    const sha256 = await sha256File(staged);
+    const file = rowsObject(folder, sha256);
+    if (!(await takeUpFile(file))) await rename(staged, file);
+    return { sha256, bytes };
+  } finally {
+    await rm(staged, { force: true });
+  }
+}
