@@ -45,8 +45,14 @@ const lazy = <T>(make: () => Promise<T>): { get(): Promise<T>; opened(): Promise
 };
 
 export async function openProject(folder: string, options: OpenOptions = {}): Promise<OpenedProject> {
-  const { definitions, root, diagnostics, texts } = options.definitions
-    ? { definitions: options.definitions, root: path.resolve(folder), diagnostics: [], texts: undefined }
+  const { definitions, root, diagnostics, texts, digest } = options.definitions
+    ? {
+        definitions: options.definitions,
+        root: path.resolve(folder),
+        diagnostics: [],
+        texts: undefined,
+        digest: undefined,
+      }
     : await loadValidProject(folder);
   for (const diagnostic of diagnostics) options.onDiagnostic?.(diagnostic);
   const { settings } = definitions;
@@ -131,6 +137,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     stateFolder,
     definitions,
     ...(texts ? { texts } : {}),
+    ...(digest === undefined ? {} : { digest }),
     log: log.get,
     offline: offline.get,
     online: online.get,

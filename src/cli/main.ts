@@ -88,6 +88,7 @@ define(
     .argument('[assets...]')
     .option('--policy <policy>', 'auto or ask; that of millrace.yaml when absent')
     .option('--yes', 'do not ask')
+    .option('--idempotency-key <key>', 'run once under this key; again it gives the first result')
     .option('--ignore-availability', 'go on although sources do not have what they promise')
     .description('the main job: bring every stale asset up to date'),
   'run',

@@ -194,6 +194,12 @@ export interface KeptProfile {
   readonly profile: BatchProfile;
 }
 
+export interface KnownContract {
+  readonly semver: string;
+  readonly fingerprint: string;
+  contract(): ContractSnapshot;
+}
+
 /** A contract as it stood while records came in under it. */
 export interface ContractVersion {
   readonly source: string;
@@ -272,6 +278,8 @@ export interface RecordLog {
   batches(source?: string, limit?: number): Promise<readonly BatchRecord[]>;
   /** Versions of a source's contract, oldest first. */
   contracts(source: string): Promise<readonly ContractVersion[]>;
+  /** By source: the contract under which records last came in. */
+  lastContracts(): Promise<ReadonlyMap<string, KnownContract>>;
   /** Feeds open rows of the ledger through the source's rules of today and marks what was settled. */
   replay(
     source: Source,

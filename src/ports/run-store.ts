@@ -125,15 +125,34 @@ export interface Timing extends Amount {
   readonly seconds: number;
 }
 
+/** What is known of a key that a run was asked for under. */
+export interface RunKey {
+  readonly scope: readonly string[];
+  /** Null: there was nothing to do. */
+  readonly run: number | null;
+  /** Exit status and result, once it has ended. */
+  readonly ended: { readonly exit: number; readonly result: unknown } | null;
+}
+
 export interface RunStore {
-  start(command: string, scope: readonly string[], steps: readonly NewStep[], at: Instant): number;
+  /** With a key: it is tied to the run in the same transaction. */
+  start(
+    command: string,
+    scope: readonly string[],
+    steps: readonly NewStep[],
+    at: Instant,
+    key?: string | null,
+  ): number;
+  key(key: string): RunKey | undefined;
+  /** How what was asked for under the key ended. The first ending stays. */
+  endKey(key: string, scope: readonly string[], ended: NonNullable<RunKey['ended']>, at: Instant): void;
   /** The last run of the scope that no process finished. */
   unfinished(scope: readonly string[]): RunDetail | undefined;
   /**
    * Takes up a run that its process left: steps that are still planned wait again with the tries they had, steps that
    * are not planned any more had been published, finished steps stay unless they are planned again.
    */
-  resume(run: number, steps: readonly NewStep[], at: Instant): void;
+  resume(run: number, steps: readonly NewStep[], at: Instant, key?: string | null): void;
   /** Settles, takes back leases that have ended, and takes what is ready: one transaction. */
   advance(run: number, request: Advance): Advanced;
   /** Renews the leases of a worker and its hold on the run. */

@@ -1,66 +1,15 @@
-/** Reads the world into a snapshot, decides by the pure plan, performs its steps as a run. */
+/** Performs the steps of a plan as a run. */
 import { randomUUID } from 'node:crypto';
 import { MillraceError } from '../core/base/error.js';
 import type { Definitions, StepSettings } from '../core/define/types.js';
-import {
-  definitionChanges,
-  type KnownDefinitions,
-  knownDefinitions,
-} from '../core/plan/definition-changes.js';
-import {
-  type AssetState,
-  assetGraph,
-  type Plan,
-  planRun,
-  type Snapshot,
-  type Step,
-} from '../core/plan/plan.js';
-import type { NewStep, StepRecord, Timing } from '../ports/run-store.js';
-import { pendingContracts } from './contract.js';
+import type { Plan, Step } from '../core/plan/plan.js';
+import type { NewStep, StepRecord } from '../ports/run-store.js';
 import { recordRun, wholeRun } from './lineage-events.js';
+import { rememberDefinitions } from './plan-project.js';
 import type { ProgressEvent, Project } from './project.js';
-import { CHAMPION } from './promote.js';
-import { inputRows, stateOf } from './runs/asset-state.js';
+import { inputRows } from './runs/asset-state.js';
 import { type EndedStep, executeRun, type StepContext } from './runs/execute.js';
 import { type Made, performStep } from './runs/perform-step.js';
-
-export async function snapshot(project: Project): Promise<Snapshot> {
-  const assets = new Map<string, AssetState>();
-  for (const asset of assetGraph(project.definitions))
-    assets.set(asset.id, await stateOf(project, asset.kind, asset.name));
-  for (const { source, from, to, diff } of await pendingContracts(project)) {
-    const id = `source.${source}`;
-    assets.set(id, { ...assets.get(id)!, contract: { from, to, ...diff } });
-  }
-  const registry = await project.registry();
-  const timings = new Map<string, Timing[]>();
-  for (const timing of (await project.runs()).timings(TIMINGS)) {
-    const known = timings.get(timing.step);
-    if (known) known.push(timing);
-    else timings.set(timing.step, [timing]);
-  }
-  const known = registry.getFact(KNOWN_DEFINITIONS) as KnownDefinitions | undefined;
-  const champions = new Map<string, number>();
-  for (const model of project.definitions.models.keys()) {
-    const champion = registry.alias(model, CHAMPION);
-    if (champion !== undefined) champions.set(model, champion);
-  }
-  return {
-    assets,
-    timings,
-    champions,
-    changes: known === undefined ? [] : definitionChanges(known, knownDefinitions(project.definitions)),
-  };
-}
-
-/** Endings of steps that estimates look back on. */
-const TIMINGS = 2000;
-
-/** The definitions that a whole run has applied. */
-const KNOWN_DEFINITIONS = 'definitions:known';
-
-export const planProject = async (project: Project, names: readonly string[] = []): Promise<Plan> =>
-  planRun(project.definitions, await snapshot(project), names);
 
 export interface RunResult extends Readonly<Made> {
   readonly run: number;
@@ -76,6 +25,8 @@ export interface RunRequest {
   readonly command: string;
   /** The assets asked for; none: all. A run of the same scope that its process left is taken up again. */
   readonly scope: readonly string[];
+  /** Under which the run was asked for. */
+  readonly key?: string | undefined;
   /** Work that belongs to the run and comes after its steps; its result is the run's summary. */
   readonly after?: (result: RunResult) => Promise<Readonly<Record<string, unknown>>>;
 }
@@ -103,8 +54,8 @@ async function perform(project: Project, plan: Plan, request: RunRequest): Promi
   const { executor } = project.definitions.settings;
   const steps = newSteps(project.definitions, plan);
   const open = store.unfinished(request.scope);
-  if (open) store.resume(open.id, steps, project.now());
-  const run = open?.id ?? store.start(request.command, request.scope, steps, project.now());
+  if (open) store.resume(open.id, steps, project.now(), request.key);
+  const run = open?.id ?? store.start(request.command, request.scope, steps, project.now(), request.key);
   if (open)
     project.progress({ step: 'run', message: `run ${run} goes on where its process ended`, done: true });
 
@@ -151,8 +102,7 @@ async function perform(project: Project, plan: Plan, request: RunRequest): Promi
       ...made,
     };
     const summary = (await request.after?.(result)) ?? {};
-    if (request.scope.length === 0)
-      (await project.registry()).setFact(KNOWN_DEFINITIONS, knownDefinitions(project.definitions));
+    if (request.scope.length === 0) rememberDefinitions(project, await project.registry());
     store.finish(run, 'done', project.now(), { steps: result.steps, ...summary });
     return result;
   } catch (error) {

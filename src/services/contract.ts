@@ -15,7 +15,7 @@ import {
   type Readers,
 } from '../core/quality/contract-diff.js';
 import { type Form, isObject, type SourceForm, sourceForm } from '../core/quality/contract-form.js';
-import { type ContractSnapshot, contractFingerprint, snapshotOf } from '../core/quality/contract-snapshot.js';
+import { type ContractSnapshot, snapshotOf } from '../core/quality/contract-snapshot.js';
 import { toOdcs } from '../core/quality/odcs.js';
 import { fromOdcs, type ImportNote } from '../core/quality/odcs-import.js';
 import type { ContractVersion } from '../ports/record-log.js';
@@ -321,24 +321,4 @@ export async function compareContracts(
     suggested: from.semver === null ? null : nextVersion(from.semver, diff.bump),
     ...diff,
   };
-}
-
-export interface PendingContract {
-  readonly source: string;
-  readonly from: string;
-  readonly to: string;
-  readonly diff: ContractDiff;
-}
-
-/** Contracts that are not as they were when records last came in. */
-export async function pendingContracts(project: Project): Promise<readonly PendingContract[]> {
-  const pending: PendingContract[] = [];
-  for (const source of project.definitions.sources.values()) {
-    const now = snapshotOf(source);
-    const { semver, last } = await currentVersion(project, now);
-    if (last === undefined || last.fingerprint === contractFingerprint(now)) continue;
-    const diff = diffContracts(last.contract, now, await readersOf(project, source.name));
-    pending.push({ source: source.name, from: last.semver, to: semver, diff });
-  }
-  return pending;
 }

@@ -4,15 +4,9 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Diagnostic, MillraceError } from '../core/base/error.js';
-import * as builders from '../core/define/builders.js';
-import {
-  type DefinitionInput,
-  define,
-  type Environment,
-  readDefinitionModule,
-  readYaml,
-} from '../core/define/index.js';
+import type { DefinitionInput, Environment, readDefinitionModule } from '../core/define/index.js';
 import type { Definitions } from '../core/define/types.js';
+import { definitionsDigest, keepReading, keptReading } from './definition-cache.js';
 
 export interface LoadedProject {
   /** Absolute path of the project folder. */
@@ -23,6 +17,8 @@ export interface LoadedProject {
   readonly diagnostics: readonly Diagnostic[];
   /** Text of every definition file, by its path relative to the project, for code frames. */
   readonly texts: ReadonlyMap<string, string>;
+  /** Equal when everything that was read is. Absent where code was: it may read anything. */
+  readonly digest?: string;
 }
 
 const SETTINGS_FILES = ['millrace.yaml', 'millrace.yml'];
@@ -52,11 +48,18 @@ export async function loadProject(dir: string): Promise<LoadedProject> {
     ...(hasFolder ? await definitionFiles(root, FOLDER) : []),
   ];
   const texts = new Map<string, string>();
+  for (const file of files) texts.set(file, await readText(root, file));
+  const environment = environmentOf(root);
+  const digest = files.every((file) => YAML_FILE.test(file))
+    ? definitionsDigest(texts, settings, environment)
+    : undefined;
+  const kept = digest === undefined ? undefined : await keptReading(root, digest);
+  if (kept) return { root, ...kept, texts, digest };
+
+  const { define, readYaml } = await import('../core/define/index.js');
   const inputs: DefinitionInput[] = [];
   const diagnostics: Diagnostic[] = [];
-  for (const file of files) {
-    const text = await readText(root, file);
-    texts.set(file, text);
+  for (const [file, text] of texts) {
     if (YAML_FILE.test(file)) {
       const parsed = readYaml(text, file);
       diagnostics.push(...parsed.diagnostics);
@@ -68,8 +71,9 @@ export async function loadProject(dir: string): Promise<LoadedProject> {
       inputs.push(...found.inputs);
     }
   }
-  const { definitions, diagnostics: all } = define(inputs, environmentOf(root), diagnostics);
-  return { root, definitions, diagnostics: all, texts };
+  const reading = define(inputs, environment, diagnostics);
+  if (digest !== undefined) await keepReading(root, digest, reading, texts);
+  return { root, ...reading, texts, ...(digest === undefined ? {} : { digest }) };
 }
 
 /**
@@ -129,7 +133,11 @@ async function importModule(
 ): Promise<ReturnType<typeof readDefinitionModule>> {
   const path = join(root, file);
   try {
-    const { createJiti } = await import('jiti');
+    const [{ createJiti }, builders, { readDefinitionModule }] = await Promise.all([
+      import('jiti'),
+      import('../core/define/builders.js'),
+      import('../core/define/index.js'),
+    ]);
     const jiti = createJiti(import.meta.url, {
       moduleCache: false,
       fsCache: false,

@@ -28,6 +28,8 @@ export interface Project {
   readonly definitions: Definitions;
   /** The definition files they were read from, relative to the folder. Absent: they came from elsewhere. */
   readonly texts?: ReadonlyMap<string, string>;
+  /** Equal when all that was read as definitions is. Absent where code was read, or they came from elsewhere. */
+  readonly digest?: string;
   log(): Promise<RecordLog>;
   offline(): Promise<OfflineStore>;
   online(): Promise<OnlineStore>;

@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import type { Form } from '../../src/core/quality/contract-form.js';
 import { openProject } from '../../src/open.js';
-import { planProject } from '../../src/services/apply-plan.js';
+import { planProject } from '../../src/services/plan-project.js';
 import {
   compareContracts,
   exportContract,

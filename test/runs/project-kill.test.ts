@@ -7,7 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openProject } from '../../src/open.js';
-import { planProject } from '../../src/services/apply-plan.js';
+import { planProject } from '../../src/services/plan-project.js';
 import { random } from '../world.js';
 
 const here = path.dirname(fileURLToPath(import.meta.url));

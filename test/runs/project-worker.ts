@@ -1,6 +1,7 @@
 /** Brings the project of a folder up to date as one run: `project-worker.ts FOLDER`. */
 import { openProject } from '../../src/open.js';
-import { applyPlan, planProject } from '../../src/services/apply-plan.js';
+import { applyPlan } from '../../src/services/apply-plan.js';
+import { planProject } from '../../src/services/plan-project.js';
 
 const project = await openProject(process.argv[2]!);
 await project.lockForWriting('a test');

@@ -1,7 +1,7 @@
 import { utimesSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { planProject } from '../../src/services/apply-plan.js';
+import { planProject } from '../../src/services/plan-project.js';
 import { readSource } from '../../src/services/read-source.js';
 import { folderOf, inProject, recordsOf, removeFolder } from './support.js';
 

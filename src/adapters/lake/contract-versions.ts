@@ -7,7 +7,7 @@ import {
   contractFingerprint,
   snapshotOf,
 } from '../../core/quality/contract-snapshot.js';
-import type { ContractVersion } from '../../ports/record-log.js';
+import type { ContractVersion, KnownContract } from '../../ports/record-log.js';
 import { type Database, transaction } from '../sqlite/database.js';
 
 type Row = Record<string, unknown>;
@@ -68,4 +68,25 @@ export function listContracts(db: Database, source: string): readonly ContractVe
     accepted: Number(row['accepted']),
     lastBatchAt: row['last_at'] === null ? null : Number(row['last_at']),
   }));
+}
+
+export function lastContracts(db: Database): ReadonlyMap<string, KnownContract> {
+  const rows = db
+    .prepare(
+      'SELECT source, max(version), semver, fingerprint, contract FROM contract_version GROUP BY source',
+    )
+    .all() as Row[];
+  return new Map(
+    rows.map((row) => {
+      const text = row['contract'] as string;
+      return [
+        row['source'] as string,
+        {
+          semver: row['semver'] as string,
+          fingerprint: row['fingerprint'] as string,
+          contract: () => JSON.parse(text) as ContractSnapshot,
+        },
+      ];
+    }),
+  );
 }

@@ -52,6 +52,7 @@ import {
   TailCounts,
   type TailLine,
   type TailSummary,
+  tailSegment,
 } from './tail.js';
 import { TupleWords } from './tuple-words.js';
 import { DIGEST_WORDS, type Digest } from './version-table.js';
@@ -708,14 +709,6 @@ export class RowWriter {
 }
 
 /** A tail as a part of a snapshot. */
-export const tailSegment = ({ file, rows, firstSeq, lastSeq }: TailSummary): LakeSegment => ({
-  file,
-  format: 'ndjson',
-  rows,
-  firstSeq,
-  lastSeq,
-  columns: {},
-});
 
 const own = (row: Readonly<Record<string, unknown>>, name: string): unknown =>
   Object.hasOwn(row, name) ? row[name] : undefined;

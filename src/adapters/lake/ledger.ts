@@ -12,12 +12,13 @@ import type {
   ContractVersion,
   IngestResult,
   KeptProfile,
+  KnownContract,
   LogState,
   QuarantinedRow,
   QuarantineFilter,
 } from '../../ports/record-log.js';
-import { type Database, transaction } from '../sqlite/database.js';
-import { listContracts, recordContract, tieBatch } from './contract-versions.js';
+import { type Database, statement, transaction } from '../sqlite/database.js';
+import { lastContracts, listContracts, recordContract, tieBatch } from './contract-versions.js';
 import type { LakeSegment } from './relation.js';
 
 export interface NewQuarantinedRow {
@@ -93,6 +94,8 @@ export interface Ledger {
   /** Notes the contract that judges what comes next. */
   recordContract(source: Source, at: Instant): void;
   contracts(source: string): readonly ContractVersion[];
+  /** By source: the contract under which records last came in. */
+  lastContracts(): ReadonlyMap<string, KnownContract>;
   quarantine(filter: QuarantineFilter): readonly QuarantinedRow[];
   quarantineCount(filter: QuarantineFilter): number;
   /** Those of the digests that rows of the ledger have, whatever became of them. */
@@ -139,7 +142,7 @@ export const toJsonText = (value: unknown): string =>
 /** The record log's tables in registry.db. Files of segments are kept relative to the lake, so a project can move. */
 export function createLedger(db: Database, lake: string): Ledger {
   const all = (sql: string, ...args: (string | number | null)[]): Row[] =>
-    db.prepare(sql).all(...args) as Row[];
+    statement(db, sql).all(...args) as Row[];
 
   const state = (source: string): CommittedState => {
     const row = all('SELECT * FROM log_source WHERE source = ?', source)[0];
@@ -227,6 +230,7 @@ export function createLedger(db: Database, lake: string): Ledger {
     state,
     recordContract: (source, at) => recordContract(db, source, at),
     contracts: (source) => listContracts(db, source),
+    lastContracts: () => lastContracts(db),
     commit: (commit) =>
       transaction(db, () => {
         const { result, segment } = commit;

@@ -19,16 +19,8 @@ import { makeFolder } from '../files/durable.js';
 import { expandFiles, matchFiles } from '../files/inputs.js';
 import { acquireLock, type Lock } from '../files/lock.js';
 import type { Database } from '../sqlite/database.js';
-import { VersionIndex } from './dedupe.js';
-import { type IngestContext, ingestFiles } from './ingest-files.js';
-import {
-  type Decision,
-  type RowFate,
-  type RowsOptions,
-  type RowsOutcome,
-  RowWriter,
-  tailSegment,
-} from './ingest-rows.js';
+import type { IngestContext } from './ingest-files.js';
+import type { Decision, RowFate, RowsOptions, RowsOutcome, RowWriter } from './ingest-rows.js';
 import { createLedger } from './ledger.js';
 import { readRecords } from './records.js';
 import {
@@ -39,7 +31,7 @@ import {
   type LakeSegment,
   relationSql,
 } from './relation.js';
-import { readTails, tailFiles } from './tail.js';
+import { readTails, tailFiles, tailSegment } from './tail.js';
 
 export interface RecordLogOptions {
   readonly db: DuckDb;
@@ -173,6 +165,10 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     const present = writers.get(source.name);
     if (present?.source === source) return present;
     if (present) await retire(present);
+    const [{ RowWriter }, { VersionIndex }] = await Promise.all([
+      import('./ingest-rows.js'),
+      import('./dedupe.js'),
+    ]);
     const context = {
       db: writing,
       ledger,
@@ -261,6 +257,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     knownSql: (source, state, known) => knownSql(source, state, relation(state, source), known),
     ingestFiles: (source, files, { now = Date.now() * 1000, signal, state: scope } = {}) =>
       exclusively(async () => {
+        const { ingestFiles } = await import('./ingest-files.js');
         const writing = await beginWriting(source);
         if (tailFiles(folder(source.name)).length > 0) await retire(await rowWriter(source));
         noteContract(source, now);
@@ -335,6 +332,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     profiles: async (source, limit) => ledger.profiles(source, limit),
     repairs: async (source, filter = {}) => readRepairs(db, source, relation(stateOf(source.name)), filter),
     contracts: async (source) => ledger.contracts(source),
+    lastContracts: async () => ledger.lastContracts(),
     folder,
     close: async () => {
       if (closed) return;

@@ -18,6 +18,7 @@ import type { ValueType } from '../../core/schema/types.js';
 import { syncFolder } from '../files/durable.js';
 import { systemError } from '../files/errors.js';
 import { LineBuffer } from './line-buffer.js';
+import type { LakeSegment } from './relation.js';
 
 /**
  * The write-ahead tail: one JSON object a line, every value as text, ended by `_end` on the last line of each
@@ -398,3 +399,12 @@ const synced = (descriptor: number): Promise<void> =>
   new Promise((resolve, reject) => {
     fdatasync(descriptor, (error) => (error ? reject(error) : resolve()));
   });
+
+export const tailSegment = ({ file, rows, firstSeq, lastSeq }: TailSummary): LakeSegment => ({
+  file,
+  format: 'ndjson',
+  rows,
+  firstSeq,
+  lastSeq,
+  columns: {},
+});

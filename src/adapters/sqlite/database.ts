@@ -61,6 +61,19 @@ export function migrate(db: Database, migrations: readonly Migration[]): void {
   }
 }
 
+type Statement = ReturnType<Database['prepare']>;
+
+const prepared = new WeakMap<Database, Map<string, Statement>>();
+
+/** The statement of a text, prepared once: preparing one costs as much as running it. */
+export function statement(db: Database, sql: string): Statement {
+  const known = prepared.get(db) ?? new Map<string, Statement>();
+  prepared.set(db, known);
+  const found = known.get(sql) ?? db.prepare(sql);
+  known.set(sql, found);
+  return found;
+}
+
 /** All of the work or none of it. */
 export function transaction<T>(db: Database, work: () => T): T {
   db.exec('BEGIN IMMEDIATE');

@@ -47,6 +47,15 @@ CREATE TABLE run_line (
 CREATE INDEX run_line_by_step ON run_line (run, step, id);
 `,
   },
+  {
+    name: 'run-2',
+    sql: `
+CREATE TABLE run_key (
+  key TEXT PRIMARY KEY, scope TEXT NOT NULL, run INTEGER REFERENCES run (id), exit INTEGER, result TEXT,
+  at INTEGER NOT NULL
+) STRICT;
+`,
+  },
 ];
 
 type Row = Record<string, unknown>;
@@ -280,6 +289,18 @@ WHERE run = ? AND step = ?`,
   const DETAIL =
     'SELECT run.*, s.scope, s.alive_until, s.cancelling, s.resumed FROM run LEFT JOIN run_state s ON s.run = run.id';
 
+  const tieKey = (key: string | null, scope: readonly string[], run: number | null, at: Instant): void => {
+    if (key !== null)
+      change(
+        `INSERT INTO run_key (key, scope, run, at) VALUES (?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET run = coalesce(excluded.run, run) WHERE exit IS NULL`,
+        key,
+        scopeText(scope),
+        run,
+        at,
+      );
+  };
+
   const finish: RunStore['finish'] = (run, status, at, summary) => {
     transact(() => {
       change(
@@ -301,7 +322,7 @@ WHERE run = ? AND status IN ('waiting', 'ready', 'running')`,
   };
 
   return {
-    start: (command, scope, steps, at) =>
+    start: (command, scope, steps, at, key = null) =>
       transact(() => {
         const run = Number(
           prepared(
@@ -310,15 +331,41 @@ WHERE run = ? AND status IN ('waiting', 'ready', 'running')`,
         );
         change('INSERT INTO run_state VALUES (?, ?, 0, NULL, 0, 0)', run, scopeText(scope));
         insertSteps(run, steps, 0);
+        tieKey(key, scope, run, at);
         return run;
+      }),
+    key: (key) => {
+      const row = first('SELECT * FROM run_key WHERE key = ?', key);
+      return (
+        row && {
+          scope: JSON.parse(row['scope'] as string),
+          run: nullable(row['run']),
+          ended:
+            row['exit'] === null
+              ? null
+              : { exit: Number(row['exit']), result: JSON.parse(row['result'] as string) },
+        }
+      );
+    },
+    endKey: (key, scope, { exit, result }, at) =>
+      transact(() => {
+        tieKey(key, scope, null, at);
+        change(
+          'UPDATE run_key SET exit = ?, result = ? WHERE key = ? AND exit IS NULL',
+          exit,
+          JSON.stringify(result),
+          key,
+        );
       }),
     unfinished: (scope) => {
       const row = first(`${DETAIL} WHERE s.scope = ? ORDER BY run.id DESC LIMIT 1`, scopeText(scope));
       if (!row || (row['status'] !== 'running' && row['status'] !== 'interrupted')) return undefined;
       return toDetail(row, 0);
     },
-    resume: (run, steps, at) => {
+    resume: (run, steps, at, key = null) => {
       transact(() => {
+        const scope = first('SELECT scope FROM run_state WHERE run = ?', run)!['scope'] as string;
+        tieKey(key, JSON.parse(scope) as readonly string[], run, at);
         change('DELETE FROM run_edge WHERE run = ?', run);
         change(
           `UPDATE run_step SET status = 'unchanged', ended_at = ?, token = token + 1,

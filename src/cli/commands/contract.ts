@@ -2,20 +2,21 @@ import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
-import { CHANGE_CLASSES, type ContractChange } from '../../core/quality/contract-diff.js';
+import { CHANGE_CLASSES } from '../../core/quality/contract-diff.js';
 import { contractFingerprint, snapshotOf } from '../../core/quality/contract-snapshot.js';
 import { withFileInspector } from '../../open.js';
 import {
   compareContracts,
   exportContract,
   importContract,
-  pendingContracts,
   printNote,
   writeImported,
   writeNew,
 } from '../../services/contract.js';
+import { pendingContracts } from '../../services/pending-contracts.js';
 import type { Project } from '../../services/project.js';
 import { suggestContract } from '../../services/suggest-contract.js';
+import { printChanges } from '../changes.js';
 import type { Io } from '../io.js';
 import { known } from '../parse.js';
 import { count, table } from '../table.js';
@@ -61,27 +62,6 @@ export async function contractImport(io: Io, args: readonly string[], options: O
   }
   io.result({ sources: imported.sources, notes: imported.notes, files: written, definition: imported.text });
   return 0;
-}
-
-const MANY = 5;
-
-/** Features are many and alike: a few of them, and everything else. */
-function shortened(readers: readonly string[]): string {
-  const features = readers.filter((name) => name.startsWith('feature.'));
-  const others = readers.filter((name) => !name.startsWith('feature.'));
-  const more = features.length - MANY;
-  return [...features.slice(0, MANY), ...(more > 0 ? [`${more} more features`] : []), ...others].join(', ');
-}
-
-/** One change: its class and what, then why, then who reads it. */
-export function printChanges(io: Pick<Io, 'print'>, changes: readonly ContractChange[]): void {
-  const width = Math.max(0, ...changes.map((change) => change.class.length));
-  const indent = ' '.repeat(width + 2);
-  for (const change of changes) {
-    io.print(`${change.class.padEnd(width)}  ${change.message}`);
-    io.print(`${indent}${change.reason}`);
-    if (change.readers.length > 0) io.print(`${indent}read by ${shortened(change.readers)}`);
-  }
 }
 
 export async function contractDiff(io: Io, args: readonly string[], options: Options): Promise<number> {

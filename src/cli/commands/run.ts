@@ -1,19 +1,20 @@
-import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { MillraceError } from '../../core/base/error.js';
 import type { Plan } from '../../core/plan/plan.js';
 import { approvalReason } from '../../core/plan/policy.js';
-import { applyPlan, planProject, type RunResult } from '../../services/apply-plan.js';
+import type { RunResult } from '../../services/apply-plan.js';
+import { planProject } from '../../services/plan-project.js';
 import type { Project } from '../../services/project.js';
-import { writeReport } from '../../services/report.js';
-import { type VerifyResult, verify } from '../../services/verify.js';
+import type { AssetsRequest } from '../../services/run-assets.js';
+import { endedUnder, isUnfinished } from '../../services/runs/open-run.js';
+import type { VerifyResult } from '../../services/verify.js';
+import { printChanges } from '../changes.js';
 import { parityError, promotionError } from '../gates.js';
-import type { Io } from '../io.js';
+import { errorObject, type Io } from '../io.js';
 import { count, metric, table } from '../table.js';
 import { within } from '../within.js';
-import { printChanges } from './contract.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -137,29 +138,87 @@ export async function apply(io: Io, args: readonly string[], options: Options): 
         io.result({ steps: [] });
         return 99;
       }
-      return await perform(io, project, planned, names, false);
+      return await perform(io, project, planned, { command: io.command, names, whole: false });
     },
     ignoring(options),
   );
 }
 
 export async function run(io: Io, args: readonly string[], options: Options): Promise<number> {
+  const key = options['idempotencyKey'];
   return within(
     io,
     async (project) => {
       await project.lockForWriting(io.command);
-      const planned = await planProject(project, args);
-      printPlan(io, planned);
-      const whole = args.length === 0;
-      if (planned.steps.length === 0 && !(whole && (await unfinished(project)))) {
-        io.result({ steps: [], fresh: planned.fresh });
-        return 99;
-      }
-      if (planned.steps.length > 0) await approve(project, planned, options);
-      return await perform(io, project, planned, args, whole);
+      if (typeof key !== 'string') return runNow(io, project, args, options);
+      return runOnce(io, project, key, args, (once) => runNow(once, project, args, options, key));
     },
     ignoring(options),
   );
+}
+
+async function runNow(
+  io: Io,
+  project: Project,
+  names: readonly string[],
+  options: Options,
+  key?: string,
+): Promise<number> {
+  const planned = await planProject(project, names);
+  printPlan(io, planned);
+  const whole = names.length === 0;
+  if (planned.steps.length === 0 && !(whole && (await isUnfinished(project)))) {
+    io.result({ steps: [], fresh: planned.fresh });
+    return 99;
+  }
+  if (planned.steps.length > 0) await approve(project, planned, options);
+  return await perform(io, project, planned, { command: io.command, names, whole, key });
+}
+
+/** What was asked for under a key is done once; asked for again it gives what the first time gave. */
+async function runOnce(
+  io: Io,
+  project: Project,
+  key: string,
+  names: readonly string[],
+  work: (io: Io) => Promise<number>,
+): Promise<number> {
+  const before = await endedUnder(project, key, names);
+  if (before) {
+    io.print(`the run with the key "${key}" has ended before: exit ${before.exit}`);
+    io.result(before.result);
+    return before.exit;
+  }
+  const store = await project.runs();
+  let result: unknown = null;
+  const once: Io = {
+    ...io,
+    result: (value) => {
+      result = value;
+      io.result(value);
+    },
+    refuse: (error, refused) => {
+      result = { ...refused, error: errorObject(error) };
+      return io.refuse(error, refused);
+    },
+  };
+  try {
+    const exit = await work(once);
+    store.endKey(key, names, { exit, result }, project.now());
+    return exit;
+  } catch (error) {
+    // What was not begun, or is to go on, may be asked for again under the key.
+    const run = store.key(key)?.run ?? null;
+    const status = run === null ? undefined : store.detail(run, project.now())?.status;
+    if (error instanceof MillraceError && (status === 'failed' || status === 'cancelled'))
+      store.endKey(
+        key,
+        names,
+        { exit: error.exit, result: { run, error: errorObject(error) } },
+        project.now(),
+      );
+    throw error;
+  }
 }
 
 /** Goes on where the policy lets it or a person agrees. @throws RUN_NOT_APPROVED */
@@ -184,43 +243,10 @@ async function approve(project: Project, planned: Plan, options: Options): Promi
   });
 }
 
-/** Set while a whole run has yet to prove its values and write its report; a killed run leaves it set. */
-const OPEN_RUN = 'run:open';
-
-const reportFile = (project: Project): string => path.join(project.stateFolder, 'report.html');
-
-const unfinished = async (project: Project): Promise<boolean> =>
-  (await project.registry()).getFact(OPEN_RUN) === true || !existsSync(reportFile(project));
-
 /** Performs a plan as one recorded run; a whole run also proves offline = online and writes the report. */
-async function perform(
-  io: Io,
-  project: Project,
-  planned: Plan,
-  scope: readonly string[],
-  whole: boolean,
-): Promise<number> {
-  const registry = await project.registry();
-  if (whole) registry.setFact(OPEN_RUN, true);
-  const held: { proof: VerifyResult | null } = { proof: null };
-  const result = await applyPlan(project, planned, {
-    command: io.command,
-    scope,
-    after: async () => {
-      if (!whole || project.definitions.datasets.size === 0) return {};
-      const proof = await verify(project, { sample: 2000, seed: 1 }).catch(withoutObservations);
-      held.proof = proof;
-      return { verify: proof && { checked: proof.checked, differing: proof.differing } };
-    },
-  });
-  const { proof } = held;
-  let report: string | null = null;
-  if (whole) {
-    report = reportFile(project);
-    io.progress({ step: 'report', message: report });
-    await writeReport(project, report);
-    registry.setFact(OPEN_RUN, proof !== null && proof.differing > 0);
-  }
+async function perform(io: Io, project: Project, planned: Plan, request: AssetsRequest): Promise<number> {
+  const { performPlan } = await import('../../services/run-assets.js');
+  const { result, proof, report } = await performPlan(project, planned, request);
   printSummary(io, project, result, proof, report);
   const summary = summaryOf(project, result, proof, report);
   if (proof !== null && proof.differing > 0) return io.refuse(parityError(proof), summary);
@@ -228,11 +254,6 @@ async function perform(
   if (refused) return io.refuse(promotionError(refused), summary);
   io.result(summary);
   return 0;
-}
-
-function withoutObservations(error: unknown): null {
-  if (error instanceof Error && 'code' in error && error.code === 'USAGE') return null;
-  throw error;
 }
 
 /** Records from outside; what transforms compute from them is not counted twice. */
