@@ -17,7 +17,7 @@ import type { RunStore } from './ports/run-store.js';
 import type { DescribeSql, SqlParser } from './ports/sql-parser.js';
 import type { TableReader } from './ports/table-reader.js';
 import { loadValidProject } from './services/load-project.js';
-import type { ProgressEvent, Project } from './services/project.js';
+import type { KeptModel, ProgressEvent, Project } from './services/project.js';
 
 export interface OpenOptions {
   readonly command?: string;
@@ -101,10 +101,13 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     const { lockHolder } = await import('./adapters/files/lock.js');
     // Beside a living writer (a server) this process only reads.
     const writer = lockHolder(path.join(stateFolder, 'lock'));
-    return openLmdbOnlineStore(settings.online, {
+    const store = openLmdbOnlineStore(settings.online, {
       readOnly: writer !== undefined && writer.pid !== process.pid,
       beside: options.beside === true,
     });
+    const { keptModels } = await import('./services/feature-versions.js');
+    kept = await keptModels(project);
+    return store;
   });
   const registry = lazy<Registry>(async () => {
     const { createRegistry } = await import('./adapters/sqlite/registry.js');
@@ -127,12 +130,13 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     return createSqlParser();
   });
   const lineageSink = settings.lineage ? await openSink(settings.lineage.openlineage, options) : null;
+  let kept: readonly KeptModel[] = [];
   let predictions: PredictionLog | undefined;
   const { openPredictionLog } = await import('./adapters/files/prediction-log.js');
   let lock: { release(): void } | undefined;
   let closed = false;
 
-  return {
+  const project: OpenedProject = {
     folder: root,
     stateFolder,
     definitions,
@@ -141,6 +145,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     log: log.get,
     offline: offline.get,
     online: online.get,
+    keptModels: () => kept,
     registry: registry.get,
     runs: runs.get,
     onnx: onnx.get,
@@ -180,6 +185,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
       lock = undefined;
     },
   };
+  return project;
 }
 
 async function openSink(target: string, options: OpenOptions): Promise<LineageSink> {

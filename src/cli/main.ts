@@ -415,7 +415,7 @@ define(
 );
 const models = program.command('models').description('model versions');
 define(
-  models.command('list').argument('[model]').description('versions, metrics, champion'),
+  models.command('list').argument('[model]').description('versions: stage, aliases, owner, tags, metric'),
   'models',
   'list',
 );
@@ -436,8 +436,38 @@ define(
 );
 define(
   models
+    .command('tag')
+    .argument('<model>', 'NAME or NAME@VERSION')
+    .argument('[tags...]', 'NAME or NAME=VALUE')
+    .option('--remove <names>', 'tags to take away, separated by commas')
+    .requiredOption('--reason <text>')
+    .description('tag a model or a version; the history keeps who, when and why'),
+  'models',
+  'tag',
+);
+define(
+  models
+    .command('describe')
+    .argument('<model>', 'NAME or NAME@VERSION')
+    .argument('[description]')
+    .option('--owner <name>')
+    .requiredOption('--reason <text>')
+    .description('describe a model or a version, or name its owner'),
+  'models',
+  'describe',
+);
+define(
+  models
+    .command('history')
+    .argument('<model>', 'NAME or NAME@VERSION')
+    .description('every change: what, who, when, why'),
+  'models',
+  'history',
+);
+define(
+  models
     .command('search')
-    .argument('<terms...>', 'text, tag:x, owner:x, alias:x, feature:x, dataset:x, test.auc>=0.7')
+    .argument('<terms...>', 'text, tag:x, owner:x, alias:x, stage:x, feature:x, dataset:x, test.auc>=0.7')
     .description('versions that meet all terms'),
   'models',
   'search',

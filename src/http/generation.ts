@@ -40,6 +40,8 @@ export interface Shared {
   readonly metrics: Metrics;
   /** Takes every request that comes in. */
   readonly entry: RequestListener;
+  /** A champion needs features that no generation follows yet. */
+  lacking(): void;
   /** The server that listens. */
   listening(): Server;
 }
@@ -208,10 +210,10 @@ export async function createGeneration(
   const locked = await takeLock(project);
   const follower = await createFollower(project, locked ? undefined : await startApplyThread(project));
   const transforms = createTransformFollower(project, (source) => follower.apply(source));
-  const champions = createChampions(
-    project,
-    options.championPeriodMs === undefined ? {} : { periodMs: options.championPeriodMs },
-  );
+  const champions = createChampions(project, {
+    ...(options.championPeriodMs === undefined ? {} : { periodMs: options.championPeriodMs }),
+    lacking: shared.lacking,
+  });
   const { metrics } = shared;
   const { behind, building } = locked
     ? { behind: new Set<string>(), building: new Set<string>() }

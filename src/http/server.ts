@@ -95,7 +95,8 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     else current.handle(request, response);
   };
   let listener: Server;
-  const shared: Shared = { metrics, entry, listening: () => listener };
+  let renew = (): void => undefined;
+  const shared: Shared = { metrics, entry, lacking: () => renew(), listening: () => listener };
   const first = await createGeneration(project, options, shared);
   current = first;
   listener = first.app.server;
@@ -203,6 +204,29 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     await changeAsReader(next);
     options.onNotice?.('the process that wrote to the project has ended; this server takes records now');
   };
+  /** The same definitions, with the features that a champion of other definitions brings along. */
+  const follow = async (): Promise<void> => {
+    if (!options.reopen || ending || current.locked) return;
+    const next = await options.reopen(current.project.definitions);
+    try {
+      await changeAsWriter(next);
+      options.onNotice?.('a champion is served with the features that it was trained on');
+    } catch (error) {
+      if (current.project !== next) await next.close();
+      throw error;
+    }
+  };
+  let renewing = false;
+  renew = () => {
+    if (renewing) return;
+    renewing = true;
+    void oneByOne(follow)
+      .catch((error: unknown) => options.onFault?.('follow', error))
+      .finally(() => {
+        renewing = false;
+      });
+  };
+
   let looking = false;
   const look = setInterval(() => {
     if (looking || !current.locked) return;

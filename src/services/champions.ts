@@ -1,5 +1,6 @@
 /** The predictors of a long-running process: each service's champion, swapped in one step when the registry names another. */
-
+import { MillraceError } from '../core/base/error.js';
+import { keptModels } from './feature-versions.js';
 import { findService, openPredictor, type Predictor } from './predict.js';
 import type { Project } from './project.js';
 import { CHAMPION } from './promote.js';
@@ -19,7 +20,13 @@ const PERIOD_MS = 1_000;
 /** A version that failed to load is tried again after this. */
 const RETRY_MS = 10_000;
 
-export function createChampions(project: Project, options: { readonly periodMs?: number } = {}): Champions {
+export interface ChampionsOptions {
+  readonly periodMs?: number;
+  /** A champion has features of its own that this project does not follow: it was named after the project was opened. */
+  lacking?(): void;
+}
+
+export function createChampions(project: Project, options: ChampionsOptions = {}): Champions {
   const loaded = new Map<string, Predictor>();
   const loading = new Map<string, Promise<Predictor>>();
   const failed = new Map<
@@ -37,6 +44,8 @@ export function createChampions(project: Project, options: { readonly periodMs?:
       const version = await versionOf(service);
       try {
         const predictor = await openPredictor(project, service);
+        // What is asked of the one before is answered first.
+        loaded.get(service)?.compiled.close?.();
         loaded.set(service, predictor);
         failed.delete(service);
         return predictor;
@@ -60,8 +69,13 @@ export function createChampions(project: Project, options: { readonly periodMs?:
       const before = failed.get(service);
       if (before && before.version === version && present && performance.now() - before.at < RETRY_MS)
         continue;
-      await load(service).catch(() => undefined);
+      await load(service).catch(noteLacking);
     }
+  };
+  const noteLacking = async (error: unknown): Promise<void> => {
+    if (!(error instanceof MillraceError) || error.code !== 'NOT_MATERIALIZED') return;
+    const followed = new Set(project.keptModels?.().map(({ title }) => title));
+    if ((await keptModels(project)).some(({ title }) => !followed.has(title))) options.lacking?.();
   };
 
   let busy = false;
@@ -79,6 +93,9 @@ export function createChampions(project: Project, options: { readonly periodMs?:
     current: (service) => loaded.get(service),
     refresh,
     failures: () => new Map([...failed].map(([service, { error }]) => [service, error])),
-    close: () => clearInterval(timer),
+    close: () => {
+      clearInterval(timer);
+      for (const { compiled } of loaded.values()) compiled.close?.();
+    },
   };
 }

@@ -13,9 +13,10 @@ import { parseType } from '../core/schema/types.js';
 import type { ModelRuntime } from '../ports/model-runtime.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { manifestOfDataset } from './dataset-versions.js';
+import { definitionsOfModel } from './feature-versions.js';
 import { loadModel } from './load-model.js';
 import { type LabelledPart, labelledRows } from './model-data.js';
-import type { ModelManifest } from './model-manifest.js';
+import { type ModelManifest, manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
 
 export interface JudgedPart {
@@ -42,66 +43,71 @@ export async function evaluatePart(
   };
 }
 
-/** Why a model cannot be asked about the rows of a dataset version; null when it can. */
-export function whyNotOn(
-  model: Pick<ModelManifest, 'label' | 'features'>,
-  version: VersionRecord,
-  data: DatasetManifest = manifestOfDataset(version),
-): string | null {
+/** What hinders a model from being asked about the rows of a dataset version; null: nothing. */
+function whyNotOn(model: ModelManifest, version: VersionRecord, data: DatasetManifest): string | null {
   const name = `${version.name}@${version.version}`;
   if (!existsSync(version.folder)) return `the rows of ${name} are gone`;
-  if (data.label?.name !== model.label)
-    return `the label of ${name} is ${data.label?.name ?? 'none'}, not ${model.label}`;
+  if (data.label === null) return `${name} has no label`;
+  return data.label.name === model.label
+    ? null
+    : `the label of ${name} is ${data.label.name}, not ${model.label}`;
+}
+
+/** Features of the model that the rows of the version do not have, or have by another definition. */
+function lacking(model: ModelManifest, data: DatasetManifest): readonly string[] {
   const held = new Map(data.features.map((feature) => [feature.name, feature.fingerprint]));
-  const lacks = model.features.filter((feature) => !held.has(feature.name)).map(({ name: each }) => each);
-  if (lacks.length > 0) return `${name} lacks ${lacks.join(', ')}`;
-  const other = model.features
+  return model.features
     .filter((feature) => held.get(feature.name) !== feature.fingerprint)
-    .map(({ name: each }) => each);
-  return other.length > 0
-    ? `${other.join(', ')} ${other.length === 1 ? 'has' : 'have'} another definition in ${name}`
-    : null;
+    .map(({ name }) => name);
 }
 
 export interface JudgedElsewhere {
-  readonly part: string;
   readonly target: Float64Array;
   readonly judged: JudgedPart;
+  /** Features that were computed anew by the model's own definitions, since the rows hold others. */
+  readonly computed: readonly string[];
 }
 
 /**
- * A model on one part of any dataset version.
- * @returns why not, where the version lacks what the model needs.
+ * A model on one part of any dataset version: the rows are the version's, the features are the model's.
+ * @returns why not, where that cannot be.
  */
 export async function evaluateOn(
   project: Project,
   version: VersionRecord,
   dataset: VersionRecord,
   part: string,
-): Promise<{ readonly found: JudgedElsewhere } | { readonly reason: string }> {
-  const manifest = version.manifest as unknown as ModelManifest;
+): Promise<JudgedElsewhere | { readonly reason: string }> {
+  const manifest = manifestOf(version);
   const data = manifestOfDataset(dataset);
+  const title = `${version.name}@${version.version}`;
   const reason = whyNotOn(manifest, dataset, data);
   if (reason !== null) return { reason };
-  if (!existsSync(version.folder))
-    return { reason: `the files of ${version.name}@${version.version} are gone` };
-  const { compiled } = await loadModel(project, version);
+  if (!existsSync(version.folder)) return { reason: `the files of ${title} are gone` };
+  let compiled: ModelRuntime | undefined;
   try {
+    const computed = lacking(manifest, data);
+    const definitions =
+      computed.length > 0 ? (await definitionsOfModel(project, title, manifest)).definitions : undefined;
+    ({ compiled } = await loadModel(project, version));
     const rows = await labelledRows(project, dataset, {
       task: manifest.task,
       features: manifest.features.map(({ name, type }) => ({ name, type: parseType(type)! })),
       label: { name: data.label!.name, type: parseType(data.label!.type)! },
       classes: manifest.classes,
+      definitions,
     });
     const labelled = rows.part(part);
     if (!labelled) return { reason: `${dataset.name}@${dataset.version} has no ${part} part` };
     const judged = await evaluatePart(manifest.task, compiled, labelled, manifest.classes);
-    return { found: { part, target: labelled.target, judged } };
+    return { target: labelled.target, judged, computed };
   } catch (error) {
-    // A class that the model has never seen: it cannot be judged on these rows.
-    if (error instanceof MillraceError && error.code === 'TRAIN_FAILED') return { reason: error.message };
+    // Definitions that are not kept, classes that the model has never seen, a runtime that is not installed.
+    if (error instanceof MillraceError && REASONS.includes(error.code)) return { reason: error.message };
     throw error;
   } finally {
-    compiled.close?.();
+    compiled?.close?.();
   }
 }
+
+const REASONS: readonly string[] = ['TRAIN_FAILED', 'MODEL_MISSING', 'SCORING_FAILED', 'STORE_CORRUPT'];

@@ -1,22 +1,40 @@
 /** The online store follows the log: each group applies what it has not applied yet. */
 import { MillraceError } from '../core/base/error.js';
 import type { Source } from '../core/define/types.js';
-import { type FeatureGroup, planFeatures } from '../core/engine/feature-plan.js';
+import { expandFeatures, type FeatureGroup, planFeatures } from '../core/engine/feature-plan.js';
 import { draftOf, type OnlineGroup, planGroup } from '../core/engine/online/index.js';
 import type { OnlineStore } from '../ports/online-store.js';
 import type { LogRecord } from '../ports/record-log.js';
 import { materializeRun, recordRun } from './lineage-events.js';
-import { type Project, stopIfInterrupted } from './project.js';
+import { type KeptModel, type Project, stopIfInterrupted } from './project.js';
 
 export interface BoundGroup {
   readonly group: FeatureGroup;
   readonly online: OnlineGroup;
 }
 
-/** Every group that the project's features need, each with all of its features. */
+const bound = (group: FeatureGroup): BoundGroup => ({ group, online: planGroup(group) });
+
+/** The groups of a model whose features are no longer those of the project; ids say whose they are. */
+export const groupsOfKept = ({ title, definitions, features }: KeptModel): readonly BoundGroup[] =>
+  planFeatures(definitions, expandFeatures(definitions, features)).groups.map((group) =>
+    bound({ ...group, id: `${group.id} of ${title}` }),
+  );
+
+/**
+ * Every group that the project's features need, each with all of its features, then those that champions of other
+ * definitions need beside them.
+ */
 export function projectGroups(project: Project): readonly BoundGroup[] {
   const plan = planFeatures(project.definitions, [...project.definitions.features.values()]);
-  return plan.groups.map((group) => ({ group, online: planGroup(group) }));
+  const groups = plan.groups.map(bound);
+  const held = new Set(groups.map(({ online }) => online.fingerprint));
+  for (const each of (project.keptModels?.() ?? []).flatMap(groupsOfKept)) {
+    if (held.has(each.online.fingerprint)) continue;
+    held.add(each.online.fingerprint);
+    groups.push(each);
+  }
+  return groups;
 }
 
 export interface MaterializeResult {
@@ -154,11 +172,15 @@ async function bringUp(project: Project, options: MaterializeOptions): Promise<M
 }
 
 /**
- * Brings the given groups up to the log when this process may write. Where another process is the writer (a server),
+ * Brings the given groups (null: all) up to the log when this process may write. Where another process is the writer (a server),
  * that one follows the log, and what it has applied so far is read.
  */
-export async function catchUp(project: Project, groups: readonly string[], command: string): Promise<void> {
-  const behind = new Set((await staleGroups(project)).filter((id) => groups.includes(id)));
+export async function catchUp(
+  project: Project,
+  groups: readonly string[] | null,
+  command: string,
+): Promise<void> {
+  const behind = new Set((await staleGroups(project)).filter((id) => groups === null || groups.includes(id)));
   if (behind.size === 0) return;
   try {
     await project.lockForWriting(command);

@@ -1,7 +1,8 @@
 /** Rows of a dataset version as trainers and evaluations take them. */
 import { MillraceError } from '../core/base/error.js';
-import type { Task } from '../core/define/types.js';
+import type { Definitions, Task } from '../core/define/types.js';
 import { columnLength, columnValue } from '../core/engine/columns.js';
+import { expandFeatures, planFeatures } from '../core/engine/feature-plan.js';
 import type { Column } from '../core/engine/types.js';
 import {
   type FeatureColumn,
@@ -14,7 +15,9 @@ import {
 import { STRING, type ValueType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { PART_COLUMN } from './build-dataset.js';
-import { datasetColumns } from './dataset-table.js';
+import { datasetColumns, datasetTable } from './dataset-table.js';
+import { manifestOfDataset } from './dataset-versions.js';
+import { computeFeatures, currentHorizons } from './historical.js';
 import type { Project } from './project.js';
 
 export interface LabelledPart {
@@ -92,6 +95,36 @@ function targetOf(
   return { target, classes: null };
 }
 
+/** At the observations of a version, from the records that it was built from. */
+async function computedColumns(
+  project: Project,
+  version: VersionRecord,
+  wanted: Pick<Parameters<typeof labelledRows>[2], 'features' | 'label'>,
+  definitions: Definitions,
+): Promise<ReadonlyMap<string, Column>> {
+  const store = await project.offline();
+  const { horizons, knowledge } = manifestOfDataset(version);
+  const names = wanted.features.map(({ name }) => name);
+  const plan = planFeatures(definitions, expandFeatures(definitions, names));
+  const sources = plan.groups.map((group) => group.source.name);
+  const table = await datasetTable(store, version, project.definitions.datasets.get(version.name)!);
+  try {
+    const through = new Map([...(await currentHorizons(project, sources)), ...Object.entries(horizons)]);
+    const computed = await computeFeatures(store, table, plan, {
+      horizons: through,
+      knowledge,
+      project,
+    });
+    return new Map([
+      ...computed.map(({ feature, column }): [string, Column] => [feature.name, column]),
+      [wanted.label.name, await store.column(table, wanted.label.name, wanted.label.type)],
+      [PART_COLUMN, await store.column(table, PART_COLUMN, STRING)],
+    ]);
+  } finally {
+    await store.release(table);
+  }
+}
+
 export async function labelledRows(
   project: Project,
   dataset: VersionRecord,
@@ -101,14 +134,17 @@ export async function labelledRows(
     readonly label: { readonly name: string; readonly type: ValueType };
     /** Multiclass: those of the model; absent: those of the rows. */
     readonly classes?: readonly string[] | null;
+    /** The features are not those of the dataset: they are computed at its observations by these definitions. */
+    readonly definitions?: Definitions | undefined;
   },
 ): Promise<LabelledRows> {
-  const store = await project.offline();
-  const columns = await datasetColumns(store, dataset, [
-    ...wanted.features,
-    wanted.label,
-    { name: PART_COLUMN, type: STRING },
-  ]);
+  const columns = wanted.definitions
+    ? await computedColumns(project, dataset, wanted, wanted.definitions)
+    : await datasetColumns(await project.offline(), dataset, [
+        ...wanted.features,
+        wanted.label,
+        { name: PART_COLUMN, type: STRING },
+      ]);
   const parts = columns.get(PART_COLUMN)!;
   const rowsOf = new Map<string, number[]>();
   for (let i = 0; i < columnLength(parts); i++) {

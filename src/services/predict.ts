@@ -9,8 +9,9 @@ import { toJson } from '../core/schema/coerce-print.js';
 import type { Value } from '../core/schema/types.js';
 import type { ModelRuntime } from '../ports/model-runtime.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
+import { definitionsOfModel, type FeatureDefinitions } from './feature-versions.js';
 import { loadModel } from './load-model.js';
-import type { ModelManifest } from './model-manifest.js';
+import { type ModelManifest, manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
 import { CHAMPION } from './promote.js';
 import {
@@ -33,8 +34,8 @@ export interface PredictAnswer {
   readonly data_age_seconds: number | null;
 }
 
-/** The version of a service's model that is in production, checked against the present definitions. */
-export interface Champion {
+/** The version of a service's model that is in production, with the definitions that its features had. */
+export interface Champion extends FeatureDefinitions {
   readonly service: Service;
   readonly model: Model;
   readonly version: number;
@@ -70,25 +71,16 @@ export async function openChampion(project: Project, service: Service): Promise<
         hint: `Run \`millrace train ${model.name}\` and \`millrace promote ${model.name}\`.`,
       },
     );
+  const title = `${model.name}@${version.version}`;
+  const former = await definitionsOfModel(project, title, manifestOf(version));
   const { manifest, compiled } = await loadModel(project, version);
-  for (const feature of manifest.features) {
-    const present = project.definitions.features.get(feature.name);
-    if (!present || present.fingerprint !== feature.fingerprint)
-      throw new MillraceError(
-        'MODEL_MISSING',
-        `model ${model.name}@${version.version} was trained with another definition of feature ${feature.name}`,
-        {
-          hint: `Run \`millrace run ${service.name}\` to train with the present definitions.`,
-        },
-      );
-  }
-  return { service, model, version: version.version, manifest, compiled };
+  return { service, model, version: version.version, manifest, compiled, ...former };
 }
 
 export async function openPredictor(project: Project, name: string): Promise<Predictor> {
   const champion = await openChampion(project, findService(project, name));
   const names = champion.manifest.features.map((feature) => feature.name);
-  const reader = await featureReader(project, names);
+  const reader = await featureReader(project, names, champion.kept ? champion.definitions : undefined);
   return {
     ...champion,
     reader,

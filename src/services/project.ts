@@ -13,6 +13,14 @@ import type { Registry } from '../ports/registry.js';
 import type { RunStore } from '../ports/run-store.js';
 import type { SqlParser } from '../ports/sql-parser.js';
 
+/** A model whose features the online store holds beside those of the project. */
+export interface KeptModel {
+  /** NAME@VERSION */
+  readonly title: string;
+  readonly definitions: Definitions;
+  readonly features: readonly string[];
+}
+
 export interface ProgressEvent {
   readonly step: string;
   readonly message: string;
@@ -33,6 +41,8 @@ export interface Project {
   log(): Promise<RecordLog>;
   offline(): Promise<OfflineStore>;
   online(): Promise<OnlineStore>;
+  /** Champions with definitions of their own, as they were when `online` was opened; the store holds their groups. */
+  keptModels?(): readonly KeptModel[];
   registry(): Promise<Registry>;
   runs(): Promise<RunStore>;
   /** What asks the system that a source reads from. */

@@ -1,7 +1,9 @@
 /** The gate between a trained model and production, and the way back. */
 import { MillraceError } from '../core/base/error.js';
 import type { MetricRequirement, Model } from '../core/define/types.js';
-import type { AliasChange } from '../ports/registry.js';
+import type { AliasChange, VersionRecord } from '../ports/registry.js';
+import { evaluateOn } from './evaluate-model.js';
+import { definitionsOfModel } from './feature-versions.js';
 import { promoteRun, recordRun } from './lineage-events.js';
 import { type ModelManifest, manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
@@ -16,6 +18,15 @@ export interface GateCheck {
   readonly text: string;
   readonly observed: number | null;
   readonly passed: boolean;
+  /** Of a comparison with the champion: its value, and the rows on which both were judged. */
+  readonly champion?: number | null;
+  readonly rows?: string;
+}
+
+/** The champion's value of the metric that a candidate has to beat, and on which rows it stands. */
+export interface Standing {
+  readonly value: number | null;
+  readonly rows: string;
 }
 
 export interface PromotionResult {
@@ -47,7 +58,7 @@ export const holds = (value: number, { operator, value: bound }: MetricRequireme
 export function judgePromotion(
   model: Model,
   candidate: ModelManifest,
-  champion: ModelManifest | null,
+  champion: Standing | null,
 ): readonly GateCheck[] {
   const metric = (manifest: ModelManifest, part: string, name: string): number | null =>
     manifest.metrics[part]?.[name] ?? null;
@@ -58,13 +69,48 @@ export function judgePromotion(
   const beat = model.promote.beatChampion;
   if (beat && champion) {
     const ours = metric(candidate, beat.part, beat.metric);
-    const theirs = metric(champion, beat.part, beat.metric);
+    const theirs = champion.value;
     const lower = LOWER_IS_BETTER.has(beat.metric);
-    const text = `${beat.part}.${beat.metric} better than the champion's ${theirs ?? 'none'} by ${beat.by}`;
+    const text = `${beat.part}.${beat.metric} better than the champion's ${theirs ?? 'none'} by ${beat.by}, ${champion.rows}`;
     const gain = ours === null || theirs === null ? null : lower ? theirs - ours : ours - theirs;
-    checks.push({ text, observed: ours, passed: gain !== null && gain >= beat.by });
+    checks.push({
+      text,
+      observed: ours,
+      passed: gain !== null && gain >= beat.by,
+      champion: theirs,
+      rows: champion.rows,
+    });
   }
   return checks;
+}
+
+/**
+ * The champion on the rows that judge the candidate. Data grows: the value that was measured when the champion was
+ * trained is of other rows. Where it cannot be asked about these, its own value stands, and the check says why.
+ */
+async function standingOf(
+  project: Project,
+  beat: NonNullable<Model['promote']['beatChampion']>,
+  candidate: VersionRecord,
+  champion: VersionRecord,
+): Promise<Standing> {
+  const [ours, theirs] = [manifestOf(candidate), manifestOf(champion)];
+  const { name, version, logical_sha256: sha256 } = ours.dataset;
+  const recorded = theirs.metrics[beat.part]?.[beat.metric] ?? null;
+  const where = `the ${beat.part} rows of ${name}@${version}`;
+  if (theirs.dataset.logical_sha256 === sha256) return { value: recorded, rows: `both on ${where}` };
+  const dataset = (await project.registry()).version('dataset', name, version);
+  const found = dataset
+    ? await evaluateOn(project, champion, dataset, beat.part)
+    : { reason: `${name}@${version} is not registered` };
+  if ('reason' in found)
+    return {
+      value: recorded,
+      rows: `each on its own ${beat.part} rows, for the champion cannot be judged on ${where}: ${found.reason}`,
+    };
+  const anew =
+    found.computed.length === 0 ? '' : `, ${found.computed.join(', ')} by the champion's definitions`;
+  return { value: found.judged.evaluation.metrics[beat.metric] ?? null, rows: `both on ${where}${anew}` };
 }
 
 export interface PromoteOptions {
@@ -108,7 +154,9 @@ async function judgeAndPromote(
       reason: 'it is the champion already',
     };
   const champion = current === undefined ? undefined : registry.version('model', name, current);
-  const checks = judgePromotion(model, manifestOf(candidate), champion ? manifestOf(champion) : null);
+  const beat = model.promote.beatChampion;
+  const standing = beat && champion ? await standingOf(project, beat, candidate, champion) : null;
+  const checks = judgePromotion(model, manifestOf(candidate), standing);
   const passed = checks.every((check) => check.passed);
   if (!passed && !options.force)
     return {
@@ -128,7 +176,9 @@ async function judgeAndPromote(
     version: candidate.version,
     at: project.now(),
     actor: options.actor ?? userName(),
-    reason: options.reason ?? (passed ? 'passed its gate' : 'forced past its gate'),
+    reason:
+      options.reason ??
+      `${passed ? 'passed its gate' : 'forced past its gate'}${standing ? `: ${checks.at(-1)!.text}` : ''}`,
     // What the gate compared with.
     expected: current ?? null,
   });
@@ -142,12 +192,20 @@ async function judgeAndPromote(
   };
 }
 
-/** Back to the champion before the present one, or to a named version. */
+export interface Rollback extends AliasChange {
+  /** Whose definitions its features have: those of the project, or those kept with the version. */
+  readonly features: 'current' | 'kept';
+}
+
+/**
+ * Back to the champion before the present one, or to a named version, with the features that it was trained on.
+ * @throws MillraceError MODEL_MISSING where there is none, or its features can no longer be computed.
+ */
 export async function rollbackModel(
   project: Project,
   name: string,
   options: { readonly to?: number; readonly reason?: string; readonly actor?: string } = {},
-): Promise<AliasChange> {
+): Promise<Rollback> {
   findModel(project, name);
   const registry = await project.registry();
   const current = registry.alias(name, CHAMPION);
@@ -158,11 +216,13 @@ export async function rollbackModel(
     throw new MillraceError('MODEL_MISSING', `model ${name} has no earlier champion to go back to`, {
       hint: `See \`millrace models list\`; \`millrace promote ${name} --version N\` names one.`,
     });
-  if (!registry.version('model', name, target))
+  const version = registry.version('model', name, target);
+  if (!version)
     throw new MillraceError('MODEL_MISSING', `model ${name} has no version ${target}`, {
       hint: 'See `millrace models list`.',
     });
-  return registry.setAlias({
+  const { kept } = await definitionsOfModel(project, `${name}@${target}`, manifestOf(version));
+  const change = registry.setAlias({
     model: name,
     alias: CHAMPION,
     version: target,
@@ -171,6 +231,7 @@ export async function rollbackModel(
     reason: options.reason ?? `rollback from version ${current}`,
     expected: current ?? null,
   });
+  return { ...change, features: kept ? 'kept' : 'current' };
 }
 
 /** Who does it: MILLRACE_ACTOR, else the user of the system. */

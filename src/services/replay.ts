@@ -4,11 +4,19 @@ import path from 'node:path';
 import { type Instant, printInstant } from '../core/base/time.js';
 import type { Feature } from '../core/define/types.js';
 import { columnValue } from '../core/engine/columns.js';
-import { expandFeatures, type FeatureGroup, planFeatures } from '../core/engine/feature-plan.js';
+import {
+  expandFeatures,
+  type FeatureGroup,
+  type FeaturePlan,
+  planFeatures,
+} from '../core/engine/feature-plan.js';
 import { STATUS_NAMES } from '../core/engine/types.js';
 import { toJson } from '../core/schema/coerce-print.js';
+import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
-import { computeFeatures, currentHorizons, observationTypes } from './historical.js';
+import { changedFeatures, definitionsOfModel } from './feature-versions.js';
+import { computeFeatures, currentHorizons, type FeatureColumn, observationTypes } from './historical.js';
+import { manifestOf } from './model-manifest.js';
 import { findService } from './predict.js';
 import type { Project } from './project.js';
 
@@ -91,19 +99,16 @@ export async function replayService(
 
   const check = async (batch: readonly LoggedPrediction[]): Promise<void> => {
     const first = batch[0]!;
-    const features = Object.keys(first.features).filter((feature) =>
-      project.definitions.features.has(feature),
-    );
-    const plan = planFeatures(project.definitions, expandFeatures(project.definitions, features));
     const [modelName, version] = first.model.split('@');
-    const trained = registry.version('model', modelName!, Number(version))?.manifest as
-      | { features?: { name: string; fingerprint: string }[] }
-      | undefined;
-    const changed = new Set(
-      (trained?.features ?? [])
-        .filter((item) => project.definitions.features.get(item.name)?.fingerprint !== item.fingerprint)
-        .map((item) => item.name),
-    );
+    const trained = registry.version('model', modelName!, Number(version));
+    // By the definitions that the model has; where they are gone, by the present ones.
+    const { definitions } = trained
+      ? await definitionsOfModel(project, first.model, manifestOf(trained)).catch(() => project)
+      : project;
+    const features = Object.keys(first.features).filter((feature) => definitions.features.has(feature));
+    const plan = planFeatures(definitions, expandFeatures(definitions, features));
+    const changed = new Set(trained ? changedFeatures(definitions, manifestOf(trained)) : []);
+    const renewed = new Set(trained ? changedFeatures(project.definitions, manifestOf(trained)) : []);
     const columns = [
       ...plan.joinKeys.map((key) => ({ name: key.name, of: 'entity' as const })),
       ...plan.requestFields.map((field) => ({ name: field.name, of: 'request' as const })),
@@ -137,9 +142,12 @@ export async function replayService(
         project,
       });
       const moved = [...now].some(([source, seq]) => seq !== then.get(source));
-      const present = moved
+      const latest = moved
         ? await computeFeatures(store, table, plan, { horizons: now, knowledge: 'as_of', project })
         : computed;
+      // A value by the model's own definition is right; that the project has another one now makes it outdated.
+      const redefined = await otherwise(store, table, plan, [...renewed], now);
+      const present = latest.map((item) => redefined.get(item.feature.name) ?? item);
       const later = new Map<FeatureGroup, Promise<Later>>();
       const laterOf = (group: FeatureGroup): Promise<Later> => {
         const known = later.get(group) ?? laterRecords(project, group, then.get(group.source.name) ?? 0);
@@ -149,7 +157,7 @@ export async function replayService(
       /** Groups that a feature reads, directly or through others. */
       const groupsOf = (feature: Feature): FeatureGroup[] => [
         ...plan.groups.filter((group) => group.features.includes(feature)),
-        ...feature.dependsOn.flatMap((name) => groupsOf(project.definitions.features.get(name)!)),
+        ...feature.dependsOn.flatMap((name) => groupsOf(definitions.features.get(name)!)),
       ];
       const arrived = async (feature: Feature, item: LoggedPrediction): Promise<ReplayCause> => {
         let cause: ReplayCause = 'unexplained';
@@ -169,25 +177,22 @@ export async function replayService(
           values++;
           const logged = JSON.stringify(item.features[feature.name] ?? null);
           const again = toJson(feature.valueType, columnValue(column, row));
+          const current = present[i]!;
           const nowValue = JSON.stringify(
-            toJson(feature.valueType, columnValue(present[i]!.column, row)) ?? null,
+            toJson(current.feature.valueType, columnValue(current.column, row)) ?? null,
           );
           const expired = (codes: Uint8Array): boolean =>
             (STATUS_NAMES[codes[row]!] === 'expired') !== (item.statuses[feature.name] === 'expired');
-          const why = async (codes: Uint8Array): Promise<ReplayCause> =>
-            changed.has(feature.name)
-              ? 'changed_definition'
-              : expired(codes)
-                ? 'expired'
-                : arrived(feature, item);
+          const why = async (codes: Uint8Array, by: ReadonlySet<string>): Promise<ReplayCause> =>
+            by.has(feature.name) ? 'changed_definition' : expired(codes) ? 'expired' : arrived(feature, item);
           if (nowValue !== logged) {
             outdated++;
-            const cause = await why(present[i]!.status);
+            const cause = await why(current.status, renewed);
             outdatedCauses[cause] = (outdatedCauses[cause] ?? 0) + 1;
           }
           if (JSON.stringify(again ?? null) === logged) continue;
           same = false;
-          const cause = await why(status);
+          const cause = await why(status, changed);
           causes[cause] = (causes[cause] ?? 0) + 1;
           if (examples.length < 100)
             examples.push({
@@ -205,6 +210,38 @@ export async function replayService(
     } finally {
       await store.release(table);
     }
+  };
+
+  /** Features of the project by its present definitions, where they take what the logged ones took. */
+  const otherwise = async (
+    from: OfflineStore,
+    table: ObservationTable,
+    plan: FeaturePlan,
+    wanted: readonly string[],
+    horizons: ReadonlyMap<string, number>,
+  ): Promise<ReadonlyMap<string, FeatureColumn>> => {
+    const { definitions } = project;
+    const names = wanted.filter((each) => definitions.features.has(each));
+    const given = new Set([...plan.joinKeys, ...plan.requestFields].map((field) => field.name));
+    const found = new Map<string, FeatureColumn>();
+    for (const each of names) {
+      const own = planFeatures(definitions, expandFeatures(definitions, [each]));
+      if (![...own.joinKeys, ...own.requestFields].every((field) => given.has(field.name))) continue;
+      const through = new Map([
+        ...(await currentHorizons(
+          project,
+          own.groups.map((group) => group.source.name),
+        )),
+        ...horizons,
+      ]);
+      const [item] = await computeFeatures(from, table, own, {
+        horizons: through,
+        knowledge: 'as_of',
+        project,
+      });
+      found.set(each, item!);
+    }
+    return found;
   };
 
   try {

@@ -39,7 +39,7 @@ export async function scoreTable(
   champion: Champion,
 ): Promise<BatchScores> {
   const names = champion.manifest.features.map((feature) => feature.name);
-  const plan = planFeatures(project.definitions, expandFeatures(project.definitions, names));
+  const plan = planFeatures(champion.definitions, expandFeatures(champion.definitions, names));
   const horizons = await currentHorizons(
     project,
     plan.groups.map((group) => group.source.name),
@@ -152,7 +152,7 @@ async function scoreObservations(
   const dataset = project.definitions.datasets.get(champion.model.dataset)!;
   const time = request.time ?? dataset.observations.time;
   const names = champion.manifest.features.map((feature) => feature.name);
-  const plan = planFeatures(project.definitions, expandFeatures(project.definitions, names));
+  const plan = planFeatures(champion.definitions, expandFeatures(champion.definitions, names));
   const file = path.resolve(request.observations);
   const table = await store.observationsFromFile(file, {
     time,

@@ -2,7 +2,7 @@
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { type Instant, MICROS_PER_SECOND, printInstant } from '../core/base/time.js';
-import type { Feature } from '../core/define/types.js';
+import type { Definitions, Feature } from '../core/define/types.js';
 import {
   deriveRow,
   expandFeatures,
@@ -15,6 +15,7 @@ import {
   type OnlineGroup,
   type OnlinePosition,
   type OnlineReader,
+  planGroup,
   planReader,
 } from '../core/engine/online/index.js';
 import type { Status } from '../core/engine/types.js';
@@ -115,8 +116,18 @@ function typed(type: ValueType, given: unknown, text: boolean): Coerced {
 const shapeOf = <T>(names: readonly string[]): Readonly<Record<string, T>> =>
   JSON.parse(JSON.stringify(Object.fromEntries(names.map((name) => [name, null])))) as Record<string, T>;
 
-export function createFeatureReader(store: OnlineStore, plan: FeaturePlan, project: Project): FeatureReader {
-  const held = new Map(projectGroups(project).map(({ group, online }) => [group.id, online]));
+/** The store's groups by the ids of a plan's. */
+type HeldGroups = ReadonlyMap<string, OnlineGroup>;
+
+const heldOf = (project: Project): HeldGroups =>
+  new Map(projectGroups(project).map(({ group, online }) => [group.id, online]));
+
+export function createFeatureReader(
+  store: OnlineStore,
+  plan: FeaturePlan,
+  project: Project,
+  held: HeldGroups = heldOf(project),
+): FeatureReader {
   const groups = plan.groups.map((group): BoundReader => {
     const online = held.get(group.id)!;
     return { group, online, reader: planReader(online, group.features, group.source) };
@@ -276,10 +287,17 @@ export function requireMaterialized(store: OnlineStore, reader: FeatureReader): 
     );
 }
 
-export async function featureReader(project: Project, names: readonly string[]): Promise<FeatureReader> {
+/** `kept`: definitions that are not the project's, of which these features alone are held. */
+export async function featureReader(
+  project: Project,
+  names: readonly string[],
+  kept?: Definitions,
+): Promise<FeatureReader> {
   const store = await project.online();
-  const plan = planFeatures(project.definitions, expandFeatures(project.definitions, names));
-  const reader = createFeatureReader(store, plan, project);
+  const definitions = kept ?? project.definitions;
+  const plan = planFeatures(definitions, expandFeatures(definitions, names));
+  const held = kept ? new Map(plan.groups.map((group) => [group.id, planGroup(group)])) : heldOf(project);
+  const reader = createFeatureReader(store, plan, project, held);
   requireMaterialized(store, reader);
   return reader;
 }

@@ -2,14 +2,22 @@ import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
 import type { VersionRecord } from '../../ports/registry.js';
 import { exportModel } from '../../services/export-model.js';
-import { manifestOf } from '../../services/model-manifest.js';
-import { aliasModel, searchModels } from '../../services/model-registry.js';
+import { catchUp } from '../../services/materialize.js';
+import { type ModelManifest, manifestOf } from '../../services/model-manifest.js';
+import {
+  editNotes,
+  type NoteEdit,
+  type NoteSubject,
+  type Notes,
+  notesOf,
+} from '../../services/model-notes.js';
+import { aliasModel, type FoundVersion, knownVersions, searchModels } from '../../services/model-registry.js';
 import type { Project } from '../../services/project.js';
 import { CHAMPION, promoteModel, rollbackModel } from '../../services/promote.js';
 import { trainModel } from '../../services/train.js';
 import { promotionError } from '../gates.js';
 import type { Io } from '../io.js';
-import { integer, known, versioned } from '../parse.js';
+import { integer, known, list as splitList, versioned } from '../parse.js';
 import { metric, table } from '../table.js';
 import { within } from '../within.js';
 
@@ -92,35 +100,165 @@ export const list = (io: Io, args: readonly string[]): Promise<number> =>
         ]),
         'model',
       );
-    const versions = registry.versions('model', args[0]);
+    const versions = await knownVersions(project, args[0]);
     io.print(
       table(
-        ['model', 'version', 'champion', 'trainer', 'test', 'trained'],
-        versions.map((item) => {
-          const manifest = manifestOf(item);
-          const test = manifest.metrics['test'] ?? {};
-          const name = MAIN_METRICS.find((candidate) => test[candidate] !== undefined);
+        ['model', 'version', 'stage', 'aliases', 'owner', 'tags', 'trainer', 'test', 'trained'],
+        versions.map(({ version, aliases, stage, notes }) => {
+          const manifest = manifestOf(version);
           return [
-            item.name,
-            item.version,
-            registry.alias(item.name, CHAMPION) === item.version ? 'yes' : '',
-            manifest.trainer.kind,
-            name ? `${name} ${metric(test[name])}` : '-',
-            printInstant(item.createdAt),
+            version.name,
+            version.version,
+            stage,
+            aliases.join(' '),
+            notes.owner ?? '',
+            tagsText(notes),
+            manifest.imported ? `imported (${manifest.imported.format})` : manifest.trainer.kind,
+            mainMetric(manifest),
+            printInstant(version.createdAt),
           ];
         }),
       ),
     );
     io.result({
-      models: versions.map((item) => ({
-        name: item.name,
-        version: item.version,
-        champion: registry.alias(item.name, CHAMPION) === item.version,
-        metrics: manifestOf(item).metrics,
-        created_at: printInstant(item.createdAt),
+      models: versions.map((found) => ({
+        name: found.version.name,
+        version: found.version.version,
+        champion: found.aliases.includes(CHAMPION),
+        stage: found.stage,
+        aliases: found.aliases,
+        ...found.notes,
+        metrics: manifestOf(found.version).metrics,
+        created_at: printInstant(found.version.createdAt),
       })),
       history: registry.aliasHistory(args[0]).map((change) => ({ ...change, at: printInstant(change.at) })),
     });
+    return 0;
+  });
+
+const tagsText = ({ tags }: Notes): string =>
+  Object.entries(tags)
+    .map(([name, value]) => (value === '' ? name : `${name}=${value}`))
+    .join(' ');
+
+function mainMetric({ metrics }: ModelManifest): string {
+  const test = metrics['test'] ?? {};
+  const name = MAIN_METRICS.find((candidate) => test[candidate] !== undefined);
+  return name ? `${name} ${metric(test[name])}` : '-';
+}
+
+/** NAME, or NAME@VERSION. */
+async function subjectOf(project: Project, text: string): Promise<NoteSubject> {
+  const { name, version } = versioned(text);
+  const found = await find(project, text).catch((error: unknown) => {
+    // A model that is defined and not yet trained can be spoken of too.
+    if (version === undefined && project.definitions.models.has(name)) return undefined;
+    throw error;
+  });
+  return { model: name, version: version === undefined ? null : (found?.version ?? null) };
+}
+
+async function edit(io: Io, text: string, given: NoteEdit): Promise<number> {
+  return within(io, async (project) => {
+    const subject = await subjectOf(project, text);
+    const changes = await editNotes(project, subject, given);
+    for (const change of changes)
+      io.print(
+        change.value === null
+          ? `${change.field} of ${text} is gone, it was "${change.previous}"`
+          : `${change.field} of ${text} is "${change.value}"${change.previous === null ? '' : `, it was "${change.previous}"`}`,
+      );
+    if (changes.length === 0) io.print('nothing to change: it says so already');
+    const history = (await project.registry()).noteHistory(subject.model);
+    io.result({
+      ...subject,
+      ...notesOf(project, history, subject),
+      changes: changes.map((change) => ({ ...change, at: printInstant(change.at) })),
+    });
+    return 0;
+  });
+}
+
+export const tag = (io: Io, args: readonly string[], options: Options): Promise<number> => {
+  const [text, ...given] = args;
+  const tags = Object.fromEntries(
+    given.map((each) => {
+      const at = each.indexOf('=');
+      return at < 0 ? [each, ''] : [each.slice(0, at), each.slice(at + 1)];
+    }),
+  );
+  const untag = splitList(options['remove']);
+  if (given.length + untag.length === 0)
+    throw new MillraceError('USAGE', 'there is no tag to set or to remove', {
+      hint: 'For example `millrace models tag churn@3 reviewed ticket=OPS-12 --reason "review done"`.',
+    });
+  return edit(io, text!, { tags, untag, reason: String(options['reason']) });
+};
+
+export const describe = (io: Io, args: readonly string[], options: Options): Promise<number> => {
+  const [text, description] = args;
+  const owner = options['owner'] === undefined ? undefined : String(options['owner']);
+  if (description === undefined && owner === undefined)
+    throw new MillraceError('USAGE', 'there is neither a description nor an owner', {
+      hint: 'For example `millrace models describe churn "Who leaves in 30 days" --owner risk --reason "new team"`.',
+    });
+  return edit(io, text!, { description, owner, reason: String(options['reason']) });
+};
+
+export const history = (io: Io, args: readonly string[]): Promise<number> =>
+  within(io, async (project) => {
+    const { model, version } = await subjectOf(project, args[0]!);
+    const registry = await project.registry();
+    const changes = [
+      ...registry.versions('model', model).map((each) => ({
+        at: each.createdAt,
+        version: each.version as number | null,
+        what: manifestOf(each).imported ? 'imported' : 'trained',
+        from: null as string | null,
+        to: `${model}@${each.version}` as string | null,
+        actor: manifestOf(each).imported?.actor ?? '',
+        reason: manifestOf(each).imported?.reason ?? '',
+      })),
+      ...registry.aliasHistory(model).map(({ alias: what, previous, ...change }) => ({
+        ...change,
+        version: change.version as number | null,
+        what: `alias ${what}`,
+        from: previous === null ? null : `${model}@${previous}`,
+        to: `${model}@${change.version}` as string | null,
+      })),
+      ...registry.noteHistory(model).map(({ field: what, previous, value, ...change }) => ({
+        ...change,
+        what,
+        from: previous,
+        to: value,
+      })),
+    ]
+      .filter((change) => version === null || change.version === version)
+      .sort((a, b) => a.at - b.at)
+      .map(({ at, version: of, what, from, to, actor, reason }) => ({
+        at: printInstant(at),
+        version: of,
+        what,
+        from,
+        to,
+        actor,
+        reason,
+      }));
+    io.print(
+      table(
+        ['when', 'version', 'what', 'from', 'to', 'who', 'why'],
+        changes.map((change) => [
+          change.at,
+          change.version ?? '',
+          change.what,
+          change.from ?? '',
+          change.to ?? '',
+          change.actor,
+          change.reason,
+        ]),
+      ),
+    );
+    io.result({ model, version, changes });
     return 0;
   });
 
@@ -144,6 +282,10 @@ export const show = (io: Io, args: readonly string[]): Promise<number> =>
     const registry = await project.registry();
     printVersion(io, version, registry.alias(version.name, CHAMPION));
     const manifest = manifestOf(version);
+    const about = (await knownVersions(project, version.name)).find(
+      (each) => each.version.version === version.version,
+    )!;
+    printRecord(io, manifest, about);
     io.print();
     io.print(
       table(
@@ -155,14 +297,68 @@ export const show = (io: Io, args: readonly string[]): Promise<number> =>
       model: version.name,
       version: version.version,
       champion: registry.alias(version.name, CHAMPION) === version.version,
+      stage: about.stage,
+      aliases: about.aliases,
+      ...about.notes,
       manifest,
     });
     return 0;
   });
 
+const shortHash = (sha256: string): string => sha256.slice(0, 12);
+
+/** What a version came from, as far as it is known. */
+function printRecord(io: Io, manifest: ModelManifest, { aliases, stage, notes }: FoundVersion): void {
+  const { environment, git, locks, timings, imported, trainer, code } = manifest;
+  const parameters = Object.entries(trainer.parameters).map(
+    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
+  const lines: [string, string | undefined][] = [
+    ['stage', [stage, ...aliases.map((each) => `alias ${each}`)].join(', ')],
+    ['description', notes.description ?? undefined],
+    ['owner', notes.owner ?? undefined],
+    ['tags', tagsText(notes) || undefined],
+    [
+      'imported',
+      imported &&
+        `${imported.format}${imported.flavor ? ` (${imported.flavor})` : ''} ${imported.from}, sha256 ${shortHash(imported.sha256)}, by ${imported.actor}: ${imported.reason}`,
+    ],
+    ['parameters', `seed=${trainer.seed}${parameters.map((each) => ` ${each}`).join('')}`],
+    [
+      'timings',
+      timings &&
+        `dataset ${timings.dataset} s, read ${timings.read} s, fit ${timings.fit} s, evaluate ${timings.evaluate} s, total ${timings.total} s`,
+    ],
+    [
+      'environment',
+      `millrace ${environment.millrace}, node ${environment.node}${environment.platform ? `, ${environment.platform}, ${environment.processors} × ${environment.processor}, threads ${environment.threads}` : ''}${environment.process?.python ? `, python ${environment.process.python} with ${environment.process.packages.length} packages` : ''}`,
+    ],
+    [
+      'git',
+      git
+        ? `${git.commit}${git.dirty ? ', with changes that are not committed' : ''}`
+        : git === null
+          ? 'no repository'
+          : undefined,
+    ],
+    [
+      'locks',
+      locks && Object.keys(locks).length > 0
+        ? Object.entries(locks)
+            .map(([file, sha256]) => `${file} ${shortHash(sha256)}`)
+            .join(', ')
+        : undefined,
+    ],
+    ['code', code && `${shortHash(code.sha256)}: ${Object.keys(code.files).join(', ')}`],
+    ['scored by', manifest.scoring ? manifest.scoring.command.join(' ') : (manifest.runtime ?? 'millrace')],
+    ['model', `sha256 ${manifest.model_sha256}`],
+  ];
+  io.print();
+  for (const [name, text] of lines) if (text !== undefined) io.print(`${name.padEnd(12)} ${text}`);
+}
+
 export const alias = (io: Io, args: readonly string[], options: Options): Promise<number> =>
   within(io, async (project) => {
-    await project.lockForWriting(io.command);
     const change = await aliasModel(project, await find(project, args[0]!), args[1]!, {
       reason: String(options['reason']),
     });
@@ -178,21 +374,26 @@ export const search = (io: Io, args: readonly string[]): Promise<number> =>
     const found = await searchModels(project, args);
     io.print(
       table(
-        ['model', 'version', 'aliases', 'trainer', 'trained'],
-        found.map(({ version, aliases }) => [
+        ['model', 'version', 'stage', 'aliases', 'owner', 'tags', 'trainer', 'trained'],
+        found.map(({ version, aliases, stage, notes }) => [
           version.name,
           version.version,
+          stage,
           aliases.join(' '),
+          notes.owner ?? '',
+          tagsText(notes),
           manifestOf(version).trainer.kind,
           printInstant(version.createdAt),
         ]),
       ),
     );
     io.result({
-      models: found.map(({ version, aliases }) => ({
+      models: found.map(({ version, aliases, stage, notes }) => ({
         name: version.name,
         version: version.version,
+        stage,
         aliases,
+        ...notes,
         metrics: manifestOf(version).metrics,
         created_at: printInstant(version.createdAt),
       })),
@@ -252,7 +453,6 @@ export const compare = (io: Io, args: readonly string[]): Promise<number> =>
 
 export const promote = (io: Io, args: readonly string[], options: Options): Promise<number> =>
   within(io, async (project) => {
-    await project.lockForWriting(io.command);
     const version = integer(options['version'], '--version');
     const result = await promoteModel(project, args[0]!, {
       ...(version === undefined ? {} : { version }),
@@ -276,13 +476,17 @@ export const promote = (io: Io, args: readonly string[], options: Options): Prom
 
 export const rollback = (io: Io, args: readonly string[], options: Options): Promise<number> =>
   within(io, async (project) => {
-    await project.lockForWriting(io.command);
     const to = integer(options['to'], '--to');
     const change = await rollbackModel(project, args[0]!, {
       ...(to === undefined ? {} : { to }),
       ...(options['reason'] === undefined ? {} : { reason: String(options['reason']) }),
     });
     io.print(`${change.model}@${change.version} is the champion again, before it ${change.previous}`);
+    if (change.features === 'kept') {
+      io.print('its features have other definitions now: it is served with those that it was trained on');
+      // A server that writes builds them itself, beside what it serves.
+      await catchUp(project, null, io.command);
+    }
     io.result(change);
     return 0;
   });
