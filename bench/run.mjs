@@ -9,7 +9,7 @@ import { CACHE, eventsFile, millions, observationsFile } from './data.mjs';
 import { measure as measureHotKeys } from './hot-keys.mjs';
 import { measure as measureState } from './latest-state.mjs';
 import { argument, MAIN, median, node, note, quiet, ratio, run, table, WORK } from './lib.mjs';
-import { ingested, measure as measureWindows } from './offline-windows.mjs';
+import { ingested, LABELS, measure as measureWindows } from './offline-windows.mjs';
 import { measure as measurePeers } from './online-peers.mjs';
 import { plot } from './plot.mjs';
 import { versions } from './python.mjs';
@@ -206,10 +206,48 @@ const PARTS = {
 const machine = () =>
   `${cpus().length} cores of ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, Node ${process.versions.node}`;
 
+/** Time and memory from 1M to 100M events, over the sizes that were measured; null for fewer than two. */
+function scaling(results) {
+  const sizes = Object.values(results)
+    .flatMap((part) => part.scaling ?? [])
+    .sort((a, b) => a.events - b.events);
+  if (sizes.length < 2) return null;
+  const shown = Object.keys(LABELS).filter((key) => sizes.some(({ used }) => used[key]));
+  const name = (key) => LABELS[key].replaceAll('**', '');
+  const cell = ({ used, events }, key) =>
+    used[key]
+      ? `${((used[key].cpu / events) * 1e6).toFixed(2)} / ${((used[key].wall / events) * 1e6).toFixed(2)} s, ${(used[key].rss / 1e9).toFixed(2)} GB`
+      : '–';
+  const curve = (title, unit, value) => ({
+    title,
+    x: sizes.map(({ events }) => millions(events)),
+    series: shown.map((key) => ({
+      name: name(key),
+      values: sizes.map((size) => (size.used[key] ? value(size.used[key], size.events) : null)),
+    })),
+    unit,
+  });
+  return {
+    title: 'Offline: scaling',
+    text: `CPU and wall seconds for each million events, and peak memory:\n\n${table(
+      ['', ...sizes.map(({ events, observations }) => `${millions(events)} × ${millions(observations)}`)],
+      shown.map((key) => [LABELS[key], ...sizes.map((size) => cell(size, key))]),
+    )}\n\nA level row is linear in events; the start of the process weighs at 1M.`,
+    goals: [],
+    plots: {
+      'bench-offline-scaling': curve(
+        'CPU seconds for each million events',
+        's',
+        ({ cpu }, events) => (cpu / events) * 1e6,
+      ),
+      'bench-offline-scaling-memory': curve('Peak memory', 'GB', ({ rss }) => rss / 1e9),
+    },
+  };
+}
+
 function page(results) {
-  const found = Object.keys(PARTS)
-    .map((name) => results[name])
-    .filter(Boolean);
+  const measured = (name) => (name === 'keys' ? [scaling(results), results[name]] : [results[name]]);
+  const found = Object.keys(PARTS).flatMap(measured).filter(Boolean);
   const goals = found.flatMap((part) => part.goals);
   if (results.online?.hundred && results.peers?.redis)
     goals.push({
@@ -226,11 +264,11 @@ function page(results) {
       if (unit === 'GB') return `${value.toFixed(2)} GB`;
       return unit === '/s' ? `${Math.round(value).toLocaleString('en')}/s` : ratio(value);
     };
-    const measured = wall === undefined ? shown : () => `${shown(got)} CPU, ${shown(wall)} wall`;
+    const written = wall === undefined ? shown : () => `${shown(got)} CPU, ${shown(wall)} wall`;
     const within = (value) => (less ? value <= limit : value >= limit);
     const kept = [got, wall].filter((value) => value !== undefined).map(within);
     const verdict = kept.every(Boolean) ? 'yes' : kept.some(Boolean) ? 'in one of the two' : 'no';
-    return missing ? [what, goal, 'not measured', ''] : [what, goal, measured(got), verdict];
+    return missing ? [what, goal, 'not measured', ''] : [what, goal, written(got), verdict];
   });
   const peers = Object.entries(versions())
     .filter(([, version]) => version)
@@ -283,7 +321,7 @@ for (const name of only) {
   }
 }
 mkdirSync(path.join(docs, 'images'), { recursive: true });
-for (const part of Object.values(results))
+for (const part of [...Object.values(results), scaling(results)].filter(Boolean))
   for (const [name, given] of Object.entries(part.plots ?? {}))
     writeFileSync(path.join(docs, 'images', `${name}.svg`), plot(given));
 writeFileSync(path.join(docs, 'benchmarks.md'), page(results));
