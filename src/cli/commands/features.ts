@@ -1,7 +1,5 @@
+/** Each command imports its own use case: what serves costs a scan 40 ms of loading. */
 import path from 'node:path';
-import { explainFeature } from '../../services/explain.js';
-import { historicalFeatures } from '../../services/historical.js';
-import { onlineFeatures } from '../../services/serve.js';
 import type { Io } from '../io.js';
 import { instant, integer, knowledge as knowledgeOf, names, pairs } from '../parse.js';
 import { count, table } from '../table.js';
@@ -17,6 +15,7 @@ export async function historical(io: Io, _args: readonly string[], options: Opti
       io.warn(
         'knowledge is hindsight: values see corrections and late records that serving could not have seen',
       );
+    const { historicalFeatures } = await import('../../services/historical.js');
     const result = await historicalFeatures(project, {
       observations: path.resolve(String(options['observations'])),
       time: String(options['time']),
@@ -38,6 +37,7 @@ export async function historical(io: Io, _args: readonly string[], options: Opti
 
 export async function online(io: Io, _args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {
+    const { onlineFeatures } = await import('../../services/serve.js');
     const answer = await onlineFeatures(
       project,
       {
@@ -66,6 +66,7 @@ export async function online(io: Io, _args: readonly string[], options: Options)
 
 export async function explain(io: Io, args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {
+    const { explainFeature } = await import('../../services/explain.js');
     const explained = await explainFeature(
       project,
       args[0]!,
