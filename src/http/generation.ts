@@ -251,9 +251,17 @@ export async function createGeneration(
     for (const groups of [behind, building]) for (const id of groups) if (!stale.has(id)) groups.delete(id);
   };
   let started = false;
+  const closeWindows = async (): Promise<void> => {
+    try {
+      await (await project.log()).closeWindows(project.now());
+    } catch (error) {
+      options.onFault?.('windows', error);
+    }
+  };
   const catchUp = setInterval(() => {
     if (follower.failures().size > 0) void follower.applyAll().catch(() => undefined);
     if (started && behind.size > 0) void noteCaughtUp().catch(() => undefined);
+    if (!locked && taking) void closeWindows();
   }, CATCH_UP_MS);
   catchUp.unref();
   const stopWatching = new AbortController();

@@ -16,7 +16,7 @@ import type { SchemaChangeAction, SchemaChangeKind, Source } from '../core/defin
 import type { BatchProfile } from '../core/drift/batch-profile.js';
 import type { BatchFacts, HistoryJudgement } from '../core/drift/history.js';
 import type { ContractSnapshot } from '../core/quality/contract-snapshot.js';
-import type { Repair } from '../core/quality/index.js';
+import type { BatchVerdict, Repair } from '../core/quality/index.js';
 import type { Value } from '../core/schema/types.js';
 
 export interface LogSegment {
@@ -178,6 +178,8 @@ export interface BatchNotes {
   readonly shape?: FileShape;
   readonly changes?: readonly SchemaChange[];
   readonly history?: HistoryJudgement;
+  /** Of pushes, which cannot be refused any more: broken rules that would have refused a file. */
+  readonly broken?: readonly BatchVerdict[];
 }
 
 /** What people say of a batch: as it should be, or not to be learnt from. */
@@ -252,6 +254,8 @@ export interface RecordLog {
     rows: readonly Readonly<Record<string, unknown>>[],
     options: { readonly now: Instant },
   ): Promise<IngestResult>;
+  /** Ends the windows of pushes that are over: their records become a batch, judged by the rules for batches. */
+  closeWindows(now: Instant): Promise<void>;
   /** The files that the source's own patterns name now, absolute and sorted; none for pushed and computed sources. */
   expand(source: Source): readonly string[];
   /** The files that a path or pattern names now, relative to the project folder; none is no fault. */

@@ -13,7 +13,9 @@ export type BatchVerdict =
   | 'expected'
   | 'incident'
   | 'refused'
-  /** Pushed and computed batches, and those of older versions. */
+  /** Pushed records that break a rule which would have refused a file. */
+  | 'broken'
+  /** Computed batches, pushes with refused rows, and those of older versions. */
   | 'not_judged';
 
 export interface BatchView {
@@ -48,6 +50,7 @@ export interface BatchView {
 function verdictOf({ status, mark, notes }: BatchRecord): BatchVerdict {
   if (mark) return mark.mark;
   if (status === 'refused') return 'refused';
+  if (notes.broken) return 'broken';
   return notes.history?.verdict ?? 'not_judged';
 }
 

@@ -102,10 +102,13 @@ async function sourceReport(project: Project, source: Source): Promise<SourceRep
       .flatMap(({ batch, at, mark, notes }) => {
         const message = [
           ...(notes.history?.findings ?? []).map((finding) => finding.message),
+          ...(notes.broken ?? []).map((broken) => broken.message),
           ...(mark?.reason ? [mark.reason] : []),
         ].join('; ');
-        const verdict = mark?.mark ?? notes.history?.verdict;
-        return verdict === 'anomalous' || mark ? [{ batch, at, verdict: verdict!, message }] : [];
+        const verdict = mark?.mark ?? (notes.broken ? 'broken' : notes.history?.verdict);
+        return verdict === 'anomalous' || verdict === 'broken' || mark
+          ? [{ batch, at, verdict: verdict!, message }]
+          : [];
       })
       .slice(0, 10),
   };

@@ -29,6 +29,7 @@ import type { VersionIndex } from './dedupe.js';
 import type { IngestContext } from './ingest-files.js';
 import { type Ledger, type NewQuarantinedRow, toJsonText } from './ledger.js';
 import { profileRelation } from './profile.js';
+import { hasWindows, judgeWindow, type PushedWindow, windowEnd } from './pushed-window.js';
 import { readRecords } from './records.js';
 import { type LakeSegment, relationSql } from './relation.js';
 import { compileRowCode, type RowCode } from './row-code.js';
@@ -78,6 +79,7 @@ export interface RowContext {
   connect(): Promise<DuckDbConnection>;
   /** SELECT over the known records of a source, by name. */
   readonly known: IngestContext['known'];
+  readonly projectFolder: string;
   /** Waits until the pushes to all sources that were decided are durable or have failed. */
   settled(): Promise<void>;
 }
@@ -116,10 +118,14 @@ const noCounts = (rows = 0) => ({
   repairs: {} as Record<string, number>,
 });
 
+/** What was pushed while a tail took it, of any fate; `whole`: nothing cut the window short. */
+type WindowCounts = Pick<PushedWindow, 'rows' | 'quarantined' | 'whole'>;
+
 /** A tail that takes no more pushes, and what was counted while it did. */
 interface FullTail {
   readonly summary: TailSummary;
   readonly counts: Counts;
+  readonly window: WindowCounts;
 }
 
 /** Rows of one source in hand → its log. Decides row by row, appends to the write-ahead tail, seals the tail. */
@@ -136,6 +142,9 @@ export class RowWriter {
   readonly #content: Digest = new Int32Array(DIGEST_WORDS);
   #sinceFull: ReturnType<typeof noCounts>;
   #full: FullTail[];
+  #window: { rows: number; quarantined: number };
+  /** When the window of the tail is over; null: it has none, or nothing has come. */
+  #windowEnd: Instant | null = null;
   /** The greatest available_at given: one that is the instant of the append never goes back (see `decide`). */
   #newest: Instant;
   #sealing: Promise<void> | undefined;
@@ -158,7 +167,12 @@ export class RowWriter {
     this.#code = compileRowCode(source);
     const { db, ledger, known } = context;
     this.#judge = new RowJudge(source, { db, ledger, known, segments: () => this.segments() });
-    this.#full = full.map((summary) => ({ summary, counts: noCounts(summary.rows) }));
+    this.#full = full.map((summary) => ({
+      summary,
+      counts: noCounts(summary.rows),
+      window: { rows: summary.rows, quarantined: 0, whole: false },
+    }));
+    this.#window = { rows: tail.summary.rows, quarantined: 0 };
     this.#sinceFull = noCounts(tail.summary.rows);
     this.#newest = Math.max(
       context.ledger.state(source.name).maxAvailableAt ?? -Infinity,
@@ -181,6 +195,11 @@ export class RowWriter {
     const { summary } = this.tail;
     const full = this.#full.map((item) => item.summary);
     return summary.rows === 0 ? full : [...full, summary];
+  }
+
+  /** The tail holds what was pushed before an hour that is over. */
+  windowIsOver(now: Instant): boolean {
+    return this.#windowEnd !== null && now >= this.#windowEnd && this.tail.summary.rows > 0;
   }
 
   segments(): readonly LakeSegment[] {
@@ -556,6 +575,10 @@ export class RowWriter {
 
   /** Pushes with refused rows are batches of their own in the ledger; the others are counted until the tail is sealed. */
   #note(result: IngestResult, quarantined: readonly NewQuarantinedRow[], options: RowsOptions): void {
+    if (hasWindows(this.source)) this.#windowEnd ??= windowEnd(options.now);
+    const again = options.record === false ? result.quarantined : 0;
+    this.#window.rows += result.rows - again;
+    this.#window.quarantined += result.quarantined - again;
     if (quarantined.length === 0) {
       const counts = this.#sinceFull;
       counts.rows += result.rows - result.quarantined;
@@ -584,16 +607,21 @@ export class RowWriter {
     });
   }
 
-  /** Closes the tail, so that it can become a segment, and goes on in a new one. Must not overlap with `decide`. */
-  async turn(): Promise<void> {
+  /**
+   * Closes the tail, so that it can become a segment, and goes on in a new one. `whole`: because its window is over.
+   * Must not overlap with `decide`.
+   */
+  async turn(whole = false): Promise<void> {
     const old = this.tail;
     await old.drain();
     const { summary } = old;
     if (summary.rows === 0) return;
     this.tail = Tail.after(this.context.folder, summary.lastSeq);
     this.#watch(this.tail);
-    this.#full.push({ summary, counts: this.#sinceFull });
+    this.#full.push({ summary, counts: this.#sinceFull, window: { ...this.#window, whole } });
     this.#sinceFull = noCounts();
+    this.#window = { rows: 0, quarantined: 0 };
+    this.#windowEnd = null;
     this.index.freeze();
     await old.close();
   }
@@ -617,7 +645,7 @@ export class RowWriter {
   /** Sealed tails that readers of an older state may still need. */
   readonly #retired: string[] = [];
 
-  async #seal({ summary, counts }: FullTail): Promise<void> {
+  async #seal({ summary, counts, window }: FullTail): Promise<void> {
     const { source, context } = this;
     const batch = randomUUID();
     const temporary = join(context.folder, `.${batch}.tmp`);
@@ -638,12 +666,12 @@ export class RowWriter {
         );
       }
       const columns = source.fields.map((field) => `${quoteName(field.name)}, `).join('');
-      const profiled = await profileRelation(
-        db,
-        source.fields,
-        `SELECT ${columns}"_seq", "_event_time", "_available_at" FROM read_parquet(${quoteText(temporary)}) WHERE NOT "_deleted"`,
-        '"_seq"',
-      );
+      const relation = `SELECT ${columns}"_seq", "_event_time", "_available_at" FROM read_parquet(${quoteText(temporary)}) WHERE NOT "_deleted"`;
+      const profiled = await profileRelation(db, source.fields, relation, '"_seq"');
+      const judged = await judgeWindow(db, source, { ...window, relation }, profiled, {
+        projectFolder: context.projectFolder,
+        profiles: (limit) => context.ledger.profiles(source.name, limit).map((kept) => kept.profile),
+      });
       const now = Date.now() * 1000;
       const past = context.ledger.past(source.name, 'rows', 2 * HISTORY_BATCHES);
       const notes = judgeBatchHistory(
@@ -660,7 +688,7 @@ export class RowWriter {
           quarantined: 0,
           ...counts,
           seq: summary.lastSeq,
-          warnings: [],
+          warnings: judged.warnings,
           reasons: {},
         },
         kind: 'rows',
@@ -681,9 +709,9 @@ export class RowWriter {
         hasVersions: summary.hasVersions,
         files: [],
         quarantined: [],
-        profile: {},
+        profile: judged.profile,
         columns: profiled.profile,
-        notes,
+        notes: judged.broken.length > 0 ? { ...notes, broken: judged.broken } : notes,
       });
       this.#recent = undefined;
       // In one step with the commit: a state read in between would count these records twice.

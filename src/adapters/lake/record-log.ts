@@ -175,6 +175,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       folder: folder(source.name),
       connect: () => db.connect(),
       known,
+      projectFolder: options.projectFolder,
       settled: async () => {
         for (const writer of writers.values()) await writer.tail.drain();
       },
@@ -248,6 +249,16 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     return outcome;
   };
 
+  const closeWindows = async (now: Instant): Promise<void> => {
+    for (const writer of writers.values()) {
+      if (!writer.windowIsOver(now)) continue;
+      await exclusively(async () => {
+        if (writers.get(writer.source.name) === writer && writer.windowIsOver(now)) await writer.turn(true);
+      });
+      await writer.seal();
+    }
+  };
+
   return {
     state: async (source) => stateOf(source.name),
     relation,
@@ -281,7 +292,11 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
           ...(scope ? { state: scope } : {}),
         });
       }),
-    ingestRows: async (source, rows, { now }) => (await feed(source, rows, { now })).result,
+    ingestRows: async (source, rows, { now }) => {
+      if (writers.get(source.name)?.windowIsOver(now)) await closeWindows(now);
+      return (await feed(source, rows, { now })).result;
+    },
+    closeWindows,
     onAppend: (listener) => {
       listeners.add(listener);
       return () => void listeners.delete(listener);

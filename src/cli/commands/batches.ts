@@ -19,6 +19,7 @@ const what = (batch: BatchView): string =>
   [
     ...(batch.history?.findings ?? []).map(({ message }) => message),
     ...batch.schema_changes.map(({ message }) => message),
+    ...(batch.verdict === 'broken' ? batch.warnings.map(({ message }) => message) : []),
   ].join('; ');
 
 const shortened = (text: string): string => (text.length > 100 ? `${text.slice(0, 99)}…` : text);
@@ -63,6 +64,7 @@ function printBatch(io: Io, batch: BatchView): void {
     );
   for (const [rule, rows] of Object.entries(batch.reasons))
     io.print(`  quarantined by ${rule}: ${count(rows)}`);
+  for (const { rule, message } of batch.warnings) io.print(`  warning ${rule}: ${message}`);
   for (const { kind, action, message } of batch.schema_changes)
     io.print(`  schema ${kind} (${action}): ${message}`);
   if (batch.history) {
