@@ -483,7 +483,11 @@ define(
   'exportVersion',
 );
 define(
-  models.command('compare').argument('<a>').argument('[b]').description('versions side by side'),
+  models
+    .command('compare')
+    .argument('<versions...>', 'NAME@VERSION; one alone is held against the champion')
+    .option('--html <file>', 'a page with plots')
+    .description('versions side by side, and on the same rows'),
   'models',
   'compare',
 );

@@ -71,7 +71,7 @@ export function judgePromotion(
     const ours = metric(candidate, beat.part, beat.metric);
     const theirs = champion.value;
     const lower = LOWER_IS_BETTER.has(beat.metric);
-    const text = `${beat.part}.${beat.metric} better than the champion's ${theirs ?? 'none'} by ${beat.by}, ${champion.rows}`;
+    const text = `${beat.part}.${beat.metric} better than the champion's ${theirs === null ? 'none' : Number(theirs.toPrecision(6))} by ${beat.by}, ${champion.rows}`;
     const gain = ours === null || theirs === null ? null : lower ? theirs - ours : ours - theirs;
     checks.push({
       text,

@@ -1,6 +1,9 @@
+import { writeFile } from 'node:fs/promises';
 import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
 import type { VersionRecord } from '../../ports/registry.js';
+import type { DifferingValue } from '../../report/comparison.js';
+import { compareModels } from '../../services/compare-models.js';
 import { exportModel } from '../../services/export-model.js';
 import { catchUp } from '../../services/materialize.js';
 import { type ModelManifest, manifestOf } from '../../services/model-manifest.js';
@@ -415,39 +418,96 @@ export const exportVersion = (io: Io, args: readonly string[], options: Options)
     return 0;
   });
 
-export const compare = (io: Io, args: readonly string[]): Promise<number> =>
+export const compare = (io: Io, args: readonly string[], options: Options): Promise<number> =>
   within(io, async (project) => {
-    const a = await find(project, args[0]!);
     const registry = await project.registry();
-    const champion = registry.alias(a.name, CHAMPION);
-    const b = await find(project, args[1] ?? `${a.name}@${champion ?? a.version}`);
-    const left = manifestOf(a);
-    const right = manifestOf(b);
-    const rows = Object.keys(left.metrics).flatMap((part) =>
-      MAIN_METRICS.filter(
-        (name) => left.metrics[part]?.[name] !== undefined || right.metrics[part]?.[name] !== undefined,
-      ).map((name) => {
-        const x = left.metrics[part]?.[name] ?? null;
-        const y = right.metrics[part]?.[name] ?? null;
-        return { metric: `${part}.${name}`, a: x, b: y, difference: x === null || y === null ? null : x - y };
-      }),
-    );
-    const names = [`${a.name}@${a.version}`, `${b.name}@${b.version}`] as const;
+    const versions: VersionRecord[] = [];
+    for (const text of args) versions.push(await find(project, text));
+    if (versions.length === 1) {
+      const [only] = versions;
+      const champion = registry.alias(only!.name, CHAMPION) ?? only!.version;
+      versions.push(await find(project, `${only!.name}@${champion}`));
+    }
+    const comparison = await compareModels(project, versions);
+    const { models, same_rows: same } = comparison;
+    const names = models.map(({ name }) => name);
+    const side = (head: string, rows: readonly DifferingValue[]): void => {
+      if (rows.length > 0)
+        io.print(
+          table(
+            [head, ...names],
+            rows.map((row) => [row.name, ...row.values.map((each) => each ?? '-')]),
+          ),
+        );
+    };
+    side('made', [
+      { name: 'trainer', values: models.map(({ trainer }) => trainer) },
+      { name: 'dataset', values: models.map(({ dataset }) => dataset) },
+      {
+        name: 'rows',
+        values: models.map(({ rows }) =>
+          Object.entries(rows)
+            .map(([part, count]) => `${part} ${count}`)
+            .join(', '),
+        ),
+      },
+      { name: 'fit seconds', values: models.map(({ timings }) => (timings ? String(timings.fit) : null)) },
+    ]);
+    side('parameter', comparison.parameters);
+    for (const [name, only] of [
+      [comparison.a, comparison.only_in_a],
+      [comparison.b, comparison.only_in_b],
+    ] as const)
+      if (only.length > 0) io.print(`only in ${name}: ${only.join(', ')}`);
+    for (const feature of comparison.features)
+      if (feature.fingerprints.every((each) => each !== null)) {
+        io.print(`feature ${feature.feature} has another definition`);
+        side(feature.feature, feature.lines);
+      }
+    const own = comparison.metrics.filter(({ metric: name }) => MAIN_METRICS.includes(name.split('.')[1]!));
     io.print(
       table(
-        ['metric', ...names, 'difference'],
-        rows.map((row) => [row.metric, metric(row.a), metric(row.b), metric(row.difference)]),
+        ['metric, each on its own rows', ...names, 'difference'],
+        own.map((row) => [row.metric, ...row.values.map(metric), metric(row.difference)]),
       ),
     );
-    const features = new Set(left.features.map((feature) => feature.name));
-    const other = new Set(right.features.map((feature) => feature.name));
-    const only = [
-      [...features].filter((name) => !other.has(name)),
-      [...other].filter((name) => !features.has(name)),
-    ] as const;
-    if (only[0].length > 0) io.print(`only in ${names[0]}: ${only[0].join(', ')}`);
-    if (only[1].length > 0) io.print(`only in ${names[1]}: ${only[1].join(', ')}`);
-    io.result({ a: names[0], b: names[1], metrics: rows, only_in_a: only[0], only_in_b: only[1] });
+    io.print(
+      same.rows === null
+        ? 'they could not be judged on the same rows:'
+        : `on the same ${same.rows} rows, ${same.part} of ${same.dataset}:`,
+    );
+    for (const [i, reason] of same.reasons.entries())
+      if (reason !== null) io.print(`  ${names[i]} is not judged on them: ${reason}`);
+    for (const [i, computed] of same.computed.entries())
+      if (computed.length > 0)
+        io.print(`  ${computed.join(', ')} of ${names[i]} by the definitions that it was trained on`);
+    const judged = MAIN_METRICS.filter((name) =>
+      same.evaluations.some((each) => each?.metrics[name] !== undefined),
+    );
+    if (judged.length > 0)
+      io.print(
+        table(
+          ['metric', ...names],
+          judged.map((name) => [
+            name,
+            ...same.evaluations.map((each) => {
+              const interval = each?.intervals[name];
+              return `${metric(each?.metrics[name])}${interval ? ` (${metric(interval[0])} to ${metric(interval[1])})` : ''}`;
+            }),
+          ]),
+        ),
+      );
+    for (const { metric: name, model, against, difference } of same.differences)
+      io.print(
+        `${name}: ${model} less ${against} ${metric(difference.value)}${difference.interval ? ` (${metric(difference.interval[0])} to ${metric(difference.interval[1])})` : ''}`,
+      );
+    side('environment', comparison.environment);
+    if (options['html'] !== undefined) {
+      const { renderModelComparison } = await import('../../report/model-comparison.js');
+      await writeFile(String(options['html']), renderModelComparison(comparison));
+      io.print(`page in ${String(options['html'])}`);
+    }
+    io.result({ ...comparison, at: printInstant(comparison.at) });
     return 0;
   });
 
