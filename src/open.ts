@@ -14,6 +14,7 @@ import type { OnlineStore } from './ports/online-store.js';
 import type { PredictionLog } from './ports/prediction-log.js';
 import type { Registry } from './ports/registry.js';
 import type { RunStore } from './ports/run-store.js';
+import type { ScheduleStore } from './ports/schedule-store.js';
 import type { DescribeSql, SqlParser } from './ports/sql-parser.js';
 import type { TableReader } from './ports/table-reader.js';
 import { loadValidProject } from './services/load-project.js';
@@ -117,6 +118,10 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     const { createRunStore } = await import('./adapters/sqlite/run-store.js');
     return createRunStore(await database.get());
   });
+  const schedules = lazy<ScheduleStore>(async () => {
+    const { createScheduleStore } = await import('./adapters/sqlite/schedule-store.js');
+    return createScheduleStore(await database.get(), path.join(stateFolder, 'scheduler.lock'));
+  });
   const onnx = lazy<OnnxRuntime>(async () => {
     const { createOnnxRuntime } = await import('./adapters/onnx/runtime.js');
     return createOnnxRuntime();
@@ -148,6 +153,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     keptModels: () => kept,
     registry: registry.get,
     runs: runs.get,
+    schedules: schedules.get,
     onnx: onnx.get,
     processes: processes.get,
     sqlParser: sqlParser.get,

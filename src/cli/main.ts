@@ -133,6 +133,40 @@ define(
   'runs',
   'retry',
 );
+const schedule = program.command('schedule').description('runs by the clock and by what has come about');
+define(
+  schedule.command('list').description('schedules and sensors: when next, what was last, why not'),
+  'schedule',
+  'list',
+);
+define(
+  schedule
+    .command('next')
+    .argument('[schedules...]', 'names; all when absent')
+    .option('--count <n>', 'times of each', '5')
+    .option('--from <instant>', 'after this instant; now when absent')
+    .description('the times to come'),
+  'schedule',
+  'next',
+);
+define(
+  schedule
+    .command('log')
+    .argument('[name]', 'a schedule or a sensor; all when absent')
+    .option('--limit <n>', 'firings to show', '20')
+    .description('what fired and what was skipped, newest first'),
+  'schedule',
+  'log',
+);
+define(
+  schedule
+    .command('run')
+    .option('--once', 'only what is due now')
+    .option('--until <instant>', 'end then')
+    .description('fire what is due, until Ctrl-C'),
+  'schedule',
+  'run',
+);
 define(
   program
     .command('ingest')

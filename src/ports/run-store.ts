@@ -176,4 +176,6 @@ export interface RunStore {
   cancel(run: number, now: Instant): 'asked' | 'cancelled' | 'ended';
   /** The last finished steps of an asset that did something, newest first. */
   timings(limit: number): readonly Timing[];
+  /** When steps of an asset last did something, newest first. */
+  ended(step: string, limit: number): readonly Instant[];
 }

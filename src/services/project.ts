@@ -11,6 +11,7 @@ import type { Puller } from '../ports/puller.js';
 import type { RecordLog } from '../ports/record-log.js';
 import type { Registry } from '../ports/registry.js';
 import type { RunStore } from '../ports/run-store.js';
+import type { ScheduleStore } from '../ports/schedule-store.js';
 import type { SqlParser } from '../ports/sql-parser.js';
 
 /** A model whose features the online store holds beside those of the project. */
@@ -45,6 +46,7 @@ export interface Project {
   keptModels?(): readonly KeptModel[];
   registry(): Promise<Registry>;
   runs(): Promise<RunStore>;
+  schedules(): Promise<ScheduleStore>;
   /** What asks the system that a source reads from. */
   puller(source: Source): Promise<Puller>;
   /** What scores models of other makes, and what runs trainers of other makes. */

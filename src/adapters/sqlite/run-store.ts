@@ -450,6 +450,12 @@ WHERE run = ? AND status = 'running' AND lease_until < ?`,
       finish(run, 'cancelled', now, { error: 'cancelled; its process had ended' });
       return 'cancelled';
     },
+    ended: (step, limit) =>
+      all(
+        "SELECT ended_at FROM run_step WHERE step = ? AND status IN ('done', 'refused') ORDER BY ended_at DESC LIMIT ?",
+        step,
+        limit,
+      ).map((row) => Number(row['ended_at'])),
     timings: (limit) =>
       all(
         `SELECT step, action, seconds, rows, bytes FROM run_step WHERE status IN ('done', 'refused') AND seconds IS NOT NULL
