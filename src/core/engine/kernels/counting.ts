@@ -2,7 +2,7 @@
 import type { ValueType } from '../../schema/types.js';
 import { STATUS } from '../types.js';
 import type { Kernel } from './kernel.js';
-import { integerOfParts, type Limbs, meanOfParts, roundParts, spreadOfParts } from './limbs.js';
+import { integerOfParts, type Limbs, meanOfParts, meanOfTwo, roundParts, spreadOfParts } from './limbs.js';
 import type { NumberOutput } from './output.js';
 import type { Field, Frame, View } from './view.js';
 
@@ -154,8 +154,9 @@ export const sums =
     }
     const least = LEAST[name];
     const simple = name === 'sum' && type.kind === 'float64';
-    if (simple && frame.inOrder && field.nulls === 0 && limbs.count <= 2)
-      return sumInOrder(view, frame, limbs, output, status);
+    const plain = type.kind === 'float64' && frame.inOrder && field.nulls === 0 && limbs.count <= 2;
+    if (plain && name === 'sum') return sumInOrder(view, frame, limbs, output, status);
+    if (plain && name === 'mean') return meanInOrder(view, frame, limbs, output, status);
     sumParts(view, frame, limbs, squares, (o, parts, squareParts) => {
       const row = view.out[o]!;
       const n = field.nulls === 0 ? frame.entered[o]! - frame.left[o]! : counts[o]!;
@@ -192,6 +193,27 @@ function sumInOrder(view: View, frame: Frame, limbs: Limbs, output: NumberOutput
       : prefix[high]! - prefix[low]! + 0;
     valid[row] = 1;
     status[row] = STATUS.ok;
+  }
+}
+
+function meanInOrder(view: View, frame: Frame, limbs: Limbs, output: NumberOutput, status: Uint8Array): void {
+  const prefix = limbs.prefixSums();
+  const { entered, left } = frame;
+  const { out, observations } = view;
+  const { count } = limbs;
+  for (let o = 0; o < observations; o++) {
+    const high = entered[o]!;
+    const low = left[o]!;
+    const row = out[o]!;
+    if (high === low) {
+      status[row] = STATUS.empty;
+      continue;
+    }
+    const first = prefix[count * high]! - prefix[count * low]!;
+    const second = count === 2 ? prefix[2 * high + 1]! - prefix[2 * low + 1]! : 0;
+    const mean = meanOfTwo(first, second, high - low);
+    status[row] = mean === null ? STATUS.error : STATUS.ok;
+    output.set(row, mean);
   }
 }
 

@@ -239,6 +239,25 @@ const inRange = (x: number): boolean => {
   return size > 1e-250 && size < 1e250;
 };
 
+/** (head + tail) / divisor in double-double; null where its error could show. */
+function quickMean(head: number, tail: number, divisor: number): number | null {
+  if (tail === 0) return head / divisor + 0;
+  if (!inRange(head)) return null;
+  const quotient = head / divisor;
+  const product = quotient * divisor;
+  const correction = (head - product - productError(quotient, divisor, product) + tail) / divisor;
+  const slack = Math.abs(quotient) * 2 ** -98;
+  const result = quotient + (correction - slack);
+  return result === quotient + (correction + slack) ? result : null;
+}
+
+/** `meanOfParts` of two parts of doubles. */
+export function meanOfTwo(a: number, b: number, n: number): number | null {
+  const head = a + b + 0;
+  if ((n & (n - 1)) === 0 && inRange(head)) return head / n;
+  return quickMean(head, rest(a, b, head), n) ?? meanOfParts([a, b], n, 0);
+}
+
 /** Exact total / (n * 10^scale), correctly rounded: double-double with a checked error, else exact integers. */
 export function meanOfParts(parts: readonly number[], n: number, scale: number): number | null {
   const head = roundParts(parts);
@@ -246,16 +265,8 @@ export function meanOfParts(parts: readonly number[], n: number, scale: number):
   // A power of two moves the point, whatever was rounded before.
   if (scale === 0 && n < 2 ** 31 && (n & (n - 1)) === 0 && inRange(head)) return head / n;
   if (divisor <= Number.MAX_SAFE_INTEGER) {
-    const tail = remainder(parts, head);
-    if (tail === 0) return head / divisor + 0;
-    if (inRange(head)) {
-      const quotient = head / divisor;
-      const product = quotient * divisor;
-      const correction = (head - product - productError(quotient, divisor, product) + tail) / divisor;
-      const slack = Math.abs(quotient) * 2 ** -98;
-      const result = quotient + (correction - slack);
-      if (result === quotient + (correction + slack)) return result;
-    }
+    const quick = quickMean(head, remainder(parts, head), divisor);
+    if (quick !== null) return quick;
   }
   const { m, exponent } = exactValue(toExact(parts));
   return roundRatio(m, BigInt(n) * 10n ** BigInt(scale), exponent);
