@@ -74,9 +74,11 @@ export interface LookupScan {
 /** Answers held by the engine, one for each observation, defaults not applied. */
 export interface HeldLookups {
   readonly id: string;
+  /** Held as arrays, so that `columns` costs nothing. */
+  readonly plain: boolean;
   /** As the sweep gives them, in the order of the scan's lookups. */
   columns(): Promise<readonly SweepColumn[]>;
-  /** How many observations have each STATUS code, by lookup. */
+  /** How many observations have each STATUS code, by lookup; not asked of `plain` ones. */
   statuses(): Promise<ReadonlyMap<string, Uint32Array>>;
   release(): Promise<void>;
 }

@@ -190,6 +190,15 @@ export async function heldFeatures(
       return null;
     }
     helds.push(held);
+    if (held.plain) {
+      for (const [i, { column, status }] of (await held.columns()).entries()) {
+        const feature = group.features[i]!;
+        const finished = finishColumn(feature, column, status);
+        added.set(feature.name, { name: feature.name, column: finished.column });
+        statuses.set(feature.name, countCodes(finished.status));
+      }
+      continue;
+    }
     const counts = await held.statuses();
     for (const feature of group.features) {
       const byCode = counts.get(feature.name)!;
@@ -250,13 +259,16 @@ export async function computeFeatures(
   return plan.outputs.map((feature) => computed.get(feature.name)!);
 }
 
+/** How many observations have each STATUS code. */
+function countCodes(status: Uint8Array): Uint32Array {
+  const byCode = new Uint32Array(STATUS_NAMES.length);
+  for (let row = 0; row < status.length; row++) byCode[status[row]!] = byCode[status[row]!]! + 1;
+  return byCode;
+}
+
 function inHand(columns: readonly FeatureColumn[]): WritableFeatures {
   const statuses = new Map<string, Uint32Array>();
-  for (const { feature, status } of columns) {
-    const byCode = new Uint32Array(STATUS_NAMES.length);
-    for (let row = 0; row < status.length; row++) byCode[status[row]!] = byCode[status[row]!]! + 1;
-    statuses.set(feature.name, byCode);
-  }
+  for (const { feature, status } of columns) statuses.set(feature.name, countCodes(status));
   return {
     added: columns.map(({ feature, column }) => ({ name: feature.name, column })),
     statuses,

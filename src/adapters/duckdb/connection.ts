@@ -58,6 +58,15 @@ export type WriteColumn =
       readonly valid?: Uint8Array | null;
     };
 
+/** Texts as codes of a dictionary of at most 65,535 different texts. */
+export interface CodedColumn {
+  readonly name: string;
+  readonly type: 'ENUM';
+  readonly data: Uint8Array | Uint16Array;
+  readonly valid: Uint8Array | null;
+  readonly dictionary: readonly string[];
+}
+
 /** One connection with its own temporary tables. Statements on one connection run one after another. */
 export interface DuckDbConnection {
   /** Run statements for their effect. */
@@ -80,7 +89,7 @@ export interface DuckDbConnection {
    * The columns as a function for SQL: `name(row)`, row a BIGINT from 0, is a STRUCT with a field for each column. DuckDB
    * asks for 2,048 rows at a time while it works, so that nothing is held twice. The columns go with `release`.
    */
-  provide(columns: readonly WriteColumn[]): Promise<ProvidedColumns>;
+  provide(columns: readonly (WriteColumn | CodedColumn)[]): Promise<ProvidedColumns>;
   interrupt(): void;
   close(): void;
 }
@@ -217,11 +226,19 @@ async function writeTable(
 
 let provided = 0;
 
-function provide(inner: DuckDBConnection, columns: readonly WriteColumn[]): ProvidedColumns {
+function provide(
+  inner: DuckDBConnection,
+  columns: readonly (WriteColumn | CodedColumn)[],
+): ProvidedColumns {
   const name = `millrace_columns_${++provided}`;
   // A function stays as long as the instance.
-  let held: readonly WriteColumn[] = columns;
-  const types = Object.fromEntries(columns.map((column) => [column.name, TYPES[column.type]]));
+  let held = columns;
+  const types = Object.fromEntries(
+    columns.map((column) => [
+      column.name,
+      column.type === 'ENUM' ? api.ENUM(column.dictionary) : TYPES[column.type],
+    ]),
+  );
   const made = new api.DuckDBScalarFunction();
   made.setName(name);
   made.addParameter(api.BIGINT);
@@ -249,7 +266,7 @@ function provide(inner: DuckDBConnection, columns: readonly WriteColumn[]): Prov
   };
 }
 
-function writeVector(vector: Vector, column: WriteColumn, from: number, rows: number): void {
+function writeVector(vector: Vector, column: WriteColumn | CodedColumn, from: number, rows: number): void {
   const { valid } = column;
   let nulls: Uint8Array | null = null;
   const setNull = (row: number): void => {
@@ -263,7 +280,7 @@ function writeVector(vector: Vector, column: WriteColumn, from: number, rows: nu
       else duckdb.vector_assign_string_element(vector, i, text);
     }
   } else {
-    let data: BigInt64Array | Float64Array | Int32Array | Uint8Array = column.data.subarray(
+    let data: BigInt64Array | Float64Array | Int32Array | Uint16Array | Uint8Array = column.data.subarray(
       from,
       from + rows,
     );

@@ -8,7 +8,7 @@
  * are answered from all versions of their entities.
  */
 import type { Source } from '../../core/define/types.js';
-import type { SweepColumn, SweepLookup } from '../../core/engine/types.js';
+import type { Column, SweepColumn, SweepLookup } from '../../core/engine/types.js';
 import { STATUS_NAMES } from '../../core/engine/types.js';
 import { duckDbType, literalSql } from '../../core/schema/coerce-sql.js';
 import type { Value } from '../../core/schema/types.js';
@@ -227,11 +227,36 @@ export interface LatestTable extends HeldLookups {
   valueSql(name: string, otherwise: Value | undefined): string;
 }
 
+/** A column whose row i belongs to row places[i]. */
+function placed(column: Column, places: Int32Array): Column {
+  if (column.kind === 'values') {
+    const values = new Array<Value>(places.length);
+    for (let i = 0; i < places.length; i++) values[places[i]!] = column.values[i]!;
+    return { ...column, values };
+  }
+  if (column.kind === 'codes') {
+    const codes = new Int32Array(places.length);
+    for (let i = 0; i < places.length; i++) codes[places[i]!] = column.codes[i]!;
+    return { ...column, codes };
+  }
+  const values = new Float64Array(places.length);
+  for (let i = 0; i < places.length; i++) values[places[i]!] = column.values[i]!;
+  return { ...column, values, valid: column.valid && placedBytes(column.valid, places) };
+}
+
+function placedBytes(bytes: Uint8Array, places: Int32Array): Uint8Array {
+  const out = new Uint8Array(places.length);
+  for (let i = 0; i < places.length; i++) out[places[i]!] = bytes[i]!;
+  return out;
+}
+
 /** How a looked-up value leaves DuckDB. */
 export interface HeldValue {
   /** SQL of a lookup's held value → what `buffer` takes. */
   readonly read: (sql: string) => string;
   readonly buffer: () => ValueBuffer;
+  /** One number a row: arrays take it quicker than a table. */
+  readonly plain: boolean;
 }
 
 /**
@@ -249,52 +274,60 @@ export async function holdLatest(
   const sql = latestSql(query);
   const drop = (name: string): Promise<void> => db.run(`DROP TABLE IF EXISTS ${name}`);
   const giveUp = async (): Promise<null> => {
-    for (const name of [id, `${id}_all`, `${id}_open`]) await drop(name);
+    for (const name of [`${id}_all`, `${id}_open`]) await drop(name);
     await release();
     return null;
   };
-  if (!sql.unsettled) await db.run(`CREATE TEMP TABLE ${id} AS ${sql.join} ORDER BY o.r`);
-  else {
+  let answers = sql.join;
+  if (sql.unsettled) {
     await db.run(`CREATE TEMP TABLE ${id}_all AS ${sql.join}`);
     await db.run(
       `CREATE TEMP TABLE ${id}_open AS SELECT o.* FROM (${query.observations}) o SEMI JOIN (SELECT r FROM ${id}_all WHERE unsettled) u USING (r)`,
     );
     const [open] = await db.rows<{ n: number }>(`SELECT count(*) AS n FROM ${id}_open`);
-    const settled = `SELECT * EXCLUDE (unsettled) FROM ${id}_all`;
-    if (open!.n === 0) await db.run(`CREATE TEMP TABLE ${id} AS ${settled} ORDER BY r`);
-    else {
+    answers = `SELECT * EXCLUDE (unsettled) FROM ${id}_all`;
+    if (open!.n > 0) {
       const [found] = await db.rows<{ pairs: number }>(sql.pairs(`${id}_open`));
       if (found!.pairs > MOST_PAIRS) return giveUp();
-      await db.run(
-        `CREATE TEMP TABLE ${id} AS SELECT * FROM (${settled} WHERE NOT unsettled UNION ALL ${sql.settle(`${id}_open`)}) ORDER BY r`,
-      );
+      answers = `${answers} WHERE NOT unsettled UNION ALL ${sql.settle(`${id}_open`)}`;
     }
+  }
+  const selected = (alias: string): string[] =>
+    lookups.flatMap((lookup, i) => [
+      values[i]!.read(lookupValueSql(lookup, lookups, alias)),
+      lookupStatusSql(lookup, alias),
+    ]);
+  const gather = async (from: string): Promise<readonly SweepColumn[]> => {
+    const rows = new NumberBuffer(Int32Array);
+    const buffers = values.map((value) => value.buffer());
+    const statuses = lookups.map(() => new NumberBuffer(Uint8Array));
+    await db.stream(
+      `SELECT CAST(h.r AS INTEGER), ${selected('h').join(', ')} FROM ${from} h`,
+      ({ rows: size, columns }) => {
+        rows.append(columns[0]!, size);
+        for (let i = 0; i < lookups.length; i++) {
+          buffers[i]!.append(columns[2 * i + 1]!, size);
+          statuses[i]!.append(columns[2 * i + 2]!, size);
+        }
+      },
+    );
+    const places = rows.finish().values as unknown as Int32Array;
+    return lookups.map(({ name }, i): SweepColumn => {
+      const status = statuses[i]!.finish().values as unknown as Uint8Array;
+      return { name, column: placed(buffers[i]!.finish(), places), status: placedBytes(status, places) };
+    });
+  };
+  const plain = values.every((value) => value.plain);
+  const columns = plain ? await gather(`(${answers})`) : null;
+  if (!plain) await db.run(`CREATE TEMP TABLE ${id} AS SELECT * FROM (${answers}) ORDER BY r`);
+  if (sql.unsettled) {
     await drop(`${id}_all`);
     await drop(`${id}_open`);
   }
   return {
     id,
-    columns: async () => {
-      const buffers = values.map((value) => value.buffer());
-      const statuses = lookups.map(() => new NumberBuffer(Uint8Array));
-      const select = lookups.flatMap((lookup, i) => [
-        values[i]!.read(lookupValueSql(lookup, lookups, 'h')),
-        lookupStatusSql(lookup, 'h'),
-      ]);
-      await db.stream(`SELECT ${select.join(', ')} FROM ${id} h`, ({ rows, columns }) => {
-        for (let i = 0; i < lookups.length; i++) {
-          buffers[i]!.append(columns[2 * i]!, rows);
-          statuses[i]!.append(columns[2 * i + 1]!, rows);
-        }
-      });
-      return lookups.map(
-        ({ name }, i): SweepColumn => ({
-          name,
-          column: buffers[i]!.finish(),
-          status: statuses[i]!.finish().values as unknown as Uint8Array,
-        }),
-      );
-    },
+    plain,
+    columns: async () => columns ?? gather(id),
     statuses: async () => {
       const counts = new Map<string, Uint32Array>();
       for (const lookup of lookups) {

@@ -13,7 +13,7 @@ import { BOOLEAN, printType, STRING, sameType, TIMESTAMP, type ValueType } from 
 import type { ObservationTable, OfflineStore, Period, TableFile } from '../../ports/offline-store.js';
 import type { LogState } from '../../ports/record-log.js';
 import { inspectWhole } from '../files/whole.js';
-import type { DuckDb, WriteColumn } from './connection.js';
+import type { CodedColumn, DuckDb, WriteColumn } from './connection.js';
 import {
   type HeldValue,
   holdLatest,
@@ -134,6 +134,11 @@ function partSql(rule: PartRule): string {
 const MANY_TEXTS = 4_096;
 /** Below so many records a scan for the different texts costs more than it saves. */
 const FEW_RECORDS = 200_000;
+
+/** DuckDB keeps codes of so many texts in two bytes. */
+const MOST_CODES = 65_535;
+/** Values that are one number each. */
+const PLAIN_KINDS: readonly string[] = ['int64', 'float64', 'timestamp', 'date', 'boolean'];
 
 /** How many of a transform's newest records are held to their word. */
 const CLAIMS = 1000;
@@ -437,16 +442,18 @@ export function createOfflineStore(
       };
       const values = lookups.map((lookup): HeldValue => {
         if (lookup.output === 'age_seconds')
-          return { read: (sql) => sql, buffer: () => valueBuffer(lookup.outputType) };
+          return { read: (sql) => sql, buffer: () => valueBuffer(lookup.outputType), plain: true };
         const texts = enums.get(lookup.field);
         if (texts)
           return {
             read: (sql) => `CAST(enum_code(${sql}) AS INTEGER)`,
             buffer: () => codedBuffer(lookup.outputType, texts.dictionary),
+            plain: true,
           };
         return {
           read: (sql) => scanSql(lookup.outputType, sql),
           buffer: () => valueBuffer(lookup.outputType),
+          plain: PLAIN_KINDS.includes(lookup.outputType.kind),
         };
       });
       return holdLatest(db, `held_${++count}`, query, values, async () => {
@@ -541,8 +548,10 @@ export function createOfflineStore(
           hint: 'Make the folder first, or write elsewhere.',
         });
       const kept = out.rows;
-      const columns: WriteColumn[] = added.flatMap((item, i) =>
-        'column' in item ? [writeColumn(`c${i}`, item.column, out.format)] : [],
+      const columns = added.flatMap((item, i) =>
+        'column' in item
+          ? [codedColumn(`c${i}`, item.column) ?? writeColumn(`c${i}`, item.column, out.format)]
+          : [],
       );
       const helds = [...new Set(added.flatMap((item) => ('held' in item ? [item.held.id] : [])))];
       if (kept) columns.push({ name: 'kept', type: 'BOOLEAN', data: kept });
@@ -756,8 +765,30 @@ function writeColumn(name: string, column: EngineColumn, format: 'csv' | 'parque
   return { name, type: 'VARCHAR', data: text };
 }
 
+/** Texts that are codes already go as they are; null for what is not. */
+function codedColumn(name: string, column: EngineColumn): CodedColumn | null {
+  if (column.kind !== 'codes' || column.type.kind !== 'string') return null;
+  const dictionary = column.dictionary as readonly string[];
+  if (dictionary.length === 0 || dictionary.length > MOST_CODES) return null;
+  if (new Set(dictionary).size < dictionary.length) return null;
+  const rows = column.codes.length;
+  // As wide as DuckDB's codes of so many texts.
+  const data = dictionary.length < 256 ? new Uint8Array(rows) : new Uint16Array(rows);
+  let valid: Uint8Array | null = null;
+  for (let i = 0; i < rows; i++) {
+    const code = column.codes[i]!;
+    if (code >= 0) data[i] = code;
+    else {
+      valid ??= new Uint8Array(rows).fill(1);
+      valid[i] = 0;
+    }
+  }
+  return { name, type: 'ENUM', data, valid, dictionary };
+}
+
 function castSql(column: string, type: ValueType, format: 'csv' | 'parquet'): string {
-  if (format === 'csv' || type.kind === 'string' || type.kind === 'list' || type.kind === 'map')
+  if (type.kind === 'string') return `CAST(${column} AS VARCHAR)`;
+  if (format === 'csv' || type.kind === 'list' || type.kind === 'map')
     return column;
   return `CAST(${column} AS ${duckDbType(type)})`;
 }
