@@ -64,6 +64,7 @@ import {
 import { type OpenedInput, openInput, SchemaRefusal } from './open-input.js';
 import { type ProfiledRelation, profileRelation } from './profile.js';
 import { readRecords } from './records.js';
+import { RefusedRows } from './refused-rows.js';
 import { RECENT_BATCHES, readingFrom, retypedFields, settleSchema } from './schema-change.js';
 import { contentColumns, inputFields, logColumns } from './shape.js';
 import {
@@ -260,6 +261,7 @@ class FileBatch {
   }
 
   async clear(): Promise<void> {
+    this.#refused?.close();
     for (const stage of this.#stages) rmSync(stage, { force: true });
     await this.context.db.run('DROP VIEW IF EXISTS temp."_batch"').catch(() => undefined);
     for (const table of [
@@ -550,6 +552,7 @@ class FileBatch {
   }
 
   #profile: Record<string, unknown> = {};
+  #refused: RefusedRows | undefined;
 
   /** Columns most of whose values can no longer be read, and columns in another order where that is refused. */
   #judgeSchema(): readonly FailedReason[] {
@@ -849,14 +852,14 @@ class FileBatch {
     const { source } = this;
     this.counts.accepted =
       this.counts.rows - this.counts.quarantined - this.counts.duplicates - this.counts.dropped;
-    const { quarantined, again } = this.#known(await this.#quarantinedRows());
+    const refused = await this.#refusedRows();
     const common = {
       kind: 'files',
       at: this.options.now,
       fingerprint: source.fingerprint,
       files: this.#files,
-      quarantined,
-      again,
+      quarantined: refused.rows(false),
+      again: refused.rows(true),
       profile: this.#profile,
       notes: this.#notes,
     } as const;
@@ -915,26 +918,6 @@ class FileBatch {
     }
   }
 
-  /** Refused rows that the ledger has from an earlier reading are duplicates, as accepted ones are. */
-  #known(rows: readonly NewQuarantinedRow[]): {
-    readonly quarantined: readonly NewQuarantinedRow[];
-    readonly again: readonly NewQuarantinedRow[];
-  } {
-    const held = this.context.ledger.held(
-      this.source.name,
-      rows.map(({ digest }) => digest),
-    );
-    const again = rows.filter(({ digest }) => held.has(digest));
-    this.counts.quarantined -= again.length;
-    this.counts.duplicates += again.length;
-    for (const { reasons } of again)
-      for (const rule of new Set(reasons.map((reason) => reason.rule))) {
-        this.#reasons[rule]!--;
-        if (this.#reasons[rule] === 0) delete this.#reasons[rule];
-      }
-    return { quarantined: rows.filter(({ digest }) => !held.has(digest)), again };
-  }
-
   async #write(file: string, firstSeq: number): Promise<Written> {
     const { db } = this.context;
     const { source } = this;
@@ -942,9 +925,10 @@ class FileBatch {
       this.#unmoved &&
       this.counts.accepted === this.counts.rows &&
       this.#inputs.every((input) => input.unreadable.length === 0);
+    // Rows that were not moved are read in the order of their places: they are numbered as they come, not sorted.
     const seq = everything
       ? `${firstSeq} + rowid`
-      : `${firstSeq - 1} + row_number() OVER (ORDER BY ${POSITION})`;
+      : `${firstSeq - 1} + row_number() OVER (${this.#unmoved ? '' : `ORDER BY ${POSITION}`})`;
     const flags = this.#rulesWith('flag').map((rule) => quoteText(rule.id));
     const flagged =
       flags.length === 0
@@ -962,7 +946,7 @@ class FileBatch {
           : `CAST(${quoteName(name)} AS ${type}) AS ${quoteName(name)}`,
     );
     await db.run(
-      `COPY (SELECT ${select.join(', ')} FROM (${numbered})${everything ? '' : ' ORDER BY "_seq"'}) TO ${quoteText(file)} (FORMAT parquet, COMPRESSION zstd)`,
+      `COPY (SELECT ${select.join(', ')} FROM (${numbered})${this.#unmoved ? '' : ' ORDER BY "_seq"'}) TO ${quoteText(file)} (FORMAT parquet, COMPRESSION zstd)`,
     );
     const rows = await db.rows<Written>(
       'SELECT count(*) AS rows, count(*) FILTER ("_deleted") AS deleted, max("_available_at") AS "maxAvailableAt",' +
@@ -972,9 +956,28 @@ class FileBatch {
   }
 
   /** Ledger entries of every refused row: what stood in the file and what is wrong with it. */
-  async #quarantinedRows(): Promise<readonly NewQuarantinedRow[]> {
-    const { db } = this.context;
-    const out: NewQuarantinedRow[] = [];
+  async #refusedRows(): Promise<RefusedRows> {
+    const { db, ledger, temporaryFolder } = this.context;
+    const out = new RefusedRows(join(temporaryFolder, `refused-${this.batch}`));
+    this.#refused = out;
+    /** Refused rows that the ledger has from an earlier reading are duplicates, as accepted ones are. */
+    const settle = (entries: readonly NewQuarantinedRow[]): void => {
+      const held = ledger.held(
+        this.source.name,
+        entries.map(({ digest }) => digest),
+      );
+      for (const row of entries) {
+        const again = held.has(row.digest);
+        out.add(row, again);
+        if (!again) continue;
+        this.counts.quarantined--;
+        this.counts.duplicates++;
+        for (const rule of new Set(row.reasons.map((reason) => reason.rule))) {
+          this.#reasons[rule]!--;
+          if (this.#reasons[rule] === 0) delete this.#reasons[rule];
+        }
+      }
+    };
     const copies = new Map<string, number>();
     const wide = wideSource(this.source);
     const repairing = repairRules(wide).fields;
@@ -1003,13 +1006,13 @@ class FileBatch {
           digest: copy === 1 ? content : sha256(`${copy}:${content}`),
         };
       };
-      for (const bad of input.unreadable) {
-        out.push(
+      settle(
+        input.unreadable.map((bad) =>
           entry(bad.line, { _text: bad.text, _columns: input.header }, [
             { rule: bad.rule, field: null, value: bad.text, message: bad.message },
           ]),
-        );
-      }
+        ),
+      );
       const refused = await this.#one(
         `SELECT count(*) AS n FROM staged WHERE "_file" = ${index} AND "_reasons" IS NOT NULL`,
       );
@@ -1026,6 +1029,7 @@ class FileBatch {
           ` JOIN (${input.rawSql}) raw ON raw."_line" = s."_line" ORDER BY s."_line"`,
         ({ rows, columns }) => {
           const cells = columns.slice(3);
+          const entries: NewQuarantinedRow[] = [];
           for (let i = 0; i < rows; i++) {
             const line = Number(columns[0]!.data[i]);
             const row =
@@ -1042,14 +1046,15 @@ class FileBatch {
               ]),
             );
             const json = input.format === 'json' || input.format === 'ndjson';
-            out.push(entry(line, row, explain(row, rules, json, values)));
+            entries.push(entry(line, row, explain(row, rules, json, values)));
           }
+          settle(entries);
         },
       );
     }
     invariant(
-      out.length === this.counts.quarantined,
-      `${out.length} rows reach the ledger for ${this.counts.quarantined} quarantined in ${wide.name}`,
+      out.fresh === this.counts.quarantined,
+      `${out.fresh} rows reach the ledger for ${this.counts.quarantined} quarantined in ${wide.name}`,
     );
     return out;
   }

@@ -30,6 +30,12 @@ export interface NewQuarantinedRow {
   readonly digest: string;
 }
 
+/** The same with its row and reasons as JSON. */
+export interface PrintedQuarantinedRow extends Pick<NewQuarantinedRow, 'file' | 'line' | 'digest'> {
+  readonly rowText: string;
+  readonly reasonsText: string;
+}
+
 /** What one batch adds. Written in one transaction: this is the commit of an ingest. */
 export interface BatchCommit {
   readonly result: IngestResult;
@@ -42,9 +48,9 @@ export interface BatchCommit {
   readonly maxEventTime: Instant | null;
   readonly hasVersions: boolean;
   readonly files: readonly BatchFile[];
-  readonly quarantined: readonly NewQuarantinedRow[];
+  readonly quarantined: Iterable<NewQuarantinedRow | PrintedQuarantinedRow>;
   /** Rows that the ledger holds already: those that are open take their present reasons. */
-  readonly again?: readonly NewQuarantinedRow[];
+  readonly again?: Iterable<NewQuarantinedRow | PrintedQuarantinedRow>;
   /** What batch rules measured. */
   readonly profile: Readonly<Record<string, unknown>>;
   /** What the batch looks like, kept for its history. */
@@ -135,9 +141,17 @@ const markOf = (row: Row): BatchMark | null =>
         at: Number(row['mark_at']),
       };
 
-/** JSON that also takes bigints, as texts. */
-export const toJsonText = (value: unknown): string =>
-  JSON.stringify(value, (_key, item) => (typeof item === 'bigint' ? item.toString() : item));
+/** JSON that also takes bigints, as texts. A function that looks at every value is slow, and bigints are rare. */
+export function toJsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return JSON.stringify(value, (_key, item) => (typeof item === 'bigint' ? item.toString() : item));
+  }
+}
+
+const reasonsText = (row: NewQuarantinedRow | PrintedQuarantinedRow): string =>
+  'reasonsText' in row ? row.reasonsText : toJsonText(row.reasons);
 
 /** The record log's tables in registry.db. Files of segments are kept relative to the lake, so a project can move. */
 export function createLedger(db: Database, lake: string): Ledger {
@@ -284,8 +298,8 @@ export function createLedger(db: Database, lake: string): Ledger {
             result.batch,
             row.file,
             row.line,
-            toJsonText(row.row),
-            toJsonText(row.reasons),
+            'rowText' in row ? row.rowText : toJsonText(row.row),
+            reasonsText(row),
             commit.at,
             row.digest,
           );
@@ -293,7 +307,7 @@ export function createLedger(db: Database, lake: string): Ledger {
         const again = db.prepare(
           "UPDATE quarantine SET reasons = ? WHERE source = ? AND digest = ? AND status = 'open'",
         );
-        for (const row of commit.again ?? []) again.run(toJsonText(row.reasons), result.source, row.digest);
+        for (const row of commit.again ?? []) again.run(reasonsText(row), result.source, row.digest);
       }),
     refuse: (batch, reason) => transaction(db, () => insertBatch(batch, 'refused', reason)),
     knownFile: (source, sha256, fingerprint) => {
