@@ -226,10 +226,7 @@ async function writeTable(
 
 let provided = 0;
 
-function provide(
-  inner: DuckDBConnection,
-  columns: readonly (WriteColumn | CodedColumn)[],
-): ProvidedColumns {
+function provide(inner: DuckDBConnection, columns: readonly (WriteColumn | CodedColumn)[]): ProvidedColumns {
   const name = `millrace_columns_${++provided}`;
   // A function stays as long as the instance.
   let held = columns;

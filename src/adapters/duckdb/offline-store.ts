@@ -167,9 +167,9 @@ export function createOfflineStore(
     await db.run(
       `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER ()) - 1 AS "_millrace_row", * FROM (${select})`,
     );
-    const described = (
-      await db.rows<{ column_name: string; column_type: string }>(`DESCRIBE ${id}`)
-    ).flatMap(({ column_name: name, column_type: type }) => (name === '_millrace_row' ? [] : [{ name, type }]));
+    const described = (await db.rows<{ column_name: string; column_type: string }>(`DESCRIBE ${id}`)).flatMap(
+      ({ column_name: name, column_type: type }) => (name === '_millrace_row' ? [] : [{ name, type }]),
+    );
     const sqlTypes = new Map(described.map((column) => [column.name, column.type]));
     if (!sqlTypes.has(timeColumn)) {
       await db.run(`DROP TABLE ${id}`);
@@ -788,7 +788,6 @@ function codedColumn(name: string, column: EngineColumn): CodedColumn | null {
 
 function castSql(column: string, type: ValueType, format: 'csv' | 'parquet'): string {
   if (type.kind === 'string') return `CAST(${column} AS VARCHAR)`;
-  if (format === 'csv' || type.kind === 'list' || type.kind === 'map')
-    return column;
+  if (format === 'csv' || type.kind === 'list' || type.kind === 'map') return column;
   return `CAST(${column} AS ${duckDbType(type)})`;
 }
