@@ -15,6 +15,7 @@ import {
   type OnlineGroup,
   type OnlinePosition,
   type OnlineReader,
+  type OnlineRow,
   planGroup,
   planReader,
 } from '../core/engine/online/index.js';
@@ -122,6 +123,46 @@ type HeldGroups = ReadonlyMap<string, OnlineGroup>;
 const heldOf = (project: Project): HeldGroups =>
   new Map(projectGroups(project).map(({ group, online }) => [group.id, online]));
 
+/** How a value of a row becomes a value of an answer. */
+interface AnswerStep {
+  readonly feature: Feature;
+  readonly computed: ValueType;
+  /** Place in the row of its group, and in the answer. */
+  readonly from: number;
+  readonly place: number;
+  /** `plain`: as it is; `integer`: as it is while it is no bigint. */
+  readonly form: 'plain' | 'integer' | 'any';
+}
+
+function answerStep(feature: Feature, computed: ValueType, from: number, place: number): AnswerStep {
+  const { kind } = feature.valueType;
+  const same = feature.default === undefined && computed.kind === kind;
+  const form =
+    same && (kind === 'float64' || kind === 'string' || kind === 'boolean')
+      ? 'plain'
+      : same && kind === 'int64'
+        ? 'integer'
+        : 'any';
+  return { feature, computed, from, place, form };
+}
+
+function takeStep(
+  { feature, computed, from, place, form }: AnswerStep,
+  row: OnlineRow,
+  answer: { readonly values: unknown[]; readonly statuses: Status[] },
+): void {
+  const value = row.values[from]!;
+  const status = row.statuses[from]!;
+  if (form === 'plain' || (form === 'integer' && typeof value !== 'bigint')) {
+    answer.values[place] = value;
+    answer.statuses[place] = status;
+    return;
+  }
+  const finished = finishBase(feature, computed, value, status);
+  answer.values[place] = toJson(feature.valueType, finished.value);
+  answer.statuses[place] = finished.status;
+}
+
 export function createFeatureReader(
   store: OnlineStore,
   plan: FeaturePlan,
@@ -183,10 +224,11 @@ export function createFeatureReader(
   const readGroups = (
     entities: readonly Readonly<Record<string, Value>>[],
     at: Instant,
-    take: (row: number, feature: Feature, value: Value, status: Status) => void,
+    take: (group: number, rows: readonly OnlineRow[]) => void,
   ): ReadonlyMap<string, OnlinePosition> => {
     const positions = new Map<string, OnlinePosition>();
-    for (const { group, reader } of groups) {
+    for (let i = 0; i < groups.length; i++) {
+      const { group, reader } = groups[i]!;
       const { features, joinKeys, source } = group;
       const keys =
         features.length === 0
@@ -195,13 +237,7 @@ export function createFeatureReader(
       const { rows, applied } = store.read(reader, keys, at);
       const present = positions.get(source.name);
       if (!present || applied.seq < present.seq) positions.set(source.name, applied);
-      for (let i = 0; i < rows.length; i++) {
-        const { values, statuses } = rows[i]!;
-        for (let j = 0; j < features.length; j++) {
-          const finished = finishBase(features[j]!, reader.types[j]!, values[j]!, statuses[j]!);
-          take(i, features[j]!, finished.value, finished.status);
-        }
-      }
+      take(i, rows);
     }
     return positions;
   };
@@ -211,9 +247,15 @@ export function createFeatureReader(
       slots: { ...slotShape, ...entity, ...requests[i] } as Record<string, Value>,
       statuses: { ...statusShape } as Record<string, Status>,
     }));
-    const positions = readGroups(entities, at, (row, { name }, value, status) => {
-      rows[row]!.slots[name] = value;
-      rows[row]!.statuses[name] = status;
+    const positions = readGroups(entities, at, (index, found) => {
+      const { group, reader } = groups[index]!;
+      found.forEach(({ values, statuses }, i) => {
+        group.features.forEach((feature, j) => {
+          const finished = finishBase(feature, reader.types[j]!, values[j]!, statuses[j]!);
+          rows[i]!.slots[feature.name] = finished.value;
+          rows[i]!.statuses[feature.name] = finished.status;
+        });
+      });
     });
     const found = indexes();
     for (const row of rows) deriveRow(plan, row.slots, row.statuses, at, found);
@@ -222,18 +264,30 @@ export function createFeatureReader(
 
   const { outputs } = plan;
   const places = new Map(outputs.map((feature, i) => [feature, i]));
+  const steps = groups.map(({ group, reader }) =>
+    group.features.map((feature, i) => answerStep(feature, reader.types[i]!, i, places.get(feature)!)),
+  );
+  /** The rows of the only group are the answer as they are, but for values that are printed in another form. */
+  const inPlace =
+    groups.length === 1 &&
+    steps[0]!.length === outputs.length &&
+    steps[0]!.every(({ place }, i) => place === i);
+  const printed = inPlace ? steps[0]!.filter(({ form }) => form !== 'plain') : [];
   /** Without derived features no value depends on another: they go straight to their places. */
   const answerBase: FeatureReader['answer'] = (entities, _requests, at) => {
-    const rows = entities.map(() => ({
-      values: new Array<unknown>(outputs.length),
-      statuses: new Array<Status>(outputs.length),
-    }));
-    const positions = readGroups(entities, at, (row, feature, value, status) => {
-      const place = places.get(feature)!;
-      rows[row]!.values[place] = toJson(feature.valueType, value);
-      rows[row]!.statuses[place] = status;
+    let answer: { values: unknown[]; statuses: Status[] }[] = [];
+    if (!inPlace)
+      answer = entities.map(() => ({
+        values: new Array<unknown>(outputs.length),
+        statuses: new Array<Status>(outputs.length),
+      }));
+    const positions = readGroups(entities, at, (group, rows) => {
+      if (inPlace) answer = rows as typeof answer;
+      const todo = inPlace ? printed : steps[group]!;
+      for (let i = 0; i < rows.length; i++)
+        for (let j = 0; j < todo.length; j++) takeStep(todo[j]!, rows[i]!, answer[i]!);
     });
-    return { rows, positions };
+    return { rows: answer, positions };
   };
   const answerDerived: FeatureReader['answer'] = (entities, requests, at) => {
     const { rows, positions } = read(entities, requests, at);
