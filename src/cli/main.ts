@@ -133,6 +133,18 @@ define(
   'runs',
   'retry',
 );
+define(
+  program
+    .command('backfill')
+    .argument('<asset>', 'a source, a transform or a dataset')
+    .requiredOption('--from <instant>', 'from this instant on')
+    .requiredOption('--to <instant>', 'up to and without this instant')
+    .option('--dry-run', 'say what would be done')
+    .option('--ignore-availability', 'go on although sources do not have what they promise')
+    .description('compute an asset again over a range of time'),
+  'backfill',
+  'backfill',
+);
 const schedule = program.command('schedule').description('runs by the clock and by what has come about');
 define(
   schedule.command('list').description('schedules and sensors: when next, what was last, why not'),
@@ -515,6 +527,19 @@ define(
     .description('a version as a directory that MLflow loads'),
   'models',
   'exportVersion',
+);
+define(
+  models
+    .command('import')
+    .argument('<path>', 'an .onnx file, or a folder with an MLmodel')
+    .requiredOption('--model <name>', 'the definition that it becomes a version of')
+    .requiredOption('--reason <text>')
+    .option('--signature <file>', 'JSON: {"inputs": [features in their order], "classes": [...]}')
+    .option('--flavor <name>', 'of MLflow: onnx (where it has it) or pyfunc')
+    .option('--python <program>', 'what scores a pyfunc', 'python3')
+    .description('a model made elsewhere as a version: judged, gated and served like the others'),
+  'models',
+  'importVersion',
 );
 define(
   models

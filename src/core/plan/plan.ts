@@ -5,6 +5,7 @@
 import { MillraceError } from '../base/error.js';
 import { type Fingerprint, fingerprint } from '../base/fingerprint.js';
 import { nearest } from '../base/nearest.js';
+import type { Instant } from '../base/time.js';
 import type { Definitions } from '../define/types.js';
 import type { ContractDiff } from '../quality/contract-diff.js';
 import type { DefinitionChange } from './definition-changes.js';
@@ -75,6 +76,8 @@ export interface Step {
   /** Assets of the plan that it waits for: those of its parents that are in it. */
   readonly after: readonly string[];
   readonly expected: Expected;
+  /** Only what lies in `[from, to)`, whether or not it is stale: a backfill. */
+  readonly range?: { readonly from: Instant; readonly to: Instant };
 }
 
 export interface Plan {

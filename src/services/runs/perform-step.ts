@@ -2,7 +2,7 @@
 import type { Step } from '../../core/plan/plan.js';
 import type { IngestResult } from '../../ports/record-log.js';
 import { runBacktest } from '../backtest.js';
-import { type BuiltDataset, buildDataset } from '../build-dataset.js';
+import { type BuiltDataset, buildDataset, buildPartitions, datasetPartitions } from '../build-dataset.js';
 import { markFiles } from '../file-marks.js';
 import { ingestFiles } from '../ingest.js';
 import { materialize } from '../materialize.js';
@@ -58,7 +58,7 @@ export async function performStep(project: Project, step: Step, made: Made): Pro
       };
     }
     case 'transform': {
-      const result = await runTransform(project, step.name);
+      const result = await runTransform(project, step.name, { full: step.range !== undefined });
       made.ingested.push(result);
       return { status: result.accepted > 0 ? 'done' : 'unchanged', detail: describe(result) };
     }
@@ -70,6 +70,17 @@ export async function performStep(project: Project, step: Step, made: Made): Pro
       };
     }
     case 'build': {
+      if (step.range !== undefined) {
+        const { total, computed } = await buildPartitions(project, step.name, step.range);
+        const missing = (await datasetPartitions(project, step.name)).filter(
+          ({ state }) => state === 'missing',
+        );
+        if (missing.length > 0)
+          return {
+            status: computed > 0 ? 'done' : 'unchanged',
+            detail: `${computed} of ${total} partitions computed; ${missing.length} outside of the range are not there, so that no version was published`,
+          };
+      }
       const built = await buildDataset(project, step.name);
       made.datasets.push(built);
       return {
