@@ -2,7 +2,7 @@
 import { VERSION } from '../core/base/version.js';
 import type { Definitions, Source } from '../core/define/types.js';
 import { classifyTransform, type TransformKind } from '../core/lineage/classify.js';
-import { parentColumns, type TransformLineage } from '../core/lineage/graph.js';
+import { notRead, parentColumns, type TransformLineage } from '../core/lineage/graph.js';
 import type { Query } from '../core/lineage/query.js';
 import { resolveQuery } from '../core/lineage/resolve.js';
 import type { SqlParser } from '../ports/sql-parser.js';
@@ -40,8 +40,7 @@ const lineageOfQuery = (
 export async function transformKind(project: Reading, source: Source): Promise<TransformKind> {
   if (source.read.kind !== 'transform') return { kind: 'full', reason: 'it is no transform', volatile: [] };
   const parsed = (await project.sqlParser()).parse(source.read.sql);
-  if (!parsed.ok)
-    return { kind: 'full', reason: `its SQL is not read: ${parsed.message}`, volatile: ['what is not read'] };
+  if (!parsed.ok) return { kind: 'full', reason: notRead(parsed.message), volatile: ['what is not read'] };
   return classifyTransform(project.definitions, source, parsed.query);
 }
 

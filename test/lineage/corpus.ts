@@ -58,5 +58,9 @@ export const CORPUS: readonly string[] = [
   'SELECT k, quantile_cont(a, 0.5) AS m FROM t GROUP BY k',
   'SELECT x.a, y.a AS other FROM t x JOIN t y ON x.k = y.b AND x.a < y.a',
   'FROM t SELECT k, a WHERE f',
+  "SELECT k, a // 2 AS x, '//' || s AS y, b + a // 2 * 3 AS z FROM t -- a // b",
+  'SELECT k, a ** 2 AS x, a ^ b AS y FROM t',
+  'SELECT k, a FROM t TABLESAMPLE 100%',
+  'SELECT k, a FROM t TABLESAMPLE 1000 ROWS WHERE a // 2 > 1',
   "SELECT K, A FROM T WHERE S LIKE 'a%'",
 ];

@@ -12,6 +12,7 @@ import type {
 } from '../../core/lineage/query.js';
 import type { SqlParser } from '../../ports/sql-parser.js';
 import { AGGREGATES, VOLATILE } from './functions.js';
+import { rewrite } from './rewrite.js';
 
 type Node = Readonly<Record<string, unknown>>;
 
@@ -355,10 +356,11 @@ function readRelation(node: unknown, context: Context): Relation {
       const path = [payload['catalog'], payload['schema'], payload['name']].flatMap(
         (part) => identifier(part) ?? [],
       );
-      const table: Relation = { kind: 'table', path, alias, columns };
-      return payload['table_sample']
-        ? { kind: 'unknown', what: 'TABLESAMPLE', inputs: [table], alias: alias ?? path.at(-1)! }
-        : table;
+      if (!payload['table_sample']) return { kind: 'table', path, alias, columns };
+      const items: Item[] = [{ kind: 'star', relation: null, exclude: [], replace: [], rename: [] }];
+      const from: Relation = { kind: 'table', path, alias: null, columns: [] };
+      const query: Query = { kind: 'select', ...EMPTY, items, from, sampled: true };
+      return { kind: 'query', query, alias: alias ?? path.at(-1)!, columns };
     }
     // PIVOT names its table where other statements have a column.
     case 'column':
@@ -565,9 +567,14 @@ export async function createSqlParser(): Promise<SqlParser> {
   };
   return {
     parse: (sql) => {
+      const query = sql.trim().replace(/;\s*$/, '');
       let result: ReturnType<typeof library.parse>;
       try {
-        result = library.parse(sql.trim().replace(/;\s*$/, ''), dialect);
+        result = library.parse(query, dialect);
+        if (!result.success) {
+          const other = library.parse(rewrite(query), dialect);
+          if (other.success) result = other;
+        }
       } catch (error) {
         return {
           ok: false,

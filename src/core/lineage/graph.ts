@@ -145,10 +145,14 @@ function addTransform(
   }
 }
 
+/** Said where a query runs, but not in words that the parser knows. */
+export const notRead = (why: string): string =>
+  `lineage of this transform is by table only: its SQL is not read (${why})`;
+
 /** What is not known of a field's way through a transform. */
 function unresolvedOf(lineage: TransformLineage | undefined, output: string): readonly string[] {
   if (lineage === undefined) return ['its SQL has not been read'];
-  if ('failed' in lineage) return [`its SQL is not read: ${lineage.failed}`];
+  if ('failed' in lineage) return [notRead(lineage.failed)];
   const found = lineage.outputs.find((item) => item.name.toLowerCase() === output.toLowerCase());
   if (found) return found.unresolved;
   return lineage.complete
