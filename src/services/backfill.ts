@@ -38,7 +38,7 @@ export async function planBackfill(project: Project, name: string, range: Range)
         hint: 'Backfill a source, a transform or a dataset; `millrace run` then brings up what depends on it.',
       },
     );
-  const seen = await snapshot(project);
+  const seen = await snapshot(project, [asset.id]);
   const planned = planRun(project.definitions, seen, [asset.id]);
   const parents = planned.steps.filter((step) => step.asset !== asset.id);
   const partitions =

@@ -4,7 +4,14 @@ import {
   type KnownDefinitions,
   knownDefinitions,
 } from '../core/plan/definition-changes.js';
-import { type AssetState, assetGraph, type Plan, planRun, type Snapshot } from '../core/plan/plan.js';
+import {
+  type AssetState,
+  assetGraph,
+  type Plan,
+  planRun,
+  type Snapshot,
+  selectAssets,
+} from '../core/plan/plan.js';
 import type { LogState, RecordLog } from '../ports/record-log.js';
 import type { Registry } from '../ports/registry.js';
 import type { Timing } from '../ports/run-store.js';
@@ -13,14 +20,16 @@ import type { Project } from './project.js';
 import { CHAMPION } from './promote.js';
 import { stateOf } from './runs/asset-state.js';
 
-export async function snapshot(opened: Project): Promise<Snapshot> {
+/** The world as far as the assets asked for and their parents go; no names: all of it. */
+export async function snapshot(opened: Project, names: readonly string[] = []): Promise<Snapshot> {
   const project = await atOneInstant(opened);
   const assets = new Map<string, AssetState>();
-  for (const asset of assetGraph(project.definitions))
+  for (const asset of selectAssets(assetGraph(project.definitions), names))
     assets.set(asset.id, await stateOf(project, asset.kind, asset.name));
   for (const { source, from, to, diff } of await pendingContracts(project)) {
     const id = `source.${source}`;
-    assets.set(id, { ...assets.get(id)!, contract: { from, to, ...diff } });
+    const state = assets.get(id);
+    if (state) assets.set(id, { ...state, contract: { from, to, ...diff } });
   }
   const registry = await project.registry();
   const timings = new Map<string, Timing[]>();
@@ -77,4 +86,4 @@ const KNOWN_DEFINITIONS = 'definitions:known';
 const KNOWN_DIGEST = 'definitions:digest';
 
 export const planProject = async (project: Project, names: readonly string[] = []): Promise<Plan> =>
-  planRun(project.definitions, await snapshot(project), names);
+  planRun(project.definitions, await snapshot(project, names), names);
