@@ -1,5 +1,5 @@
 // `npm run bench`: millrace and its peers on the same files in one run, written to docs/benchmarks.md with plots.
-// node bench/run.mjs [--size small|full] [--runs 3] [--only offline,large,huge,keys,state,online,http,peers,start,profile]
+// node bench/run.mjs [--size small|full] [--runs 3] [--only offline,large,huge,keys,state,incremental,online,http,peers,start,quality,profile]
 // Results are kept in bench/.cache, so that `--only` renews a part and the page keeps the others.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
@@ -7,12 +7,14 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CACHE, eventsFile, millions, observationsFile } from './data.mjs';
 import { measure as measureHotKeys } from './hot-keys.mjs';
+import { measure as measureIncremental } from './incremental.mjs';
 import { measure as measureState } from './latest-state.mjs';
 import { argument, MAIN, median, node, note, quiet, ratio, run, table, WORK } from './lib.mjs';
 import { ingested, LABELS, measure as measureWindows } from './offline-windows.mjs';
 import { measure as measurePeers } from './online-peers.mjs';
 import { plot } from './plot.mjs';
 import { versions } from './python.mjs';
+import { measure as measureQuality } from './quality.mjs';
 import { WORKLOADS } from './workload.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -196,10 +198,12 @@ const PARTS = {
   huge: () => measureWindows({ size: 'huge', runs: 1 }),
   keys: () => measureHotKeys({ size }),
   state: () => measureState({ size, runs }),
+  incremental: () => measureIncremental({ events: size === 'full' ? 20_000_000 : 5_000_000 }),
   online: measureReads,
   http: measureHttp,
   peers: measureOnlinePeers,
   start: measureStart,
+  quality: () => measureQuality({ size, runs }),
   profile: measureProfile,
 };
 

@@ -6,7 +6,7 @@ import { MillraceError } from '../core/base/error.js';
 import { type Fingerprint, fingerprint } from '../core/base/fingerprint.js';
 import { type Instant, parseInstant, printDuration, printInstant } from '../core/base/time.js';
 import { VERSION } from '../core/base/version.js';
-import { brokenChecks } from '../core/dataset/checks.js';
+import { brokenChecks, hasChecks } from '../core/dataset/checks.js';
 import { hashTable } from '../core/dataset/content.js';
 import { auditLeakage, type LeakageFinding } from '../core/dataset/leakage.js';
 import {
@@ -320,6 +320,7 @@ async function auditChecks(
   },
 ): Promise<void> {
   const { manifest, before, folder, key } = built;
+  if (!hasChecks(dataset.checks)) return;
   const columns = new Map<string, (ColumnStatistics & { readonly rows: number })[]>();
   for (const entry of manifest.partitions!)
     for (const [column, statistics] of Object.entries(await columnsOf(path.dirname(folder), entry))) {

@@ -19,6 +19,9 @@ export interface BrokenCheck {
   readonly message: string;
 }
 
+export const hasChecks = ({ rows, labelRate, features }: DatasetChecks): boolean =>
+  features.size > 0 || [rows, labelRate].some(({ min, max }) => min !== null || max !== null);
+
 const number = (value: number): string => String(Number(value.toPrecision(6)));
 
 function outside(value: number, { min, max }: Limits): string | undefined {

@@ -12,7 +12,7 @@ import { type PromotionResult, promoteModel } from '../promote.js';
 import { isPulled, pullSource } from '../pull.js';
 import { type TrainedVersion, trainModel } from '../train.js';
 import { runTransform } from '../transform.js';
-import { championOf, judgedFact, monitorKey, stateOf } from './asset-state.js';
+import { championOf, inputRows, judgedFact, monitorKey, stateOf } from './asset-state.js';
 import type { StepOutcome } from './execute.js';
 
 /** What the steps of a run made, in their order. */
@@ -83,9 +83,12 @@ export async function performStep(project: Project, step: Step, made: Made): Pro
       }
       const built = await buildDataset(project, step.name);
       made.datasets.push(built);
+      const { computed, total } = built.partitions;
+      const rows = await inputRows(project, 'dataset', step.name);
       return {
         status: built.built ? 'done' : 'unchanged',
-        detail: `${step.name}@${built.version.version}: ${built.manifest.counts.rows} rows`,
+        detail: `${step.name}@${built.version.version}: ${built.manifest.counts.rows} rows${total > 1 ? `, ${computed} of ${total} partitions computed` : ''}`,
+        amount: { rows: rows && Math.round((rows * computed) / Math.max(1, total)), bytes: null },
       };
     }
     case 'train': {
