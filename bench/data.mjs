@@ -20,7 +20,7 @@ const uniform = (row, stream) => `((hash(${row} * 16 + ${stream}) >> 11)::DOUBLE
 /** Zipf-like: the rank r is drawn with density about r^(-2/3). */
 const user = (row, stream, users) => `floor(${users} * pow(${uniform(row, stream)}, 3))::BIGINT`;
 
-async function make(name, sql) {
+export async function make(name, sql) {
   mkdirSync(CACHE, { recursive: true });
   const file = path.join(CACHE, `v${VERSION}-${name}.parquet`);
   if (existsSync(file)) return file;
