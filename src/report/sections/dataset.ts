@@ -127,7 +127,7 @@ function one(dataset: DatasetReport): Markup {
           ),
           more(refused.length, manifest.leakage.length, 'findings'),
         ]
-  }<p class="note">Content ${hash(manifest.logical_sha256)}; ${manifest.files.map((file) => html`${file.file} ${bytes(file.bytes)} ${hash(file.sha256)} `)}</p></article>`;
+  }<p class="note">Content ${hash(manifest.logical_sha256)}; ${manifest.files.length} file${manifest.files.length === 1 ? '' : 's'}, ${bytes(manifest.files.reduce((sum, file) => sum + file.bytes, 0))}.</p></article>`;
 }
 
 export function datasets(data: ReportData): Markup {
