@@ -530,19 +530,6 @@ define(
 );
 define(
   models
-    .command('import')
-    .argument('<path>', 'an .onnx file, or a folder with an MLmodel')
-    .requiredOption('--model <name>', 'the definition that it becomes a version of')
-    .requiredOption('--reason <text>')
-    .option('--signature <file>', 'JSON: {"inputs": [features in their order], "classes": [...]}')
-    .option('--flavor <name>', 'of MLflow: onnx (where it has it) or pyfunc')
-    .option('--python <program>', 'what scores a pyfunc', 'python3')
-    .description('a model made elsewhere as a version: judged, gated and served like the others'),
-  'models',
-  'importVersion',
-);
-define(
-  models
     .command('compare')
     .argument('<versions...>', 'NAME@VERSION; one alone is held against the champion')
     .option('--html <file>', 'a page with plots')

@@ -5,7 +5,6 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import type { Form } from '../../src/core/quality/contract-form.js';
 import { openProject } from '../../src/open.js';
-import { planProject } from '../../src/services/plan-project.js';
 import {
   compareContracts,
   exportContract,
@@ -13,6 +12,7 @@ import {
   printNote,
   writeImported,
 } from '../../src/services/contract.js';
+import { planProject } from '../../src/services/plan-project.js';
 import type { Project } from '../../src/services/project.js';
 import { odcsValidator } from './odcs-schema.js';
 

@@ -27,9 +27,13 @@ type Damage = (draft: Draft, line: number, place: number) => void;
 /** A place within the note of a line, its last cell. */
 const inNote = (line: Buffer, at: number): number => line.length - (at % 4);
 const notes =
-  (bytes: string | Uint8Array): Damage =>
+  (bytes: string | readonly number[]): Damage =>
   (draft, line, at) => {
-    draft.lines[line] = insert(draft.lines[line]!, inNote(draft.lines[line]!, at), Buffer.from(bytes));
+    draft.lines[line] = insert(
+      draft.lines[line]!,
+      inNote(draft.lines[line]!, at),
+      typeof bytes === 'string' ? Buffer.from(bytes) : Buffer.from(bytes),
+    );
     draft.touched.add(line);
   };
 

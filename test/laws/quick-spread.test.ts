@@ -33,7 +33,7 @@ function squaresOf(values: readonly number[], parts: number): Float64Array {
 }
 
 const FLOAT64: ValueType = { kind: 'float64' };
-const decimal = (scale: number): ValueType => ({ kind: 'decimal', precision: 18, scale });
+const decimal = (scale: number): ValueType => ({ kind: 'decimal', scale });
 
 function both(values: readonly number[], type: ValueType, parts: number): { quick: number; all: number } {
   const exact = emptyMoments(type, 2);

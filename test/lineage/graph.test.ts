@@ -118,7 +118,9 @@ transforms:
     'source.broken rows',
     'source.orders transformation',
   ]);
-  expect(node('source.broken.half').unresolved[0]).toMatch(/^lineage of this transform is by table only: its SQL is not read \(Parse error/);
+  expect(node('source.broken.half').unresolved[0]).toMatch(
+    /^lineage of this transform is by table only: its SQL is not read \(Parse error/,
+  );
 });
 
 it('finds assets by id, by field, by bare name, and the nearest when there is none', async () => {

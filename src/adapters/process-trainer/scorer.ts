@@ -138,11 +138,16 @@ function startLife(model: ScoringModel, failed: (message: string) => MillraceErr
     }
   };
   const settle = ({ rows, resolve, reject }: Pending, answer: Readonly<Record<string, unknown>>): void => {
-    if (answer['error'] !== undefined)
-      return reject(failed(`\`${shown}\` refuses: ${mask(String(answer['error'])).slice(0, 500)}`));
+    if (answer['error'] !== undefined) {
+      reject(failed(`\`${shown}\` refuses: ${mask(String(answer['error'])).slice(0, 500)}`));
+      return;
+    }
     const given = answer['scores'];
     const scores = Array.isArray(given) ? given.map(scoresOf) : [];
-    if (scores.length === rows && !scores.includes(undefined)) return resolve(scores as Float64Array[]);
+    if (scores.length === rows && !scores.includes(undefined)) {
+      resolve(scores as Float64Array[]);
+      return;
+    }
     const each = width === 1 ? 'a number' : `${width} numbers`;
     reject(
       failed(
