@@ -530,6 +530,19 @@ define(
 );
 define(
   models
+    .command('import')
+    .argument('<path>', 'a directory of MLflow, or an ONNX file')
+    .requiredOption('--model <name>', 'the definition that it becomes a version of')
+    .requiredOption('--reason <text>')
+    .option('--signature <file>', 'JSON: {"inputs": [names], "classes": [names]}')
+    .option('--flavor <name>', 'of MLflow: onnx or pyfunc')
+    .option('--python <program>', 'what scores a pyfunc', 'python3')
+    .description('a model made elsewhere as a version: judged, gated and served like the others'),
+  'models',
+  'importVersion',
+);
+define(
+  models
     .command('compare')
     .argument('<versions...>', 'NAME@VERSION; one alone is held against the champion')
     .option('--html <file>', 'a page with plots')

@@ -102,7 +102,13 @@ async function candidates(
     models: models.map((model): KnownModel => {
       const { dataset, trainer } = manifestOf(model);
       const { name, version, createdAt } = model;
-      return { name, version, createdAt, dataset, repeatable: trainer.kind !== 'process' };
+      return {
+        name,
+        version,
+        createdAt,
+        dataset,
+        repeatable: !['process', 'imported'].includes(trainer.kind),
+      };
     }),
     aliases: registry.aliasHistory(),
     predicted,

@@ -1,15 +1,17 @@
 /** A fitted model becomes a version: judged on every part, written aside, moved to its place, named in the registry. */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { MillraceError } from '../core/base/error.js';
 import type { DatasetManifest } from '../core/dataset/manifest.js';
 import type { Model } from '../core/define/types.js';
 import { type ColumnProfile, profileColumn } from '../core/drift/profile.js';
+import { takeRows } from '../core/learn/matrix.js';
 import type { Evaluation } from '../core/learn/metrics.js';
 import type { ModelRuntime, ProcessEnvironment } from '../ports/model-runtime.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { keepDefinitions } from './definition-snapshot.js';
 import { evaluatePart } from './evaluate-model.js';
-import type { LabelledRows } from './model-data.js';
+import type { LabelledPart, LabelledRows } from './model-data.js';
 import type { ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
 import { codeOf, environmentOf, type Stopwatch } from './training-record.js';
@@ -33,6 +35,31 @@ export interface TrainedVersion {
   readonly reproduced: boolean | null;
 }
 
+const COMPANY_ROWS = 48;
+
+/**
+ * A command that takes many rows at once promises that each is scored as if it were alone: tried on some rows.
+ * @throws MillraceError TRAIN_FAILED
+ */
+async function checkCompany({ runtime, told }: Fitted, { table }: LabelledPart): Promise<void> {
+  if (told.scoring === undefined || told.scoring.rows_at_once < 2) return;
+  const rows = Array.from({ length: Math.min(COMPANY_ROWS, table.rows) }, (_, i) => i);
+  const flat = async (of: readonly number[]): Promise<readonly number[]> =>
+    [await runtime.predictTable(takeRows(table, of))].flat().flatMap((scores) => [...scores]);
+  const together = await flat(rows);
+  const width = together.length / rows.length;
+  for (const row of rows) {
+    const alone = await flat([row]);
+    for (let k = 0; k < width; k++)
+      if (alone[k] !== together[k * rows.length + row])
+        throw new MillraceError(
+          'TRAIN_FAILED',
+          `the scoring command gives row ${row + 1} of the train part ${alone[k]} alone and ${together[k * rows.length + row]} among ${rows.length} rows`,
+          { hint: 'Leave `rows_at_once` out of scoring.json: then every row is asked alone.' },
+        );
+  }
+}
+
 export async function registerModel(
   project: Project,
   model: Model,
@@ -51,6 +78,8 @@ export async function registerModel(
   const data = dataset.manifest as unknown as DatasetManifest;
   const evaluation: Record<string, Evaluation> = {};
   const scoreProfile: Record<string, ColumnProfile> = {};
+  const train = rows.part('train');
+  if (train) await checkCompany(fitted, train);
   for (const [part, count] of rows.parts) {
     project.progress({ step: 'train', message: `${name}: evaluating on ${part} (${count} rows)` });
     const judged = await evaluatePart(model.task, fitted.runtime, rows.part(part)!, rows.classes);

@@ -5,6 +5,7 @@ import type { VersionRecord } from '../../ports/registry.js';
 import type { DifferingValue } from '../../report/comparison.js';
 import { compareModels } from '../../services/compare-models.js';
 import { exportModel } from '../../services/export-model.js';
+import { importModel } from '../../services/import-model.js';
 import { catchUp } from '../../services/materialize.js';
 import { type ModelManifest, manifestOf } from '../../services/model-manifest.js';
 import {
@@ -415,6 +416,34 @@ export const exportVersion = (io: Io, args: readonly string[], options: Options)
       `${exported.model}@${exported.version} is in ${exported.out}; mlflow.pyfunc.load_model takes it`,
     );
     io.result(exported);
+    return 0;
+  });
+
+export const importVersion = (io: Io, args: readonly string[], options: Options): Promise<number> =>
+  within(io, async (project) => {
+    const flavor = options['flavor'];
+    if (flavor !== undefined && flavor !== 'onnx' && flavor !== 'pyfunc')
+      throw new MillraceError('USAGE', `--flavor is "${String(flavor)}"`, { hint: 'Give onnx or pyfunc.' });
+    await project.lockForWriting(io.command);
+    const text = (name: string): string | undefined =>
+      options[name] === undefined ? undefined : String(options[name]);
+    const { version, manifest, built } = await importModel(project, args[0]!, {
+      model: String(options['model']),
+      reason: String(options['reason']),
+      signature: text('signature'),
+      python: text('python'),
+      flavor,
+    });
+    printVersion(io, version, (await project.registry()).alias(version.name, CHAMPION));
+    io.print(built ? `imported into ${version.folder}` : 'unchanged: it is that version already');
+    io.result({
+      model: version.name,
+      version: version.version,
+      built,
+      imported: manifest.imported,
+      metrics: manifest.metrics,
+      folder: version.folder,
+    });
     return 0;
   });
 

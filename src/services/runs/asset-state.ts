@@ -13,6 +13,7 @@ import { staleGroups } from '../materialize.js';
 import type { Project } from '../project.js';
 import { CHAMPION } from '../promote.js';
 import { isPulled, pullReason } from '../pull.js';
+import { modelKey, trainerCode } from '../train.js';
 import { transformKey } from '../transform.js';
 import { knownTransformKind } from '../transform-sql.js';
 
@@ -72,14 +73,16 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
       const dataset = registry.version('dataset', model.dataset);
       const rows = await inputRows(project, 'model', name);
       if (!latest) return { stale: 'never trained', rows };
-      const key = dataset && modelKey(model.fingerprint, dataset);
-      if (key !== latest.key) return { stale: 'its definition or its dataset has changed', rows };
+      const key = dataset && modelKey(model, dataset, await trainerCode(project, model));
+      // Not the latest: another may have been imported since.
+      const own = key === undefined ? undefined : registry.byKey('model', name, key);
+      if (!own) return { stale: 'its definition, its code or its dataset has changed', rows };
       return {
         rows,
         stale:
-          registry.getFact(judgedFact(name)) === latest.version
+          registry.getFact(judgedFact(name)) === own.version
             ? null
-            : `version ${latest.version} has not passed its gate yet`,
+            : `version ${own.version} has not passed its gate yet`,
       };
     }
     case 'service': {
@@ -104,11 +107,6 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
     }
   }
 }
-
-const modelKey = (
-  model: string,
-  dataset: { readonly key: string; readonly manifest: Readonly<Record<string, unknown>> },
-): string => fingerprint({ model, dataset: dataset.manifest['logical_sha256'], key: dataset.key });
 
 /** The version that the gate has judged last: a run killed between training and promotion finds it open. */
 export const judgedFact = (model: string): string => `judged:${model}`;
