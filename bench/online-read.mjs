@@ -1,5 +1,6 @@
 // Online reads: 12 exact window features (count, sum over six windows) of entities with 10, 1,000 and 100,000
-// events, and of 100 entities in one request; then with mean, min, max, last. p50 and p99 in microseconds.
+// events, and of 100 entities in one request; then with mean, min, max, last; then nine functions over five windows.
+// p50 and p99 in microseconds.
 // Usage: node bench/online-read.mjs   (after the build)
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -59,6 +60,10 @@ const MIXED = WINDOWS.slice(0, 2).flatMap((w) => [
   ...['sum', 'mean', 'min', 'max', 'last'].map((fn) => aggregation(fn, 'amount', w)),
   aggregation('count', null, w),
 ]);
+const MANY = WINDOWS.slice(0, 5).flatMap((w) => [
+  ...['count', 'sum', 'mean', 'min', 'max', 'std', 'first', 'last'].map((fn) => aggregation(fn, 'amount', w)),
+  aggregation('seconds_since_last', null, w),
+]);
 
 const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
 const store = openLmdbOnlineStore(folder);
@@ -75,7 +80,7 @@ const group = planGroup({
   source,
   joinKeys: [{ name: 'user', type: { kind: 'int64' } }],
   keyFields: ['user'],
-  features: [...INVERTIBLE, ...MIXED],
+  features: [...INVERTIBLE, ...MIXED, ...MANY],
   searches: [],
 });
 await store.open(group);
@@ -124,6 +129,7 @@ function measure(label, reader, keysOf, rounds) {
 for (const [name, features] of [
   ['count, sum × 6 windows', INVERTIBLE],
   ['sum, mean, min, max, last, count × 2 windows', MIXED],
+  ['count, sum, mean, min, max, std, first, last, seconds_since_last × 5 windows', MANY],
 ]) {
   const reader = planReader(group, features, source);
   console.log(name);

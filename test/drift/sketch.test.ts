@@ -12,7 +12,7 @@ import {
 } from '../../src/core/drift/sketch.js';
 import { drawing } from './random.js';
 
-const N = 450_000;
+const N = 300_000;
 
 function stateOf(values: ArrayLike<number>, chunk = 2_048): ReturnType<NumberState['finish']> {
   const state = new NumberState();
@@ -172,7 +172,7 @@ describe('A sketch of texts', () => {
   });
 
   it('beyond, follows every text above the stated count and tells how many there are', () => {
-    const codes = Array.from({ length: 800_000 }, () => Math.floor(300_000 * uniform() ** 4));
+    const codes = Array.from({ length: 400_000 }, () => Math.floor(300_000 * uniform() ** 4));
     const found = take(codes, 5_000);
     if (!('hashes' in found)) throw new Error('many');
     const counts = new Map<number, number>();

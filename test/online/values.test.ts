@@ -126,8 +126,11 @@ describe('an online read', () => {
         aggregate('sum', 'amount', w * S),
         aggregate('min', 'amount', w * S),
         aggregate('mean', 'amount', w * S),
+        aggregate('std', 'amount', w * S),
+        aggregate('first', 'amount', w * S),
+        aggregate('last', 'amount', w * S),
+        aggregate('seconds_since_first', null, w * S),
       ]),
-      aggregate('last', 'amount', 2000 * S),
     ];
     const seal = SEALS[2]!;
     const records: LogRecord[] = Array.from({ length: 1500 }, (_, i) => {

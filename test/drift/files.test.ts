@@ -1,0 +1,122 @@
+/** profile and compare of files that are too large to keep: against the exact values of DuckDB. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type DuckDb, openDuckDb } from '../../src/adapters/duckdb/connection.js';
+import { createTableReader } from '../../src/adapters/duckdb/table-reader.js';
+import type { TableReader } from '../../src/ports/table-reader.js';
+import { compareFiles, type FileProfile, profileFile } from '../../src/services/files.js';
+
+const ROWS = 400_000;
+
+let folder: string;
+let db: DuckDb;
+let reader: TableReader;
+const at = (name: string): string => path.join(folder, name);
+
+/** Texts: 150,000 rare ones beside frequent ones, in another mixture where `shift` is not 0. */
+const rowsSql = (shift: number): string =>
+  `SELECT i AS id, CASE WHEN i % 10 = 3 THEN NULL ELSE (hash(i) % 1000003) / 7.0 END AS x,
+    make_timestamp(1700000000000000 + i * 60000000) AS t, i % 3 = 0 AS flag,
+    CASE WHEN i % 100 < ${30 + shift} THEN 'frequent' WHEN i % 100 < 40 THEN 'known-' || i % 7
+      WHEN i % 100 = 99 THEN NULL ELSE 'rare-and-longer-than-twelve-' || hash(i) % 150000 END AS word
+  FROM range(${ROWS}) r(i)`;
+
+beforeAll(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'millrace-large-files-'));
+  db = await openDuckDb({ temporaryDirectory: path.join(folder, 'tmp') });
+  reader = createTableReader(db);
+  for (const [name, shift] of [
+    ['a.parquet', 0],
+    ['b.parquet', 10],
+  ] as const)
+    await db.run(`COPY (${rowsSql(shift)}) TO '${at(name)}' (FORMAT parquet)`);
+});
+afterAll(async () => {
+  await reader.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe('A file that is too large to keep', () => {
+  let profile: FileProfile;
+  beforeAll(async () => {
+    profile = await profileFile(reader, at('a.parquet'));
+  });
+
+  it('has exact counts, nulls and ends, and quantiles within the error that is said', async () => {
+    expect(profile.rows).toBe(ROWS);
+    const { x, t, flag } = profile.columns;
+    const [exact] = await db.rows<Record<string, number>>(
+      `SELECT count(x) AS n, min(x) AS low, max(x) AS high, avg(x) AS mean, stddev_samp(x) AS std FROM '${at('a.parquet')}'`,
+    );
+    expect(x).toMatchObject({
+      count: exact!['n'],
+      nulls: ROWS / 10,
+      min: exact!['low'],
+      max: exact!['high'],
+    });
+    expect(x!.mean).toBeCloseTo(exact!['mean']!, 6);
+    expect(x!.std).toBeCloseTo(exact!['std']!, 6);
+    expect(x!.rank_error).toBeGreaterThan(0);
+    expect(x!.rank_error).toBeLessThan(0.001);
+    for (const [q, value] of Object.entries(x!.quantiles!)) {
+      const [rank] = await db.rows<{ n: number }>(
+        `SELECT count(*) FILTER (WHERE x < ${value}) AS n FROM '${at('a.parquet')}'`,
+      );
+      expect(Math.abs(rank!.n / exact!['n']! - Number(q))).toBeLessThanOrEqual(x!.rank_error! + 1e-5);
+    }
+    expect(t!.min).toBe('2023-11-14T22:13:20Z');
+    expect(flag).toMatchObject({ distinct: 2, top: [{ value: 'false' }, { value: 'true', count: 133_334 }] });
+  });
+
+  it('counts frequent texts exactly among too many others, and says how sure it is of their number', async () => {
+    const word = profile.columns['word']!;
+    const [exact] = await db.rows<Record<string, number>>(
+      `SELECT count(DISTINCT word) AS d, count(word) AS n, min(word) AS low, max(word) AS high FROM '${at('a.parquet')}'`,
+    );
+    expect(word).toMatchObject({
+      count: exact!['n'],
+      nulls: ROWS / 100,
+      min: exact!['low'],
+      max: exact!['high'],
+    });
+    expect(word.distinct_error).toBeGreaterThan(0);
+    expect(Math.abs(word.distinct / exact!['d']! - 1)).toBeLessThan(5 * word.distinct_error!);
+    const top = await db.rows<{ value: string; count: number }>(
+      `SELECT word AS value, count(*) AS count FROM '${at('a.parquet')}' WHERE word LIKE 'frequent' OR word LIKE 'known%' GROUP BY word ORDER BY count DESC, value`,
+    );
+    expect(word.top!.slice(0, top.length)).toEqual(top);
+  });
+
+  it('is compared by its sketches: nothing moved is ok, another mixture of texts has drifted', async () => {
+    const same = await compareFiles(reader, at('a.parquet'), at('a.parquet'));
+    expect(same.verdict).toBe('ok');
+    const other = await compareFiles(reader, at('a.parquet'), at('b.parquet'));
+    expect(other.drifted).toEqual(['word']);
+    expect(other.columns['word']!.mode).toBe('sketch');
+    const [shares] = await db.rows<{ moved: number }>(
+      `WITH a AS (SELECT word, count(*) / sum(count(*)) OVER () AS p FROM '${at('a.parquet')}' WHERE word LIKE 'frequent' OR word LIKE 'known%' OR word LIKE 'rare%' GROUP BY word),
+        b AS (SELECT word, count(*) / sum(count(*)) OVER () AS p FROM '${at('b.parquet')}' WHERE word IS NOT NULL GROUP BY word)
+       SELECT max(abs(coalesce(a.p, 0) - coalesce(b.p, 0))) AS moved FROM a FULL JOIN b USING (word)`,
+    );
+    expect(other.columns['word']!.tests.l_infinity!.value).toBeCloseTo(shares!.moved, 9);
+  });
+
+  it('has the types of all its rows, also where the first rows would tell others', async () => {
+    const columns = `i AS id, CASE WHEN i < 300000 THEN i::VARCHAR ELSE 'none' END AS late, CASE WHEN i > 350000 THEN i END AS sparse,
+      repeat('-', 70) AS filler`;
+    await db.run(
+      `COPY (SELECT ${columns} FROM range(${ROWS}) r(i)) TO '${at('late.csv')}' (FORMAT csv, HEADER)`,
+    );
+    const found = await profileFile(reader, at('late.csv'));
+    expect(found.columns['late']).toMatchObject({ type: 'string', count: ROWS });
+    expect(found.columns['late']!.top![0]).toEqual({ value: 'none', count: ROWS - 300_000 });
+    expect(found.columns['sparse']).toMatchObject({
+      type: 'int64',
+      count: ROWS - 350_001,
+      nulls: 350_001,
+      min: 350_001,
+    });
+  });
+});
