@@ -17,10 +17,12 @@ const SETS = {
     'polars==2.1.0',
     'pyarrow==26.0.1',
   ],
+  dagster: ['dagster==1.13.29'],
+  prefect: ['prefect==3.8.0'],
   feast: ['feast[redis]', 'pandas', 'pyarrow', 'duckdb', 'ibis-framework[duckdb]'],
 };
 /** Sets whose packages do not live beside the others'. */
-const APART = { quality: 'venv-quality' };
+const APART = { quality: 'venv-quality', dagster: 'venv-dagster', prefect: 'venv-prefect' };
 const venvOf = (set) => (APART[set] ? path.join(CACHE, APART[set]) : VENV);
 const pythonOf = (venv) => path.join(venv, 'bin/python');
 const tried = new Map();
@@ -98,5 +100,7 @@ export function versions() {
     'duckdb (Python)': duckdb,
     great_expectations: quality.great_expectations,
     pandera: quality.pandera,
+    dagster: installed(venvOf('dagster')).dagster,
+    prefect: installed(venvOf('prefect')).prefect,
   };
 }

@@ -1,5 +1,5 @@
 // `npm run bench`: millrace and its peers on the same files in one run, written to docs/benchmarks.md with plots.
-// node bench/run.mjs [--size small|full] [--runs 3] [--only offline,large,huge,keys,state,incremental,online,http,peers,start,quality,profile]
+// node bench/run.mjs [--size small|full] [--runs 3] [--only offline,large,huge,keys,state,incremental,online,http,peers,start,runs,quality,profile]
 // Results are kept in bench/.cache, so that `--only` renews a part and the page keeps the others.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
@@ -15,6 +15,7 @@ import { measure as measurePeers } from './online-peers.mjs';
 import { plot } from './plot.mjs';
 import { versions } from './python.mjs';
 import { measure as measureQuality } from './quality.mjs';
+import { measure as measureRuns } from './runs.mjs';
 import { WORKLOADS } from './workload.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -203,6 +204,7 @@ const PARTS = {
   http: measureHttp,
   peers: measureOnlinePeers,
   start: measureStart,
+  runs: () => measureRuns({ runs: Math.max(runs, 5) }),
   quality: () => measureQuality({ size, runs }),
   profile: measureProfile,
 };
