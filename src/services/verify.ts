@@ -1,18 +1,22 @@
 /** Offline = online, on the project's own data: the same features at the same instants by both paths, bit for bit. */
+import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { printInstant } from '../core/base/time.js';
+import type { Dataset, Feature, Source } from '../core/define/types.js';
 import { columnValue } from '../core/engine/columns.js';
-import { expandFeatures, planFeatures } from '../core/engine/feature-plan.js';
+import { expandFeatures, type FeaturePlan, planFeatures } from '../core/engine/feature-plan.js';
 import { STATUS_NAMES } from '../core/engine/types.js';
+import type { Expression } from '../core/expression/index.js';
 import { toJson } from '../core/schema/coerce-print.js';
-import type { Value } from '../core/schema/types.js';
+import { sameType, type Value } from '../core/schema/types.js';
 import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
-import { computeFeatures, currentHorizons } from './historical.js';
+import { computeFeatures, currentHorizons, observationTypes } from './historical.js';
 import { materialize } from './materialize.js';
 import type { Project } from './project.js';
 import { createFeatureReader } from './serve.js';
 
 export interface Difference {
+  /** The dataset, or the source, at whose observations it was found. */
   readonly dataset: string;
   readonly feature: string;
   readonly at: string;
@@ -29,6 +33,8 @@ export interface VerifyResult {
   /** Values compared. */
   readonly checked: number;
   readonly differing: number;
+  /** Features that were not compared: no observations have their keys and request fields. */
+  readonly unverified: readonly string[];
   /** The first hundred. */
   readonly differences: readonly Difference[];
   readonly at: string;
@@ -45,60 +51,116 @@ export function sameValue(a: Value, b: Value): boolean {
 }
 
 export interface VerifyOptions {
+  /** Absent: all. */
   readonly features?: readonly string[];
   /** Observations to compare for each set of observations; null: all. */
   readonly sample: number | null;
   readonly seed: number;
 }
 
-/** Observations that the project's datasets are built on: where a wrong value would do harm. */
-async function observationTables(
+/** Where features are compared: at the observations of a dataset, or at the records of a source. */
+interface Place {
+  readonly name: string;
+  readonly features: readonly string[];
+  open(store: OfflineStore, plan: FeaturePlan): Promise<ObservationTable>;
+}
+
+async function recordsAt(
   project: Project,
   store: OfflineStore,
-  options: VerifyOptions,
-): Promise<{ name: string; table: ObservationTable; features: string[] }[]> {
-  const found: { name: string; table: ObservationTable; features: string[] }[] = [];
-  const seen = new Set<string>();
-  for (const dataset of project.definitions.datasets.values()) {
-    const from = dataset.observations.from;
-    const wanted = options.features
-      ? expandFeatures(project.definitions, options.features).map((feature) => feature.name)
-      : [...dataset.features];
-    const id = JSON.stringify([from, dataset.observations.time, wanted]);
-    if (seen.has(id)) continue;
-    seen.add(id);
-    if (from.kind !== 'source') continue;
-    const source = project.definitions.sources.get(from.source)!;
-    const horizons = await currentHorizons(project, [source.name]);
-    const table = await store.observationsFromSource(source, horizons.get(source.name)!, {
-      time: dataset.observations.time,
-      where: dataset.observations.where,
+  source: Source,
+  time: string,
+  where: Expression | null,
+): Promise<ObservationTable> {
+  const horizons = await currentHorizons(project, [source.name]);
+  return store.observationsFromSource(source, horizons.get(source.name)!, { time, where });
+}
+
+function observationsOf(project: Project, dataset: Dataset): Place['open'] {
+  const { from, time, where } = dataset.observations;
+  const { sources, settings } = project.definitions;
+  if (from.kind === 'source')
+    return (store) => recordsAt(project, store, sources.get(from.source)!, time, where);
+  return (store, plan) =>
+    store.observationsFromFile(path.resolve(project.folder, from.path), {
+      time,
+      timezone: settings.timezone,
+      types: observationTypes(plan),
     });
-    found.push({
-      name: dataset.name,
-      table: await store.sample(table, options.sample, options.seed),
-      features: wanted,
-    });
+}
+
+/** The source whose records carry all that a feature is asked by: its own first; undefined: there is none. */
+function sourceFor({ definitions }: Project, feature: Feature): Source | undefined {
+  const { groups, joinKeys, requestFields } = planFeatures(definitions, [feature]);
+  const carries = ({ fields }: Source): boolean =>
+    [...joinKeys, ...requestFields].every(({ name, type }) =>
+      fields.some((field) => field.name === name && sameType(field.type, type)),
+    );
+  return [...groups.map(({ source }) => source), ...definitions.sources.values()].find(carries);
+}
+
+/**
+ * The observations of the datasets come first, since a wrong value would do harm there. Features that no dataset has are
+ * compared at the records of a source.
+ */
+function placesToCompare(
+  project: Project,
+  names: readonly string[],
+): { readonly places: readonly Place[]; readonly left: readonly string[] } {
+  const { datasets, features } = project.definitions;
+  const places = new Map<string, Place>();
+  const covered = new Set<string>();
+  for (const dataset of datasets.values()) {
+    const wanted = names.filter((name) => dataset.features.includes(name));
+    if (wanted.length === 0) continue;
+    for (const name of wanted) covered.add(name);
+    const { from, time } = dataset.observations;
+    const id = JSON.stringify([from, time, wanted]);
+    if (!places.has(id))
+      places.set(id, { name: dataset.name, features: wanted, open: observationsOf(project, dataset) });
   }
-  return found;
+  const bySource = new Map<Source, string[]>();
+  const left: string[] = [];
+  for (const name of names) {
+    if (covered.has(name)) continue;
+    const source = sourceFor(project, features.get(name)!);
+    if (source === undefined) left.push(name);
+    else bySource.set(source, [...(bySource.get(source) ?? []), name]);
+  }
+  return {
+    places: [
+      ...places.values(),
+      ...[...bySource].map(([source, features]) => ({
+        name: source.name,
+        features,
+        open: (store: OfflineStore) => recordsAt(project, store, source, source.eventTime, null),
+      })),
+    ],
+    left,
+  };
 }
 
 export async function verify(project: Project, options: VerifyOptions): Promise<VerifyResult> {
   await materialize(project);
   const offline = await project.offline();
   const online = await project.online();
-  const tables = await observationTables(project, offline, options);
-  if (tables.length === 0)
+  const asked = options.features ?? [...project.definitions.features.keys()];
+  const { places, left } = placesToCompare(
+    project,
+    expandFeatures(project.definitions, asked).map(({ name }) => name),
+  );
+  if (places.length === 0)
     throw new MillraceError('USAGE', 'there are no observations to verify at', {
-      hint: 'Define a dataset whose observations come from a source.',
+      hint: 'Define a dataset whose observations have the keys and request fields of the features.',
     });
   let checked = 0;
   let differing = 0;
   let observations = 0;
   const differences: Difference[] = [];
   const names = new Set<string>();
-  for (const { name, table, features } of tables) {
+  for (const { name, features, open } of places) {
     const plan = planFeatures(project.definitions, expandFeatures(project.definitions, features));
+    const table = await offline.sample(await open(offline, plan), options.sample, options.seed);
     const horizons = await currentHorizons(
       project,
       plan.groups.map((group) => group.source.name),
@@ -156,6 +218,7 @@ export async function verify(project: Project, options: VerifyOptions): Promise<
     observations,
     checked,
     differing,
+    unverified: left,
     differences,
     at: printInstant(project.now()),
   };

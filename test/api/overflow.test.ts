@@ -17,7 +17,7 @@ sources:
     read: { files: events.csv }
     record_key: id
     event_time: at
-    fields: { id: string, user_id: string, whole: int64, price: decimal(2), x: float64, at: timestamp }
+    fields: { id: string, user_id: string, kind: string, whole: int64, price: decimal(2), x: float64, at: timestamp }
 features:
 ${over('ints', 'sum', 'whole')}
 ${over('decimals', 'sum', 'price')}
@@ -26,6 +26,7 @@ ${over('spread', 'var', 'x')}
 ${over('replaced', 'sum', 'whole', ', default: 7')}
 ${over('average', 'mean', 'whole')}
   - { name: after, entity: user, expression: "ints + 1" }
+  - { name: by_kind, entity: user, aggregation: { function: sum, source: events.whole, window: 1h, group_by: kind } }
   - { name: caught, entity: user, expression: "coalesce(ints, -1)" }
 `;
 const AT = '2024-01-01T00:30:00Z';
@@ -34,17 +35,18 @@ it('a result that does not fit its type is null with the status error on every p
   const folder = projectFolder({
     'definitions/all.yaml': DEFINITIONS,
     'events.csv': csv([
-      ['id', 'user_id', 'whole', 'price', 'x', 'at'],
-      ['1', 'u', '9223372036854775807', '9999999999999999.99', '1.7e308', '2024-01-01T00:00:00Z'],
+      ['id', 'user_id', 'kind', 'whole', 'price', 'x', 'at'],
+      ['1', 'u', 'a', '9223372036854775807', '9999999999999999.99', '1.7e308', '2024-01-01T00:00:00Z'],
       ...Array.from({ length: 4 }, (_, i) => [
         `${i + 2}`,
         'u',
+        i === 0 ? 'a' : 'b',
         '1',
         '9999999999999999.99',
         '1.7e308',
         '2024-01-01T00:00:00Z',
       ]),
-      ...Array.from({ length: 990 }, (_, i) => [`v${i}`, 'v', '1', '1', '-1', '2024-01-01T00:00:01Z']),
+      ...Array.from({ length: 990 }, (_, i) => [`v${i}`, 'v', 'a', '1', '1', '-1', '2024-01-01T00:00:01Z']),
     ]),
     'spine.csv': csv([
       ['user_id', 't'],
@@ -66,6 +68,7 @@ it('a result that does not fit its type is null with the status error on every p
     replaced: ['error', 'ok', 'defaulted'],
     average: ['ok', 'ok', 'never_seen'],
     after: ['error', 'ok', 'empty'],
+    by_kind: ['error', 'ok', 'never_seen'],
     caught: ['ok', 'ok', 'ok'],
   };
   for (const format of ['csv', 'parquet']) {
@@ -97,5 +100,6 @@ it('a result that does not fit its type is null with the status error on every p
       name,
       wanted[name as keyof typeof wanted],
     ]);
-  expect(answer.rows[0]!.values[answer.features.indexOf('replaced')]).toBe(null);
+  const first = (name: string) => answer.rows[0]!.values[answer.features.indexOf(name)];
+  expect([first('replaced'), first('by_kind')]).toEqual([null, { a: null, b: 3 }]);
 });

@@ -55,6 +55,8 @@ export async function verify(io: Io, _args: readonly string[], options: Options)
     io.print(
       `${count(result.checked)} values (${result.features} features at ${count(result.observations)} observations): ${result.differing === 0 ? 'offline = online, to the bit' : `${count(result.differing)} DIFFER`}`,
     );
+    if (result.unverified.length > 0)
+      io.print(`not compared, for want of observations with their keys: ${result.unverified.join(', ')}`);
     if (result.differing > 0)
       io.print(
         table(

@@ -114,9 +114,10 @@ export function outputTypeOf(name: FunctionName, context: FoldContext, byGroup =
 
 /**
  * The status of a finished value of an entity that is known: `empty` for null and for a count of nothing, unless
- * the fold says that the null is a value (`ok`) or that the exact result does not fit (`error`).
+ * the fold says that the null is a value (`ok`) or that the exact result, or a part of it, does not fit (`error`).
  */
 export function statusOfValue(fold: Fold, state: unknown, value: Value): 'ok' | 'empty' | 'error' {
   if (value === null) return fold.nullStatus?.(state) ?? 'empty';
+  if (fold.partFailed?.(state, value)) return 'error';
   return value === 0 && (fold.function === 'count' || fold.function === 'count_distinct') ? 'empty' : 'ok';
 }

@@ -49,6 +49,8 @@ export interface Fold<S = unknown> {
    * does not fit its type. Absent: `empty`.
    */
   nullStatus?(state: S): 'ok' | 'empty' | 'error';
+  /** Whether a part of a value that is not null is null because its exact result does not fit. Absent: never. */
+  partFailed?(state: S, value: Value): boolean;
   /** Plain JSON-able, canonical. */
   encode(state: S): unknown;
   decode(encoded: unknown): S;

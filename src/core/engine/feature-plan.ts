@@ -252,12 +252,7 @@ export function deriveRow(
       kind === 'expression'
         ? (feature.computation as { expression: Expression }).expression.type
         : feature.valueType;
-    if (value === null && feature.default !== undefined) {
-      slots[feature.name] = feature.default;
-      statuses[feature.name] = 'defaulted';
-    } else {
-      slots[feature.name] = value === null ? null : widen(value, from, feature.valueType);
-      statuses[feature.name] = value !== null ? 'ok' : failed(feature, statuses) ? 'error' : 'empty';
-    }
+    slots[feature.name] = value === null ? null : widen(value, from, feature.valueType);
+    statuses[feature.name] = value !== null ? 'ok' : failed(feature, statuses) ? 'error' : 'empty';
   }
 }

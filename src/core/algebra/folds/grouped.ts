@@ -16,7 +16,7 @@ export function grouped<S>(inner: Fold<S>): Fold<Groups<S>> {
     return group;
   };
   const sorted = (state: Groups<S>) => [...state].sort((a, b) => compareText(a[0], b[0]));
-  const remove = inner.remove;
+  const { remove, nullStatus } = inner;
   return {
     function: inner.function,
     commutative: inner.commutative,
@@ -49,6 +49,12 @@ export function grouped<S>(inner: Fold<S>): Fold<Groups<S>> {
         : new Map<string, Value>(
             sorted(state).map(([category, group]) => [category, inner.finish(group.state, at)]),
           ),
+    ...(nullStatus && {
+      partFailed: (state: Groups<S>, value: Value) =>
+        [...(value as ReadonlyMap<string, Value>)].some(
+          ([category, part]) => part === null && nullStatus(state.get(category)!.state) === 'error',
+        ),
+    }),
     encode: (state) =>
       sorted(state).map(([category, group]) => [category, group.rows, inner.encode(group.state)]),
     decode: (encoded) =>
