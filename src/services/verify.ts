@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { printInstant } from '../core/base/time.js';
-import type { Dataset, Feature, Source } from '../core/define/types.js';
+import type { Dataset, Definitions, Feature, Source } from '../core/define/types.js';
 import { columnValue } from '../core/engine/columns.js';
 import { expandFeatures, type FeaturePlan, planFeatures } from '../core/engine/feature-plan.js';
 import { STATUS_NAMES } from '../core/engine/types.js';
@@ -51,7 +51,7 @@ export function sameValue(a: Value, b: Value): boolean {
 }
 
 export interface VerifyOptions {
-  /** Absent: all. */
+  /** Absent: those of datasets, and all that nothing else is computed from. */
   readonly features?: readonly string[];
   /** Observations to compare for each set of observations; null: all. */
   readonly sample: number | null;
@@ -107,11 +107,13 @@ function placesToCompare(
   project: Project,
   names: readonly string[],
 ): { readonly places: readonly Place[]; readonly left: readonly string[] } {
-  const { datasets, features } = project.definitions;
+  const { definitions } = project;
+  const { datasets, features } = definitions;
   const places = new Map<string, Place>();
   const covered = new Set<string>();
   for (const dataset of datasets.values()) {
-    const wanted = names.filter((name) => dataset.features.includes(name));
+    const reached = planFeatures(definitions, expandFeatures(definitions, dataset.features)).closure;
+    const wanted = names.filter((name) => reached.some((feature) => feature.name === name));
     if (wanted.length === 0) continue;
     for (const name of wanted) covered.add(name);
     const { from, time } = dataset.observations;
@@ -140,11 +142,18 @@ function placesToCompare(
   };
 }
 
+/** Features of datasets, and what nothing else is computed from: the others are compared through these. */
+function featuresInUse({ datasets, features }: Definitions): string[] {
+  const trained = new Set([...datasets.values()].flatMap((dataset) => dataset.features));
+  const inputs = new Set([...features.values()].flatMap(({ dependsOn }) => dependsOn));
+  return [...features.keys()].filter((name) => trained.has(name) || !inputs.has(name));
+}
+
 export async function verify(project: Project, options: VerifyOptions): Promise<VerifyResult> {
   await materialize(project);
   const offline = await project.offline();
   const online = await project.online();
-  const asked = options.features ?? [...project.definitions.features.keys()];
+  const asked = options.features ?? featuresInUse(project.definitions);
   const { places, left } = placesToCompare(
     project,
     expandFeatures(project.definitions, asked).map(({ name }) => name),
