@@ -94,9 +94,15 @@ export interface IngestAnswer {
   readonly quarantined: number;
   readonly duplicates: number;
   readonly dropped: number;
+  readonly corrections: number;
+  readonly repaired: number;
   readonly seq: number;
   readonly batch: string;
+  /** By rule: rows sent to quarantine, repaired, left out, accepted with a flag. */
   readonly reasons: Readonly<Record<string, number>>;
+  readonly repairs: Readonly<Record<string, number>>;
+  readonly drops: Readonly<Record<string, number>>;
+  readonly flags: Readonly<Record<string, number>>;
   readonly warnings: readonly { readonly rule: string; readonly message: string; readonly rows: number }[];
 }
 

@@ -179,6 +179,18 @@ function recordSchema(source: Source): Schema {
   };
 }
 
+const rowsByRule = (description: string): Schema => ({
+  type: 'object',
+  description: `Rule → ${description}`,
+  additionalProperties: { type: 'integer' },
+});
+const BY_RULE: Readonly<Record<string, Schema>> = {
+  reasons: rowsByRule('rows it sent to quarantine'),
+  repairs: rowsByRule('accepted records it repaired'),
+  drops: rowsByRule('rows it left out'),
+  flags: rowsByRule('accepted records that carry it'),
+};
+
 const SCHEMAS: Readonly<Record<string, Schema>> = {
   Problem: object(
     {
@@ -208,6 +220,7 @@ const SCHEMAS: Readonly<Record<string, Schema>> = {
       duplicates: { type: 'integer' },
       dropped: { type: 'integer' },
       reason: { type: ['string', 'null'], description: 'Why it was refused' },
+      ...BY_RULE,
       warnings: array({ type: 'object' }),
       history: { type: ['object', 'null'] },
       mark: { type: ['object', 'null'] },
@@ -262,16 +275,9 @@ const SCHEMAS: Readonly<Record<string, Schema>> = {
     corrections: { type: 'integer', description: 'Accepted records that are new versions of known ones' },
     repaired: { type: 'integer', description: 'Accepted records that rules repaired' },
     seq: { type: 'integer', description: 'Last position of the source’s log' },
-    reasons: {
-      type: 'object',
-      description: 'Rule → rows it sent to quarantine',
-      additionalProperties: { type: 'integer' },
-    },
-    repairs: {
-      type: 'object',
-      description: 'Rule → accepted records it repaired',
-      additionalProperties: { type: 'integer' },
-    },
+    batch: { type: 'string' },
+    ...BY_RULE,
+    warnings: array(object({ rule: { type: 'string' }, message: { type: 'string' } })),
   }),
   Outcome: object(
     {

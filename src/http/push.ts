@@ -32,6 +32,6 @@ export async function answerPush(context: Context, name: string, body: unknown):
   const result = await pushRecords(project, follower, name, rows);
   metrics.pushed(result);
   await transforms.follow(name, result);
-  const { accepted, quarantined, duplicates, dropped, seq, reasons, warnings, batch } = result;
-  return JSON.stringify({ accepted, quarantined, duplicates, dropped, seq, batch, reasons, warnings });
+  const { source: _, rows: __, ...answer } = result;
+  return JSON.stringify(answer);
 }

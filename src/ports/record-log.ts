@@ -109,6 +109,10 @@ export interface IngestResult {
   readonly repaired: number;
   /** Repairs: rule id → accepted records. */
   readonly repairs: Readonly<Record<string, number>>;
+  /** Rules that left records out: rule id → dropped rows. */
+  readonly drops: Readonly<Record<string, number>>;
+  /** Flags: rule id → accepted records that carry it. */
+  readonly flags: Readonly<Record<string, number>>;
   /** Last seq of the source after this batch. */
   readonly seq: number;
   readonly warnings: readonly { readonly rule: string; readonly message: string; readonly rows: number }[];
@@ -152,7 +156,9 @@ export interface BatchRecord {
   readonly warnings: IngestResult['warnings'];
   readonly reasons: IngestResult['reasons'];
   /** Repairs: rule id → accepted records. */
-  readonly repairs: Readonly<Record<string, number>>;
+  readonly repairs: IngestResult['repairs'];
+  readonly drops: IngestResult['drops'];
+  readonly flags: IngestResult['flags'];
   /** What the batch rules measured, by rule id, and what was found of distributions. */
   readonly profile: Readonly<Record<string, unknown>>;
   readonly notes: BatchNotes;

@@ -38,7 +38,11 @@ export interface BatchView {
   readonly history: { readonly batches: number; readonly findings: readonly HistoryFinding[] } | null;
   readonly schema_changes: readonly SchemaChange[];
   readonly warnings: BatchRecord['warnings'];
+  /** By rule id: rows sent to quarantine, repaired, left out, accepted with a flag. */
   readonly reasons: BatchRecord['reasons'];
+  readonly repairs: BatchRecord['repairs'];
+  readonly drops: BatchRecord['drops'];
+  readonly flags: BatchRecord['flags'];
   readonly facts: BatchRecord['notes']['facts'] | null;
   readonly mark: {
     readonly mark: BatchMark['mark'];
@@ -55,7 +59,7 @@ function verdictOf({ status, mark, notes }: BatchRecord): BatchVerdict {
 }
 
 function viewOf(record: BatchRecord): BatchView {
-  const { notes, mark, lastSeq: _, profile: __, repairs: ___, at, files, ...counts } = record;
+  const { notes, mark, lastSeq: _, profile: __, at, files, ...counts } = record;
   return {
     ...counts,
     at: printInstant(at),

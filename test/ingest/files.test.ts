@@ -509,6 +509,8 @@ describe('contracts', () => {
       dropped: 1,
       quarantined: 1,
       warnings: [{ rule: 'low', rows: 2 }],
+      drops: { out: 1 },
+      flags: { odd: 2 },
     });
     const flags = await opened.query(
       `SELECT id, "_flags" AS flags FROM (${opened.log.relation(await opened.log.state(checked))}) ORDER BY "_seq"`,

@@ -7,6 +7,7 @@ import { type OpenedProject, openProject } from '../../src/open.js';
 import { findBatch, listBatches, markBatch } from '../../src/services/batches.js';
 import { buildDataset } from '../../src/services/build-dataset.js';
 import { dropQuarantined, ingestFiles, replayQuarantine } from '../../src/services/ingest.js';
+import { readSource } from '../../src/services/read-source.js';
 import { sourceStatuses } from '../../src/services/status.js';
 import { start } from '../http/support.js';
 
@@ -47,8 +48,10 @@ interface World {
   readonly project: OpenedProject;
   readonly folder: string;
   clock: number;
+  /** An ingest reads all files that the source names. */
+  readAll: boolean;
   /** Writes a file of so many rows, the first of them bad, and ingests it an hour after the one before. */
-  ingest(rows: number, bad?: number): Promise<Awaited<ReturnType<typeof ingestFiles>>>;
+  ingest(rows: number, bad?: number): ReturnType<typeof ingestFiles>;
 }
 
 async function world(
@@ -60,7 +63,7 @@ async function world(
   mkdirSync(path.join(folder, 'definitions'));
   writeFileSync(path.join(folder, 'millrace.yaml'), 'project: shop\n');
   writeFileSync(path.join(folder, 'definitions/all.yaml'), definitions);
-  const at = { clock: START };
+  const at = { clock: START, readAll: false };
   const project = await openProject(folder, { now: () => at.clock, ...options });
   undo.push(() => project.close());
   let id = 0;
@@ -76,12 +79,21 @@ async function world(
       );
       const file = path.join(folder, `${at.clock}.csv`);
       writeFileSync(file, `id,at,city,price\n${lines.join('\n')}${rows > 0 ? '\n' : ''}`);
-      return ingestFiles(project, source, [file]);
+      return at.readAll ? (await readSource(project, source))! : ingestFiles(project, source, [file]);
     },
   });
 }
 
 describe('batches', () => {
+  it('is judged by its new files alone: those that came before say nothing of its rows', async () => {
+    const at = await world(DEFINITIONS.replace('read: push', "read: { files: '*.csv' }"));
+    const source = at.project.definitions.sources.get('orders')!;
+    at.readAll = true;
+    for (const rows of [100, 104, 98, 101, 97, 103]) await at.ingest(rows);
+    await expect(at.ingest(50)).rejects.toMatchObject({ data: { rules: ['history.row_count'] } });
+    expect((await listBatches(at.project, source, 2)).map(({ facts }) => facts?.rows)).toEqual([50, 103]);
+  });
+
   it('a refused batch goes in after it was accepted, and counts as ordinary', async () => {
     const at = await world();
     const source = at.project.definitions.sources.get('orders')!;

@@ -67,6 +67,7 @@ import { readRecords } from './records.js';
 import { RefusedRows } from './refused-rows.js';
 import { RECENT_BATCHES, readingFrom, retypedFields, settleSchema } from './schema-change.js';
 import { contentColumns, inputFields, logColumns } from './shape.js';
+import { measureSqlRules, queryFault } from './sql-rules.js';
 import {
   coerceOptions,
   createStagedSql,
@@ -171,6 +172,8 @@ export async function ingestFiles(
       warnings: [],
       reasons: {},
       repairs: {},
+      drops: {},
+      flags: {},
     };
   }
   const work = new FileBatch(context, source, batch, options, counts);
@@ -199,6 +202,10 @@ class FileBatch {
   readonly #errors: Record<string, string> = {};
   /** Repairs: rule id → accepted rows. */
   #repairs: Record<string, number> = {};
+  /** Rule id → dropped rows. */
+  #drops: Record<string, number> = {};
+  /** Rule id → accepted rows. */
+  #flags: Record<string, number> = {};
   /** True until rows were updated: DuckDB then keeps them in another order. */
   #unmoved = true;
   /** What the batch looks like. */
@@ -206,6 +213,8 @@ class FileBatch {
   /** Committed batches before this one, newest first. */
   #before: readonly KeptBatch[] | undefined;
   #notes: BatchNotes = {};
+  /** Rows of its files: those that were not known by their hashes. What it is judged by. */
+  #read = 0;
 
   constructor(
     readonly context: IngestContext,
@@ -249,6 +258,7 @@ class FileBatch {
       const rows = staged + input.unreadable.length;
       this.#files.push({ path: file.path, sha256, rows });
       this.counts.rows += rows;
+      this.#read += rows;
       if (rows === 0 && !this.options.state)
         this.#warn('file.no_rows', `${file.path} has a header and no rows`, 0);
     }
@@ -257,6 +267,7 @@ class FileBatch {
     await this.#judge();
     await this.#deduplicate();
     await this.#countRepairs();
+    await this.#countFlags();
     return this.#append();
   }
 
@@ -281,6 +292,14 @@ class FileBatch {
   async #one(sql: string): Promise<number> {
     const rows = await this.context.db.rows<{ n: number }>(sql);
     return Number(rows[0]!.n);
+  }
+
+  /** Rule id → staged rows with it in a list of theirs. */
+  async #perRule(list: string, where: string): Promise<Map<string, number>> {
+    const rows = await this.context.db.rows<{ rule: string; n: number }>(
+      `SELECT rule, count(*) AS n FROM (SELECT unnest(list_distinct(${list})) AS rule FROM staged WHERE ${where}) GROUP BY rule ORDER BY rule`,
+    );
+    return new Map(rows.map((row) => [row.rule, Number(row.n)]));
   }
 
   #past(): readonly KeptBatch[] {
@@ -381,13 +400,8 @@ class FileBatch {
         const known = this.context.known(this.source.name);
         ids = `SELECT position AS "_row" FROM (${uniqueSql(rule, this.source.recordKey, `(${candidates})`, `(${known})`, '_position')})`;
       } else if (isSql(rule)) {
-        const columns = [
-          ...this.source.fields.map((field) => quoteName(field.name)),
-          '"_event_time"',
-          '"_available_at"',
-        ];
         await db.run(
-          batchViewSql(`SELECT "_position" AS "_row", ${columns.join(', ')} FROM (${candidates})`),
+          batchViewSql(`SELECT "_position" AS "_row", ${this.#batchColumns()} FROM (${candidates})`),
         );
         const sql = `CREATE OR REPLACE TEMP TABLE late AS SELECT DISTINCT "_row" FROM (${batchSql(rule.check.sql)})`;
         if (!(await this.#attempt(rule.id, () => db.run(sql))))
@@ -408,6 +422,15 @@ class FileBatch {
     }
   }
 
+  /** What rules in SQL see of a row. */
+  #batchColumns(): string {
+    return [
+      ...this.source.fields.map(({ name }) => quoteName(name)),
+      '"_event_time"',
+      '"_available_at"',
+    ].join(', ');
+  }
+
   /** False when the SQL of a rule fails: the rule then counts as broken. */
   async #attempt(rule: string, work: () => Promise<unknown>): Promise<boolean> {
     try {
@@ -415,7 +438,7 @@ class FileBatch {
       return true;
     } catch (error) {
       if (this.options.signal?.aborted) throw error;
-      this.#errors[rule] = error instanceof Error ? error.message.split('\n')[0]! : String(error);
+      this.#errors[rule] = queryFault(error);
       return false;
     }
   }
@@ -454,14 +477,9 @@ class FileBatch {
     this.counts.quarantined += await this.#one(
       'SELECT count(*) AS n FROM staged WHERE "_reasons" IS NOT NULL',
     );
-    const perRule = async (list: string): Promise<Map<string, number>> => {
-      const rows = await db.rows<{ rule: string; n: number }>(
-        `SELECT rule, count(*) AS n FROM (SELECT unnest(list_distinct(${list})) AS rule FROM staged WHERE ${list} IS NOT NULL) GROUP BY rule ORDER BY rule`,
-      );
-      return new Map(rows.map((row) => [row.rule, Number(row.n)]));
-    };
-    for (const [rule, n] of await perRule('"_reasons"')) this.#reasons[rule] = (this.#reasons[rule] ?? 0) + n;
-    const marks = await perRule('"_marks"');
+    for (const [rule, n] of await this.#perRule('"_reasons"', 'true'))
+      this.#reasons[rule] = (this.#reasons[rule] ?? 0) + n;
+    const marks = await this.#perRule('"_marks"', 'true');
     const failures: FailedReason[] = [];
     for (const rule of this.#rulesWith('fail')) {
       const n = marks.get(rule.id);
@@ -482,6 +500,8 @@ class FileBatch {
         `CREATE OR REPLACE TEMP TABLE excluded AS SELECT ${POSITION} AS "_row" FROM staged WHERE "_reasons" IS NULL AND list_has_any("_marks", [${ids}])`,
       );
       this.counts.dropped = await this.#one('SELECT count(*) AS n FROM excluded');
+      const dropping = await this.#perRule('"_marks"', `${POSITION} IN (SELECT "_row" FROM excluded)`);
+      this.#drops = Object.fromEntries([...dropping].filter(([rule]) => drop.some(({ id }) => id === rule)));
     } else {
       await db.run('CREATE OR REPLACE TEMP TABLE excluded ("_row" BIGINT)');
     }
@@ -498,18 +518,11 @@ class FileBatch {
               `SELECT ${measures.join(', ')} FROM staged WHERE ${ACCEPTABLE}`,
             )
           )[0]!;
-    await this.#measureBySql(values);
-    const columns = [
-      ...this.source.fields.map((field) => quoteName(field.name)),
-      '"_event_time"',
-      '"_available_at"',
-    ];
-    const { profile, samples } = await profileRelation(
-      db,
-      this.source.fields,
-      `SELECT ${POSITION} AS "_row", ${columns.join(', ')} FROM staged WHERE ${ACCEPTABLE}`,
-      '"_row"',
-    );
+    const passed = `SELECT ${POSITION} AS "_row", ${this.#batchColumns()} FROM staged WHERE ${ACCEPTABLE}`;
+    const measured = await measureSqlRules(db, contract.batch, passed, this.options.signal);
+    Object.assign(values, measured.values);
+    Object.assign(this.#errors, measured.errors);
+    const { profile, samples } = await profileRelation(db, this.source.fields, passed, '"_row"');
     this.#columns = profile;
     failures.push(...this.#judgeSchema(), ...this.#judgeHistory({ profile, samples }));
     const distributions = await judgeDistributions(contract.batch, samples, {
@@ -521,7 +534,7 @@ class FileBatch {
     const extraColumns = [...new Set(this.#inputs.flatMap((input) => input.extraColumns))];
     const adding = this.source.schemaChanges?.added ?? 'alert';
     const verdict = judgeBatch(contract, {
-      rows: this.counts.rows,
+      rows: this.#read,
       quarantined: this.counts.quarantined,
       extraColumns,
       values,
@@ -537,7 +550,7 @@ class FileBatch {
       this.#note([{ kind: 'added', action: adding === 'alert' ? 'adapt' : adding, message }]);
     }
     this.#profile = {
-      rows: this.counts.rows,
+      rows: this.#read,
       quarantined: this.counts.quarantined,
       ...values,
       ...distributions.found,
@@ -559,7 +572,7 @@ class FileBatch {
     const failures: FailedReason[] = (this.#notes.changes ?? [])
       .filter(({ action }) => action === 'refuse')
       .map(({ kind, message }) => ({ rule: `schema.${kind}`, message }));
-    const retyped = retypedFields(this.source, this.#reasons, this.counts.rows, this.#past());
+    const retyped = retypedFields(this.source, this.#reasons, this.#read, this.#past());
     this.#note(retyped);
     return [
       ...failures,
@@ -576,7 +589,7 @@ class FileBatch {
     const { ledger } = this.context;
     const { facts, history } = judgeBatchHistory(
       this.source,
-      { rows: this.counts.rows, now: this.options.now, ...profiled },
+      { rows: this.#read, now: this.options.now, ...profiled },
       this.#past(),
       () => this.#recent(DISTRIBUTION_BATCHES),
     );
@@ -591,35 +604,6 @@ class FileBatch {
     for (const finding of history.findings)
       if (finding.action === 'warn' || expected) this.#warn(finding.id, finding.message, 0);
     return expected ? [] : failing.map(({ id, message }) => ({ rule: id, message }));
-  }
-
-  /** Batch rules in SQL, over the rows that passed the row rules. */
-  async #measureBySql(values: Record<string, number | null>): Promise<void> {
-    const { db } = this.context;
-    const rules = this.source.contract.batch.filter(({ check }) => check.kind === 'sql');
-    if (rules.length === 0) return;
-    const columns = [
-      ...this.source.fields.map((field) => quoteName(field.name)),
-      '"_event_time"',
-      '"_available_at"',
-    ];
-    await db.run(
-      batchViewSql(`SELECT ${POSITION} AS "_row", ${columns.join(', ')} FROM staged WHERE ${ACCEPTABLE}`),
-    );
-    for (const { id, check } of rules) {
-      if (check.kind !== 'sql') continue;
-      const limited = check.min !== undefined || check.max !== undefined;
-      await this.#attempt(id, async () => {
-        const inner = batchSql(check.sql);
-        const rows = await db.rows<{ n: number | null }>(
-          limited
-            ? `SELECT CAST(n AS DOUBLE) AS n FROM (${inner}) AS measured(n)`
-            : `SELECT count(*)::DOUBLE AS n FROM (${inner})`,
-        );
-        if (rows.length !== 1) throw new Error(`it gives ${rows.length} rows, expected one number`);
-        values[id] = rows[0]!.n;
-      });
-    }
   }
 
   /** The rows of a data file that the source would accept by the rules for one record. */
@@ -698,6 +682,8 @@ class FileBatch {
       warnings: this.#warnings,
       reasons: this.#reasons,
       repairs: this.#repairs,
+      drops: this.#drops,
+      flags: this.#flags,
     };
   }
 
@@ -718,6 +704,8 @@ class FileBatch {
           corrections: 0,
           repaired: 0,
           repairs: {},
+          drops: {},
+          flags: {},
           seq: this.context.lastSeq,
           warnings: this.#warnings,
           reasons: this.#reasons,
@@ -841,10 +829,15 @@ class FileBatch {
     if (repairRules(this.source).fields.length === 0) return;
     const accepted = `staged WHERE ${ACCEPTABLE} AND "_repairs" IS NOT NULL`;
     this.counts.repaired = await this.#one(`SELECT count(*) AS n FROM ${accepted}`);
-    const rules = await this.context.db.rows<{ rule: string; n: number }>(
-      `SELECT rule, count(*) AS n FROM (SELECT unnest(list_distinct(list_transform("_repairs", lambda r: r.rule))) AS rule FROM ${accepted}) GROUP BY rule ORDER BY rule`,
-    );
-    this.#repairs = Object.fromEntries(rules.map(({ rule, n }) => [rule, Number(n)]));
+    const rules = await this.#perRule('list_transform("_repairs", lambda r: r.rule)', ACCEPTABLE);
+    this.#repairs = Object.fromEntries(rules);
+  }
+
+  async #countFlags(): Promise<void> {
+    const flags = this.#rulesWith('flag');
+    if (flags.length === 0) return;
+    const marks = await this.#perRule('"_marks"', ACCEPTABLE);
+    this.#flags = Object.fromEntries([...marks].filter(([rule]) => flags.some(({ id }) => id === rule)));
   }
 
   async #append(): Promise<IngestResult> {

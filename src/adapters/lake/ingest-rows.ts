@@ -103,9 +103,12 @@ export interface Decision {
   readonly durable: Promise<void>;
 }
 
+/** Counts by rule of what became of rows that were not refused. */
+type ByRule = 'repairs' | 'drops' | 'flags';
+
 type Counts = Pick<
   IngestResult,
-  'rows' | 'accepted' | 'duplicates' | 'dropped' | 'corrections' | 'repaired' | 'repairs'
+  'rows' | 'accepted' | 'duplicates' | 'dropped' | 'corrections' | 'repaired' | ByRule
 >;
 
 const noCounts = (rows = 0) => ({
@@ -115,8 +118,14 @@ const noCounts = (rows = 0) => ({
   dropped: 0,
   corrections: 0,
   repaired: 0,
-  repairs: {} as Record<string, number>,
+  ...noRules(),
 });
+
+const noRules = (): Record<ByRule, Record<string, number>> => ({ repairs: {}, drops: {}, flags: {} });
+
+function tally(counted: Record<string, number>, rules: Iterable<string>): void {
+  for (const rule of rules) counted[rule] = (counted[rule] ?? 0) + 1;
+}
 
 /** What was pushed while a tail took it, of any fate; `whole`: nothing cut the window short. */
 type WindowCounts = Pick<PushedWindow, 'rows' | 'quarantined' | 'whole'>;
@@ -332,7 +341,7 @@ export class RowWriter {
     const accepted: LogRecord[] = [];
     const lines = new TailCounts(tail.planned);
     const counts = { accepted: 0, quarantined: 0, duplicates: 0, dropped: 0, corrections: 0, repaired: 0 };
-    const repaired: Record<string, number> = {};
+    const byRule = noRules();
     const reasons = new Map<number, readonly Reason[]>();
     const warned = new Map<string, { message: string; rows: number }>();
     const failures: Reason[] = [];
@@ -383,9 +392,9 @@ export class RowWriter {
             this.#code.print(record.fields, out);
             if (repairs.length > 0) {
               counts.repaired++;
-              for (const rule of new Set(repairs.map((repair) => repair.rule)))
-                repaired[rule] = (repaired[rule] ?? 0) + 1;
+              tally(byRule.repairs, new Set(repairs.map((repair) => repair.rule)));
             }
+            tally(byRule.flags, disposition.flags);
             for (const reason of disposition.warnings) {
               const before = warned.get(reason.rule);
               warned.set(reason.rule, {
@@ -399,8 +408,11 @@ export class RowWriter {
       fates[i] = fate;
       if (fate === 'accepted') counts.accepted++;
       else if (fate === 'duplicate') counts.duplicates++;
-      else if (fate === 'dropped') counts.dropped++;
-      else {
+      else if (fate === 'dropped') {
+        counts.dropped++;
+        const dropping = all.filter((reason) => reason.action === 'drop');
+        tally(byRule.drops, new Set(dropping.map((reason) => reason.rule)));
+      } else {
         counts.quarantined++;
         reasons.set(i, refused);
       }
@@ -422,7 +434,7 @@ export class RowWriter {
       seq: lines.lastSeq,
       warnings,
       reasons: countReasons(reasons.values()),
-      repairs: repaired,
+      ...byRule,
     };
     invariant(
       result.rows === result.accepted + result.quarantined + result.duplicates + result.dropped,
@@ -528,7 +540,7 @@ export class RowWriter {
       dropped: 0,
       corrections: 0,
       repaired: 0,
-      repairs: {},
+      ...noRules(),
     };
     this.context.ledger.refuse(
       {
@@ -587,8 +599,9 @@ export class RowWriter {
       counts.dropped += result.dropped;
       counts.corrections += result.corrections;
       counts.repaired += result.repaired;
-      for (const [rule, n] of Object.entries(result.repairs))
-        counts.repairs[rule] = (counts.repairs[rule] ?? 0) + n;
+      for (const kind of ['repairs', 'drops', 'flags'] as const)
+        for (const [rule, n] of Object.entries(result[kind]))
+          counts[kind][rule] = (counts[kind][rule] ?? 0) + n;
       return;
     }
     this.context.ledger.commit({
@@ -743,9 +756,7 @@ const own = (row: Readonly<Record<string, unknown>>, name: string): unknown =>
 
 function countReasons(rows: Iterable<readonly Reason[]>): Record<string, number> {
   const counted: Record<string, number> = {};
-  for (const reasons of rows)
-    for (const rule of new Set(reasons.map((reason) => reason.rule)))
-      counted[rule] = (counted[rule] ?? 0) + 1;
+  for (const reasons of rows) tally(counted, new Set(reasons.map((reason) => reason.rule)));
   return counted;
 }
 

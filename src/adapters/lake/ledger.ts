@@ -192,7 +192,7 @@ export function createLedger(db: Database, lake: string): Ledger {
   ): void => {
     const { result } = commit;
     db.prepare(
-      'INSERT INTO log_batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO log_batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     ).run(
       result.batch,
       result.source,
@@ -214,6 +214,8 @@ export function createLedger(db: Database, lake: string): Ledger {
       toJsonText(commit.notes ? { ...commit.profile, [NOTES]: commit.notes } : commit.profile),
       result.repaired,
       JSON.stringify(result.repairs),
+      JSON.stringify(result.drops),
+      JSON.stringify(result.flags),
     );
     tieBatch(db, result.batch, result.source);
   };
@@ -344,6 +346,8 @@ export function createLedger(db: Database, lake: string): Ledger {
           warnings: JSON.parse(row['warnings'] as string),
           reasons: JSON.parse(row['reasons'] as string),
           repairs: JSON.parse(row['repairs'] as string),
+          drops: JSON.parse(row['drops'] as string),
+          flags: JSON.parse(row['flags'] as string),
           ...profileOf(row),
           mark: markOf(row),
         })),

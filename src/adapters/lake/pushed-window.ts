@@ -5,8 +5,6 @@ import type { BatchProfile } from '../../core/drift/batch-profile.js';
 import {
   type BatchVerdict,
   batchMeasuresSql,
-  batchSql,
-  batchViewSql,
   effectiveContract,
   judgeBatch,
 } from '../../core/quality/index.js';
@@ -14,6 +12,7 @@ import type { IngestResult } from '../../ports/record-log.js';
 import type { DuckDbConnection } from '../duckdb/connection.js';
 import { judgeDistributions } from './distributions.js';
 import type { ProfiledRelation } from './profile.js';
+import { measureSqlRules } from './sql-rules.js';
 
 const WINDOW: Instant = 3_600 * 1_000_000;
 
@@ -62,25 +61,12 @@ export async function judgeWindow(
       : await db.rows<Record<string, number | null>>(
           `SELECT ${measures.join(', ')} FROM (${window.relation})`,
         );
-  const values: Record<string, number | null> = { ...measured };
-  const errors: Record<string, string> = {};
-  await db.run(batchViewSql(`SELECT "_seq" AS "_row", * EXCLUDE ("_seq") FROM (${window.relation})`));
-  for (const { id, check } of contract.batch) {
-    if (check.kind !== 'sql') continue;
-    const limited = check.min !== undefined || check.max !== undefined;
-    const inner = batchSql(check.sql);
-    try {
-      const rows = await db.rows<{ n: number | null }>(
-        limited
-          ? `SELECT CAST(n AS DOUBLE) AS n FROM (${inner}) AS measured(n)`
-          : `SELECT count(*)::DOUBLE AS n FROM (${inner})`,
-      );
-      if (rows.length === 1) values[id] = rows[0]!.n;
-      else errors[id] = `it gives ${rows.length} rows, expected one number`;
-    } catch (error) {
-      errors[id] = error instanceof Error ? error.message.split('\n')[0]! : String(error);
-    }
-  }
+  const { values: bySql, errors } = await measureSqlRules(
+    db,
+    contract.batch,
+    `SELECT "_seq" AS "_row", * EXCLUDE ("_seq") FROM (${window.relation})`,
+  );
+  const values = { ...measured, ...bySql };
   const distributions = await judgeDistributions(contract.batch, samples, {
     ...context,
     profileFile: async (path) => {

@@ -73,4 +73,11 @@ CREATE INDEX log_batch_by_kind ON log_batch (source, kind, status, at);
 CREATE TABLE quarantine_note (id INTEGER PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 `,
   },
+  {
+    name: 'log-4',
+    sql: `
+ALTER TABLE log_batch ADD COLUMN drops TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE log_batch ADD COLUMN flags TEXT NOT NULL DEFAULT '{}';
+`,
+  },
 ];

@@ -8,6 +8,7 @@ import type { Io } from '../io.js';
 import { integer, known, pairs } from '../parse.js';
 import { count, table } from '../table.js';
 import { within } from '../within.js';
+import { printRules } from './ingest.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -62,8 +63,7 @@ function printBatch(io: Io, batch: BatchView): void {
     io.print(
       `  marked as ${batch.mark.mark} ${batch.mark.at}${batch.mark.reason === null ? '' : `: ${batch.mark.reason}`}`,
     );
-  for (const [rule, rows] of Object.entries(batch.reasons))
-    io.print(`  quarantined by ${rule}: ${count(rows)}`);
+  printRules(io, batch);
   for (const { rule, message } of batch.warnings) io.print(`  warning ${rule}: ${message}`);
   for (const { kind, action, message } of batch.schema_changes)
     io.print(`  schema ${kind} (${action}): ${message}`);

@@ -12,14 +12,26 @@ import { known } from '../parse.js';
 import { count } from '../table.js';
 import { within } from '../within.js';
 
+/** What rules did to records, one rule a line. */
+export function printRules(
+  io: Io,
+  result: Pick<IngestResult, 'repairs' | 'flags' | 'drops' | 'reasons'>,
+): void {
+  const done = [
+    ['repaired', result.repairs],
+    ['flagged', result.flags],
+    ['dropped', result.drops],
+    ['quarantined', result.reasons],
+  ] as const;
+  for (const [what, rules] of done)
+    for (const [rule, rows] of Object.entries(rules)) io.print(`  ${what} by ${rule}: ${count(rows)}`);
+}
+
 export function printIngest(io: Io, result: IngestResult): void {
   io.print(
     `${result.source}: ${count(result.rows)} rows in = ${count(result.accepted)} accepted + ${count(result.quarantined)} quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped${result.corrections > 0 ? ` (${count(result.corrections)} corrections)` : ''}`,
   );
-  for (const [rule, rows] of Object.entries(result.repairs))
-    io.print(`  repaired by ${rule}: ${count(rows)}`);
-  for (const [rule, rows] of Object.entries(result.reasons))
-    io.print(`  quarantined by ${rule}: ${count(rows)}`);
+  printRules(io, result);
   for (const warning of result.warnings) io.warn(`${result.source}: [${warning.rule}] ${warning.message}`);
   if (result.quarantined > 0) io.note(`see them: millrace quarantine show --source ${result.source}`);
   if (result.repaired > 0) io.note(`see what was changed: millrace quarantine repairs ${result.source}`);
