@@ -112,11 +112,11 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
   });
   const registry = lazy<Registry>(async () => {
     const { createRegistry } = await import('./adapters/sqlite/registry.js');
-    return createRegistry(await database.get());
+    return createRegistry(await database.get(), { root });
   });
   const runs = lazy<RunStore>(async () => {
     const { createRunStore } = await import('./adapters/sqlite/run-store.js');
-    return createRunStore(await database.get());
+    return createRunStore(await database.get(), root);
   });
   const schedules = lazy<ScheduleStore>(async () => {
     const { createScheduleStore } = await import('./adapters/sqlite/schedule-store.js');

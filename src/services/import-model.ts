@@ -1,8 +1,7 @@
 /** A model that was made elsewhere becomes a version: judged on the dataset of its definition, gated, served like others. */
 import { createHash } from 'node:crypto';
-import { cp, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { parse } from 'yaml';
 import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
 import { nearest } from '../core/base/nearest.js';
@@ -10,11 +9,13 @@ import type { Model } from '../core/define/types.js';
 import { parseType } from '../core/schema/types.js';
 import type { ModelRuntime, ProcessEnvironment, ScoringCommand } from '../ports/model-runtime.js';
 import { buildDataset } from './build-dataset.js';
+import { type ForeignModelFiles, readForeignModel } from './foreign-model.js';
 import { labelledRows } from './model-data.js';
 import type { ImportedFrom, ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
 import { userName } from './promote.js';
-import { registerModel, type TrainedVersion } from './register-model.js';
+import { pythonFile } from './python-files.js';
+import { compareWithRegistered, type Fitted, registerModel, type TrainedVersion } from './register-model.js';
 import { readScoring, SCORING_FILE } from './scoring.js';
 import { findModel } from './train.js';
 import { ONNX_FILE, openOnnx, openScorer, scorerHash } from './train-process.js';
@@ -33,157 +34,6 @@ export interface ImportOptions {
   readonly python?: string | undefined;
 }
 
-/** Scores an MLflow model by the protocol of scoring commands. A classifier of scikit-learn is asked for probabilities. */
-const SCORE = `"""Scores an MLflow model for millrace, one JSON value a line."""
-import json
-import sys
-
-answers = sys.stdout
-sys.stdout = sys.stderr
-
-import mlflow.pyfunc
-import numpy as np
-import pandas as pd
-from mlflow.models import Model
-
-about = json.loads(sys.stdin.readline())
-names = [each["name"] for each in about["features"]]
-meta = Model.load("model")
-types = {each.name: each.type.name for each in (meta.signature.inputs if meta.signature else []) if each.name}
-inner = None
-if "sklearn" in meta.flavors and about["task"] != "regression":
-    import mlflow.sklearn
-    inner = mlflow.sklearn.load_model("model")
-    inner = inner if hasattr(inner, "predict_proba") else None
-model = None if inner is not None else mlflow.pyfunc.load_model("model")
-WHOLE = {"integer": "int32", "long": "int64"}
-
-
-def frame(rows):
-    columns = {}
-    for i, name in enumerate(names):
-        values = [row[i] for row in rows]
-        kind = types.get(name, "string" if any(isinstance(value, str) for value in values) else "double")
-        if kind == "string":
-            columns[name] = pd.Series(values, dtype=object)
-        elif kind == "boolean":
-            columns[name] = pd.Series([bool(value) for value in values], dtype=bool)
-        elif kind in WHOLE:
-            columns[name] = pd.Series(values, dtype=WHOLE[kind])
-        else:
-            numbers = [np.nan if value is None else value for value in values]
-            columns[name] = pd.Series(numbers, dtype="float32" if kind == "float" else "float64")
-    return pd.DataFrame(columns)
-
-
-def scores(rows):
-    data = frame(rows)
-    if inner is not None:
-        given = np.asarray(inner.predict_proba(data), dtype=np.float64)
-        held = [str(each) for each in inner.classes_]
-        if about["task"] == "multiclass":
-            given = given[:, [held.index(name) for name in about["classes"]]]
-    else:
-        given = np.asarray(model.predict(data), dtype=np.float64)
-        given = given.reshape(len(rows), -1)
-    if about["task"] == "multiclass":
-        return given.tolist()
-    return given[:, -1].tolist()
-
-
-print(json.dumps({"ready": True}), file=answers, flush=True)
-for line in sys.stdin:
-    asked = json.loads(line)
-    try:
-        answer = {"id": asked["id"], "scores": scores(asked["rows"])}
-    except Exception as error:
-        answer = {"id": asked["id"], "error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(answer), file=answers, flush=True)
-`;
-
-interface Read {
-  readonly format: ImportedFrom['format'];
-  readonly flavor: 'onnx' | 'pyfunc';
-  /** The file, or the folder of a model that Python scores. */
-  readonly from: string;
-  readonly inputs: readonly string[] | null;
-  readonly classes: readonly string[] | null;
-  readonly mlflow_version?: string;
-  readonly run_id?: string;
-}
-
-const refused = (message: string, hint?: string): MillraceError =>
-  new MillraceError('USAGE', message, hint === undefined ? {} : { hint });
-
-const isText = (value: unknown): value is string => typeof value === 'string';
-
-/** Names of the columns of a signature of MLflow; null where it is of tensors without names. */
-function columnsOf(signature: unknown): readonly string[] | null {
-  const inputs = (signature as { inputs?: unknown } | null)?.inputs;
-  const list: unknown = isText(inputs) ? JSON.parse(inputs) : inputs;
-  if (!Array.isArray(list)) return null;
-  const names = list.map((each: { name?: unknown }) => each.name);
-  return names.length > 0 && names.every(isText) ? (names as string[]) : null;
-}
-
-async function readMlflow(folder: string, wanted: ImportOptions['flavor']): Promise<Read> {
-  const told = parse(await readFile(path.join(folder, 'MLmodel'), 'utf8')) as {
-    readonly flavors?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-    readonly signature?: unknown;
-    readonly mlflow_version?: string;
-    readonly run_id?: string;
-  };
-  const flavors = told.flavors ?? {};
-  const flavor = wanted ?? (flavors['onnx'] ? 'onnx' : 'pyfunc');
-  if (!flavors[flavor === 'onnx' ? 'onnx' : 'python_function'])
-    throw refused(
-      `the MLflow model has no flavour ${flavor === 'onnx' ? 'onnx' : 'python_function'}`,
-      `It has ${Object.keys(flavors).join(', ') || 'none'}.`,
-    );
-  const inputs = columnsOf(told.signature);
-  if (told.signature === undefined || told.signature === null)
-    throw refused(
-      'the MLflow model has no signature, so nobody knows what it takes',
-      'Log it with `signature=infer_signature(...)`, or give --signature.',
-    );
-  const classes = flavors['millrace']?.['classes'];
-  return {
-    format: 'mlflow',
-    flavor,
-    from: flavor === 'onnx' ? path.join(folder, String(flavors['onnx']!['data'] ?? ONNX_FILE)) : folder,
-    inputs,
-    classes: Array.isArray(classes) ? classes.map(String) : null,
-    ...(isText(told.mlflow_version) ? { mlflow_version: told.mlflow_version } : {}),
-    ...(isText(told.run_id) ? { run_id: told.run_id } : {}),
-  };
-}
-
-async function readSource(source: string, options: ImportOptions): Promise<Read> {
-  const found = await stat(source).catch(() => null);
-  if (!found) throw new MillraceError('FILE_NOT_FOUND', `there is nothing at "${source}"`);
-  const read: Read = found.isDirectory()
-    ? await readMlflow(source, options.flavor).catch((cause: unknown) => {
-        if (cause instanceof MillraceError) throw cause;
-        throw refused(`"${source}" holds no MLmodel that can be read: ${(cause as Error).message}`);
-      })
-    : { format: 'onnx', flavor: 'onnx', from: source, inputs: null, classes: null };
-  if (options.signature === undefined) return read;
-  const text = await readFile(options.signature, 'utf8').catch((cause: unknown) => {
-    throw new MillraceError('FILE_NOT_FOUND', `there is no signature at "${options.signature}"`, { cause });
-  });
-  const given = JSON.parse(text) as { readonly inputs?: unknown; readonly classes?: unknown };
-  const inputs = Array.isArray(given.inputs)
-    ? given.inputs.map((each: unknown) => (isText(each) ? each : (each as { name?: unknown })?.name))
-    : null;
-  if (inputs !== null && !inputs.every(isText))
-    throw refused('`inputs` of the signature must be a list of names of features');
-  return {
-    ...read,
-    inputs: (inputs as string[] | null) ?? read.inputs,
-    classes: Array.isArray(given.classes) ? given.classes.map(String) : read.classes,
-  };
-}
-
 /** The features that it takes, in its order. */
 function featuresOf(
   inputs: readonly string[] | null,
@@ -198,12 +48,11 @@ function featuresOf(
       name,
       held.map((each) => each.name),
     );
-    throw refused(
-      `the model takes "${name}", which is no feature of dataset ${dataset}`,
-      near
+    throw new MillraceError('USAGE', `the model takes "${name}", which is no feature of dataset ${dataset}`, {
+      hint: near
         ? `Did you mean "${near}"? Rename it in the signature.`
         : `It has ${held.map((each) => each.name).join(', ')}.`,
-    );
+    });
   });
 }
 
@@ -216,7 +65,7 @@ interface Staged {
 
 async function stage(
   project: Project,
-  read: Read,
+  read: ForeignModelFiles,
   folder: string,
   shape: Parameters<typeof openOnnx>[2] & { readonly name: string },
   python: string,
@@ -233,7 +82,7 @@ async function stage(
     };
   }
   await cp(read.from, path.join(folder, 'model'), { recursive: true });
-  await writeFile(path.join(folder, 'score.py'), SCORE);
+  await copyFile(pythonFile('score_mlflow.py'), path.join(folder, 'score.py'));
   await writeFile(
     path.join(folder, SCORING_FILE),
     `${JSON.stringify({ command: [python, 'score.py'], start_timeout: '5m' }, null, 2)}\n`,
@@ -259,7 +108,7 @@ export async function importModel(
 ): Promise<TrainedVersion> {
   const model: Model = findModel(project, options.model);
   const watch = stopwatch();
-  const read = await readSource(path.resolve(source), options);
+  const read = await readForeignModel(path.resolve(source), options);
   const { version: dataset, manifest: data } = await buildDataset(project, model.dataset);
   watch.lap('dataset');
   if (data.label === null)
@@ -298,14 +147,6 @@ export async function importModel(
       features: features.map(({ name }) => name),
       classes: rows.classes,
     });
-    const present = (await project.registry()).byKey('model', model.name, key);
-    if (present)
-      return {
-        version: present,
-        manifest: present.manifest as unknown as ModelManifest,
-        built: false,
-        reproduced: null,
-      };
     const imported: ImportedFrom = {
       format: read.format,
       from: path.basename(source),
@@ -316,23 +157,19 @@ export async function importModel(
       actor: options.actor ?? userName(),
       reason: options.reason,
     };
-    return await registerModel(project, model, {
-      key,
-      trainer: { kind: 'imported', parameters: {}, seed: 0 },
-      dataset,
-      features,
-      rows,
-      watch,
-      fitted: {
-        runtime,
-        importance: [],
-        told: { ...staged.told, imported },
-        model_sha256: staged.sha256,
-        ...(staged.process ? { process: staged.process } : {}),
-        keep: (folder) => cp(work, folder, { recursive: true }),
-        discard: async () => {},
-      },
-    });
+    const fitted: Fitted = {
+      runtime,
+      importance: [],
+      told: { ...staged.told, imported },
+      model_sha256: staged.sha256,
+      ...(staged.process ? { process: staged.process } : {}),
+      keep: (folder) => cp(work, folder, { recursive: true }),
+      discard: async () => {},
+    };
+    const present = (await project.registry()).byKey('model', model.name, key);
+    if (present) return { ...(await compareWithRegistered(present, fitted)), reproduced: null };
+    const trainer = { kind: 'imported', parameters: {}, seed: 0 };
+    return await registerModel(project, model, { key, trainer, dataset, features, rows, watch, fitted });
   } finally {
     runtime?.close?.();
     await rm(work, { recursive: true, force: true });

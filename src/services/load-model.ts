@@ -1,4 +1,5 @@
 /** Versions of models, ready to predict. */
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
@@ -9,7 +10,11 @@ import type { VersionRecord } from '../ports/registry.js';
 import { encodedFeatures, encodedRuntime, readEncoder } from './encoders.js';
 import type { ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
-import { loadOnnx, loadScorer } from './train-process.js';
+import { SCORING_FILE } from './scoring.js';
+import { ONNX_FILE, openOnnx, openScorer, scorerHash } from './train-process.js';
+
+/** Of a built-in model, in the folder of its version. */
+export const MODEL_FILE = 'model.json';
 
 /** A built-in model as every other one is asked. */
 export const runtimeOf = (compiled: CompiledModel): ModelRuntime => ({
@@ -17,57 +22,55 @@ export const runtimeOf = (compiled: CompiledModel): ModelRuntime => ({
   predictTable: (table) => compiled.predictTable(table),
 });
 
-/** The model of a version, ready to predict. */
+/** The hash of what scores as it lies in the folder of a version; null where it is gone. */
+async function storedHash({ folder, manifest }: VersionRecord): Promise<string | null> {
+  const read = (file: string): Promise<Buffer | null> => readFile(path.join(folder, file)).catch(() => null);
+  const { runtime } = manifest as unknown as ModelManifest;
+  if (runtime === 'command') return (await read(SCORING_FILE)) && scorerHash(folder);
+  const bytes = await read(runtime === 'onnx' ? ONNX_FILE : MODEL_FILE);
+  if (bytes === null) return null;
+  return runtime === 'onnx'
+    ? createHash('sha256').update(bytes).digest('hex')
+    : fingerprint(bytes.toString('utf8'));
+}
+
+/** What is wrong with the files of a version; null where they are what was registered. */
+export async function storedFault(version: VersionRecord): Promise<MillraceError | null> {
+  const manifest = version.manifest as unknown as ModelManifest;
+  const hash = await storedHash(version);
+  if (hash === manifest.model_sha256) return null;
+  return new MillraceError(
+    'STORE_CORRUPT',
+    `model ${version.name}@${version.version} ${hash === null ? 'has lost its file' : 'is not what was registered'}`,
+    { hint: `${manifest.imported ? 'Import' : 'Train'} it again, or roll back.` },
+  );
+}
+
+/** The model of a version, ready to predict. @throws MillraceError STORE_CORRUPT */
 export async function loadModel(
   project: Pick<Project, 'onnx' | 'processes' | 'stateFolder' | 'signal'>,
   version: VersionRecord,
 ): Promise<{ manifest: ModelManifest; compiled: ModelRuntime }> {
   const manifest = version.manifest as unknown as ModelManifest;
-  const { runtime, encoders } = manifest;
-  const encoder =
-    encoders && runtime !== undefined
-      ? await readEncoder(version.folder, `${version.name}@${version.version}`, encoders)
-      : undefined;
-  const features = encoder ? encodedFeatures(encoder) : manifest.features;
-  const asked = (inner: ModelRuntime): ModelRuntime => (encoder ? encodedRuntime(inner, encoder) : inner);
-  if (runtime === 'onnx') {
-    const compiled = await loadOnnx(project, version.folder, {
-      name: `${version.name}@${version.version}`,
-      sha256: manifest.model_sha256,
-      task: manifest.task,
-      classes: manifest.classes,
-      features,
-    });
-    return { manifest, compiled: asked(compiled) };
-  }
-  if (runtime === 'command') {
-    const compiled = await loadScorer(project, version.folder, {
-      name: `${version.name}@${version.version}`,
-      scoring: manifest.scoring!,
-      sha256: manifest.model_sha256,
-      task: manifest.task,
-      classes: manifest.classes,
-      features,
-    });
-    return { manifest, compiled: asked(compiled) };
-  }
-  return { manifest, compiled: runtimeOf(compileModel(await readTrained(version))) };
+  const { runtime, encoders, task, classes } = manifest;
+  if (runtime === undefined)
+    return { manifest, compiled: runtimeOf(compileModel(await readTrained(version))) };
+  const fault = await storedFault(version);
+  if (fault) throw fault;
+  const { folder } = version;
+  const name = `${version.name}@${version.version}`;
+  const encoder = encoders && (await readEncoder(folder, name, encoders));
+  const shape = { name, task, classes, features: encoder ? encodedFeatures(encoder) : manifest.features };
+  const compiled =
+    runtime === 'onnx'
+      ? await openOnnx(project, path.join(folder, ONNX_FILE), shape)
+      : await openScorer(project, folder, { ...shape, scoring: manifest.scoring! });
+  return { manifest, compiled: encoder ? encodedRuntime(compiled, encoder) : compiled };
 }
 
-/** The record of a built-in model. */
+/** The record of a built-in model. @throws MillraceError STORE_CORRUPT */
 export async function readTrained(version: VersionRecord): Promise<TrainedModel> {
-  const text = await readFile(path.join(version.folder, 'model.json'), 'utf8').catch((cause: unknown) => {
-    throw new MillraceError('STORE_CORRUPT', `model ${version.name}@${version.version} has lost its file`, {
-      cause,
-      hint: `Run \`millrace train ${version.name}\` again.`,
-    });
-  });
-  const manifest = version.manifest as unknown as ModelManifest;
-  if (fingerprint(text) !== manifest.model_sha256)
-    throw new MillraceError(
-      'STORE_CORRUPT',
-      `model ${version.name}@${version.version} is not what was registered`,
-      { hint: 'Train it again, or roll back.' },
-    );
-  return JSON.parse(text) as TrainedModel;
+  const fault = await storedFault(version);
+  if (fault) throw fault;
+  return JSON.parse(await readFile(path.join(version.folder, MODEL_FILE), 'utf8')) as TrainedModel;
 }

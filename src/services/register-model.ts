@@ -11,6 +11,7 @@ import type { ModelRuntime, ProcessEnvironment } from '../ports/model-runtime.js
 import type { VersionRecord } from '../ports/registry.js';
 import { keepDefinitions } from './definition-snapshot.js';
 import { evaluatePart } from './evaluate-model.js';
+import { storedFault } from './load-model.js';
 import type { LabelledPart, LabelledRows } from './model-data.js';
 import type { ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
@@ -115,13 +116,7 @@ export async function registerModel(
     timings: watch.finish(),
   };
   const folder = path.join(project.stateFolder, 'models', name, key.slice(0, 16));
-  const staging = `${folder}.${process.pid}.tmp`;
-  await rm(staging, { recursive: true, force: true });
-  await mkdir(staging, { recursive: true });
-  await fitted.keep(staging);
-  await writeFile(path.join(staging, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  await rm(folder, { recursive: true, force: true });
-  await rename(staging, folder);
+  await keepFiles(folder, fitted, manifest);
   const registry = await project.registry();
   const version = registry.addVersion({
     kind: 'model',
@@ -132,4 +127,35 @@ export async function registerModel(
     createdAt: project.now(),
   });
   return { version, manifest, built: true, reproduced: null };
+}
+
+/**
+ * A version that was fitted once more: compared with what was registered, and put back where its files are gone or
+ * damaged. Other bytes are never put under a version.
+ */
+export async function compareWithRegistered(version: VersionRecord, fitted: Fitted): Promise<TrainedVersion> {
+  const manifest = version.manifest as unknown as ModelManifest;
+  const reproduced = fitted.model_sha256 === manifest.model_sha256;
+  const fault = await storedFault(version);
+  if (fault && !reproduced)
+    throw new MillraceError(
+      'STORE_CORRUPT',
+      `${fault.message}, and the same data, code and seed gave another one`,
+      {
+        hint: 'Roll back to another version, or change the definition: that is another version.',
+      },
+    );
+  if (fault) await keepFiles(version.folder, fitted, manifest);
+  return { version, manifest, built: false, reproduced };
+}
+
+/** Written aside, then moved to its place. */
+async function keepFiles(folder: string, fitted: Fitted, manifest: ModelManifest): Promise<void> {
+  const staging = `${folder}.${process.pid}.tmp`;
+  await rm(staging, { recursive: true, force: true });
+  await mkdir(staging, { recursive: true });
+  await fitted.keep(staging);
+  await writeFile(path.join(staging, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  await rm(folder, { recursive: true, force: true });
+  await rename(staging, folder);
 }

@@ -294,26 +294,6 @@ export const openOnnx = async (
   },
 ): Promise<ModelRuntime> => (await project.onnx()).open({ file, ...model });
 
-/** The model of a version that is scored by onnxruntime. */
-export async function loadOnnx(
-  project: Pick<Project, 'onnx'>,
-  folder: string,
-  wanted: { readonly name: string; readonly sha256: string } & Parameters<typeof openOnnx>[2],
-): Promise<ModelRuntime> {
-  const file = path.join(folder, ONNX_FILE);
-  const bytes = await readFile(file).catch((cause: unknown) => {
-    throw new MillraceError('STORE_CORRUPT', `model ${wanted.name} has lost its file`, {
-      cause,
-      hint: 'Train it again, or roll back.',
-    });
-  });
-  if (sha256(bytes) !== wanted.sha256)
-    throw new MillraceError('STORE_CORRUPT', `model ${wanted.name} is not what was registered`, {
-      hint: 'Train it again, or roll back.',
-    });
-  return openOnnx(project, file, wanted);
-}
-
 /** What asks the command of a version for scores; its words go to a log of its own. */
 export const openScorer = async (
   project: Pick<Project, 'processes' | 'stateFolder' | 'signal'>,
@@ -332,16 +312,3 @@ export const openScorer = async (
     log: path.join(project.stateFolder, 'logs', `score-${model.name.replaceAll(/[^\w@.-]+/g, '-')}.log`),
     signal: project.signal,
   });
-
-/** The scorer of a version, after a look whether its files are what was registered. */
-export async function loadScorer(
-  project: Parameters<typeof openScorer>[0],
-  folder: string,
-  wanted: Parameters<typeof openScorer>[2] & { readonly sha256: string },
-): Promise<ModelRuntime> {
-  if ((await scorerHash(folder)) !== wanted.sha256)
-    throw new MillraceError('STORE_CORRUPT', `model ${wanted.name} is not what was registered`, {
-      hint: 'Train it again, or roll back.',
-    });
-  return openScorer(project, folder, wanted);
-}

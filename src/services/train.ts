@@ -1,5 +1,4 @@
 /** A dataset version becomes a model version: fit on train, tune on validation, judge on every part, register. */
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
@@ -15,11 +14,11 @@ import { buildDataset } from './build-dataset.js';
 import { ENCODERS_FILE, encodersEntry, encodersText } from './encoders.js';
 import { type FitJob, fitAside } from './fit.js';
 import { recordRun, trainRun } from './lineage-events.js';
-import { runtimeOf } from './load-model.js';
+import { MODEL_FILE, runtimeOf, storedFault } from './load-model.js';
 import { labelledRows } from './model-data.js';
 import type { ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
-import { type Fitted, registerModel, type TrainedVersion } from './register-model.js';
+import { compareWithRegistered, type Fitted, registerModel, type TrainedVersion } from './register-model.js';
 import { type CodeVersion, codeVersion, fitByProcess } from './train-process.js';
 import { stopwatch } from './training-record.js';
 
@@ -83,7 +82,7 @@ async function trainVersion(project: Project, model: Model, options: TrainOption
   const registry = await project.registry();
   const present = registry.byKey('model', name, key);
   const known = present && (present.manifest as unknown as ModelManifest);
-  if (present && known && !options.again && existsSync(present.folder))
+  if (present && known && !options.again && !(await storedFault(present)))
     return { version: present, manifest: known, built: false, reproduced: null };
 
   const used = manifest.features.filter((feature) => !model.exclude.includes(feature.name));
@@ -111,13 +110,7 @@ async function trainVersion(project: Project, model: Model, options: TrainOption
         });
   watch.lap('fit');
   try {
-    if (present && known)
-      return {
-        version: present,
-        manifest: known,
-        built: false,
-        reproduced: fitted.model_sha256 === known.model_sha256,
-      };
+    if (present) return await compareWithRegistered(present, fitted);
     return await registerModel(project, model, {
       key,
       trainer: model.trainer,
@@ -154,7 +147,7 @@ async function fitBuiltIn(
     },
     model_sha256: fingerprint(text),
     keep: async (folder) => {
-      await writeFile(path.join(folder, 'model.json'), text);
+      await writeFile(path.join(folder, MODEL_FILE), text);
       await writeFile(path.join(folder, ENCODERS_FILE), encodersText(trained.encoder, data.train.table.rows));
     },
     discard: async () => {},

@@ -63,6 +63,19 @@ const present = async (): Promise<boolean[]> =>
 const collect = (dryRun = false) => collectGarbage(project, { dryRun, retention: 90 * DAY });
 
 describe('garbage collection', () => {
+  it('keeps what a project needs that was moved, whose versions are where it is now', async () => {
+    await project.close();
+    const moved = `${folder}-moved`;
+    await rename(folder, moved);
+    folder = moved;
+    project = await openProject(folder, { now: () => (Date.now() + later) * 1000 });
+    expect((await folderOf(3)).startsWith(moved)).toBe(true);
+    expect(new Set((await collect(true)).removed.map(({ kind }) => kind))).toEqual(
+      new Set(['dataset', 'object']),
+    );
+    expect(await reproduceDataset(project, { name: 'set', version: 3 })).toMatchObject({ stored: 'whole' });
+  });
+
   it('says what would go and its bytes, removes just that, and what went can be made again', async () => {
     await pinDataset(project, (await project.registry()).version('dataset', 'set', 2)!, true);
     const first = (await project.registry()).version('dataset', 'set', 1)!;

@@ -1,6 +1,6 @@
 /** Runs remembered, versions compared on the same rows, gates on the same rows, notes with history, models from elsewhere. */
 import { execFile } from 'node:child_process';
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -261,6 +261,14 @@ describe('experiments', () => {
         await cp(path.join(folder, 'exported/data/model.onnx'), path.join(folder, 'alone.onnx'));
         const alone = ['models', 'import', 'alone.onnx', '--model', 'back', '--reason', 'again'];
         expect(await ok(...alone)).toMatchObject({ version: 2, built: false });
+        // Files that are gone or damaged come back as they were.
+        await rm(imported.folder, { recursive: true });
+        await ok(...alone);
+        const model = path.join(trained.folder, 'model.json');
+        const whole = await readFile(model, 'utf8');
+        await writeFile(model, '{}');
+        expect(await ok('train', 'back')).toMatchObject({ version: 1, built: false, reproduced: true });
+        expect(await readFile(model, 'utf8')).toBe(whole);
         await writeFile(path.join(folder, 'signature.json'), '{"inputs": ["spent", "visits", "last_mood"]}');
         const refused = await millrace([...alone, '--signature', 'signature.json'], { cwd: folder });
         expect(refused.status).toBe(2);

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import type { AliasChange, NoteChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
 import { type Database, transaction } from './database.js';
@@ -31,12 +32,12 @@ ${RUN_TABLE}
 
 type Row = Record<string, unknown>;
 
-const toVersion = (row: Row): VersionRecord => ({
+const toVersion = (row: Row, root: string): VersionRecord => ({
   kind: row['kind'] as VersionRecord['kind'],
   name: row['name'] as string,
   version: Number(row['version']),
   key: row['key'] as string,
-  folder: row['folder'] as string,
+  folder: path.resolve(root, row['folder'] as string),
   manifest: JSON.parse(row['manifest'] as string),
   createdAt: Number(row['created_at']),
 });
@@ -71,8 +72,22 @@ const toRun = (row: Row): RunRecord => ({
   summary: JSON.parse(row['summary'] as string),
 });
 
-/** `guard` runs in the transaction of each write of a version, an alias or a fact, and stops it by throwing. */
-export function createRegistry(db: Database, guard: () => void = () => {}): Registry {
+export interface RegistryOptions {
+  /** The project's folder, which those of its versions are kept relative to: a project that is moved has its own. */
+  readonly root?: string;
+  /** Runs in the transaction of each write of a version, an alias or a fact, and stops it by throwing. */
+  readonly guard?: () => void;
+}
+
+function storedFolder(root: string, folder: string): string {
+  const within = path.relative(root, folder);
+  return within.startsWith('..') || path.isAbsolute(within) ? folder : within;
+}
+
+export function createRegistry(
+  db: Database,
+  { root = '/', guard = () => {} }: RegistryOptions = {},
+): Registry {
   db.exec(SCHEMA);
   const all = (sql: string, ...args: (string | number | null)[]): Row[] =>
     db.prepare(sql).all(...args) as Row[];
@@ -84,7 +99,7 @@ export function createRegistry(db: Database, guard: () => void = () => {}): Regi
     });
   const byKey: Registry['byKey'] = (kind, name, key) => {
     const row = first('SELECT * FROM version WHERE kind = ? AND name = ? AND key = ?', kind, name, key);
-    return row && toVersion(row);
+    return row && toVersion(row, root);
   };
   const alias: Registry['alias'] = (model, name) => {
     const row = first(
@@ -111,7 +126,7 @@ export function createRegistry(db: Database, guard: () => void = () => {}): Regi
           record.name,
           version,
           record.key,
-          record.folder,
+          storedFolder(root, record.folder),
           JSON.stringify(record.manifest),
           record.createdAt,
         );
@@ -121,7 +136,7 @@ export function createRegistry(db: Database, guard: () => void = () => {}): Regi
       (name === undefined
         ? all('SELECT * FROM version WHERE kind = ? ORDER BY name, version', kind)
         : all('SELECT * FROM version WHERE kind = ? AND name = ? ORDER BY version', kind, name)
-      ).map(toVersion),
+      ).map((row) => toVersion(row, root)),
     version: (kind, name, version) => {
       const row =
         version === undefined
@@ -131,7 +146,7 @@ export function createRegistry(db: Database, guard: () => void = () => {}): Regi
               name,
             )
           : first('SELECT * FROM version WHERE kind = ? AND name = ? AND version = ?', kind, name, version);
-      return row && toVersion(row);
+      return row && toVersion(row, root);
     },
     byKey,
     setAlias: ({ expected, ...change }) =>

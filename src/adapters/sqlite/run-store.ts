@@ -86,7 +86,8 @@ const toStep = (row: Row): StepRecord => ({
 
 const scopeText = (scope: readonly string[]): string => JSON.stringify([...new Set(scope)].sort());
 
-export function createRunStore(db: Database): RunStore {
+/** `root` is the project's folder. */
+export function createRunStore(db: Database, root = '/'): RunStore {
   migrate(db, RUN_MIGRATIONS);
   const statements = new Map<string, ReturnType<Database['prepare']>>();
   const prepared = (sql: string): ReturnType<Database['prepare']> => {
@@ -416,12 +417,15 @@ WHERE run = ? AND status = 'running' AND lease_until < ?`,
       }),
     finish,
     registry: (lease) =>
-      createRegistry(db, () => {
-        if (!holds(lease))
-          throw new MillraceError(
-            'LEASE_LOST',
-            `step ${lease.step} of run ${lease.run} is not this process's any more; nothing of it was published`,
-          );
+      createRegistry(db, {
+        root,
+        guard: () => {
+          if (!holds(lease))
+            throw new MillraceError(
+              'LEASE_LOST',
+              `step ${lease.step} of run ${lease.run} is not this process's any more; nothing of it was published`,
+            );
+        },
       }),
     detail: (run, now) => {
       const row = first(`${DETAIL} WHERE run.id = ?`, run);

@@ -453,9 +453,17 @@ export const compare = (io: Io, args: readonly string[], options: Options): Prom
     const versions: VersionRecord[] = [];
     for (const text of args) versions.push(await find(project, text));
     if (versions.length === 1) {
-      const [only] = versions;
-      const champion = registry.alias(only!.name, CHAMPION) ?? only!.version;
-      versions.push(await find(project, `${only!.name}@${champion}`));
+      const [{ name, version }] = versions as [VersionRecord];
+      const champion = registry.alias(name, CHAMPION);
+      if (champion === undefined || champion === version)
+        throw new MillraceError(
+          'USAGE',
+          champion === undefined
+            ? `${name} has no champion to hold ${name}@${version} against`
+            : `${name}@${version} is the champion itself`,
+          { hint: `Name two versions or more: \`millrace models list ${name}\` has them.` },
+        );
+      versions.push(await find(project, `${name}@${champion}`));
     }
     const comparison = await compareModels(project, versions);
     const { models, same_rows: same } = comparison;
