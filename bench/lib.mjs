@@ -9,7 +9,9 @@ import { CACHE } from './data.mjs';
 const here = path.dirname(fileURLToPath(import.meta.url));
 export const MAIN = process.env.MILLRACE_MAIN ?? path.resolve(here, '../dist/cli/main.js');
 const MEASURE = path.join(here, 'measure-child.mjs');
-export const WORK = path.join(CACHE, 'work');
+/** A folder of this run alone; processes that it starts inherit it. */
+process.env.BENCH_WORK ??= path.join(CACHE, `work-${process.pid}`);
+export const WORK = process.env.BENCH_WORK;
 
 export const note = (text) => process.stderr.write(`${text}\n`);
 export const median = (values) => {
@@ -19,7 +21,7 @@ export const median = (values) => {
 };
 
 /** A process to its end: stdout, and its wall and CPU seconds and peak memory in bytes when it reports them. */
-export function run(command, args, { env = {}, cwd, timeout = 900_000, usage } = {}) {
+export function run(command, args, { env = {}, cwd, timeout = 3_600_000, usage } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       cwd,

@@ -312,14 +312,17 @@ const usual = Object.keys(PARTS).filter((name) => size === 'full' || !['large', 
 const only = argument('only', usual.join(',')).split(',');
 const store = path.join(CACHE, 'results.json');
 mkdirSync(CACHE, { recursive: true });
-const results = existsSync(store) ? JSON.parse(readFileSync(store, 'utf8')) : {};
+const kept = () => (existsSync(store) ? JSON.parse(readFileSync(store, 'utf8')) : {});
+let results = kept();
 for (const name of only) {
   if (!PARTS[name]) throw new Error(`no part "${name}"; there are ${Object.keys(PARTS).join(', ')}`);
   await quiet(30);
   const [load] = loadavg();
   note(`== ${name} (load ${load.toFixed(1)})`);
   try {
-    results[name] = { ...(await PARTS[name]()), load };
+    const found = await PARTS[name]();
+    // Another run may have renewed other parts meanwhile.
+    results = { ...kept(), [name]: { ...found, load } };
     writeFileSync(store, JSON.stringify(results));
   } catch (error) {
     note(`FAILED: ${name}: ${error.stack}`);

@@ -35,22 +35,11 @@ function copy(lane: Lane, from: number, to: number): void {
 
 const snapshot = (lane: Lane, window: number): void => copy(lane, 0, lane.base + window * lane.size);
 
-/** high, low at `at` += x, exactly or low becomes NaN. */
-function addTo(at: number, x: number): void {
-  const high = slots[at]!;
-  const sum = high + x;
-  const part = sum - high;
-  const error = high - (sum - part) + (x - part);
-  slots[at] = sum;
-  if (error !== 0) addLow(at, error);
-}
-
-/** A low part joins the low part, exactly or NaN. */
-function addLow(at: number, x: number): void {
-  const low = slots[at + 1]!;
+/** A low part joined by another, exactly or NaN. */
+function joinLow(low: number, x: number): number {
   const total = low + x;
   const second = total - low;
-  slots[at + 1] = low - (total - second) + (x - second) === 0 ? total : Number.NaN;
+  return low - (total - second) + (x - second) === 0 ? total : Number.NaN;
 }
 
 /** Adds the values [from, to), NaN for null, to a column of an accumulator. */
@@ -183,35 +172,62 @@ function scan(
   }
 }
 
-/** Adds the summary in the directory row number `row`, which begins at `place`, to the running accumulator. */
-function mergeSummary(words: Float64Array, row: number, place: number, lane: Lane, window: number): void {
-  const { rowAtom, shares, columns } = lane;
-  const count = rowAtom < 0 ? 0 : words[place + rowAtom]!;
-  slots[SUM.rows] = slots[SUM.rows]! + count;
+/** Adds the summaries in the directory rows [first, last], newest first, to the running accumulator. */
+function mergeSummaries(
+  { words, start }: Directory,
+  stride: number,
+  first: number,
+  last: number,
+  lane: Lane,
+  window: number,
+): void {
+  const { shares, columns } = lane;
   for (let s = 0; s < shares.length; s++) {
     const { at, atom } = shares[s]!;
-    slots[at] = slots[at]! + words[place + atom]!;
+    for (let row = last; row >= first; row--) slots[at] = slots[at]! + words[start + row * stride + atom]!;
   }
   for (let c = 0; c < columns.length; c++) {
     const column = columns[c]!;
-    if (window >= column.windows) continue;
-    const { at } = column;
-    const atom = place + column.atom;
+    if (window < column.windows) mergeColumn(words, start + column.atom, stride, first, last, column);
+  }
+  if (lane.rowAtom >= 0) mergeRows(words, start, stride, first, last, lane);
+}
+
+function mergeColumn(
+  words: Float64Array,
+  atoms: number,
+  stride: number,
+  first: number,
+  last: number,
+  { at, needsSum, needsExtremes, needsSquares }: LaneColumn,
+): void {
+  let count = slots[at]!;
+  let high = slots[at + COLUMN.high]!;
+  let low = slots[at + COLUMN.low]!;
+  let least = slots[at + COLUMN.least]!;
+  let greatest = slots[at + COLUMN.greatest]!;
+  for (let row = last; row >= first; row--) {
+    const atom = atoms + row * stride;
     const values = words[atom]!;
     if (values === 0) continue;
-    slots[at] = slots[at]! + values;
-    if (column.needsSum) {
-      addTo(at + COLUMN.high, words[atom + COLUMN.high]!);
-      const low = words[atom + COLUMN.low]!;
-      if (low !== 0) addLow(at + COLUMN.high, low);
+    count += values;
+    if (needsSum) {
+      const x = words[atom + COLUMN.high]!;
+      const sum = high + x;
+      const part = sum - high;
+      const error = high - (sum - part) + (x - part);
+      high = sum;
+      if (error !== 0) low = joinLow(low, error);
+      const rest = words[atom + COLUMN.low]!;
+      if (rest !== 0) low = joinLow(low, rest);
     }
-    if (column.needsExtremes) {
-      const least = words[atom + COLUMN.least]!;
-      const greatest = words[atom + COLUMN.greatest]!;
-      if (least < slots[at + COLUMN.least]! || Number.isNaN(least)) slots[at + COLUMN.least] = least;
-      if (greatest > slots[at + COLUMN.greatest]!) slots[at + COLUMN.greatest] = greatest;
+    if (needsExtremes) {
+      const small = words[atom + COLUMN.least]!;
+      const large = words[atom + COLUMN.greatest]!;
+      if (small < least || Number.isNaN(small)) least = small;
+      if (large > greatest) greatest = large;
     }
-    if (column.needsSquares)
+    if (needsSquares)
       joinSquares(
         slots,
         at + COLUMN.squares,
@@ -219,15 +235,45 @@ function mergeSummary(words: Float64Array, row: number, place: number, lane: Lan
         words[atom + COLUMN.squares + 1]!,
       );
   }
-  if (!lane.ends || count === 0) return;
-  slots[SUM.oldest] = row;
-  slots[SUM.oldestId] = words[place + ROW.id]!;
-  slots[SUM.oldestTime] = lane.mask < 0 && lane.oldest.length === 0 ? words[place + ROW.key]! : Number.NaN;
+  slots[at] = count;
+  slots[at + COLUMN.high] = high;
+  slots[at + COLUMN.low] = low;
+  slots[at + COLUMN.least] = least;
+  slots[at + COLUMN.greatest] = greatest;
+}
+
+/** How many events the rows have, and the rows in which the ends stand. */
+function mergeRows(
+  words: Float64Array,
+  start: number,
+  stride: number,
+  first: number,
+  last: number,
+  lane: Lane,
+): void {
+  const { rowAtom } = lane;
+  let total = slots[SUM.rows]!;
+  let oldest = -1;
+  let newest = -1;
+  for (let row = last; row >= first; row--) {
+    const count = words[start + row * stride + rowAtom]!;
+    if (count === 0) continue;
+    total += count;
+    oldest = row;
+    if (newest < 0) newest = row;
+  }
+  slots[SUM.rows] = total;
+  if (!lane.ends || newest < 0) return;
+  const at = start + oldest * stride;
+  slots[SUM.oldest] = oldest;
+  slots[SUM.oldestId] = words[at + ROW.id]!;
+  slots[SUM.oldestTime] = lane.mask < 0 && lane.oldest.length === 0 ? words[at + ROW.key]! : Number.NaN;
   if (slots[SUM.newest]! >= 0) return;
-  slots[SUM.newest] = row;
-  slots[SUM.newestId] = words[place + ROW.id]!;
+  const from = start + newest * stride;
+  slots[SUM.newest] = newest;
+  slots[SUM.newestId] = words[from + ROW.id]!;
   slots[SUM.newestTime] =
-    lane.mask < 0 && lane.newest.length === 0 ? words[place + ROW.maxEvent]! : Number.NaN;
+    lane.mask < 0 && lane.newest.length === 0 ? words[from + ROW.maxEvent]! : Number.NaN;
 }
 
 /** The first index below `limit` whose event time is at or after `edge`; `limit` when there is none. */
@@ -262,6 +308,10 @@ interface Pending {
 
 let pending: Pending[] = [];
 
+/** Are all events of the directory row at `at` known at t? */
+const isKnownThroughout = (rows: Float64Array, at: number, t: Instant): boolean =>
+  rows[at + ROW.maxFrom]! <= t && rows[at + ROW.minUntil]! > t;
+
 function walkLane(reader: OnlineReader, lane: Lane, head: View, directory: Directory, t: Instant): void {
   const { group } = reader;
   const { windows } = lane;
@@ -290,10 +340,13 @@ function walkLane(reader: OnlineReader, lane: Lane, head: View, directory: Direc
       snapshot(lane, j);
       j++;
     } else if (first >= upper || rows[at + ROW.minFrom]! > t) row--;
-    else if (newest < upper && rows[at + ROW.maxFrom]! <= t && rows[at + ROW.minUntil]! > t) {
+    else if (newest < upper && isKnownThroughout(rows, at, t)) {
       if (first >= lower) {
-        mergeSummary(rows, row, at, lane, j);
-        row--;
+        let oldest = row;
+        for (let next = at - stride; oldest > 0; oldest--, next -= stride)
+          if (rows[next + ROW.key]! < lower || !isKnownThroughout(rows, next, t)) break;
+        mergeSummaries(directory, stride, oldest, row, lane, j);
+        row = oldest - 1;
       } else {
         pending.push({ row, id: rows[at + ROW.id]!, lane, window: j });
         snapshot(lane, j);
