@@ -97,6 +97,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
       temporaryDirectory,
     });
   });
+  const engine = lazy(async () => (await import('./adapters/duckdb/version.js')).engineVersion());
   const online = lazy<OnlineStore>(async () => {
     const { openLmdbOnlineStore } = await import('./adapters/lmdb/online-store.js');
     const { lockHolder } = await import('./adapters/files/lock.js');
@@ -149,6 +150,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     ...(digest === undefined ? {} : { digest }),
     log: log.get,
     offline: offline.get,
+    engine: engine.get,
     online: online.get,
     keptModels: () => kept,
     registry: registry.get,

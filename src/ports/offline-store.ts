@@ -99,8 +99,6 @@ export interface OutcomeColumns {
 export type OutputFormat = 'csv' | 'parquet';
 
 export interface OfflineStore {
-  /** Name and version of what computes: another one may write other bytes for the same rows. */
-  readonly engine: string;
   observationsFromFile(
     file: TableFile,
     options: {

@@ -594,7 +594,7 @@ async function assembleManifest(
     observations_sha256: recipe.observationsHash,
     definitions_sha256: given.definitions,
     observation_key: { fields: observationKey(project, dataset), time: dataset.observations.time },
-    environment: { millrace: VERSION, engine: store.engine },
+    environment: { millrace: VERSION, engine: recipe.engine },
     counts: { ...counts, rows, purged: all - rows },
     parts,
     part_rule: rule,

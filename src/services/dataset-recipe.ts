@@ -89,7 +89,7 @@ export async function recipeOf(project: Project, name: string, options: RecipeOp
       ? (options.observationFile ?? path.resolve(project.folder, observed.path))
       : null;
   const observationsHash = observationFile === null ? null : await sha256File(observationFile);
-  const { engine } = await project.offline();
+  const engine = await project.engine();
   const inputs = fingerprint({
     dataset: dataset.fingerprint,
     partition: dataset.partition,
@@ -130,7 +130,7 @@ async function logDigests(
   const sealed = open < 0 ? segments : segments.slice(0, open);
   const marks = await Promise.all(sealed.map(markOf));
   const meaning = fingerprint({
-    engine: store.engine,
+    engine: await project.engine(),
     fields: source.fields.map(({ name, type }) => [name, printType(type)]),
     key: source.recordKey,
     time,

@@ -72,8 +72,9 @@ function changesOf(project: Project, registry: Registry): Snapshot['changes'] {
   return known === undefined ? [] : definitionChanges(known, knownDefinitions(project.definitions));
 }
 
-/** Notes the definitions that a whole run has applied. */
+/** Notes the definitions that a whole run has applied, also when there was nothing to compute for them. */
 export function rememberDefinitions(project: Project, registry: Registry): void {
+  if (project.digest !== undefined && registry.getFact(KNOWN_DIGEST) === project.digest) return;
   registry.setFact(KNOWN_DEFINITIONS, knownDefinitions(project.definitions));
   registry.setFact(KNOWN_DIGEST, project.digest ?? null);
 }

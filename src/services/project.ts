@@ -41,6 +41,8 @@ export interface Project {
   readonly digest?: string;
   log(): Promise<RecordLog>;
   offline(): Promise<OfflineStore>;
+  /** Name and version of what `offline` scans with, known without opening it. */
+  engine(): Promise<string>;
   online(): Promise<OnlineStore>;
   /** Champions with definitions of their own, as they were when `online` was opened; the store holds their groups. */
   keptModels?(): readonly KeptModel[];

@@ -7,7 +7,7 @@ import { approvalReason } from '../core/plan/policy.js';
 import { dueTimes, startOf, timesAfter } from '../core/schedule/due.js';
 import { sense } from '../core/schedule/sense.js';
 import type { Firing, FiringStatus, Leadership, ScheduleStore } from '../ports/schedule-store.js';
-import { planProject } from './plan-project.js';
+import { planProject, rememberDefinitions } from './plan-project.js';
 import type { Project } from './project.js';
 import { endedUnder, isUnfinished } from './runs/open-run.js';
 import { sightOf } from './sight.js';
@@ -273,11 +273,13 @@ async function perform(project: Project, names: readonly string[], key: string):
     return { status, run, detail };
   };
   const left = store.key(key)?.run ?? null;
-  if (planned.steps.length === 0 && left === null && !(whole && (await isUnfinished(project))))
+  if (planned.steps.length === 0 && left === null && !(whole && (await isUnfinished(project)))) {
+    if (whole) rememberDefinitions(project, await project.registry());
     return settle(
       { status: 'nothing', run: null, detail: `${planned.fresh.length} assets are up to date` },
       99,
     );
+  }
   const asks = approvalReason(planned.cost, project.definitions.settings.policy);
   if (asks !== null && left === null)
     return { status: 'refused', run: null, detail: `RUN_NOT_APPROVED ${asks}` };

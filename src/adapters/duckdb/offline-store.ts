@@ -21,7 +21,6 @@ import {
   type LatestTable,
   lookedUpFields,
 } from './latest-state.js';
-import { api } from './library.js';
 import { recordDigests } from './record-digests.js';
 import { ONE_THREAD, RESULT_BYTES, type SweepLimits, sweepRecords } from './sweep-records.js';
 import { quoteName, quoteText } from './text.js';
@@ -291,8 +290,6 @@ export function createOfflineStore(
   };
 
   return {
-    engine: `duckdb ${api.version()}`,
-
     observationsFromFile: async (file, options) => {
       if (typeof file === 'string') await inspectWhole(file);
       const zone = { timezone: options.timezone, ambiguousTime: 'refuse' as const, nulls: [] };

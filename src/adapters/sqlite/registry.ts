@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import type { AliasChange, NoteChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
-import { type Database, transaction } from './database.js';
+import { type Database, statement, transaction } from './database.js';
 
 export const RUN_TABLE = `
 CREATE TABLE IF NOT EXISTS run (
@@ -90,7 +90,7 @@ export function createRegistry(
 ): Registry {
   db.exec(SCHEMA);
   const all = (sql: string, ...args: (string | number | null)[]): Row[] =>
-    db.prepare(sql).all(...args) as Row[];
+    statement(db, sql).all(...args) as Row[];
   const first = (sql: string, ...args: (string | number | null)[]): Row | undefined => all(sql, ...args)[0];
   const transact = <T>(work: () => T): T =>
     transaction(db, () => {

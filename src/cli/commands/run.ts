@@ -5,7 +5,7 @@ import { MillraceError } from '../../core/base/error.js';
 import type { Plan } from '../../core/plan/plan.js';
 import { approvalReason } from '../../core/plan/policy.js';
 import type { RunResult } from '../../services/apply-plan.js';
-import { planProject } from '../../services/plan-project.js';
+import { planProject, rememberDefinitions } from '../../services/plan-project.js';
 import type { Project } from '../../services/project.js';
 import type { AssetsRequest } from '../../services/run-assets.js';
 import { endedUnder, isUnfinished } from '../../services/runs/open-run.js';
@@ -168,6 +168,7 @@ async function runNow(
   printPlan(io, planned);
   const whole = names.length === 0;
   if (planned.steps.length === 0 && !(whole && (await isUnfinished(project)))) {
+    if (whole) rememberDefinitions(project, await project.registry());
     io.result({ steps: [], fresh: planned.fresh });
     return 99;
   }
