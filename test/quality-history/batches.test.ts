@@ -85,6 +85,24 @@ async function world(
 }
 
 describe('batches', () => {
+  it('with columns that the definition does not know is refused where `schema_changes` says so', async () => {
+    const at = await world(
+      DEFINITIONS.replace('read: push', 'read: push\n    schema_changes: { added: refuse }'),
+    );
+    const source = at.project.definitions.sources.get('orders')!;
+    const file = path.join(at.folder, 'more.csv');
+    writeFileSync(file, 'id,at,city,price,channel\n1,2026-03-01T00:00:00Z,Bonn,1,web\n');
+    await expect(ingestFiles(at.project, source, [file])).rejects.toMatchObject({
+      data: { rules: ['schema.added'] },
+      hint: expect.stringContaining('schema_changes: { added: alert }'),
+    });
+    const log = await at.project.log();
+    const row = { id: 1, at: '2026-03-01T00:00:00Z', city: 'Bonn', price: 1, channel: 'web' };
+    await expect(log.ingestRows(source, [row], { now: at.clock })).rejects.toMatchObject({
+      data: { rules: ['schema.added'] },
+    });
+  });
+
   it('is judged by its new files alone: those that came before say nothing of its rows', async () => {
     const at = await world(DEFINITIONS.replace('read: push', "read: { files: '*.csv' }"));
     const source = at.project.definitions.sources.get('orders')!;

@@ -557,11 +557,19 @@ class FileBatch {
     };
     if (failures.length > 0) {
       const place = await this.#placeOf(failures[0]!.rule);
-      const hint = failures.every(({ rule }) => rule.startsWith('history.'))
-        ? `If this is right, run \`millrace batches accept ${this.batch}\` and ingest again.`
-        : undefined;
-      throw this.#refuse(failures, hint, place ?? { file: this.#files[0]!.path });
+      throw this.#refuse(failures, this.#remedy(failures), place ?? { file: this.#files[0]!.path });
     }
+  }
+
+  /** What lets the batch in where it is right as it is. */
+  #remedy(failures: readonly FailedReason[]): string | undefined {
+    const all = (prefix: string): boolean => failures.every(({ rule }) => rule.startsWith(prefix));
+    if (all('history.'))
+      return `If this is right, run \`millrace batches accept ${this.batch}\` and ingest again.`;
+    const kinds = [...new Set(failures.map(({ rule }) => rule.replace('schema.', '')))];
+    return all('schema.')
+      ? `If this is right, say so at ${this.source.name}: \`schema_changes: { ${kinds.map((kind) => `${kind}: alert`).join(', ')} }\`.`
+      : undefined;
   }
 
   #profile: Record<string, unknown> = {};

@@ -118,7 +118,9 @@ export async function settleSchema(
       `${path}: ${said.message}${probably}`,
       refusedRenames.length > 0
         ? `Accept it in the definition of ${source.name}: \`${renameLine(refusedRenames)}\`, or run \`millrace accept ${source.name} --rename ${refusedRenames.map(({ field, to }) => `${to}=${field}`).join(' ')}\`.`
-        : said.hint,
+        : lacking.some(({ field }) => needed.has(field))
+          ? said.hint
+          : `${said.hint} If it is gone for good, \`schema_changes: { removed: alert }\` at ${source.name} reads it as null.`,
       difference,
     );
   }
@@ -134,17 +136,8 @@ export async function settleSchema(
       action: removing,
       message: `columns that are gone are read as null: ${removed.map(({ column }) => column).join(', ')}`,
     });
-  const present = new Set(input.header);
   const read = new Map(renames.map(({ field, to }) => [field, to]));
-  const settled = {
-    ...source,
-    fields: source.fields.map((field) => {
-      const column = read.get(field.name) ?? columnOf(field, present);
-      return column === undefined || column === (field.from ?? field.name)
-        ? field
-        : { ...field, from: column };
-    }),
-  };
+  const settled = readingFrom(source, new Set(input.header), read);
   const shape: FileShape = {
     format: input.format,
     columns: json

@@ -457,7 +457,8 @@ const DEFAULT_ROWS = 30;
 function readBatch(context: Resolved, source: Source, blocks: readonly RawBatch[]): readonly BatchRule[] {
   const rules: BatchRule[] = [];
   for (const block of blocks) readBatchBlock(context, source, block, rules);
-  if (!rules.some((rule) => rule.check.kind === 'extra_columns'))
+  // What `schema_changes` says of added columns holds where the contract itself says nothing of them.
+  if (source.schemaChanges?.added === undefined && !rules.some(({ check }) => check.kind === 'extra_columns'))
     rules.push({
       id: 'extra_columns',
       check: { kind: 'extra_columns', policy: 'warn' },
