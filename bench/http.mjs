@@ -2,7 +2,8 @@
 // keep-alive connections: 12 exact window features of one entity and of 100, durable pushes one by one and 1,000 a
 // request, and the time from sending an event to seeing it in a feature. The processor time of the server for one
 // request is less troubled by other work on the machine than the rate is.
-// Usage: node bench/http.mjs [--seconds 3] [--connections 32]   (after the build)
+// Usage: node bench/http.mjs [--seconds 3] [--connections 32] [--only batches,single,one,hundred,fifty,seen]
+//   [--profile FOLDER]   (after the build; a profile of every thread of the server goes to the folder)
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
@@ -12,6 +13,8 @@ import { argument, MAIN, note, project, ratio, table } from './lib.mjs';
 
 const SECONDS = Number(argument('seconds', '3'));
 const CONNECTIONS = Number(argument('connections', '32'));
+const ONLY = argument('only', 'batches,single,one,hundred,fifty,seen').split(',');
+const PROFILE = argument('profile', '');
 const WINDOWS = ['1h', '6h', '1d', '7d', '30d', '90d'];
 
 /** Ten functions over five windows. */
@@ -263,7 +266,9 @@ async function visibility(port, times) {
 
 const folder = project('http', definitions);
 const empty = await child(['--input-type=module', '-e', EMPTY]);
-const server = await child([MAIN, 'serve', '--project', folder, '--port', '0', '--json']);
+const server = await child([
+  ...(PROFILE === '' ? [] : ['--cpu-prof', `--cpu-prof-dir=${PROFILE}`]),
+  MAIN, 'serve', '--project', folder, '--port', '0', '--json']);
 const rows = [];
 const add = (name, given, base, unit = 1) =>
   rows.push([
@@ -276,10 +281,11 @@ const add = (name, given, base, unit = 1) =>
   ]);
 try {
   note('durable pushes');
-  const batches = await pushes(server, 4, 1_000, 50, 100 * SECONDS);
-  const single = await pushes(server, CONNECTIONS * 2, 1, 5_000, 20_000 * SECONDS);
+  const asked = (name) => ONLY.includes(name);
+  const batches = asked('batches') && (await pushes(server, 4, 1_000, 50, 100 * SECONDS));
+  const single = asked('single') && (await pushes(server, CONNECTIONS * 2, 1, 5_000, 20_000 * SECONDS));
   note('reads');
-  for (const connections of [1, CONNECTIONS]) {
+  for (const connections of asked('one') ? [1, CONNECTIONS] : []) {
     const one = users(1);
     await load(empty, connections, () => one, 0.5);
     await load(server, connections, () => one, 1);
@@ -291,20 +297,26 @@ try {
       floor,
     );
   }
-  const hundred = users(100);
-  add('100 entities × 12 features, 4 connections (requests/s)', await load(server, 4, () => hundred));
-  for (const [count, name] of [
-    [1, '1 entity × 50 features'],
-    [100, '100 entities × 50 features'],
-  ]) {
-    const asked = users(count, 'fifty');
-    const { rate } = await load(server, 2, () => asked);
-    add(`${name}, half load (requests/s)`, await paced(server, rate / 2, () => asked));
+  if (asked('hundred')) {
+    const hundred = users(100);
+    add('100 entities × 12 features, 4 connections (requests/s)', await load(server, 4, () => hundred));
   }
-  add('push, 1,000 events a request, 4 connections (events/s)', batches, undefined, 1_000);
-  add(`push one by one, ${CONNECTIONS * 2} connections (events/s)`, single);
-  const seen = await visibility(server.port, 300);
-  rows.push(['event sent → visible in a feature', '', seen.p50.toFixed(3), seen.p99.toFixed(3), '', '']);
+  for (const [count, name] of asked('fifty')
+    ? [
+        [1, '1 entity × 50 features'],
+        [100, '100 entities × 50 features'],
+      ]
+    : []) {
+    const request = users(count, 'fifty');
+    const { rate } = await load(server, 2, () => request);
+    add(`${name}, half load (requests/s)`, await paced(server, rate / 2, () => request));
+  }
+  if (batches) add('push, 1,000 events a request, 4 connections (events/s)', batches, undefined, 1_000);
+  if (single) add(`push one by one, ${CONNECTIONS * 2} connections (events/s)`, single);
+  if (asked('seen')) {
+    const seen = await visibility(server.port, 300);
+    rows.push(['event sent → visible in a feature', '', seen.p50.toFixed(3), seen.p99.toFixed(3), '', '']);
+  }
   process.stdout.write(
     `${table(['', 'per second', 'p50 ms', 'p99 ms', 'server CPU µs/request', 'of the empty server'], rows)}\n`,
   );

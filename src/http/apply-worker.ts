@@ -4,9 +4,10 @@ import { openProject } from '../open.js';
 import { applyToGroups } from '../services/applier.js';
 import { type BoundGroup, projectGroups } from '../services/materialize.js';
 import { fromColumns } from '../services/record-columns.js';
-import { type ApplyAnswer, type ApplyJob, groupsOf } from './apply-thread.js';
+import { type ApplyAnswer, type ApplyJob, type ApplyThreadData, groupsOf } from './apply-thread.js';
+import { inTurn } from './turn.js';
 
-const { folder } = workerData as { readonly folder: string };
+const { folder, turn } = workerData as ApplyThreadData;
 const port = parentPort!;
 const project = await openProject(folder, { beside: true });
 const store = await project.online();
@@ -28,7 +29,7 @@ port.on('message', (job: ApplyJob | null) => {
     }
     const { id, source, records } = job;
     try {
-      await applyToGroups(store, bySource.get(source) ?? [], fromColumns(records));
+      await inTurn(turn, () => applyToGroups(store, bySource.get(source) ?? [], fromColumns(records)));
       answer({ id });
     } catch (error) {
       answer({ id, failure: (error as Error).message });

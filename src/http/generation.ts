@@ -33,6 +33,7 @@ export interface GenerationOptions {
   readonly championPeriodMs?: number;
   onFault?(route: string, error: unknown): void;
   onNotice?(text: string): void;
+  onFatal?(error: MillraceError): void;
 }
 
 /** What all generations of a server share. */
@@ -208,7 +209,10 @@ export async function createGeneration(
 ): Promise<Generation> {
   // Before the online store is opened: beside another writer it is opened for reading only.
   const locked = await takeLock(project);
-  const follower = await createFollower(project, locked ? undefined : await startApplyThread(project));
+  const follower = await createFollower(
+    project,
+    locked ? undefined : await startApplyThread(project, options),
+  );
   const transforms = createTransformFollower(project, (source) => follower.apply(source));
   const champions = createChampions(project, {
     ...(options.championPeriodMs === undefined ? {} : { periodMs: options.championPeriodMs }),

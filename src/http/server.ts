@@ -32,6 +32,8 @@ export interface ServerOptions {
   onFault?(route: string, error: unknown): void;
   /** What the operator should know: read-only, materialising. */
   onNotice?(text: string): void;
+  /** The server cannot go on: the process is to be ended at once, which loses nothing. */
+  onFatal?(error: MillraceError): void;
 }
 
 export interface RunningServer {

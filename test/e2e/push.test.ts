@@ -25,15 +25,25 @@ datasets:
   - { name: seen, observations: { source: events, time: at }, features: [events_30d, spent_30d] }
 `;
 
-async function serve(folder: string): Promise<{ child: ChildProcess; url: string }> {
-  const child = spawn(process.execPath, [MAIN, 'serve', '--project', folder, '--port', '0', '--json'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
+interface Served {
+  readonly child: ChildProcess;
+  readonly url: string;
+  /** What it has said so far. */
+  readonly said: () => string;
+}
+
+async function serve(folder: string, nodeOptions: readonly string[] = []): Promise<Served> {
+  const command = [...nodeOptions, MAIN, 'serve', '--project', folder, '--port', '0', '--json'];
+  const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  child.stderr!.on('data', (text) => {
+    said += text;
   });
   const [line] = (await once(createInterface({ input: child.stdout! }), 'line')) as [string];
   const { port } = JSON.parse(line) as { port: number };
   const url = `http://127.0.0.1:${port}`;
   for (let attempt = 0; attempt < 600; attempt++) {
-    if ((await fetch(`${url}/readyz`)).status === 200) return { child, url };
+    if ((await fetch(`${url}/readyz`)).status === 200) return { child, url, said: () => said };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error('the server is not ready');
@@ -57,6 +67,32 @@ const event = (id: number, user: number) => ({
   at: new Date(Date.now() - 60_000).toISOString(),
 });
 
+async function pushProject(folder: string): Promise<void> {
+  await writeFile(path.join(folder, 'millrace.yaml'), 'project: pushed\n');
+  await mkdir(path.join(folder, 'definitions'));
+  await writeFile(path.join(folder, 'definitions', 'all.yaml'), DEFINITIONS);
+}
+
+/** Pushes without pause over several connections until the server is gone; resolves early, when the first are acknowledged. */
+async function flood(url: string, from: number): Promise<{ readonly over: Promise<unknown> }> {
+  let acknowledge = (): void => undefined;
+  const first = new Promise<void>((resolve) => {
+    acknowledge = resolve;
+  });
+  const pushing = Array.from({ length: 6 }, async (_, client) => {
+    for (let first = from + client * 1_000_000; ; first += 2_000) {
+      const rows = Array.from({ length: 2_000 }, (_, i) => event(first + i, (first + i) % 500));
+      try {
+        if ((await ask(url, '/v1/sources/events/records', rows)).status === 200) acknowledge();
+      } catch {
+        return;
+      }
+    }
+  });
+  await first;
+  return { over: Promise.all(pushing) };
+}
+
 const values = async (url: string, user: number): Promise<unknown[]> =>
   (await ask(url, '/v1/features/events_30d,spent_30d', { entities: [{ user_id: user }] })).body.rows[0]
     .values;
@@ -64,9 +100,7 @@ const values = async (url: string, user: number): Promise<unknown[]> =>
 describe('a server that is pushed to', () => {
   it('shows each push when it has answered, loses nothing when it is killed, and stops in order', async () => {
     await withFolder(async (folder) => {
-      await writeFile(path.join(folder, 'millrace.yaml'), 'project: pushed\n');
-      await mkdir(path.join(folder, 'definitions'));
-      await writeFile(path.join(folder, 'definitions', 'all.yaml'), DEFINITIONS);
+      await pushProject(folder);
       let { child, url } = await serve(folder);
       let pushed = 0;
       for (; pushed < 200; pushed++) {
@@ -131,9 +165,7 @@ describe('a server that is pushed to', () => {
 
   it('refuses a million records in one request with 413 and is none the worse', async () => {
     await withFolder(async (folder) => {
-      await writeFile(path.join(folder, 'millrace.yaml'), 'project: pushed\n');
-      await mkdir(path.join(folder, 'definitions'));
-      await writeFile(path.join(folder, 'definitions', 'all.yaml'), DEFINITIONS);
+      await pushProject(folder);
       const { child, url } = await serve(folder);
       const line = JSON.stringify(event(1, 1));
       const answer = await fetch(`${url}/v1/sources/events/records`, {
@@ -150,6 +182,79 @@ describe('a server that is pushed to', () => {
         accepted: 1,
         seq: 1,
       });
+      const ended = once(child, 'exit');
+      child.kill('SIGTERM');
+      expect((await ended)[0]).toBe(0);
+    });
+  });
+
+  it('ends in order under pushes, and at once when told twice', async () => {
+    await withFolder(async (folder) => {
+      await pushProject(folder);
+      for (const signals of [1, 2]) {
+        const { child, url } = await serve(folder);
+        const { over } = await flood(url, signals * 10_000_000);
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        const ended = once(child, 'exit');
+        for (let i = 0; i < signals; i++) {
+          child.kill('SIGTERM');
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+        expect((await ended)[0]).toBe(signals === 1 ? 0 : 130);
+        await over;
+      }
+      const { child, url } = await serve(folder);
+      const { seq } = (await ask(url, '/v1/sources/events/records', event(1, 0))).body;
+      const entities = Array.from({ length: 500 }, (_, user) => ({ user_id: user }));
+      const { rows } = (await ask(url, '/v1/features/events_30d', { entities })).body;
+      expect(rows.reduce((sum: number, row: { values: number[] }) => sum + row.values[0]!, 0)).toBe(seq);
+      child.kill('SIGKILL');
+    });
+  });
+
+  it('goes on when the thread that applies dies: with another one, then without', async () => {
+    await withFolder(async (folder) => {
+      await pushProject(folder);
+      const fatal = path.join(folder, 'fatal');
+      const preload = path.join(folder, 'preload.mjs');
+      // Inside of every thread: an error that nobody catches, when the file is there.
+      await writeFile(
+        preload,
+        `import { existsSync, rmSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
+const look = () => {
+  if (existsSync(${JSON.stringify(`${fatal}-always`)})) throw new Error('injected');
+  if (!existsSync(${JSON.stringify(fatal)})) return;
+  rmSync(${JSON.stringify(fatal)});
+  throw new Error('injected');
+};
+if (!isMainThread) { look(); setInterval(look, 10).unref(); }`,
+      );
+      const served = await serve(folder, ['--import', preload]);
+      const { child, url } = served;
+      const pushAndSee = async (id: number, said: string): Promise<void> => {
+        const answer = await ask(url, '/v1/sources/events/records', event(id, 7));
+        expect(answer.body).toMatchObject({ accepted: 1 });
+        for (let i = 0; i < 400 && !served.said().includes(said); i++)
+          await new Promise((resolve) => setTimeout(resolve, 25));
+        expect(served.said()).toContain(said);
+        for (let i = 0; i < 400 && (await values(url, 7))[0] !== id; i++)
+          await new Promise((resolve) => setTimeout(resolve, 25));
+        expect(await values(url, 7)).toEqual([id, id * 1.25]);
+      };
+      const gone = async (file: string): Promise<void> => {
+        await writeFile(file, '');
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      };
+      await pushAndSee(1, 'ready to answer');
+      await gone(fatal);
+      await pushAndSee(
+        2,
+        'the thread of the online store has ended: injected; another one has taken its place',
+      );
+      await gone(`${fatal}-always`);
+      await pushAndSee(3, 'the server applies without one');
+      await pushAndSee(4, 'the server applies without one');
       const ended = once(child, 'exit');
       child.kill('SIGTERM');
       expect((await ended)[0]).toBe(0);

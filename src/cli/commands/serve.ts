@@ -29,6 +29,7 @@ export async function serve(io: Io, _args: readonly string[], options: Options):
       onNotice: (text) => io.warn(text),
       onFault: (route, error) =>
         io.warn(`${route}: ${error instanceof Error ? error.message : String(error)}`),
+      onFatal: (error) => process.exit(io.refuse(error, {})),
     });
     io.print(`${project.definitions.settings.project} is served at ${server.url}`);
     io.print(`  contract and forms  ${server.url}/docs`);
