@@ -268,7 +268,14 @@ const folder = project('http', definitions);
 const empty = await child(['--input-type=module', '-e', EMPTY]);
 const server = await child([
   ...(PROFILE === '' ? [] : ['--cpu-prof', `--cpu-prof-dir=${PROFILE}`]),
-  MAIN, 'serve', '--project', folder, '--port', '0', '--json']);
+  MAIN,
+  'serve',
+  '--project',
+  folder,
+  '--port',
+  '0',
+  '--json',
+]);
 const rows = [];
 const add = (name, given, base, unit = 1) =>
   rows.push([

@@ -109,8 +109,7 @@ describe('several servers over one store', () => {
         seen.add(now);
       }
     });
-    const end = Date.now() + 1_500;
-    for (let i = 1; Date.now() < end; i++) {
+    for (let i = 1; i < 10 || seen.size < 6; i++) {
       expect((await push(writer.url, i)).status).toBe(200);
       acknowledged = i;
     }
@@ -129,7 +128,6 @@ describe('several servers over one store', () => {
     await Promise.all(watching);
     expect(reply.status).toBe(200);
     expect(torn).toEqual([]);
-    expect(seen.size).toBeGreaterThan(3);
     for (const reader of readers) {
       const { values } = await counts(reader.url);
       // The push that was cut off by the kill may have become durable before it.
