@@ -88,6 +88,65 @@ describe('plan, apply and the policy', () => {
   });
 });
 
+describe('backfill', () => {
+  it('says which partitions of a dataset it computes, computes those alone, and leaves the rest to a run', async () => {
+    const day = (i: number): string => `2026-01-0${i}T12:00:00Z`;
+    const rows = (file: string, lines: readonly string[]) =>
+      writeFiles(folder, { [`data/${file}.csv`]: `id,user_id,amount,at\n${lines.join('\n')}\n` });
+    await rm(path.join(folder, 'data/1.csv'));
+    await writeFiles(folder, {
+      'definitions/all.yaml': `
+entities: [{ name: user, join_key: user_id }]
+sources:
+  - name: buys
+    kind: events
+    read: { files: data/*.csv }
+    record_key: id
+    event_time: at
+    fields: { id: string, user_id: int64, amount: int64, at: timestamp }
+features:
+  - { name: spend_2d, entity: user, aggregation: { function: sum, source: buys.amount, window: 2d } }
+datasets:
+  - { name: buyers, observations: { source: buys, time: at }, features: [spend_2d], partition: 1d }
+`,
+    });
+    await rows(
+      'all',
+      [1, 2, 3, 4, 5, 6, 7, 8].map((i) => `${i},${i % 2},10,${day(i)}`),
+    );
+    expect((await cli('run', 'buyers')).status).toBe(0);
+    // A record of the third comes late: by a window of two days it reaches the fourth and the fifth too.
+    await rows('late', [`9,1,500,2026-01-03T06:00:00Z`]);
+    expect((await cli('run', 'buys')).status).toBe(0);
+    const planned = await cli('plan', 'buyers');
+    const [build] = planned.json.steps;
+    expect(build.reason).toBe(
+      '3 of 8 partitions: 2026-01-03, 2026-01-04, 2026-01-05; buys changed on 2026-01-03',
+    );
+
+    const range = ['backfill', 'buyers', '--from', '2026-01-02', '--to', '2026-01-05'] as const;
+    const states = ({ json }: Awaited<ReturnType<typeof cli>>) =>
+      json.partitions.map(
+        ({ from, state }: { from: string; state: string }) => `${from.slice(8, 10)} ${state}`,
+      );
+    const dry = await cli(...range, '--dry-run');
+    expect([dry.status, states(dry)]).toEqual([0, ['02 present', '03 missing', '04 missing']]);
+    const versions = (await cli('dataset', 'show', 'buyers')).json.version;
+    const done = await cli(...range);
+    expect([done.status, done.json.steps.map(({ detail }: { detail: string }) => detail)]).toEqual([
+      0,
+      [expect.stringMatching(/^2 of 3 partitions computed; 1 outside of the range/)],
+    ]);
+    expect((await cli('dataset', 'show', 'buyers')).json.version).toBe(versions);
+    const rest = await cli('run', 'buyers');
+    expect(rest.json.steps.map(({ detail }: { detail: string }) => detail)).toEqual([
+      'buyers@2: 9 rows, 1 of 8 partitions computed',
+    ]);
+    expect((await cli(...range)).status).toBe(99);
+    expect((await cli('backfill', 'buyers', '--from', '2026-01-05', '--to', '2026-01-05')).status).toBe(2);
+  });
+});
+
 describe('processes', () => {
   it('of two runs at once one works and the other is told to come again', async () => {
     const both = await Promise.all([cli('run', 'big'), cli('run', 'big')]);

@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { definitionChanges } from '../../src/core/plan/definition-changes.js';
+import {
+  definitionChanges,
+  type KnownDefinitions,
+  knownDefinitions,
+} from '../../src/core/plan/definition-changes.js';
 import { costOf, expectedRows, expectedSeconds } from '../../src/core/plan/estimate.js';
 import { approvalReason } from '../../src/core/plan/policy.js';
+import { BASE, fromYaml } from '../define/check.js';
 
 const ran = (rows: number | null, seconds: number, bytes: number | null = null) => ({ rows, bytes, seconds });
 
@@ -47,14 +52,53 @@ describe('a policy', () => {
   });
 });
 
-it('definitions change cosmetically, by something new, or by another meaning', () => {
-  const before = { 'feature.a': ['1', 'x'], 'feature.b': ['2', 'y'], 'feature.c': ['3', 'z'] } as const;
-  const after = { 'feature.a': ['1', 'x2'], 'feature.b': ['2b', 'y2'], 'feature.d': ['4', 'w'] } as const;
-  expect(definitionChanges(before, before)).toEqual([]);
-  expect(definitionChanges(before, after).map((change) => [change.thing, change.class])).toEqual([
-    ['feature.a', 'cosmetic'],
-    ['feature.b', 'breaking'],
-    ['feature.d', 'additive'],
-    ['feature.c', 'breaking'],
-  ]);
+describe('changes of definitions', () => {
+  const text = `${BASE}
+features:
+  - { name: spend_7d, entity: user, aggregation: { function: sum, source: orders.total, window: 7d } }
+  - { name: doubled, entity: user, expression: spend_7d * 2 }
+datasets:
+  - { name: churn, observations: { source: orders, time: at }, features: [spend_7d] }
+`;
+  const changes = (next: string) => {
+    const [before, after] = [text, next].map((yaml) => {
+      const { definitions, diagnostics } = fromYaml(yaml);
+      expect(diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
+      // As they come out of the registry.
+      return JSON.parse(JSON.stringify(knownDefinitions(definitions))) as KnownDefinitions;
+    });
+    return definitionChanges(before!, after!).map(
+      ({ thing, class: kind, what }) => `${kind}: ${thing} ${what}`,
+    );
+  };
+
+  it('are none where lines move and comments come', () => {
+    expect(changes(`# what we sell\n\n${text}`)).toEqual([]);
+  });
+
+  it('are cosmetic where people are told something else', () => {
+    expect(changes(text.replace('name: churn,', 'name: churn, owner: ann,'))).toEqual([
+      'cosmetic: dataset.churn computes the same: owner',
+    ]);
+  });
+
+  it('are additive where something is new', () => {
+    const counted =
+      '  - { name: orders_7d, entity: user, aggregation: { function: count, source: orders } }\n';
+    expect(changes(text.replace('datasets:', `${counted}datasets:`))).toEqual([
+      'additive: feature.orders_7d is new',
+    ]);
+  });
+
+  it('are breaking where a meaning changes, in the thing itself and in what reads it', () => {
+    expect(changes(text.replace('window: 7d', 'window: 14d'))).toEqual([
+      'breaking: feature.spend_7d means something else: computation.window',
+      'breaking: feature.doubled reads what means something else now',
+      'breaking: dataset.churn reads what means something else now',
+    ]);
+    expect(changes(text.replace('name: churn,', 'name: leavers,'))).toEqual([
+      'additive: dataset.leavers is new',
+      'breaking: dataset.churn is no more',
+    ]);
+  });
 });

@@ -53,7 +53,7 @@ function printPlan(io: Io, plan: Plan): void {
   );
   const { cost } = plan;
   io.print(
-    `expected: ${cost.unknown === plan.steps.length ? 'unknown, none of it has run before' : `about ${seconds(cost.seconds)}${cost.unknown > 0 ? `, and ${cost.unknown} steps that never ran` : ''}`}`,
+    `expected: ${cost.unknown === plan.steps.length ? 'unknown, none of it has run before' : `about ${seconds(cost.seconds)}${cost.unknown > 0 ? `, and ${cost.unknown} ${cost.unknown === 1 ? 'step' : 'steps'} that never ran` : ''}`}`,
   );
   for (const { model, champion } of plan.promotions)
     io.print(
