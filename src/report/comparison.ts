@@ -69,21 +69,15 @@ export interface ComparedMetric {
   readonly metric: string;
   readonly values: readonly (number | null)[];
   readonly intervals: readonly (readonly [number, number] | null)[];
-  /** The first two, and the first less the second. */
-  readonly a: number | null;
-  readonly b: number | null;
+  /** Of two: the second less the first. Null where one has no value, or there are more. */
   readonly difference: number | null;
 }
 
 export interface ModelComparison {
   readonly at: Instant;
-  readonly a: string;
-  readonly b: string;
   readonly models: readonly ComparedModel[];
   readonly parameters: readonly DifferingValue[];
   readonly features: readonly DifferingFeature[];
-  readonly only_in_a: readonly string[];
-  readonly only_in_b: readonly string[];
   readonly environment: readonly DifferingValue[];
   readonly metrics: readonly ComparedMetric[];
   readonly same_rows: OnSameRows;

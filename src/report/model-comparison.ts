@@ -376,15 +376,7 @@ function sameRows(comparison: ModelComparison): Markup {
 
 const signed = (n: number): string => `${n > 0 ? '+' : n < 0 ? '−' : ''}${Math.abs(n).toFixed(4)}`;
 
-function made({
-  models,
-  parameters,
-  features,
-  only_in_a: onlyA,
-  only_in_b: onlyB,
-  a,
-  b,
-}: ModelComparison): Markup {
+function made({ models, parameters, features }: ModelComparison): Markup {
   const names = models.map(({ name }) => name);
   const row = (name: string, of: (model: ComparedModel) => Content): Content[] => [name, ...models.map(of)];
   return section('made', 'How they were made', null, [
@@ -429,8 +421,10 @@ function made({
       ? html`<p class="quiet-text">All parameters are the same.</p>`
       : differences(names, 'Parameters that differ', parameters),
     html`<h3>Features</h3>`,
-    onlyA.length > 0 ? html`<p>Only in ${a}: ${onlyA.join(', ')}.</p>` : null,
-    onlyB.length > 0 ? html`<p>Only in ${b}: ${onlyB.join(', ')}.</p>` : null,
+    features.map((each) => {
+      const held = names.filter((_, i) => each.fingerprints[i] !== null);
+      return held.length < names.length ? html`<p>Only in ${held.join(', ')}: ${each.feature}.</p>` : null;
+    }),
     features.length === 0
       ? html`<p class="quiet-text">All have the same features by the same definitions.</p>`
       : features

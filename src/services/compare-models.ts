@@ -185,28 +185,21 @@ export async function compareModels(
     const own = [...new Set(manifests.flatMap((each) => Object.keys(each.metrics[part] ?? {})))];
     return own.map((name): ComparedMetric => {
       const values = manifests.map((each) => each.metrics[part]?.[name] ?? null);
-      const [a = null, b = null] = values;
+      const [first = null, second = null] = values;
       return {
         metric: `${part}.${name}`,
         values,
         intervals: manifests.map((each) => each.evaluation[part]?.intervals[name] ?? null),
-        a,
-        b,
-        difference: a === null || b === null ? null : a - b,
+        difference: first === null || second === null || values.length > 2 ? null : second - first,
       };
     });
   });
-  const held = manifests.map((each) => new Set(each.features.map(({ name }) => name)));
-  const only = (of: number, beside: number): string[] =>
-    [...held[of]!].filter((name) => !held[beside]!.has(name));
   const gains = manifests.map((each) => new Map(each.importance.map(({ feature, gain }) => [feature, gain])));
   const totals = gains.map((each) => [...each.values()].reduce((sum, gain) => sum + gain, 0));
   const shares = (feature: string): (number | null)[] =>
     gains.map((each, i) => (totals[i]! > 0 && each.has(feature) ? each.get(feature)! / totals[i]! : null));
   return {
     at: project.now(),
-    a: names[0]!,
-    b: names[1]!,
     models: manifests.map((manifest, i) => ({
       name: names[i]!,
       trained_at: printInstant(versions[i]!.createdAt),
@@ -236,8 +229,6 @@ export async function compareModels(
       })),
     ),
     features: await differingFeatures(project, versions),
-    only_in_a: only(0, 1),
-    only_in_b: only(1, 0),
     environment: differing(manifests.map(environmentOf)),
     metrics,
     same_rows: await onSameRows(project, versions),

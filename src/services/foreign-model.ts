@@ -73,7 +73,12 @@ async function readMlflow(
   wanted: MlflowFlavor | undefined,
   given: Signature | null,
 ): Promise<ForeignModelFiles> {
-  const told = parse(await readFile(path.join(folder, 'MLmodel'), 'utf8')) as {
+  const text = await readFile(path.join(folder, 'MLmodel'), 'utf8').catch((cause: unknown) => {
+    throw new MillraceError('FILE_NOT_FOUND', `"${folder}" is no MLflow model: it has no file MLmodel`, {
+      cause,
+    });
+  });
+  const told = parse(text) as {
     readonly flavors?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
     readonly signature?: unknown;
     readonly mlflow_version?: string;
@@ -115,7 +120,7 @@ export async function readForeignModel(
   const read: ForeignModelFiles = found.isDirectory()
     ? await readMlflow(source, options.flavor, given).catch((cause: unknown) => {
         if (cause instanceof MillraceError) throw cause;
-        throw refused(`"${source}" holds no MLmodel that can be read: ${messageOf(cause)}`);
+        throw refused(`"${source}" holds an MLmodel that cannot be read: ${messageOf(cause)}`);
       })
     : { format: 'onnx', flavor: 'onnx', from: source, inputs: null, classes: null };
   return { ...read, inputs: given?.inputs ?? read.inputs, classes: given?.classes ?? read.classes };

@@ -38,12 +38,20 @@ export interface ImportOptions {
 function featuresOf(
   inputs: readonly string[] | null,
   held: ModelManifest['features'],
-  dataset: string,
+  { name: model, dataset, exclude }: Model,
 ): ModelManifest['features'] {
   if (inputs === null) return held;
   return inputs.map((name) => {
     const feature = held.find((each) => each.name === name);
     if (feature) return feature;
+    if (exclude.includes(name))
+      throw new MillraceError(
+        'USAGE',
+        `the model takes "${name}", which the definition of ${model} excludes`,
+        {
+          hint: `Take it out of \`exclude\`, or import under another definition.`,
+        },
+      );
     const near = nearest(
       name,
       held.map((each) => each.name),
@@ -76,7 +84,7 @@ async function stage(
     });
     await writeFile(path.join(folder, ONNX_FILE), bytes);
     return {
-      runtime: await openOnnx(project, path.join(folder, ONNX_FILE), shape),
+      runtime: await openOnnx(project, read.from, shape),
       sha256: createHash('sha256').update(bytes).digest('hex'),
       told: { runtime: 'onnx' },
     };
@@ -118,7 +126,7 @@ export async function importModel(
   const features = featuresOf(
     read.inputs,
     data.features.filter(({ name }) => !model.exclude.includes(name)),
-    model.dataset,
+    model,
   );
   const rows = await labelledRows(project, dataset, {
     task: model.task,

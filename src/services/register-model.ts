@@ -36,7 +36,8 @@ export interface TrainedVersion {
   readonly reproduced: boolean | null;
 }
 
-const COMPANY_ROWS = 48;
+/** Rows to try; in mode batch every question is a process of its own. */
+const COMPANY_ROWS = { server: 48, batch: 6 };
 
 /**
  * A command that takes many rows at once promises that each is scored as if it were alone: tried on some rows.
@@ -44,7 +45,7 @@ const COMPANY_ROWS = 48;
  */
 async function checkCompany({ runtime, told }: Fitted, { table }: LabelledPart): Promise<void> {
   if (told.scoring === undefined || told.scoring.rows_at_once < 2) return;
-  const rows = Array.from({ length: Math.min(COMPANY_ROWS, table.rows) }, (_, i) => i);
+  const rows = Array.from({ length: Math.min(COMPANY_ROWS[told.scoring.mode], table.rows) }, (_, i) => i);
   const flat = async (of: readonly number[]): Promise<readonly number[]> =>
     [await runtime.predictTable(takeRows(table, of))].flat().flatMap((scores) => [...scores]);
   const together = await flat(rows);

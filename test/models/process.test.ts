@@ -203,4 +203,49 @@ describe('the example with scikit-learn', () => {
       else process.env['PYTHONPATH'] = before;
     }
   }, 300_000);
+
+  it('takes LightGBM with a scoring command of its own as well, the same bytes again', async (context) => {
+    const lines = async (file: string): Promise<string[]> =>
+      (await readFile(path.join(EXAMPLE, file), 'utf8')).trim().split('\n');
+    const packages = [
+      pythonPackages('sklearn-onnx', await lines('requirements.txt')),
+      pythonPackages(
+        'lightgbm',
+        (await lines('lightgbm/requirements.txt')).filter((line) => line.startsWith('lightgbm')),
+        ['--no-deps'],
+      ),
+    ];
+    if (packages.includes(null)) return context.skip();
+    const root = path.join(folder, 'lightgbm');
+    await cp(EXAMPLE, root, { recursive: true });
+    const file = path.join(root, 'definitions/machines.yaml');
+    const trainer = /```yaml\n {4}(trainer:[\s\S]*?)```/.exec(
+      await readFile(path.join(EXAMPLE, 'README.md'), 'utf8'),
+    )!;
+    await writeFile(
+      file,
+      (await readFile(file, 'utf8')).replace(/trainer:[\s\S]*? {4}promote:/, `${trainer[1]!}    promote:`),
+    );
+    const before = process.env['PYTHONPATH'];
+    process.env['PYTHONPATH'] = packages.join(path.delimiter);
+    const project = await openProject(root, { now: () => Date.UTC(2024, 3, 1) * 1000 });
+    try {
+      for (const [name, data] of Object.entries(FILES))
+        await ingestFiles(project, project.definitions.sources.get(name)!, [path.join(root, 'data', data)]);
+      const { manifest } = await trainModel(project, 'stops');
+      expect(Object.keys(manifest.code!.files)).toEqual(['lightgbm/score.py', 'lightgbm/train.py']);
+      expect(manifest.scoring).toMatchObject({ rows_at_once: 1000 });
+      // What LightGBM measured on its own is what the command gives, row for row.
+      expect(manifest.metrics['validation']!['auc']).toBeCloseTo(
+        manifest.reported!['validation_auc'] as number,
+        12,
+      );
+      expect((await trainModel(project, 'stops', { again: true })).reproduced).toBe(true);
+      expect((await promoteModel(project, 'stops')).promoted).toBe(true);
+    } finally {
+      await project.close();
+      if (before === undefined) delete process.env['PYTHONPATH'];
+      else process.env['PYTHONPATH'] = before;
+    }
+  }, 300_000);
 });

@@ -11,7 +11,11 @@ const CACHE = path.join(path.dirname(fileURLToPath(import.meta.url)), '../../nod
  * Folder of the packages, for PYTHONPATH. Null, with a loud word, where they cannot be had; on a build server that is
  * a failure.
  */
-export function pythonPackages(name: string, requirements: readonly string[]): string | null {
+export function pythonPackages(
+  name: string,
+  requirements: readonly string[],
+  options: readonly string[] = [],
+): string | null {
   const id = createHash('sha256').update(requirements.join('\n')).digest('hex').slice(0, 12);
   const folder = path.join(CACHE, `${name}-${id}`);
   if (existsSync(folder)) return folder;
@@ -28,6 +32,7 @@ export function pythonPackages(name: string, requirements: readonly string[]): s
         'install',
         '-q',
         '--no-warn-script-location',
+        ...options,
         '--only-binary',
         ':all:',
         '--target',

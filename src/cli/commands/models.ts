@@ -463,7 +463,7 @@ export const compare = (io: Io, args: readonly string[], options: Options): Prom
             : `${name}@${version} is the champion itself`,
           { hint: `Name two versions or more: \`millrace models list ${name}\` has them.` },
         );
-      versions.push(await find(project, `${name}@${champion}`));
+      versions.unshift(await find(project, `${name}@${champion}`));
     }
     const comparison = await compareModels(project, versions);
     const { models, same_rows: same } = comparison;
@@ -491,21 +491,20 @@ export const compare = (io: Io, args: readonly string[], options: Options): Prom
       { name: 'fit seconds', values: models.map(({ timings }) => (timings ? String(timings.fit) : null)) },
     ]);
     side('parameter', comparison.parameters);
-    for (const [name, only] of [
-      [comparison.a, comparison.only_in_a],
-      [comparison.b, comparison.only_in_b],
-    ] as const)
-      if (only.length > 0) io.print(`only in ${name}: ${only.join(', ')}`);
-    for (const feature of comparison.features)
-      if (feature.fingerprints.every((each) => each !== null)) {
+    for (const feature of comparison.features) {
+      const held = names.filter((_, i) => feature.fingerprints[i] !== null);
+      if (held.length < names.length) io.print(`feature ${feature.feature} is only in ${held.join(', ')}`);
+      else {
         io.print(`feature ${feature.feature} has another definition`);
         side(feature.feature, feature.lines);
       }
+    }
+    const pair = names.length === 2;
     const own = comparison.metrics.filter(({ metric: name }) => MAIN_METRICS.includes(name.split('.')[1]!));
     io.print(
       table(
-        ['metric, each on its own rows', ...names, 'difference'],
-        own.map((row) => [row.metric, ...row.values.map(metric), metric(row.difference)]),
+        ['metric, each on its own rows', ...names, ...(pair ? [`${names[1]} less ${names[0]}`] : [])],
+        own.map((row) => [row.metric, ...row.values.map(metric), ...(pair ? [metric(row.difference)] : [])]),
       ),
     );
     io.print(
