@@ -1,16 +1,22 @@
 /** The records and the SQL behind one value. */
 import path from 'node:path';
-import { aggregateSql, arithmeticOf } from '../core/algebra/reading.js';
+import { aggregateSql, arithmeticOf, series } from '../core/algebra/reading.js';
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { type Instant, printDuration, printInstant } from '../core/base/time.js';
 import type { Aggregation, Feature, Lookup, Source } from '../core/define/types.js';
-import { type Indexes, NO_INDEXES, planFeatures, searchRow } from '../core/engine/feature-plan.js';
+import {
+  type FeaturePlan,
+  type Indexes,
+  NO_INDEXES,
+  planFeatures,
+  searchRow,
+} from '../core/engine/feature-plan.js';
 import { statesAt } from '../core/engine/neighbours.js';
-import { compileJsRow, type Expression, printSql } from '../core/expression/index.js';
+import { compileJsRow, type Expression, printSql, vectorMetrics } from '../core/expression/index.js';
 import { printValue, toJson } from '../core/schema/coerce-print.js';
 import { quoteName } from '../core/schema/coerce-sql.js';
-import { printType, type Value } from '../core/schema/types.js';
+import { printType, TIMESTAMP, type Value, type ValueType } from '../core/schema/types.js';
 import type { EntityLog, LogRecord, LogState } from '../ports/record-log.js';
 import { currentHorizons } from './historical.js';
 import { catchUp } from './materialize.js';
@@ -106,6 +112,7 @@ export async function explainFeature(
       ...given,
       definition: describe(item),
       ...(searchPart(item, slots, at, indexes) ??
+        derivedPart(plan, item, slots, JSON.stringify(given.value)) ??
         (await partOf(project, item, keys, at, JSON.stringify(given.value)))),
     });
   }
@@ -176,6 +183,69 @@ function searchPart(
   };
 }
 
+/** Longer texts of an input are cut. */
+const LONG = 200;
+
+/** The numbers between two vectors and the function of them. */
+const VECTORS: Partial<Record<string, (a: readonly number[], b: readonly number[]) => string>> = {
+  cosine_similarity: (a, b) =>
+    `(a·b) / (|a| |b|) = ${vectorMetrics.dotProduct(a, b)} / (${lengthOf(a)} × ${lengthOf(b)})`,
+  dot_product: (a, b) =>
+    series(
+      a.map((x, i) => `${x} × ${b[i]}`),
+      ' + ',
+    ),
+  euclidean_distance: (a, b) =>
+    `√(${series(
+      a.map((x, i) => `(${x} - ${b[i]})²`),
+      ' + ',
+    )})`,
+};
+const lengthOf = (vector: readonly number[]): number | null =>
+  vectorMetrics.euclideanDistance(
+    vector,
+    vector.map(() => 0),
+  );
+
+/** The inputs of an expression or a function, and for two vectors the numbers in between; null: it is no such feature. */
+function derivedPart(
+  plan: FeaturePlan,
+  { computation }: Feature,
+  slots: Readonly<Record<string, Value>>,
+  shown: string,
+): Evidence | null {
+  if (computation.kind !== 'expression' && computation.kind !== 'function') return null;
+  const types = new Map<string, ValueType>([
+    ...plan.closure.map(({ name, valueType }) => [name, valueType] as const),
+    ...plan.joinKeys.map(({ name, type }) => [name, type] as const),
+    ...plan.requestFields.map(({ name, type }) => [`request.${name}`, type] as const),
+    ['as_of', TIMESTAMP],
+  ]);
+  const inputs =
+    computation.kind === 'function'
+      ? computation.inputs
+      : computation.expression.slots.map(({ slot }) => slot);
+  const given = inputs.map((slot) => {
+    const text = JSON.stringify(toJson(types.get(slot)!, slots[slot] ?? null));
+    return `${slot} = ${text.length > LONG ? `${text.slice(0, LONG)}…` : text}`;
+  });
+  const [a, b] = inputs.map((slot) => slots[slot]);
+  const ast = computation.kind === 'expression' ? computation.expression.ast : null;
+  const between =
+    ast?.node === 'operation' && Array.isArray(a) && Array.isArray(b) && a.length === b.length
+      ? VECTORS[ast.op]?.(a as number[], b as number[])
+      : undefined;
+  const inputText = given.length === 0 ? '' : `with ${given.join(', ')}`;
+  return {
+    arithmetic:
+      between === undefined ? `${inputText} → ${shown}`.trim() : `${inputText}: ${between} = ${shown}`,
+    records: [],
+    members: 0,
+    segments: [],
+    sql: null,
+  };
+}
+
 async function partOf(
   project: Project,
   feature: Feature,
@@ -185,7 +255,13 @@ async function partOf(
 ): Promise<Evidence> {
   const { computation } = feature;
   if (computation.kind !== 'aggregation' && computation.kind !== 'lookup')
-    return { arithmetic: describe(feature), records: [], members: 0, segments: [], sql: null };
+    return {
+      arithmetic: `nothing to search with → ${shown}`,
+      records: [],
+      members: 0,
+      segments: [],
+      sql: null,
+    };
   const source = project.definitions.sources.get(computation.source)!;
   const log = await project.log();
   const state = await log.state(source);

@@ -182,3 +182,44 @@ it('the arithmetic is that of the numbers', async () => {
   expect(await arithmetic('f_var')).toMatch(/^Σ\(x - mean\)² \/ \(n - 1\) = 1\.90\d+, n = 3, mean = 2\.533/);
   expect(await arithmetic('f_derived')).toContain('1.5 + 2.0 + 4.1 = 7.6');
 });
+
+it('an expression, a similarity and a map show the numbers that their values come from', async () => {
+  const folder = projectFolder({
+    'definitions/all.yaml': `
+entities: [{ name: user, join_key: user_id }]
+sources:
+  - name: orders
+    read: { files: orders.csv }
+    record_key: id
+    event_time: at
+    fields: { id: string, user_id: string, amount: decimal(1), kind: string, vector: float64_vector(2), at: timestamp }
+features:
+  - { name: spent, entity: user, aggregation: { function: sum, source: orders.amount } }
+  - { name: by_kind, entity: user, aggregation: { function: mean, source: orders.amount, group_by: kind } }
+  - { name: newest, entity: user, aggregation: { function: last, source: orders.vector } }
+  - { name: oldest, entity: user, aggregation: { function: first, source: orders.vector } }
+  - { name: asked, entity: user, expression: "request.x / spent", request: { x: float64 } }
+  - { name: near, entity: user, computation: { function: cosine_similarity, args: [newest, oldest] } }
+`,
+    'orders.csv': csv([
+      ['id', 'user_id', 'amount', 'kind', 'vector', 'at'],
+      ['1', 'u', '1.5', 'a', '[3,4]', '2024-01-01T00:00:00Z'],
+      ['2', 'u', '2.5', 'a', '[3,4]', '2024-01-01T00:00:01Z'],
+      ['3', 'u', '4', 'b', '[3,4]', '2024-01-01T00:00:02Z'],
+    ]),
+  });
+  const project = closing(await openProject(folder));
+  await (await project.log()).ingestFiles(project.definitions.sources.get('orders')!, [
+    path.join(folder, 'orders.csv'),
+  ]);
+  const arithmetic = async (name: string): Promise<string> => {
+    const at = START + 10 * SECOND;
+    const given = { entity: { user_id: 'u' }, request: { x: '2' }, at };
+    return (await explainFeature(project, name, given, 'test')).parts[0]!.arithmetic;
+  };
+  expect(await arithmetic('asked')).toBe('with request.x = 2, spent = 8 → 0.25');
+  expect(await arithmetic('by_kind')).toBe('a: (1.5 + 2.5) / 2 = 4.0 / 2 = 2; b: (4.0) / 1 = 4.0 / 1 = 4');
+  expect(await arithmetic('near')).toBe(
+    'with newest = [3,4], oldest = [3,4]: (a·b) / (|a| |b|) = 25 / (5 × 5) = 1',
+  );
+});

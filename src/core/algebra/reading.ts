@@ -57,7 +57,8 @@ export function aggregateSql(aggregation: Aggregation, sql: PlainSql): string {
 
 const SHOWN = 6;
 
-function series(items: readonly string[], between: string): string {
+/** Items joined; of many the first and the last. */
+export function series(items: readonly string[], between: string): string {
   if (items.length <= SHOWN) return items.join(between);
   return [...items.slice(0, SHOWN / 2), `… ${items.length - SHOWN} more …`, ...items.slice(-SHOWN / 2)].join(
     between,
@@ -97,13 +98,17 @@ export function arithmeticOf(
     return total === null ? 'null' : which === 'sum' ? text(total) : String(total);
   };
   if (aggregation.groupBy !== null) {
-    const groups = new Map<string, number>();
-    for (const { group } of members)
-      if (group !== null && group !== undefined) groups.set(group, (groups.get(group) ?? 0) + 1);
-    return `${name} of each of ${groups.size} groups: ${series(
-      [...groups].map(([group, n]) => `${group} from ${n}`),
-      ', ',
-    )}${skipped}`;
+    const groups = new Map<string, Member[]>();
+    for (const member of members)
+      if (member.group !== null && member.group !== undefined)
+        groups.set(member.group, [...(groups.get(member.group) ?? []), member]);
+    const values = JSON.parse(value) as Readonly<Record<string, unknown>> | null;
+    const alone = { ...aggregation, groupBy: null };
+    const each = [...groups].map(([group, own]) => {
+      const part = JSON.stringify(values?.[group] ?? null);
+      return `${group}: ${arithmeticOf(alone, own, context, part)}`;
+    });
+    return each.length === 0 ? `no records with a ${aggregation.groupBy}` : series(each, '; ');
   }
   const spread = SPREADS[name];
   if (spread && present.length > 0) {
