@@ -109,7 +109,7 @@ export function printDiagnostic(diagnostic: Diagnostic): string {
   const place = diagnostic.place ? `${printPlace(diagnostic.place)}: ` : '';
   const tone = diagnostic.severity === 'error' ? colors.red : colors.yellow;
   const near =
-    diagnostic.nearest && !diagnostic.message.includes(diagnostic.nearest)
+    diagnostic.nearest && !`${diagnostic.message}${diagnostic.hint ?? ''}`.includes(diagnostic.nearest)
       ? ` Did you mean "${diagnostic.nearest}"?`
       : '';
   const hint = diagnostic.hint ? `\n    → ${diagnostic.hint}` : '';
