@@ -31,7 +31,7 @@ export interface ServerOptions {
   /** Faults of the server, never bodies or headers: route and error. */
   onFault?(route: string, error: unknown): void;
   /** What the operator should know: read-only, materialising. */
-  onNotice?(text: string): void;
+  onNotice?(text: string, cause?: unknown): void;
   /** The server cannot go on: the process is to be ended at once, which loses nothing. */
   onFatal?(error: MillraceError): void;
 }
@@ -194,6 +194,7 @@ export async function startServer(project: Project, options: ServerOptions): Pro
         if (next && current.project !== next) await next.close();
         options.onNotice?.(
           `the definitions were not reloaded, those from before are served: ${(error as Error).message}`,
+          error,
         );
         return false;
       }

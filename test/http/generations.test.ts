@@ -182,6 +182,7 @@ feature_sets:`,
     );
     served.child.kill('SIGHUP');
     await served.says('were not reloaded');
+    await served.says('names the field `stat`');
     expect((await counts(served.url, 'kinds')).values[0]).toEqual([1]);
     expect((await push(served.url, pushed)).status).toBe(200);
     const ended = once(served.child, 'exit');

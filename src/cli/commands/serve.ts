@@ -2,7 +2,7 @@ import { MillraceError } from '../../core/base/error.js';
 import { VERSION } from '../../core/base/version.js';
 import { startServer } from '../../http/server.js';
 import { openProject } from '../../open.js';
-import type { Io } from '../io.js';
+import { type Io, printDiagnostic } from '../io.js';
 import { integer } from '../parse.js';
 import { within } from '../within.js';
 
@@ -26,7 +26,10 @@ export async function serve(io: Io, _args: readonly string[], options: Options):
       host: String(options['host'] ?? '127.0.0.1'),
       version: VERSION,
       reopen: (definitions) => openProject(io.projectFolder, definitions ? { ...io, definitions } : io),
-      onNotice: (text) => io.warn(text),
+      onNotice: (text, cause) => {
+        const diagnostics = cause instanceof MillraceError ? cause.diagnostics : [];
+        io.warn([text, ...diagnostics.map(printDiagnostic)].join('\n'));
+      },
       onFault: (route, error) =>
         io.warn(`${route}: ${error instanceof Error ? error.message : String(error)}`),
       onFatal: (error) => process.exit(io.refuse(error, {})),

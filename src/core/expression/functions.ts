@@ -308,7 +308,7 @@ const ENTRIES: readonly FunctionEntry[] = [
   text(
     'substr',
     'substr(text, start [, count]) → string',
-    'Code points from start (1 is the first) on. Positions before 1 count but hold nothing; a negative count gives an empty text.',
+    'Code points from start (1 is the first) on. Positions before 1 count but hold nothing; a negative count gives an empty text. Beyond ±10^9 both are taken as that.',
     [STRING, INT64, INT64],
     STRING,
     [2, 3],
