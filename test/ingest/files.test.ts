@@ -172,6 +172,7 @@ describe('a file that cannot be meant', () => {
     ['is no gzip although it says so', (at) => at.write('x.csv.gz', HEADER), 'FILE_UNREADABLE'],
     ['is no Parquet although it says so', (at) => at.write('x.parquet', 'PAR1 nothing'), 'FILE_UNREADABLE'],
     ['is UTF-16', (at) => at.write('x.csv', Buffer.from(`\ufeff${HEADER}`, 'utf16le')), 'FILE_ENCODING'],
+    ['is UTF-16 without a mark', (at) => at.write('x.csv', Buffer.from(HEADER, 'utf16le')), 'FILE_ENCODING'],
     [
       'is JSON that ends too early',
       (at) => at.write('x.json', `[{"id":"a","at":"${T}"}, {"id":`),
@@ -312,6 +313,30 @@ describe('other formats', () => {
       ]);
     }
     expect((await contents(opened, visits)).map((row) => row.pages)).toEqual([1, null, 9007199254740993n]);
+  });
+
+  it('records of a JSON document that stand in one line are judged and told apart one by one', async () => {
+    const at = place();
+    const records = [
+      { id: 'a', at: T, pages: 1 },
+      { id: 'b', at: T, pages: 'x' },
+      { id: 'a', at: T, pages: 1 },
+      { id: 'c', at: T, pages: 2 },
+      { id: 'd', at: 'never', pages: 3 },
+    ];
+    const opened = await at.open([visits]);
+    expect(
+      await opened.log.ingestFiles(visits, [at.write('one.json', JSON.stringify(records))]),
+    ).toMatchObject({
+      accepted: 2,
+      quarantined: 2,
+      duplicates: 1,
+    });
+    expect((await contents(opened, visits)).map((row) => row.id)).toEqual(['a', 'c']);
+    expect((await opened.log.quarantine()).map(({ line, row }) => [line, row['id']])).toEqual([
+      [2, 'b'],
+      [5, 'd'],
+    ]);
   });
 
   it('a line that is no JSON object goes to quarantine with its text', async () => {

@@ -78,7 +78,7 @@ export async function stageJsonLines(
 
 /**
  * A JSON document: an array of objects, one object, or objects one after another. Elements are cut out by depth,
- * so a file of any size streams. A broken document throws FILE_UNREADABLE with its line: where the next record
+ * so a file of any size streams. The place of an element is its number, since many may stand in one line. A broken document throws FILE_UNREADABLE with its line: where the next record
  * would begin cannot be known.
  */
 export async function stageJsonDocument(
@@ -87,7 +87,7 @@ export async function stageJsonDocument(
   path: string,
 ): Promise<StagedFile> {
   const unreadable: UnreadableRow[] = [];
-  let rows = 0;
+  let number = 0;
   let line = 1;
   let depth = 0;
   let base = 0;
@@ -96,7 +96,6 @@ export async function stageJsonDocument(
   let inText = false;
   let escaped = false;
   let start = -1;
-  let startLine = 1;
   let sawBytes = false;
   const broken = (what: string): MillraceError =>
     new MillraceError('FILE_UNREADABLE', `${path} is not JSON: ${what} at line ${line}`, {
@@ -105,14 +104,14 @@ export async function stageJsonDocument(
   const record = (bytes: Buffer, from: number, to: number): void => {
     const bad = refusal(bytes, from, to);
     if (bad?.rule === 'parse.json' && bytes[from] === 123) throw broken(bad.message);
+    number++;
     if (bad) {
-      unreadable.push({ line: startLine, ...bad, text: bytes.toString('utf8', from, to) });
+      unreadable.push({ line: number, ...bad, text: bytes.toString('utf8', from, to) });
       return;
     }
     const flat = Buffer.from(bytes.subarray(from, to));
     for (let i = 0; i < flat.length; i++) if (flat[i] === LF || flat[i] === CR) flat[i] = 32;
-    writer.row(startLine, JSON_SEPARATOR, flat, 0, flat.length);
-    rows++;
+    writer.row(number, JSON_SEPARATOR, flat, 0, flat.length);
   };
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of chunks) {
@@ -145,7 +144,6 @@ export async function stageJsonDocument(
         }
         if (finished) throw broken('text follows the end of the array');
         start = i;
-        startLine = line;
       }
       if (c === QUOTE) inText = true;
       else if (OPEN.includes(c)) depth++;
@@ -178,5 +176,5 @@ export async function stageJsonDocument(
       place: { file: path, line },
     });
   }
-  return { rows, unreadable };
+  return { rows: number - unreadable.length, unreadable };
 }

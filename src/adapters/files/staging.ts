@@ -5,6 +5,7 @@ import { systemError } from './errors.js';
 
 /** A row that has no columns to put its text into. */
 export interface UnreadableRow {
+  /** Of a JSON document: the number of the element. */
   readonly line: number;
   readonly rule: 'parse.columns' | 'parse.quotes' | 'parse.encoding' | 'parse.json';
   readonly message: string;
@@ -73,6 +74,10 @@ export class StageWriter {
   }
 }
 
+/** By its mark, or by the zeros beside its first letter. */
+const isUtf16 = ([a, b]: Buffer): boolean =>
+  b !== undefined && ((a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff) || (a === 0) !== (b === 0));
+
 /**
  * Bytes in the declared encoding → UTF-8 bytes without a byte-order mark. UTF-8 itself is not checked here.
  */
@@ -86,7 +91,7 @@ export async function* toUtf8(
     if (chunk.length === 0) continue;
     if (first) {
       first = false;
-      if ((chunk[0] === 0xff && chunk[1] === 0xfe) || (chunk[0] === 0xfe && chunk[1] === 0xff)) {
+      if (isUtf16(chunk)) {
         throw new MillraceError('FILE_ENCODING', `${path} is UTF-16, not ${encoding}`, {
           place: { file: path },
           hint: 'Convert it, for example: iconv -f UTF-16 -t UTF-8.',
