@@ -144,6 +144,14 @@ sources:
     expect(await open()).toHaveLength(2);
   });
 
+  it('names its definition where a batch is refused, not a file that is gone', async () => {
+    folder = folderOf(`${DEFINITIONS}    contract: { sku: { in: [b], action: fail } }\n`, FILES);
+    await expect(read('lines')).rejects.toMatchObject({
+      code: 'BATCH_REFUSED',
+      place: { file: 'definitions/all.yaml' },
+    });
+  });
+
   it('says what is wrong with SQL that does not run', async () => {
     folder = folderOf(DEFINITIONS.replace('l.sku', 'l.sqo'), FILES);
     await expect(read('lines')).rejects.toMatchObject({

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { invariant, MillraceError } from '../../core/base/error.js';
+import { invariant, MillraceError, type Place } from '../../core/base/error.js';
 import type { Instant } from '../../core/base/time.js';
 import type { RowRule, Source } from '../../core/define/types.js';
 import type { BatchProfile } from '../../core/drift/batch-profile.js';
@@ -61,7 +61,7 @@ import {
   type NewQuarantinedRow,
   toJsonText,
 } from './ledger.js';
-import { type OpenedInput, openInput, SchemaRefusal } from './open-input.js';
+import { type OpenedInput, openInput, placeIn, SchemaRefusal } from './open-input.js';
 import { type ProfiledRelation, profileRelation } from './profile.js';
 import { readRecords } from './records.js';
 import { RefusedRows } from './refused-rows.js';
@@ -246,10 +246,7 @@ class FileBatch {
         this.#notes = { ...this.#notes, shape };
       } catch (error) {
         if (error instanceof SchemaRefusal)
-          throw this.#refuse([{ rule: 'schema', message: error.message }], error.hint, {
-            file: error.file,
-            line: 1,
-          });
+          throw this.#refuse([{ rule: 'schema', message: error.message }], error.hint, error.place);
         throw error;
       }
       this.#inputs.push(input);
@@ -557,7 +554,11 @@ class FileBatch {
     };
     if (failures.length > 0) {
       const place = await this.#placeOf(failures[0]!.rule);
-      throw this.#refuse(failures, this.#remedy(failures), place ?? { file: this.#files[0]!.path });
+      throw this.#refuse(
+        failures,
+        this.#remedy(failures),
+        place ?? placeIn(this.source, this.#files[0]!.path),
+      );
     }
   }
 
@@ -648,12 +649,12 @@ class FileBatch {
     return `${n} row${n === 1 ? '' : 's'} break${n === 1 ? 's' : ''} ${rule}${why === undefined ? '' : ` (${notJudged({ id: rule }, why)})`}; for example ${lines.join(', ')}`;
   }
 
-  async #placeOf(rule: string): Promise<{ file: string; line: number } | undefined> {
+  async #placeOf(rule: string): Promise<Place | undefined> {
     const rows = await this.context.db.rows<{ file: number; line: number }>(
       `SELECT "_file" AS file, "_line" AS line FROM staged WHERE list_contains("_marks", ${quoteText(rule)}) OR list_contains("_reasons", ${quoteText(rule)}) ORDER BY ${POSITION} LIMIT 1`,
     );
     const first = rows[0];
-    return first && { file: this.#files[first.file]!.path, line: Number(first.line) };
+    return first && placeIn(this.source, this.#files[first.file]!.path, Number(first.line));
   }
 
   /** What a rule says about the first rows that break it. */
@@ -695,11 +696,7 @@ class FileBatch {
     };
   }
 
-  #refuse(
-    failures: readonly FailedReason[],
-    hint: string | undefined,
-    place: { file: string; line?: number },
-  ): MillraceError {
+  #refuse(failures: readonly FailedReason[], hint: string | undefined, place: Place): MillraceError {
     const message = failures.map((failure) => failure.message).join('; ');
     const { counts } = this;
     this.context.ledger.refuse(

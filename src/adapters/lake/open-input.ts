@@ -1,4 +1,4 @@
-import { MillraceError } from '../../core/base/error.js';
+import { MillraceError, type Place } from '../../core/base/error.js';
 import type { FileFormat, Source } from '../../core/define/types.js';
 import { type ColumnDifference, columnsMessage, diffColumns } from '../../core/quality/index.js';
 import type { DuckDbConnection } from '../duckdb/connection.js';
@@ -19,10 +19,17 @@ export interface OpenedInput extends StagedInput {
   readonly extraColumns: readonly string[];
 }
 
+/** Whether somebody delivers the files of a source; what its query gives is in a file for a moment only. */
+export const fromFiles = ({ read }: Source): boolean => read.kind === 'files' || read.kind === 'push';
+
+/** Where to look when something is wrong with a file: the file, or the definition whose query gave it. */
+export const placeIn = (source: Source, file: string, line?: number): Place =>
+  fromFiles(source) ? { file, ...(line === undefined ? {} : { line }) } : (source.place ?? { file });
+
 /** A batch that must be refused for its columns. Turned into BATCH_REFUSED once it has been recorded. */
 export class SchemaRefusal extends Error {
   constructor(
-    readonly file: string,
+    readonly place: Place,
     message: string,
     readonly hint: string,
     readonly difference: ColumnDifference,
@@ -72,13 +79,14 @@ function checkHeader(
       );
     }
   }
-  refuseColumns(file.path, difference, lenient);
+  refuseColumns(source, file.path, difference, lenient);
   return difference;
 }
 
-function refuseColumns(path: string, difference: ColumnDifference, lenient: boolean): void {
+function refuseColumns(source: Source, path: string, difference: ColumnDifference, lenient: boolean): void {
   const said = columnsMessage(lenient ? { ...difference, missing: [] } : difference);
-  if (said) throw new SchemaRefusal(path, `${path}: ${said.message}`, said.hint, difference);
+  if (said)
+    throw new SchemaRefusal(placeIn(source, path, 1), `${path}: ${said.message}`, said.hint, difference);
 }
 
 /**
@@ -240,7 +248,7 @@ async function openJson(
   );
   const header = keys.map((key) => key.name);
   const difference = jsonDifference(source, header);
-  if (header.length > 0) refuseColumns(file.path, difference, options.lenient === true);
+  if (header.length > 0) refuseColumns(source, file.path, difference, options.lenient === true);
   return {
     file,
     format,
@@ -288,7 +296,7 @@ async function openParquet(
   const types = new Map(described.map((row) => [row.column_name, row.column_type]));
   const difference = diffColumns(inputFields(source), header);
   if (header.length === 0) throw emptyFile(file.path);
-  refuseColumns(file.path, difference, lenient);
+  refuseColumns(source, file.path, difference, lenient);
   return {
     file,
     format: 'parquet',

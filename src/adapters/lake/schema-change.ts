@@ -21,7 +21,7 @@ import { printType, type Value } from '../../core/schema/types.js';
 import type { FileShape, SchemaChange } from '../../ports/record-log.js';
 import type { DuckDbConnection } from '../duckdb/connection.js';
 import type { KeptBatch } from './ledger.js';
-import { type OpenedInput, SchemaRefusal } from './open-input.js';
+import { fromFiles, type OpenedInput, placeIn, SchemaRefusal } from './open-input.js';
 import { inputFields } from './shape.js';
 import { coerceOptions } from './stage.js';
 
@@ -104,18 +104,21 @@ export async function settleSchema(
     const lacking = missing.filter(({ field }) =>
       [...refusedRenames, ...refusedRemovals].some((other) => other.field === field),
     );
-    const said = columnsMessage({
-      missing: lacking.map((item) =>
-        renames.some(({ field }) => field === item.field) ? { ...item, nearest: undefined } : item,
-      ),
-      extra: difference.extra,
-      repeated: [],
-    })!;
+    const said = columnsMessage(
+      {
+        missing: lacking.map((item) =>
+          renames.some(({ field }) => field === item.field) ? { ...item, nearest: undefined } : item,
+        ),
+        extra: difference.extra,
+        repeated: [],
+      },
+      fromFiles(source) ? `${path}: the file` : 'its query',
+    )!;
     const probably =
       refusedRenames.length > 0 ? `; probably renamed: ${refusedRenames.map(printRename).join(', ')}` : '';
     throw new SchemaRefusal(
-      path,
-      `${path}: ${said.message}${probably}`,
+      placeIn(source, path, 1),
+      `${said.message}${probably}`,
       refusedRenames.length > 0
         ? `Accept it in the definition of ${source.name}: \`${renameLine(refusedRenames)}\`, or run \`millrace accept ${source.name} --rename ${refusedRenames.map(({ field, to }) => `${to}=${field}`).join(' ')}\`.`
         : lacking.some(({ field }) => needed.has(field))

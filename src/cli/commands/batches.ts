@@ -3,6 +3,7 @@ import type { Source } from '../../core/define/types.js';
 import { acceptRename } from '../../services/accept-rename.js';
 import { type BatchView, findBatch, listBatches, markBatch } from '../../services/batches.js';
 import type { Project } from '../../services/project.js';
+import { isPulled } from '../../services/pull.js';
 import { type SourceStatus, sourceStatuses } from '../../services/status.js';
 import type { Io } from '../io.js';
 import { integer, known, pairs } from '../parse.js';
@@ -52,12 +53,18 @@ export async function batchesList(io: Io, args: readonly string[], options: Opti
   });
 }
 
-function printBatch(io: Io, batch: BatchView): void {
+/** Files that somebody delivered; what a query gave was in a file for a moment only. */
+function filesOf(project: Project, { source, files }: BatchView): readonly string[] {
+  const defined = project.definitions.sources.get(source);
+  return defined && isPulled(defined) ? [] : files;
+}
+
+function printBatch(io: Io, project: Project, batch: BatchView): void {
   io.print(`batch ${batch.batch} of ${batch.source}, ${batch.at}: ${batch.verdict}`);
   io.print(
     `${count(batch.rows)} rows in = ${count(batch.accepted)} accepted + ${count(batch.quarantined)} quarantined + ${count(batch.duplicates)} duplicates + ${count(batch.dropped)} dropped`,
   );
-  for (const file of batch.files) io.print(`  file ${path.relative(process.cwd(), file)}`);
+  for (const file of filesOf(project, batch)) io.print(`  file ${path.relative(process.cwd(), file)}`);
   if (batch.reason !== null) io.print(`  refused: ${batch.reason}`);
   if (batch.mark)
     io.print(
@@ -77,7 +84,7 @@ function printBatch(io: Io, batch: BatchView): void {
 export async function batchesShow(io: Io, args: readonly string[]): Promise<number> {
   return within(io, async (project) => {
     const batch = await findBatch(project, args[0]!);
-    printBatch(io, batch);
+    printBatch(io, project, batch);
     io.result(batch);
     return 0;
   });
@@ -89,9 +96,9 @@ const marking =
     within(io, async (project) => {
       const reason = options['reason'] === undefined ? null : String(options['reason']);
       const batch = await markBatch(project, args[0]!, mark, reason);
-      printBatch(io, batch);
+      printBatch(io, project, batch);
       if (mark === 'expected' && batch.status === 'refused')
-        io.note(`ingest it again: millrace ingest ${batch.source} ${batch.files.join(' ')}`);
+        io.note(`ingest it again: millrace ingest ${[batch.source, ...filesOf(project, batch)].join(' ')}`);
       io.result(batch);
       return 0;
     });

@@ -65,6 +65,7 @@ export function diffColumns(
 /** One line for missing or repeated columns and what to do; undefined when all fields can be read. */
 export function columnsMessage(
   difference: ColumnDifference,
+  what = 'the file',
 ): { readonly message: string; readonly hint: string } | undefined {
   const { missing, extra, repeated } = difference;
   if (repeated.length > 0) {
@@ -79,11 +80,11 @@ export function columnsMessage(
   );
   const renamed = missing.find(({ nearest: near }) => near !== undefined);
   return {
-    message: `the file lacks the column${missing.length > 1 ? 's' : ''} ${names.join(', ')}`,
+    message: `${what} lacks the column${missing.length > 1 ? 's' : ''} ${names.join(', ')}`,
     hint: renamed
       ? `If the column was renamed, declare it: ${renamed.field}: { type: ..., from: ${renamed.nearest} }`
       : extra.length > 0
-        ? `The file also has: ${extra.slice(0, 10).join(', ')}.`
+        ? `There are also: ${extra.slice(0, 10).join(', ')}.`
         : 'Check the delimiter and the header line.',
   };
 }
