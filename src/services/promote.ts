@@ -12,7 +12,17 @@ import { findModel } from './train.js';
 export const CHAMPION = 'champion';
 
 /** Metrics of which less is better. */
-const LOWER_IS_BETTER = new Set(['log_loss', 'brier', 'ece', 'rmse', 'mae', 'median_absolute_error', 'mape']);
+const LOWER_IS_BETTER = new Set([
+  'log_loss',
+  'brier',
+  'ece',
+  'rmse',
+  'mse',
+  'mae',
+  'median_absolute_error',
+  'mape',
+  'mean_error',
+]);
 
 export interface GateCheck {
   readonly text: string;
@@ -72,7 +82,10 @@ export function judgePromotion(
     const theirs = champion.value;
     const lower = LOWER_IS_BETTER.has(beat.metric);
     const text = `${beat.part}.${beat.metric} better than the champion's ${theirs === null ? 'none' : Number(theirs.toPrecision(6))} by ${beat.by}, ${champion.rows}`;
-    const gain = ours === null || theirs === null ? null : lower ? theirs - ours : ours - theirs;
+    // A mean error may lie on either side of nought: the nearer one is better.
+    const worth = (value: number): number => (beat.metric === 'mean_error' ? Math.abs(value) : value);
+    const more = ours === null || theirs === null ? null : worth(ours) - worth(theirs);
+    const gain = more === null ? null : lower ? -more : more;
     checks.push({
       text,
       observed: ours,
