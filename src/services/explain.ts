@@ -112,7 +112,7 @@ export async function explainFeature(
       ...given,
       definition: describe(item),
       ...(searchPart(item, slots, at, indexes) ??
-        derivedPart(plan, item, slots, JSON.stringify(given.value)) ??
+        derivedPart(plan, item, slots, at, JSON.stringify(given.value)) ??
         (await partOf(project, item, keys, at, JSON.stringify(given.value)))),
     });
   }
@@ -207,13 +207,30 @@ const lengthOf = (vector: readonly number[]): number | null =>
     vector.map(() => 0),
   );
 
+/** What a user's function threw, or gave that is not of its type; empty where it did not fail. */
+function failureOf(
+  plan: FeaturePlan,
+  feature: Feature,
+  slots: Readonly<Record<string, Value>>,
+  at: Instant,
+): string {
+  try {
+    plan.derived.find((derived) => derived.feature === feature)!.compute(slots, at, undefined);
+    return '';
+  } catch (error) {
+    return `: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
 /** The inputs of an expression or a function, and for two vectors the numbers in between; null: it is no such feature. */
 function derivedPart(
   plan: FeaturePlan,
-  { computation }: Feature,
+  feature: Feature,
   slots: Readonly<Record<string, Value>>,
+  at: Instant,
   shown: string,
 ): Evidence | null {
+  const { computation } = feature;
   if (computation.kind !== 'expression' && computation.kind !== 'function') return null;
   const types = new Map<string, ValueType>([
     ...plan.closure.map(({ name, valueType }) => [name, valueType] as const),
@@ -238,7 +255,9 @@ function derivedPart(
   const inputText = given.length === 0 ? '' : `with ${given.join(', ')}`;
   return {
     arithmetic:
-      between === undefined ? `${inputText} → ${shown}`.trim() : `${inputText}: ${between} = ${shown}`,
+      between === undefined
+        ? `${inputText} → ${shown}${failureOf(plan, feature, slots, at)}`.trim()
+        : `${inputText}: ${between} = ${shown}`,
     records: [],
     members: 0,
     segments: [],

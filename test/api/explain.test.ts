@@ -223,3 +223,28 @@ features:
     'with newest = [3,4], oldest = [3,4]: (a·b) / (|a| |b|) = 25 / (5 × 5) = 1',
   );
 });
+
+it('a function that failed is shown with its inputs and what it said', async () => {
+  const folder = projectFolder({
+    'definitions/all.ts': `import { entity, feature, source } from 'millrace';
+export const user = entity({ name: 'user', joinKey: 'user_id' });
+export const orders = source({
+  name: 'orders', read: 'push', recordKey: 'id', eventTime: 'at',
+  fields: { id: 'string', user_id: 'string', amount: 'int64', at: 'timestamp' },
+});
+const of = { entity: 'user', inputs: ['spent'], valueType: 'int64' } as const;
+export const features = [
+  feature({ name: 'spent', entity: 'user', aggregation: { function: 'sum', source: 'orders.amount' } }),
+  feature({ name: 'thrown', ...of, compute: () => { throw new Error('no such price list'); } }),
+  feature({ name: 'wrong', ...of, compute: () => 1.5 }),
+];
+`,
+  });
+  const project = closing(await openProject(folder));
+  const arithmetic = async (name: string): Promise<string> => {
+    const given = { entity: { user_id: 'u' }, request: {}, at: START };
+    return (await explainFeature(project, name, given, 'test')).parts[0]!.arithmetic;
+  };
+  expect(await arithmetic('thrown')).toBe('with spent = null → null: no such price list');
+  expect(await arithmetic('wrong')).toContain('gave what is no int64');
+});
