@@ -597,6 +597,7 @@ define(
     .command('serve')
     .option('--port <n>', 'TCP port', '8080')
     .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--max-body <size>', 'largest request body that is read', '16MiB')
     .description('HTTP API'),
   'serve',
   'serve',

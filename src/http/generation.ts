@@ -99,7 +99,7 @@ function buildApp(
 ): { readonly app: FastifyInstance; readonly handle: RequestListener } {
   const { inFlight, limits, metrics } = context;
   const refuse = (caught: unknown, route: string): Refusal => {
-    const refusal = refusalOf(caught);
+    const refusal = refusalOf(caught, limits.body);
     if (refusal.status >= 500 && !refusal.error.retryable) options.onFault?.(route, caught);
     return refusal;
   };

@@ -35,12 +35,18 @@ interface FrameworkError {
 }
 
 /** Faults of a client as the framework names them; everything else it throws is a fault of ours. */
-function fromFramework(error: FrameworkError): Refusal | undefined {
+function fromFramework(error: FrameworkError, maxBody: number): Refusal | undefined {
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
       return refusal(
         413,
-        new MillraceError('PAYLOAD_TOO_LARGE', 'the request body is larger than this server accepts'),
+        new MillraceError(
+          'PAYLOAD_TOO_LARGE',
+          `the request body has more than ${maxBody} bytes, the most that this server accepts`,
+          {
+            hint: 'Send it in parts, or records by `millrace ingest`; `millrace serve --max-body` raises the limit.',
+          },
+        ),
       );
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return refusal(
@@ -70,10 +76,13 @@ function fromFramework(error: FrameworkError): Refusal | undefined {
   }
 }
 
-/** Any thrown thing as a status and an error to show. The text of an unexpected error stays in the server's log. */
-export function refusalOf(caught: unknown): Refusal {
+/**
+ * Any thrown thing as a status and an error to show, by a server that reads bodies up to `maxBody` bytes. The text of an
+ * unexpected error stays in the server's log.
+ */
+export function refusalOf(caught: unknown, maxBody: number): Refusal {
   if (caught instanceof MillraceError) return refusal(caught.status, caught);
-  const known = fromFramework(caught as FrameworkError);
+  const known = fromFramework(caught as FrameworkError, maxBody);
   return (
     known ??
     refusal(

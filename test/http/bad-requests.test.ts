@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningServer } from '../../src/http/server.js';
 import type { OpenedProject } from '../../src/open.js';
+import { ingestFiles } from '../../src/services/ingest.js';
 import { call, makeFolder, open, type Reply, removeFolder, start } from './support.js';
 
 const MORE = `
@@ -16,6 +17,13 @@ sources:
   - name: things
     kind: events
     read: push
+    record_key: id
+    event_time: at
+    available_at: event_time
+    fields: { id: string, thing_id: string, whole: int64, money: decimal(2), real: float64, place: float64_vector(2), at: timestamp }
+  - name: twins
+    kind: events
+    read: { files: twins.jsonl }
     record_key: id
     event_time: at
     available_at: event_time
@@ -243,5 +251,67 @@ describe('a record', () => {
     expect(await count(long, '2024-02-01T00:00:00Z')).toBe(1);
     expect(await count(long, '2024-02-01T00:00:00Z', 'real_sum')).toBe(2);
     expect(await count(`${long}x`, '2024-02-01T00:00:00Z')).toBe(0);
+  });
+
+  it('is judged the same when it comes in a file', async () => {
+    const given: Record<string, unknown>[] = [
+      ...['NaN', 'Infinity', '-Infinity', 'nan', 'inf', '1e999'].flatMap((text) => [
+        { whole: text },
+        { money: text },
+        { real: text },
+        { place: [0, text] },
+      ]),
+      { whole: 1.5 },
+      { whole: '9223372036854775808' },
+      { whole: '-9223372036854775808' },
+      { money: '1.005' },
+      { money: -0.25 },
+      { real: -0 },
+      { real: 5e-324 },
+      { place: [1] },
+      { place: [1, 2, 3] },
+      { place: [0.1, -7e300] },
+      { place: 'x' },
+      { at: '1900-01-01T00:00:00Z' },
+      { at: '1969-12-31T23:59:59.999999Z' },
+      { at: '2150-06-01T00:00:00Z' },
+      { at: '1500-01-01T00:00:00Z' },
+      { at: '9999-01-01T00:00:00Z' },
+      { at: 'yesterday' },
+      { thing_id: 'k'.repeat(2 ** 20) },
+      { thing_id: null },
+    ];
+    const rows = given.map((fields, i) => thing({ id: `twin${i}`, ...fields }));
+    const lines = rows
+      .map((row) => `${JSON.stringify(row)}\n`)
+      .join('')
+      .replace('"real":0,', '"real":-0,');
+    const file = join(folder, 'twins.jsonl');
+    writeFileSync(file, lines);
+    const source = project.definitions.sources.get('twins')!;
+    const filed = await ingestFiles(project, source, [file]);
+    const { body } = await push(lines, 'things', 'application/x-ndjson');
+    const log = await project.log();
+    const fates = async (name: string): Promise<readonly (readonly unknown[])[]> => {
+      const kept = new Map<unknown, unknown>();
+      for await (const chunk of log.read(project.definitions.sources.get(name)!, 0, Number.MAX_SAFE_INTEGER))
+        for (const { fields, eventTime } of chunk)
+          if (String(fields['id']).startsWith('twin')) kept.set(fields['id'], { fields, eventTime });
+      const ledger = await log.quarantine({ source: name, status: 'open' });
+      for (const { row, reasons } of ledger) {
+        const { id } = row as { id: string };
+        if (String(id).startsWith('twin'))
+          kept.set(
+            id,
+            reasons.map(({ rule, field }) => [rule, field]),
+          );
+      }
+      return rows.map(({ id }, i) => [given[i], kept.get(id) ?? 'lost']);
+    };
+    expect(await fates('twins')).toEqual(await fates('things'));
+    expect((await fates('twins')).filter(([, became]) => became === 'lost')).toEqual([]);
+    expect([filed.accepted, filed.quarantined]).toEqual([body.accepted, body.quarantined]);
+    expect(filed.reasons).toEqual(body.reasons);
+    expect(filed.accepted).toBeGreaterThan(8);
   });
 });

@@ -108,7 +108,7 @@ describe('millrace serve', () => {
         acknowledged += accepted;
       }
     })().catch(() => undefined);
-    while (acknowledged < 100) await sleep(20);
+    while (acknowledged < 25) await sleep(20);
     served.child.kill('SIGKILL');
     await once(served.child, 'exit');
     await pushing;

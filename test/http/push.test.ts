@@ -139,6 +139,7 @@ describe('POST /v1/sources/{source}/records', () => {
       Array.from({ length: 50 }, (_, i) => record(i)),
     );
     expect(many.body).toMatchObject({ status: 413, code: 'PAYLOAD_TOO_LARGE' });
+    expect(JSON.stringify(many.body)).toMatch(/2000 bytes.*--max-body/);
     const slow = connect(server.port, '127.0.0.1');
     slow.write(
       `POST /v1/sources/purchases/records HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n[`,

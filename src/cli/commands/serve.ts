@@ -1,10 +1,13 @@
 import { MillraceError } from '../../core/base/error.js';
 import { VERSION } from '../../core/base/version.js';
+import { parseBytes } from '../../core/define/shapes.js';
 import { startServer } from '../../http/server.js';
 import { openProject } from '../../open.js';
 import { type Io, printDiagnostic } from '../io.js';
 import { integer } from '../parse.js';
 import { within } from '../within.js';
+
+const MAX_BODY = 256 * 2 ** 20;
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -14,6 +17,12 @@ export async function serve(io: Io, _args: readonly string[], options: Options):
   if (port < 0 || port > 65_535)
     throw new MillraceError('USAGE', `--port ${port} is not a TCP port`, {
       hint: 'Ports are 1 to 65535; 0 takes any free one.',
+    });
+  const given = String(options['maxBody'] ?? '16MiB');
+  const body = parseBytes(given);
+  if (body === undefined || body < 1 || body > MAX_BODY)
+    throw new MillraceError('USAGE', `--max-body ${given} is not a size up to 256MiB`, {
+      hint: 'Write it as 64MiB. What is larger comes by `millrace ingest`.',
     });
   let interrupted = false;
   const onInterrupt = (): void => {
@@ -25,6 +34,7 @@ export async function serve(io: Io, _args: readonly string[], options: Options):
       port,
       host: String(options['host'] ?? '127.0.0.1'),
       version: VERSION,
+      limits: { body },
       reopen: (definitions) => openProject(io.projectFolder, definitions ? { ...io, definitions } : io),
       onNotice: (text, cause) => {
         const diagnostics = cause instanceof MillraceError ? cause.diagnostics : [];

@@ -75,7 +75,8 @@ const BYTES: Readonly<Record<string, number>> = {
   gib: 2 ** 30,
   tib: 2 ** 40,
 };
-function parseBytes(written: string): number | undefined {
+/** Bytes of a size as it is written: 64MiB. */
+export function parseBytes(written: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]i?b)$/i.exec(written);
   const unit = match && BYTES[match[2]!.toLowerCase()];
   return unit ? Math.floor(Number(match[1]) * unit) : undefined;
