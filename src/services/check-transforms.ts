@@ -35,17 +35,20 @@ export async function checkTransforms(
   for (const source of definitions.sources.values()) {
     if (source.read.kind !== 'transform') continue;
     const { sql, parents } = source.read;
-    const columns = await describe(
-      sql,
-      parents.map((name) => definitions.sources.get(name)!),
-    ).catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))));
+    const read = parents.map((name) => definitions.sources.get(name)!);
+    const columns = await describe(sql, read).catch((error: unknown) =>
+      error instanceof Error ? error : new Error(String(error)),
+    );
     if (columns instanceof Error) {
+      const words = await wordsOfSql(sql, read, describe);
       diagnostics.push(
         diagnostic(
           source,
           'DEF_EXPRESSION',
           `the SQL of transform \`${source.name}\` does not run: ${firstLine(columns.message)}`,
-          'It is DuckDB SQL over the fields of the sources that it reads.',
+          words.length > 0
+            ? `${words.join(', ')} is a word of SQL: as a name it stands in double quotes, as "${words[0]}".`
+            : 'It is DuckDB SQL over the fields of the sources that it reads.',
         ),
       );
       continue;
@@ -55,6 +58,25 @@ export async function checkTransforms(
     transforms.push({ name: source.name, kind, reason });
   }
   return { diagnostics, transforms };
+}
+
+/** Fields that stand in the SQL and that DuckDB takes for words of its own unless they are quoted. */
+async function wordsOfSql(
+  sql: string,
+  parents: readonly Source[],
+  describe: DescribeSql,
+): Promise<readonly string[]> {
+  const words = new Set<string>();
+  for (const parent of parents)
+    for (const { name } of parent.fields) {
+      if (!/^\w+$/.test(name) || !new RegExp(`(?<!["\\w])${name}(?!["\\w])`).test(sql)) continue;
+      const taken = await describe(`SELECT ${name}, 1 AS one FROM "${parent.name}"`, [parent]).then(
+        () => false,
+        () => true,
+      );
+      if (taken) words.add(name);
+    }
+  return [...words];
 }
 
 function fieldsOf(source: Source, columns: readonly OutputColumn[]): Diagnostic[] {

@@ -6,7 +6,7 @@ import { BASE, fromYaml, show } from '../define/check.js';
 async function check(
   sql: string,
   fields: string,
-): Promise<{ said: string[]; transforms: object[]; lines: unknown[] }> {
+): Promise<{ hints: unknown[]; said: string[]; transforms: object[]; lines: unknown[] }> {
   const { definitions, diagnostics } = fromYaml(`${BASE}transforms:
   - name: sold
     sql: ${JSON.stringify(sql)}
@@ -17,6 +17,7 @@ async function check(
   expect(diagnostics).toEqual([]);
   const found = await withSqlReader((parser, describe) => checkTransforms(definitions, parser, describe));
   return {
+    hints: found.diagnostics.map(({ hint }) => hint),
     said: found.diagnostics.map((diagnostic) => show(diagnostic)),
     transforms: [...found.transforms],
     lines: found.diagnostics.map((diagnostic) => diagnostic.place?.line),
@@ -27,6 +28,7 @@ it('a transform is judged before there is a record: columns, types, whether it r
   expect(
     await check('SELECT order_id, "at" AS moment, total * 2 AS twice FROM orders', 'twice: decimal(2)'),
   ).toEqual({
+    hints: [],
     said: [],
     transforms: [{ name: 'sold', kind: 'stateless', reason: '' }],
     lines: [],
@@ -53,4 +55,9 @@ it('a transform is judged before there is a record: columns, types, whether it r
   expect(
     (await check('SELECT order_id, "at" AS moment, tota FROM orders', 'tota: decimal(2)')).said[0],
   ).toMatch(/^DEF_EXPRESSION the SQL of transform `sold` does not run: .*tota/);
+});
+
+it('a field that DuckDB takes for a word of its own is named with its quotes', async () => {
+  const { hints } = await check('SELECT order_id, at, total FROM orders', 'total: decimal(2)');
+  expect(hints).toEqual(['at is a word of SQL: as a name it stands in double quotes, as "at".']);
 });
