@@ -195,11 +195,14 @@ export interface OfflineStore {
     added: readonly { readonly name: string; readonly column: Column }[],
     out: { readonly file: string; readonly rows: Uint8Array },
   ): Promise<void>;
-  /** A query over the known records of `parents`, which stand as tables named after them, to a Parquet file. */
+  /**
+   * A query over the known records of `parents`, which stand as tables named after them, to a Parquet file.
+   * @throws MillraceError INTERRUPTED when the signal aborts.
+   */
   runSql(
     sql: string,
     parents: readonly Source[],
-    out: { readonly file: string; readonly orderBy: readonly string[] },
+    out: { readonly file: string; readonly orderBy: readonly string[]; readonly signal: AbortSignal },
   ): Promise<void>;
   /**
    * The same over the records alone whose key has a record after a position of their source's log: for queries that go
@@ -208,7 +211,12 @@ export interface OfflineStore {
   runIncrement(
     transform: Source,
     parents: readonly { readonly source: Source; readonly after: number }[],
-    out: { readonly file: string; readonly keys: string; readonly orderBy: readonly string[] },
+    out: {
+      readonly file: string;
+      readonly keys: string;
+      readonly orderBy: readonly string[];
+      readonly signal: AbortSignal;
+    },
   ): Promise<void>;
   /**
    * Holds a transform to its word: of its newest records that claim to be known at `at`, those that its query does

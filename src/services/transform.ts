@@ -55,6 +55,7 @@ async function bringUp(project: Project, source: Source, options: TransformOptio
   if (source.read.kind !== 'transform')
     throw new MillraceError('USAGE', `source ${source.name} is no transform`);
   const { name } = source;
+  const { signal } = project;
   const { sql, parents: names } = source.read;
   const log = await project.log();
   const store = await project.offline();
@@ -73,9 +74,9 @@ async function bringUp(project: Project, source: Source, options: TransformOptio
       ? store.runIncrement(
           source,
           parents.map((parent) => ({ source: parent, after: applied.parents[parent.name] ?? 0 })),
-          { file, keys, orderBy },
+          { file, keys, orderBy, signal },
         )
-      : store.runSql(sql, parents, { file, orderBy });
+      : store.runSql(sql, parents, { file, orderBy, signal });
     await work.catch((error: unknown) => {
       if (!(error instanceof MillraceError) || error.code !== 'INTERNAL') throw error;
       throw new MillraceError('EVALUATION', `the SQL of transform ${name} does not run: ${error.message}`, {

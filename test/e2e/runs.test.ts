@@ -175,6 +175,34 @@ describe('processes', () => {
   });
 });
 
+describe('a step that does not end', () => {
+  it('is stopped in its query when its time is over, tried again, and what does not wait for it goes on', async () => {
+    const endless =
+      'SELECT p.* FROM purchases p, range(3000000) a, range(3000) b WHERE a.range * b.range < 0';
+    await writeFiles(folder, {
+      'definitions/more.yaml': `
+transforms:
+  - { name: endless, sql: '${endless}', executor: { timeout: 300ms, tries: 2, backoff: 100ms, priority: 1 }, ${BODY} }
+`,
+    });
+    const run = await cli('run', 'big', 'endless');
+    expect([run.status, run.json.error.code]).toEqual([1, 'STEP_TIMEOUT']);
+    const steps = (await cli('runs', 'show', 'last')).json.steps as {
+      step: string;
+      status: string;
+      token: number;
+      detail: string;
+    }[];
+    expect(steps.map(({ step, status, token }) => [step, status, token])).toEqual([
+      ['source.purchases', 'done', 1],
+      ['source.big', 'done', 1],
+      ['source.endless', 'failed', 2],
+    ]);
+    // Not left behind: the query itself was interrupted.
+    expect(steps[2]!.detail).toBe('source.endless was stopped after 0.3 s');
+  });
+});
+
 describe('schedule', () => {
   it('list and next say when; run --once fires what is due, and 99 says that nothing is', async () => {
     const next = await cli('schedule', 'next', 'minutely', '--from', '2026-03-29T00:59:30Z', '--count', '2');

@@ -23,7 +23,7 @@ import {
 } from './latest-state.js';
 import { recordDigests } from './record-digests.js';
 import { ONE_THREAD, RESULT_BYTES, type SweepLimits, sweepRecords } from './sweep-records.js';
-import { quoteName, quoteText } from './text.js';
+import { interruptible, quoteName, quoteText } from './text.js';
 import { type ParentTable, transformSql } from './transform-sql.js';
 import { codedBuffer, NumberBuffer, valueBuffer } from './value-buffer.js';
 
@@ -287,6 +287,16 @@ export function createOfflineStore(
         : undefined,
     });
     return `SELECT * FROM (${known}) WHERE ${inside}`;
+  };
+
+  /** A query of the user's: it may take any time, so the signal ends it. */
+  const write = async (query: string, file: string, signal: AbortSignal): Promise<void> => {
+    const stop = interruptible(db, signal);
+    try {
+      await db.run(`COPY (${query}) TO ${quoteText(file)} (FORMAT parquet)`);
+    } finally {
+      stop();
+    }
   };
 
   return {
@@ -621,7 +631,7 @@ export function createOfflineStore(
         });
       }
       const order = ` ORDER BY ${out.orderBy.map(quoteName).join(', ')}`;
-      await db.run(`COPY (${transformSql(sql, tables)}${order}) TO ${quoteText(out.file)} (FORMAT parquet)`);
+      await write(`${transformSql(sql, tables)}${order}`, out.file, out.signal);
     },
 
     runIncrement: async (transform, parents, out) => {
@@ -645,9 +655,7 @@ export function createOfflineStore(
         return found;
       };
       const order = ` ORDER BY ${out.orderBy.map(quoteName).join(', ')}`;
-      await db.run(
-        `COPY (${transformSql(sql, await tables(false))}${order}) TO ${quoteText(out.file)} (FORMAT parquet)`,
-      );
+      await write(`${transformSql(sql, await tables(false))}${order}`, out.file, out.signal);
       const before = transformSql(sql, await tables(true));
       const types = new Map(
         (
@@ -663,9 +671,7 @@ export function createOfflineStore(
         const type = types.get(column.toLowerCase()) ?? 'VARCHAR';
         return `${coerceNativeSql(field.type, quoteName(column), type, zone).value} AS ${quoteName(name)}`;
       });
-      await db.run(
-        `COPY (SELECT DISTINCT ${keys.join(', ')} FROM (${before})) TO ${quoteText(out.keys)} (FORMAT parquet)`,
-      );
+      await write(`SELECT DISTINCT ${keys.join(', ')} FROM (${before})`, out.keys, out.signal);
     },
 
     claimsAt: async (transform, parents, horizons, at, scratch) => {
