@@ -1,5 +1,6 @@
 /** Names for model versions, and finding versions by what is known of them. */
 import { MillraceError } from '../core/base/error.js';
+import { nearest } from '../core/base/nearest.js';
 import type { AliasChange, VersionRecord } from '../ports/registry.js';
 import { manifestOf } from './model-manifest.js';
 import { type Notes, notesOf, type Stage, stageOf } from './model-notes.js';
@@ -45,6 +46,8 @@ export interface FoundVersion {
 
 type Test = (found: FoundVersion) => boolean;
 
+const KEYS = ['tag', 'owner', 'alias', 'stage', 'feature', 'dataset'];
+
 const COMPARE: Readonly<Record<string, (a: number, b: number) => boolean>> = {
   '>=': (a, b) => a >= b,
   '<=': (a, b) => a <= b,
@@ -62,7 +65,7 @@ function testOf(term: string): Test {
       return typeof value === 'number' && COMPARE[operator!]!(value, Number(bound));
     };
   }
-  const [, key, wanted] = /^(tag|owner|alias|stage|feature|dataset):(.+)$/.exec(term) ?? [];
+  const [, key, wanted] = /^(\w+):(.+)$/.exec(term) ?? [];
   switch (key) {
     case 'tag': {
       const [, tag, value] = /^([^=]+)(?:=(.*))?$/.exec(wanted!) ?? [];
@@ -80,6 +83,13 @@ function testOf(term: string): Test {
     case 'dataset':
       return ({ version }) => manifestOf(version).dataset.name === wanted;
     default: {
+      const near = key && nearest(key, KEYS);
+      if (key !== undefined || /[<>=]/.test(term))
+        throw new MillraceError('USAGE', `"${term}" is no term to search by`, {
+          hint: near
+            ? `Did you mean "${near}:${wanted}"?`
+            : `A text, ${KEYS.map((each) => `${each}:x`).join(', ')} or a metric as in "test.auc>=0.7".`,
+        });
       const text = term.toLowerCase();
       return ({ version, notes }) =>
         [version.name, manifestOf(version).trainer.kind, manifestOf(version).label, notes.description]
@@ -109,6 +119,7 @@ export async function knownVersions(project: Project, name?: string): Promise<re
  * Versions that meet all terms, newest first: `tag:x`, `tag:x=y`, `owner:x`, `alias:x`, `stage:x`, `feature:x`,
  * `dataset:x`, `test.auc>=0.7`, or a text within name, description, trainer or label. Tags, owners and descriptions are
  * those of the version, else of the model, else of the present definitions.
+ * @throws MillraceError USAGE for a term that is none of these
  */
 export async function searchModels(
   project: Project,

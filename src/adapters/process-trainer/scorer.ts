@@ -82,16 +82,15 @@ function startLife(model: ScoringModel, failed: (message: string) => MillraceErr
   });
   ready.catch(() => undefined);
 
-  const handles = [child.stdin, child.stdout, child.stderr] as unknown as Socket[];
+  const sockets = [child.stdin, child.stdout, child.stderr] as unknown as Socket[];
   /** Only what is asked keeps this process alive. */
   const hold = (): void => {
-    if (pending.size > 0 || !isReady || finishing) {
-      child.ref();
-      for (const handle of handles) handle.ref();
-    } else {
-      child.unref();
-      for (const handle of handles) handle.unref();
-    }
+    // A socket that is closed would wait for its next connection, which never comes.
+    const handles = [child, ...sockets.filter((socket) => !socket.destroyed)];
+    const asked = pending.size > 0 || !isReady || finishing;
+    for (const handle of handles)
+      if (asked) handle.ref();
+      else handle.unref();
   };
   let timer: NodeJS.Timeout | undefined;
   const watch = (): void => {
