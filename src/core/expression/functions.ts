@@ -391,7 +391,7 @@ const ENTRIES: readonly FunctionEntry[] = [
   entry(
     'vector',
     'cosine_similarity(a, b) → float64',
-    'Null when a vector is all zeros. Sums run from left to right.',
+    'Null when the length of a vector, as a float64, is zero or not finite. Sums run from left to right.',
     [2, 2],
     vectors('cosine_similarity'),
   ),
