@@ -32,9 +32,11 @@ write('docs/reference/errors.md', errorsReference(CATALOGUE));
 
 const { jsonSchema } = await import('../dist/core/define/json-schema.js');
 const { definitionsReference } = await import('../dist/core/define/reference.js');
+const { expressionReference } = await import('../dist/core/expression/reference.js');
 const { trainersReference } = await import('../dist/core/define/trainers.js');
 write('schema/millrace.schema.json', `${JSON.stringify(jsonSchema(), null, 2)}\n`);
 write('docs/reference/definitions.md', definitionsReference());
+write('docs/reference/expressions.md', expressionReference());
 write('docs/reference/trainers.md', trainersReference());
 
 const top = help();
