@@ -5,6 +5,7 @@ import type { AliasChange, VersionRecord } from '../ports/registry.js';
 import { evaluateOn } from './evaluate-model.js';
 import { definitionsOfModel } from './feature-versions.js';
 import { promoteRun, recordRun } from './lineage-events.js';
+import { storedFault } from './load-model.js';
 import { type ModelManifest, manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
 import { findModel } from './train.js';
@@ -169,6 +170,8 @@ async function judgeAndPromote(
   const champion = current === undefined ? undefined : registry.version('model', name, current);
   const beat = model.promote.beatChampion;
   const standing = beat && champion ? await standingOf(project, beat, candidate, champion) : null;
+  const fault = await storedFault(candidate);
+  if (fault) throw fault;
   const checks = judgePromotion(model, manifestOf(candidate), standing);
   const passed = checks.every((check) => check.passed);
   if (!passed && !options.force)
@@ -212,7 +215,8 @@ export interface Rollback extends AliasChange {
 
 /**
  * Back to the champion before the present one, or to a named version, with the features that it was trained on.
- * @throws MillraceError MODEL_MISSING where there is none, or its features can no longer be computed.
+ * @throws MillraceError MODEL_MISSING where there is none, or its features can no longer be computed, STORE_CORRUPT where
+ * its files are gone.
  */
 export async function rollbackModel(
   project: Project,
@@ -234,6 +238,8 @@ export async function rollbackModel(
     throw new MillraceError('MODEL_MISSING', `model ${name} has no version ${target}`, {
       hint: 'See `millrace models list`.',
     });
+  const fault = await storedFault(version);
+  if (fault) throw fault;
   const { kept } = await definitionsOfModel(project, `${name}@${target}`, manifestOf(version));
   const change = registry.setAlias({
     model: name,

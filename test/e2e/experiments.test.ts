@@ -264,6 +264,8 @@ describe('experiments', () => {
         expect(await ok(...alone)).toMatchObject({ version: 2, built: false });
         // Files that are gone or damaged come back as they were.
         await rm(imported.folder, { recursive: true });
+        const lost = await millrace(['promote', 'back', '--version', '2'], { cwd: folder });
+        expect(lost.stderr).toContain('Import it again');
         await ok(...alone);
         const model = path.join(trained.folder, 'model.json');
         const whole = await readFile(model, 'utf8');
