@@ -10,7 +10,7 @@ import { materialize, projectGroups, staleGroups } from '../services/materialize
 import { createOutcomeRecorder } from '../services/outcomes.js';
 import type { Project } from '../services/project.js';
 import { readinessOf } from '../services/status.js';
-import { type WatchEvents, watchSource } from '../services/watch.js';
+import { failureText, type WatchEvents, watchSource } from '../services/watch.js';
 import { startApplyThread } from './apply-thread.js';
 import { type Context, LIMITS, type Limits } from './context.js';
 import { directFeatures, directPush } from './direct.js';
@@ -276,7 +276,7 @@ export async function createGeneration(
         await follower.apply(source);
         await transforms.follow(name, result);
       },
-      onFailure: ({ name }, error) => options.onNotice?.(`source ${name}: [${error.code}] ${error.message}`),
+      onFailure: ({ name }, error) => options.onNotice?.(`source ${name}: ${failureText(error)}`),
     };
     const pace = { everyMs: source.watch! / 1000, signal: stopWatching.signal };
     watching.push(

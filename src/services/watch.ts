@@ -15,6 +15,10 @@ export interface WatchEvents {
   onFailure(source: Source, error: MillraceError): void;
 }
 
+/** What was refused and what to do about it, in one line. */
+export const failureText = ({ code, message, hint }: MillraceError): string =>
+  `[${code}] ${message}${hint === undefined ? '' : ` → ${hint}`}`;
+
 /** Changes with every writing to the file. */
 async function lookOf(file: string): Promise<string> {
   const { size, mtimeMs } = await stat(file);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import { openProject } from '../../src/open.js';
 import type { IngestResult } from '../../src/ports/record-log.js';
-import { watchSource } from '../../src/services/watch.js';
+import { failureText, watchSource } from '../../src/services/watch.js';
 import { folderOf, recordsOf, removeFolder } from './support.js';
 
 const DEFINITIONS = `
@@ -39,7 +39,7 @@ it('takes each file once, when it no longer grows, and goes on after one that is
     source,
     {
       onResult: (_source, result) => void results.push(result),
-      onFailure: (_source, error) => failures.push(error.code),
+      onFailure: (_source, error) => failures.push(failureText(error)),
     },
     { everyMs: 150, signal: stop.signal },
   );
@@ -60,7 +60,7 @@ it('takes each file once, when it no longer grows, and goes on after one that is
     await until(() => results.length === 3);
     await sleep(500);
     expect(results.map(({ accepted }) => accepted).sort((a, b) => a - b)).toEqual([1, 1, 10]);
-    expect(failures).toEqual(['BATCH_REFUSED']);
+    expect(failures).toEqual([expect.stringMatching(/^\[BATCH_REFUSED\] .*other → /)]);
     expect(await recordsOf(project, 'visits')).toHaveLength(12);
     writeFileSync(at('refused.csv'), 'id,at\n99,2024-01-01T00:00:00Z\n');
     await until(() => results.length === 4);

@@ -6,7 +6,7 @@ import type { IngestResult } from '../../ports/record-log.js';
 import { ingestFiles } from '../../services/ingest.js';
 import type { Project } from '../../services/project.js';
 import { readSource } from '../../services/read-source.js';
-import { watchSource } from '../../services/watch.js';
+import { failureText, watchSource } from '../../services/watch.js';
 import type { Io } from '../io.js';
 import { known } from '../parse.js';
 import { count } from '../table.js';
@@ -93,7 +93,7 @@ async function watch(io: Io, project: Project, source: Source, every = EVERY): P
         batches++;
         printIngest(io, result);
       },
-      onFailure: (_source, error) => io.warn(`[${error.code}] ${error.message}`),
+      onFailure: (_source, error) => io.warn(failureText(error)),
     },
     { everyMs: micros / 1000, signal: io.signal },
   );
