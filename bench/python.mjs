@@ -18,11 +18,10 @@ const SETS = {
     'pyarrow==26.0.1',
   ],
   dagster: ['dagster==1.13.29'],
-  prefect: ['prefect==3.8.0'],
   feast: ['feast[redis]', 'pandas', 'pyarrow', 'duckdb', 'ibis-framework[duckdb]'],
 };
 /** Sets whose packages do not live beside the others'. */
-const APART = { quality: 'venv-quality', dagster: 'venv-dagster', prefect: 'venv-prefect' };
+const APART = { quality: 'venv-quality', dagster: 'venv-dagster' };
 const venvOf = (set) => (APART[set] ? path.join(CACHE, APART[set]) : VENV);
 const pythonOf = (venv) => path.join(venv, 'bin/python');
 const tried = new Map();
@@ -101,6 +100,5 @@ export function versions() {
     great_expectations: quality.great_expectations,
     pandera: quality.pandera,
     dagster: installed(venvOf('dagster')).dagster,
-    prefect: installed(venvOf('prefect')).prefect,
   };
 }

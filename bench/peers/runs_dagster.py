@@ -2,6 +2,7 @@
 import json, logging, os, statistics, subprocess, sys, tempfile, time
 
 import dagster as dg
+from dagster_shared.serdes import deserialize_value, serialize_value
 
 logging.disable(logging.CRITICAL)
 assets, chain, runs = (int(text) for text in sys.argv[1:4])
@@ -23,8 +24,10 @@ def instance():
 
 if os.environ.get("RUNS_CHILD"):
     with instance() as known:
-        asked = dg.evaluate_automation_conditions(defs=graph(), instance=known)
-        print(asked.total_requested)
+        with open(os.environ["RUNS_CHILD"]) as kept:
+            cursor = deserialize_value(kept.read())
+        asked = dg.evaluate_automation_conditions(defs=graph(), instance=known, cursor=cursor)
+        assert asked.total_requested == 0
     sys.exit(0)
 
 home = tempfile.mkdtemp()
@@ -33,10 +36,15 @@ open(os.path.join(home, "dagster.yaml"), "w").write("telemetry:\n  enabled: fals
 with instance() as known:
     for i in range(assets):
         known.report_runless_asset_event(dg.AssetMaterialization(f"a{i}"))
+    # What its daemon keeps from one look to the next.
+    cursor = dg.evaluate_automation_conditions(defs=graph(), instance=known).cursor
+kept = os.path.join(home, "cursor")
+with open(kept, "w") as file:
+    file.write(serialize_value(cursor))
 walls = []
-for i in range(runs):
+for i in range(min(runs, 3)):
     began = time.perf_counter()
-    subprocess.run([sys.executable, *sys.argv], env={**os.environ, "RUNS_CHILD": "1"}, check=True, capture_output=True)
+    subprocess.run([sys.executable, *sys.argv], env={**os.environ, "RUNS_CHILD": kept}, check=True, capture_output=True)
     walls.append(time.perf_counter() - began)
 
 @dg.op(ins={"before": dg.In(dg.Nothing)})
