@@ -103,8 +103,11 @@ export function oracleFeature(
   }
   if (categories.size === 0) return { value: null, status: 'empty' };
   const keys = [...categories.keys()].sort(codePointOrder);
-  const value = new Map(keys.map((key) => [key, aggregate(categories.get(key)!, t, feature, options).value]));
-  return { value, status: 'ok' };
+  const parts = keys.map((key) => aggregate(categories.get(key)!, t, feature, options));
+  return {
+    value: new Map(keys.map((key, i) => [key, parts[i]!.value])),
+    status: parts.some((part) => part.status === 'error') ? 'error' : 'ok',
+  };
 }
 
 export function oracleLookup(
