@@ -38,8 +38,8 @@ export type Dictionaries = ReadonlyMap<string, readonly Value[]>;
 const isFile = (held: StoredBatch['held']): held is { readonly file: string; readonly at: number } =>
   'file' in held;
 
-/** A block leaves arrays of a megabyte behind; V8 lets them gather to a hundred times that. */
-const COLLECT_EVERY = 16;
+/** A block leaves arrays behind, some hundred bytes for each row; V8 lets them gather far beyond that. */
+const COLLECT_ROWS = 1 << 19;
 let collector: (() => void) | undefined;
 
 /** Only where memory is short: under a limit that records exceed. */
@@ -99,14 +99,17 @@ export class SweepBlocks {
   /** Sweeps blocks until `next` gives a negative number. */
   sweep(batches: readonly StoredBatch[], dictionaries: Dictionaries, next: () => number): Leftover[] {
     const { shape, observations, wanted, slots, file } = this.job;
-    let done = 0;
+    let uncollected = 0;
     const gatherer = new Gatherer(shape, dictionaries);
     const leftovers: Leftover[] = [];
     for (let block = next(); block >= 0; block = next()) {
       if (observations.starts[block] === observations.starts[block + 1]) continue;
       const records = gatherer.records(block, this.segments(block, batches));
       leftovers.push(...sweepBlock(shape, block, records, observations, wanted, slots));
-      if (file !== null && ++done % COLLECT_EVERY === 0) collectGarbage();
+      uncollected += records.rows;
+      if (file === null || uncollected < COLLECT_ROWS) continue;
+      collectGarbage();
+      uncollected = 0;
     }
     return leftovers;
   }

@@ -53,7 +53,7 @@ export const ONE_THREAD: SweepLimits = {
 /** Measured: Node, our modules, DuckDB's library, batches under way; then what each thread has of its own. */
 const PROCESS_BYTES = 320 * 2 ** 20;
 const THREAD_BYTES = 128 * 2 ** 20;
-/** DuckDB never gets less of the limit than this share, nor less than it needs to work at all. */
+/** Beside records in memory DuckDB gets this share of the limit; in any case what it needs to work at all. */
 const DUCKDB_SHARE = 0.2;
 const DUCKDB_BYTES = 128 * 2 ** 20;
 
@@ -256,7 +256,9 @@ function divide(
   const least = Math.max(limits.memoryBytes * DUCKDB_SHARE, DUCKDB_BYTES);
   const used = PROCESS_BYTES + threads * THREAD_BYTES + results;
   const spill = used + records + least > limits.memoryBytes;
-  return { spill, duckDbBytes: Math.max(least, limits.memoryBytes - used - (spill ? 0 : records)) };
+  return spill
+    ? { spill, duckDbBytes: Math.max(DUCKDB_BYTES, limits.memoryBytes - used) }
+    : { spill, duckDbBytes: Math.max(least, limits.memoryBytes - used - records) };
 }
 
 /**

@@ -179,6 +179,7 @@ export function threadedSweeper(
     },
     finish: async (dictionaries) => {
       await until(() => stored === given);
+      spare.length = 0;
       const order = largestFirst(job, batches);
       const taken = new Int32Array(new SharedArrayBuffer(4));
       for (const worker of workers) send(worker, { kind: 'sweep', batches, dictionaries, order, taken });
