@@ -87,6 +87,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
       projectFolder: root,
       sources: definitions.sources,
       command,
+      memoryLimitBytes: settings.memoryLimitBytes,
     });
   });
   const offline = lazy<OfflineStore>(async () => {

@@ -186,6 +186,8 @@ define(
     .argument('[files...]')
     .option('--watch', 'go on looking for new files, or asking for new rows, until Ctrl-C')
     .option('--every <duration>', 'with --watch: how often; 2s is the default')
+    .option('--dry-run', 'say what would come of the files; nothing is written')
+    .option('--show <n>', 'with --dry-run: refused rows to show', '10')
     .description('validate, quarantine, append'),
   'ingest',
   'ingest',

@@ -120,6 +120,15 @@ export interface IngestResult {
   readonly reasons: Readonly<Record<string, number>>;
 }
 
+/** A row that would be refused, as the ledger would hold it. */
+export type RefusedRow = Pick<QuarantinedRow, 'file' | 'line' | 'reasons'>;
+
+/** What an ingest would come to. */
+export interface FileVerdict extends IngestResult {
+  /** The first rows that would be refused, in the order of the files. */
+  readonly refused: readonly RefusedRow[];
+}
+
 /** What feeding quarantined rows again came to. */
 export interface ReplayResult {
   readonly rows: number;
@@ -254,7 +263,16 @@ export interface RecordLog {
     files: readonly string[],
     options?: { readonly now?: Instant; readonly signal?: AbortSignal; readonly state?: StateScope },
   ): Promise<IngestResult>;
-  /** The same for rows in hand (pushed JSON objects, replayed quarantine rows). Durable when it resolves. */
+  /**
+   * What `ingestFiles` would come to now, with up to `show` of the rows that it would refuse; throws as it would.
+   * Nothing is written and no lock is taken.
+   */
+  checkFiles(
+    source: Source,
+    files: readonly string[],
+    options: { readonly now: Instant; readonly show: number; readonly signal?: AbortSignal },
+  ): Promise<FileVerdict>;
+  /** As `ingestFiles` for rows in hand (pushed JSON objects, replayed quarantine rows). Durable when it resolves. */
   ingestRows(
     source: Source,
     rows: readonly Readonly<Record<string, unknown>>[],

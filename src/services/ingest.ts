@@ -1,6 +1,12 @@
 /** Files into the log; refused rows fed again through the rules as they are now, or settled. */
 import type { Source } from '../core/define/types.js';
-import type { IngestResult, QuarantinedRow, QuarantineFilter, ReplayResult } from '../ports/record-log.js';
+import type {
+  FileVerdict,
+  IngestResult,
+  QuarantinedRow,
+  QuarantineFilter,
+  ReplayResult,
+} from '../ports/record-log.js';
 import { ingestRun, recordRun } from './lineage-events.js';
 import type { Project } from './project.js';
 
@@ -19,6 +25,15 @@ export const ingestFiles = (
   recordRun(project, ingestRun(project, source, files), async () =>
     (await project.log()).ingestFiles(source, files, { now: project.now(), signal: project.signal }),
   );
+
+/** What ingesting files would come to, with the first rows that would be refused. Nothing is written. */
+export const checkFiles = async (
+  project: Project,
+  source: Source,
+  files: readonly string[],
+  show: number,
+): Promise<FileVerdict> =>
+  (await project.log()).checkFiles(source, files, { now: project.now(), show, signal: project.signal });
 
 /** Rows of the ledger, the first ones in the order of their coming, and how many there are. */
 export async function listQuarantined(

@@ -46,7 +46,8 @@ export interface Place {
   readonly folder: string;
   /** Writes a file below the folder; its path. */
   write(name: string, content: string | Uint8Array): string;
-  open(sources: readonly Source[], command?: string): Promise<Opened>;
+  /** `memoryLimitBytes`: what the log may hold of a batch is a share of it. */
+  open(sources: readonly Source[], command?: string, memoryLimitBytes?: number): Promise<Opened>;
 }
 
 export interface Opened {
@@ -55,7 +56,12 @@ export interface Opened {
   close(): Promise<void>;
 }
 
-export async function openAt(folder: string, sources: readonly Source[], command = 'test'): Promise<Opened> {
+export async function openAt(
+  folder: string,
+  sources: readonly Source[],
+  command = 'test',
+  memoryLimitBytes = 2 ** 31,
+): Promise<Opened> {
   const state = join(folder, '.millrace');
   const db = await openDuckDb({
     temporaryDirectory: join(state, 'tmp'),
@@ -71,6 +77,7 @@ export async function openAt(folder: string, sources: readonly Source[], command
     projectFolder: folder,
     sources: new Map(sources.map((item) => [item.name, item])),
     command,
+    memoryLimitBytes,
   });
   let closed = false;
   return {
@@ -103,8 +110,8 @@ export function temporaryPlaces(onEnd: (work: () => Promise<void>) => void): () 
         writeFileSync(file, content);
         return file;
       },
-      open: async (sources, command) => {
-        const opened = await openAt(folder, sources, command);
+      open: async (sources, command, memoryLimitBytes) => {
+        const opened = await openAt(folder, sources, command, memoryLimitBytes);
         undo.push(opened.close);
         return opened;
       },

@@ -16,7 +16,6 @@ import {
   decodeValue,
   deliveredSql,
   effectiveContract,
-  encodeSql,
   isReference,
   isSql,
   isUnique,
@@ -25,25 +24,21 @@ import {
   messageFor,
   notJudged,
   REPAIRS_TYPE,
-  type Reason,
   type RepairRule,
   referenceSql,
   repairRules,
   repairSql,
   rowRuleSql,
   typeOfField,
-  typeReason,
   uniqueSql,
 } from '../../core/quality/index.js';
-import { coerceJson, coerceText } from '../../core/schema/coerce.js';
-import { printValue } from '../../core/schema/coerce-print.js';
-import { inTimeFormat } from '../../core/schema/time-format.js';
-import type { Value } from '../../core/schema/types.js';
 import type {
   BatchFile,
   BatchNotes,
+  FileVerdict,
   IngestResult,
   QuarantinedRow,
+  RefusedRow,
   SchemaChange,
   StateScope,
 } from '../../ports/record-log.js';
@@ -53,6 +48,7 @@ import { publishFile } from '../files/durable.js';
 import { expandFiles, hashFile, type InputFile, inspectFile } from '../files/inputs.js';
 import { judgeBatchHistory } from './batch-history.js';
 import { judgeDistributions } from './distributions.js';
+import { explainer } from './explain.js';
 import { frozenSql, frozenValue, lastSql, takeStatistic } from './imputation.js';
 import {
   type BatchCommit,
@@ -65,21 +61,29 @@ import { type OpenedInput, openInput, placeIn, SchemaRefusal } from './open-inpu
 import { type ProfiledRelation, profileRelation } from './profile.js';
 import { readRecords } from './records.js';
 import { RefusedRows } from './refused-rows.js';
+import { countRepeats, repeatedSql, repetitionsSql } from './repeats.js';
 import { RECENT_BATCHES, readingFrom, retypedFields, settleSchema } from './schema-change.js';
 import { contentColumns, inputFields, logColumns } from './shape.js';
 import { measureSqlRules, queryFault } from './sql-rules.js';
 import {
-  coerceOptions,
   createStagedSql,
   deliveredColumn,
   insertStagedSql,
   POSITION,
-  RANGE_RULE,
   READINGS,
   rejudgeSql,
   scriptRules,
   wideSource,
 } from './stage.js';
+import {
+  heldTable,
+  isJudgedAlone,
+  judgedSql,
+  rawTexts,
+  type StagedRows,
+  stagedViewSql,
+  stageRows,
+} from './staging.js';
 import { RETRACTED, settleStateSql } from './state-batch.js';
 
 export interface IngestContext {
@@ -90,6 +94,8 @@ export interface IngestContext {
   readonly temporaryFolder: string;
   readonly projectFolder: string;
   readonly lastSeq: number;
+  /** Rows of a batch that are held in memory, bytes; more of them are read again where they lie. */
+  readonly heldBytes: number;
   /** SELECT over everything in the log of this source now. */
   readonly relation: string;
   /** SELECT over the known records of a source, by name (see `knownSql`). Absent options: in hindsight. */
@@ -100,6 +106,8 @@ export interface IngestOptions {
   readonly now: Instant;
   readonly signal?: AbortSignal;
   readonly state?: StateScope;
+  /** Nothing is to be written. */
+  readonly check?: boolean;
 }
 
 type Counts = {
@@ -130,17 +138,40 @@ interface FailedReason {
 const FAIL_SAMPLE = 3;
 
 /** Files → one atomic batch: all of it is in the log afterwards, or nothing is. */
-export async function ingestFiles(
+export const ingestFiles = (
   context: IngestContext,
   source: Source,
   patterns: readonly string[],
   options: IngestOptions,
+): Promise<IngestResult> => judged(context, source, patterns, options, (work) => work.append());
+
+/** What `ingestFiles` would come to, and up to `show` of the rows that it would refuse. */
+export const checkFiles = async (
+  context: IngestContext,
+  source: Source,
+  patterns: readonly string[],
+  options: Omit<IngestOptions, 'state' | 'check'> & { readonly show: number },
+): Promise<FileVerdict> => {
+  let refused: readonly RefusedRow[] = [];
+  const result = await judged(context, source, patterns, { ...options, check: true }, async (work) => {
+    refused = await work.refused(options.show);
+    return work.result(context.lastSeq);
+  });
+  return { ...result, refused };
+};
+
+/** Judges the files that are not in the log yet, all together, and settles what is to become of them. */
+async function judged(
+  context: IngestContext,
+  source: Source,
+  patterns: readonly string[],
+  options: IngestOptions,
+  settle: (work: FileBatch) => Promise<IngestResult>,
 ): Promise<IngestResult> {
   const { ledger } = context;
   const declared = source.read.kind === 'files' ? source.read.format : undefined;
   const files = expandFiles(patterns, context.projectFolder).map((path) => inspectFile(path, declared));
   const hashed = files.map((file) => ({ file, sha256: hashFile(file.path, options.signal) }));
-  const batch = randomUUID();
   const counts: Counts = {
     rows: 0,
     accepted: 0,
@@ -163,23 +194,12 @@ export async function ingestFiles(
       fresh.push(item);
     }
   }
-  if (fresh.length === 0) {
-    return {
-      source: source.name,
-      batch,
-      ...counts,
-      seq: context.lastSeq,
-      warnings: [],
-      reasons: {},
-      repairs: {},
-      drops: {},
-      flags: {},
-    };
-  }
-  const work = new FileBatch(context, source, batch, options, counts);
+  const work = new FileBatch(context, source, randomUUID(), options, counts);
+  if (fresh.length === 0) return work.result(context.lastSeq);
   const stop = interruptible(context.db, options.signal);
   try {
-    return await work.run(fresh);
+    await work.judge(fresh);
+    return await settle(work);
   } catch (error) {
     if (options.signal?.aborted)
       throw new MillraceError('INTERRUPTED', 'The ingest was interrupted; the log is as it was before', {
@@ -206,6 +226,9 @@ class FileBatch {
   #drops: Record<string, number> = {};
   /** Rule id → accepted rows. */
   #flags: Record<string, number> = {};
+  /** Rows are not changed once they are read: `staged` is a view (see staging.ts). */
+  readonly #streamed: boolean;
+  readonly #rows: StagedRows[] = [];
   /** True until rows were updated: DuckDB then keeps them in another order. */
   #unmoved = true;
   /** What the batch looks like. */
@@ -222,11 +245,14 @@ class FileBatch {
     readonly batch: string,
     readonly options: IngestOptions,
     readonly counts: Counts,
-  ) {}
+  ) {
+    this.#streamed = options.state === undefined && isJudgedAlone(source);
+  }
 
-  async run(files: readonly { file: InputFile; sha256: string }[]): Promise<IngestResult> {
+  /** Reads and judges files and finds what is known already: `counts` hold after it. Throws BATCH_REFUSED. */
+  async judge(files: readonly { file: InputFile; sha256: string }[]): Promise<void> {
     const { db } = this.context;
-    await db.run(createStagedSql(this.source));
+    if (!this.#streamed) await db.run(createStagedSql(this.source));
     for (const [index, { file, sha256 }] of files.entries()) {
       const stagePath = join(this.context.temporaryFolder, `stage-${this.batch}-${index}`);
       this.#stages.push(stagePath);
@@ -250,8 +276,7 @@ class FileBatch {
         throw error;
       }
       this.#inputs.push(input);
-      await db.run(insertStagedSql(input.source, input, index, this.options.now));
-      const staged = await this.#one(`SELECT count(*) AS n FROM staged WHERE "_file" = ${index}`);
+      const staged = await this.#stage(input, index);
       const rows = staged + input.unreadable.length;
       this.#files.push({ path: file.path, sha256, rows });
       this.counts.rows += rows;
@@ -259,21 +284,62 @@ class FileBatch {
       if (rows === 0 && !this.options.state)
         this.#warn('file.no_rows', `${file.path} has a header and no rows`, 0);
     }
+    if (this.#streamed) await db.run(stagedViewSql(this.#rows));
     await this.#repairLate();
     await this.#judgeRelations();
+    for (const sql of judgedSql(this.source, this.#inputs, this.#streamed)) await db.run(sql);
     await this.#judge();
     await this.#deduplicate();
     await this.#countRepairs();
     await this.#countFlags();
-    return this.#append();
+    this.#countAccepted();
+  }
+
+  #countAccepted(): void {
+    this.counts.accepted =
+      this.counts.rows - this.counts.quarantined - this.counts.duplicates - this.counts.dropped;
+  }
+
+  /** The first refused rows. Those that the ledger holds from an earlier reading become duplicates. */
+  async refused(show: number): Promise<readonly RefusedRow[]> {
+    const first = this.context.ledger.quarantineCount({ source: this.source.name }) === 0;
+    const found = await this.#refusedRows(first ? show : undefined);
+    const out: RefusedRow[] = [];
+    for (const { file, line, reasonsText } of found.rows(false)) {
+      if (out.length >= show) break;
+      out.push({ file, line, reasons: JSON.parse(reasonsText) as RefusedRow['reasons'] });
+    }
+    return out;
+  }
+
+  /** Makes the rows of an input part of `staged`; gives their number. */
+  async #stage(input: OpenedInput & { readonly source: Source }, file: number): Promise<number> {
+    const { db, temporaryFolder } = this.context;
+    const { now } = this.options;
+    if (!this.#streamed) {
+      await db.run(insertStagedSql(input.source, input, file, now));
+      return this.#one(`SELECT count(*) AS n FROM staged WHERE "_file" = ${file}`);
+    }
+    const textPath = join(temporaryFolder, `stage-${this.batch}-${file}`);
+    const path = `${textPath}.parquet`;
+    this.#stages.push(path);
+    const before = this.#rows.reduce((sum, { rows }) => sum + rows, 0);
+    const held = this.#rows.reduce((sum, { bytes }) => sum + bytes, 0);
+    const room = this.context.heldBytes - held;
+    const staged = await stageRows(db, input.source, input, { file, before, now, textPath, path, room });
+    this.#rows.push(staged);
+    return staged.rows;
   }
 
   async clear(): Promise<void> {
     this.#refused?.close();
     for (const stage of this.#stages) rmSync(stage, { force: true });
-    await this.context.db.run('DROP VIEW IF EXISTS temp."_batch"').catch(() => undefined);
+    for (const view of ['"_batch"', 'staged'])
+      await this.context.db.run(`DROP VIEW IF EXISTS temp.${view}`).catch(() => undefined);
     for (const table of [
+      ...this.#rows.map((_, file) => heldTable(file)),
       'staged',
+      'judged',
       'late',
       'excluded',
       'seen',
@@ -291,10 +357,10 @@ class FileBatch {
     return Number(rows[0]!.n);
   }
 
-  /** Rule id → staged rows with it in a list of theirs. */
-  async #perRule(list: string, where: string): Promise<Map<string, number>> {
+  /** Rule id → rows with it in a list of theirs. */
+  async #perRule(list: string, where: string, from = 'judged'): Promise<Map<string, number>> {
     const rows = await this.context.db.rows<{ rule: string; n: number }>(
-      `SELECT rule, count(*) AS n FROM (SELECT unnest(list_distinct(${list})) AS rule FROM staged WHERE ${where}) GROUP BY rule ORDER BY rule`,
+      `SELECT rule, count(*) AS n FROM (SELECT unnest(list_distinct(${list})) AS rule FROM ${from} WHERE ${where}) GROUP BY rule ORDER BY rule`,
     );
     return new Map(rows.map((row) => [row.rule, Number(row.n)]));
   }
@@ -460,6 +526,24 @@ class FileBatch {
     await db.writeTable('late', [{ name: '_row', type: 'BIGINT', data: BigInt64Array.from(broken) }]);
   }
 
+  /** Rows of a SELECT join `excluded`; gives how many. */
+  async #exclude(select: string): Promise<number> {
+    await this.context.db.run(`INSERT INTO excluded ${select}`);
+    return this.#countExcluded();
+  }
+
+  /** How many have joined `excluded` since it was counted. */
+  async #countExcluded(): Promise<number> {
+    const before = this.#excluded;
+    this.#excluded = await this.#one('SELECT count(*) AS n FROM excluded');
+    return this.#excluded - before;
+  }
+
+  /** What is true of the staged rows that are neither refused nor left out. */
+  get #acceptable(): string {
+    return this.#excluded === 0 ? 'true' : NOT_EXCLUDED;
+  }
+
   /** Ids of rules with this action that any staged row breaks, as a SQL list for `list_has_any`. */
   #rulesWith(action: RowRule['action']): readonly RowRule[] {
     return effectiveContract(this.source).rows.filter((rule) => rule.action === action);
@@ -471,8 +555,9 @@ class FileBatch {
       this.counts.quarantined += input.unreadable.length;
       for (const row of input.unreadable) this.#reasons[row.rule] = (this.#reasons[row.rule] ?? 0) + 1;
     }
-    this.counts.quarantined += await this.#one(
-      'SELECT count(*) AS n FROM staged WHERE "_reasons" IS NOT NULL',
+    await db.run('CREATE OR REPLACE TEMP TABLE excluded ("_row" BIGINT)');
+    this.counts.quarantined += await this.#exclude(
+      `SELECT ${POSITION} FROM judged WHERE "_reasons" IS NOT NULL`,
     );
     for (const [rule, n] of await this.#perRule('"_reasons"', 'true'))
       this.#reasons[rule] = (this.#reasons[rule] ?? 0) + n;
@@ -493,14 +578,11 @@ class FileBatch {
     const drop = this.#rulesWith('drop').filter((rule) => marks.has(rule.id));
     if (drop.length > 0) {
       const ids = drop.map((rule) => quoteText(rule.id)).join(', ');
-      await db.run(
-        `CREATE OR REPLACE TEMP TABLE excluded AS SELECT ${POSITION} AS "_row" FROM staged WHERE "_reasons" IS NULL AND list_has_any("_marks", [${ids}])`,
+      this.counts.dropped = await this.#exclude(
+        `SELECT ${POSITION} FROM judged WHERE "_reasons" IS NULL AND list_has_any("_marks", [${ids}])`,
       );
-      this.counts.dropped = await this.#one('SELECT count(*) AS n FROM excluded');
-      const dropping = await this.#perRule('"_marks"', `${POSITION} IN (SELECT "_row" FROM excluded)`);
+      const dropping = await this.#perRule('"_marks"', '"_reasons" IS NULL');
       this.#drops = Object.fromEntries([...dropping].filter(([rule]) => drop.some(({ id }) => id === rule)));
-    } else {
-      await db.run('CREATE OR REPLACE TEMP TABLE excluded ("_row" BIGINT)');
     }
     if (this.source.contract.onError === 'fail' && this.counts.quarantined > 0)
       for (const rule of Object.keys(this.#reasons).sort())
@@ -512,17 +594,26 @@ class FileBatch {
         ? {}
         : (
             await db.rows<Record<string, number | null>>(
-              `SELECT ${measures.join(', ')} FROM staged WHERE ${ACCEPTABLE}`,
+              `SELECT ${measures.join(', ')} FROM staged WHERE ${this.#acceptable}`,
             )
           )[0]!;
-    const passed = `SELECT ${POSITION} AS "_row", ${this.#batchColumns()} FROM staged WHERE ${ACCEPTABLE}`;
+    const passed = `SELECT ${POSITION} AS "_row", ${this.#batchColumns()} FROM staged WHERE ${this.#acceptable}`;
     const measured = await measureSqlRules(db, contract.batch, passed, this.options.signal);
     Object.assign(values, measured.values);
     Object.assign(this.#errors, measured.errors);
-    const { profile, samples } = await profileRelation(db, this.source.fields, passed, '"_row"');
-    this.#columns = profile;
-    failures.push(...this.#judgeSchema(), ...this.#judgeHistory({ profile, samples }));
-    const distributions = await judgeDistributions(contract.batch, samples, {
+    const left = this.#read - this.counts.quarantined - this.counts.dropped;
+    const profiled =
+      this.options.check &&
+      this.#past().length === 0 &&
+      contract.batch.every(({ check }) => check.kind !== 'distribution')
+        ? undefined
+        : await profileRelation(db, this.source.fields, passed, '"_row"', left);
+    failures.push(...this.#judgeSchema());
+    if (profiled) {
+      this.#columns = profiled.profile;
+      failures.push(...this.#judgeHistory(profiled));
+    }
+    const distributions = await judgeDistributions(contract.batch, profiled?.samples ?? {}, {
       projectFolder: this.context.projectFolder,
       profiles: (limit) => this.context.ledger.profiles(this.source.name, limit).map((kept) => kept.profile),
       profileFile: (path) => this.#profileFile(path),
@@ -565,6 +656,8 @@ class FileBatch {
   /** What lets the batch in where it is right as it is. */
   #remedy(failures: readonly FailedReason[]): string | undefined {
     const all = (prefix: string): boolean => failures.every(({ rule }) => rule.startsWith(prefix));
+    if (all('history.') && this.options.check)
+      return 'If this is right, ingest it, accept the batch that is refused, and ingest it again.';
     if (all('history.'))
       return `If this is right, run \`millrace batches accept ${this.batch}\` and ingest again.`;
     const kinds = [...new Set(failures.map(({ rule }) => rule.replace('schema.', '')))];
@@ -574,6 +667,8 @@ class FileBatch {
   }
 
   #profile: Record<string, unknown> = {};
+  /** Rows of `excluded`. */
+  #excluded = 0;
   #refused: RefusedRows | undefined;
 
   /** Columns most of whose values can no longer be read, and columns in another order where that is refused. */
@@ -633,6 +728,7 @@ class FileBatch {
       this.source.fields,
       'SELECT "_line" AS "_row", * FROM reference_rows WHERE "_reasons" IS NULL',
       '"_row"',
+      await this.#one('SELECT count(*) AS n FROM reference_rows WHERE "_reasons" IS NULL'),
     );
     return profile;
   }
@@ -641,7 +737,7 @@ class FileBatch {
   async #refusedExample(rule: string): Promise<string> {
     const unreadable = this.#inputs.flatMap((input) => input.unreadable.filter((row) => row.rule === rule));
     const rows = await this.context.db.rows<{ line: number }>(
-      `SELECT "_line" AS line FROM staged WHERE list_contains("_reasons", ${quoteText(rule)}) ORDER BY ${POSITION} LIMIT ${FAIL_SAMPLE}`,
+      `SELECT "_line" AS line FROM judged WHERE list_contains("_reasons", ${quoteText(rule)}) ORDER BY ${POSITION} LIMIT ${FAIL_SAMPLE}`,
     );
     const lines = [...unreadable, ...rows].slice(0, FAIL_SAMPLE).map((row) => `line ${row.line}`);
     const n = this.#reasons[rule]!;
@@ -651,7 +747,7 @@ class FileBatch {
 
   async #placeOf(rule: string): Promise<Place | undefined> {
     const rows = await this.context.db.rows<{ file: number; line: number }>(
-      `SELECT "_file" AS file, "_line" AS line FROM staged WHERE list_contains("_marks", ${quoteText(rule)}) OR list_contains("_reasons", ${quoteText(rule)}) ORDER BY ${POSITION} LIMIT 1`,
+      `SELECT "_file" AS file, "_line" AS line FROM judged WHERE list_contains("_marks", ${quoteText(rule)}) OR list_contains("_reasons", ${quoteText(rule)}) ORDER BY ${POSITION} LIMIT 1`,
     );
     const first = rows[0];
     return first && placeIn(this.source, this.#files[first.file]!.path, Number(first.line));
@@ -661,8 +757,9 @@ class FileBatch {
   async #example(rule: RowRule): Promise<string> {
     const value = rule.field === null ? "''" : `CAST(${quoteName(rule.field)} AS VARCHAR)`;
     const rows = await this.context.db.rows<{ file: number; line: number; value: string | null }>(
-      `SELECT "_file" AS file, "_line" AS line, ${value} AS value FROM staged` +
-        ` WHERE list_contains("_marks", ${quoteText(rule.id)}) ORDER BY ${POSITION} LIMIT ${FAIL_SAMPLE}`,
+      `SELECT "_file" AS file, "_line" AS line, ${value} AS value FROM staged SEMI JOIN` +
+        ` (SELECT "_file", "_line" FROM judged WHERE list_contains("_marks", ${quoteText(rule.id)}) ORDER BY ${POSITION} LIMIT ${FAIL_SAMPLE})` +
+        ` USING ("_file", "_line") ORDER BY ${POSITION}`,
     );
     const error = this.#errors[rule.id];
     if (error !== undefined) return notJudged(rule, error);
@@ -677,7 +774,8 @@ class FileBatch {
     return `${what}; for example ${places}`;
   }
 
-  #result(seq: number): IngestResult {
+  /** The counts, when the log ends with `seq`. */
+  result(seq: number): IngestResult {
     const { rows, accepted, quarantined, duplicates, dropped } = this.counts;
     invariant(
       rows === accepted + quarantined + duplicates + dropped,
@@ -741,78 +839,52 @@ class FileBatch {
     const { source } = this;
     const relation = await this.#delivered();
     const keys = source.recordKey.map(quoteName);
-    const before = await this.#one('SELECT count(*) AS n FROM excluded');
     const same = (left: string, right: string, names: readonly string[], operator: string): string =>
       names.map((name) => `${left}.${name} ${operator} ${right}.${name}`).join(' AND ');
     const was = repairRules(source).fields.map((name) => `${deliveredColumn(name)} AS ${quoteName(name)}`);
     const delivered = was.length === 0 ? '*' : `* REPLACE (${was.join(', ')})`;
-    const batch = `(SELECT ${POSITION} AS "_row", ${delivered}, "_declared_order" AS "_order" FROM staged WHERE ${ACCEPTABLE})`;
+    const rowsWhere = (condition: string): string =>
+      `(SELECT ${POSITION} AS "_row", ${delivered}, "_declared_order" AS "_order" FROM staged WHERE ${condition})`;
+    const batch = (): string => rowsWhere(this.#acceptable);
+    let repeated = 0;
     if (this.options.state) {
-      const parts = { batch, relation, log: this.context.relation };
+      const parts = { batch: rowsWhere(NOT_EXCLUDED), relation, log: this.context.relation };
       for (const sql of settleStateSql(source, parts, this.options.state)) await db.run(sql);
+      repeated = await this.#countExcluded();
       this.#unmoved = false;
       this.counts.rows += await this.#one(`SELECT count(*) AS n FROM staged WHERE "_file" = ${RETRACTED}`);
     }
     await db.run(
-      `CREATE OR REPLACE TEMP TABLE seen AS SELECT s."_row" FROM ${batch} s` +
+      `CREATE OR REPLACE TEMP TABLE seen AS SELECT s."_row" FROM ${batch()} s` +
         (lastSeq === 0
           ? ' WHERE false'
           : ` WHERE EXISTS (SELECT 1 FROM (${relation}) l WHERE ${same('l', 's', keys, '=')})`),
     );
     const seen = await this.#one('SELECT count(*) AS n FROM seen');
-    if (this.options.state) {
-      this.counts.duplicates += (await this.#one('SELECT count(*) AS n FROM excluded')) - before;
-      this.counts.corrections = await this.#one(
-        `SELECT count(*) AS n FROM (SELECT "_row", row_number() OVER (PARTITION BY ${keys.join(', ')} ORDER BY "_row") AS "_copy"` +
-          ` FROM ${batch}) WHERE "_copy" > 1 OR "_row" IN (SELECT "_row" FROM seen)`,
-      );
-      return;
-    }
-    const repeated = `SELECT ${keys.join(', ')} FROM ${batch} GROUP BY ALL HAVING count(*) > 1`;
-    const repeats = await this.#one(`SELECT count(*) AS n FROM (${repeated})`);
-    if (seen === 0 && repeats === 0) return;
-    const content = contentColumns(source).map(quoteName);
-    if (source.availableAt.kind === 'append') {
-      await this.#excludeRepetitions(batch, relation, keys, content);
-    } else {
-      if (seen > 0) {
-        await db.run(
-          `INSERT INTO excluded SELECT s."_row" FROM ${batch} s WHERE s."_row" IN (SELECT "_row" FROM seen)` +
-            ` AND EXISTS (SELECT 1 FROM (${relation}) l WHERE ${same('l', 's', content, 'IS NOT DISTINCT FROM')})`,
-        );
-      }
-      if (repeats > 0) {
-        await db.run(
-          `INSERT INTO excluded SELECT "_row" FROM (SELECT s."_row", row_number() OVER` +
-            ` (PARTITION BY ${content.map((name) => `s.${name}`).join(', ')} ORDER BY s."_row") AS "_copy"` +
-            ` FROM ${batch} s SEMI JOIN (${repeated}) r ON ${same('r', 's', keys, '=')}) WHERE "_copy" > 1`,
-        );
+    if (!this.options.state) {
+      const repeats = await countRepeats(db, source, batch());
+      if (seen === 0 && repeats === 0) return;
+      const content = contentColumns(source).map(quoteName);
+      if (source.availableAt.kind === 'append') {
+        repeated += await this.#exclude(repetitionsSql(source, batch(), relation, content));
+      } else {
+        if (seen > 0)
+          repeated += await this.#exclude(
+            `SELECT s."_row" FROM ${batch()} s WHERE s."_row" IN (SELECT "_row" FROM seen)` +
+              ` AND EXISTS (SELECT 1 FROM (${relation}) l WHERE ${same('l', 's', content, 'IS NOT DISTINCT FROM')})`,
+          );
+        if (repeats > 0)
+          repeated += await this.#exclude(
+            `SELECT "_row" FROM (SELECT s."_row", row_number() OVER` +
+              ` (PARTITION BY ${content.map((name) => `s.${name}`).join(', ')} ORDER BY s."_row") AS "_copy"` +
+              ` FROM ${batch()} s SEMI JOIN (${repeatedSql(source, batch())}) r ON ${same('r', 's', keys, '=')}) WHERE "_copy" > 1`,
+          );
       }
     }
-    this.counts.duplicates += (await this.#one('SELECT count(*) AS n FROM excluded')) - before;
+    this.counts.duplicates += repeated;
     this.counts.corrections = await this.#one(
       `SELECT count(*) AS n FROM (SELECT "_row", row_number() OVER (PARTITION BY ${keys.join(', ')} ORDER BY "_row") AS "_copy"` +
-        ` FROM ${batch}) WHERE "_copy" > 1 OR "_row" IN (SELECT "_row" FROM seen)`,
-    );
-  }
-
-  /** Availability of the append: a row is a repetition when it equals the version before it, the log's last one first. */
-  async #excludeRepetitions(
-    batch: string,
-    relation: string,
-    keys: readonly string[],
-    content: readonly string[],
-  ): Promise<void> {
-    const order = this.source.sequence === undefined ? '' : '"_order", ';
-    const same = content.map((name) => `${name} IS NOT DISTINCT FROM lag(${name}) OVER w`).join(' AND ');
-    const select = [...new Set([...keys, ...content])].join(', ');
-    const last =
-      `SELECT -1 AS "_row", ${select} FROM (${relation}) QUALIFY row_number() OVER` +
-      ` (PARTITION BY ${keys.join(', ')} ORDER BY "_available_at" DESC, "_order" DESC, "_seq" DESC) = 1`;
-    await this.context.db.run(
-      `INSERT INTO excluded SELECT "_row" FROM (SELECT "_row", lag("_row") OVER w IS NOT NULL AND ${same} AS "_again"` +
-        ` FROM (${last} UNION ALL SELECT "_row", ${select} FROM ${batch})` +
-        ` WINDOW w AS (PARTITION BY ${keys.join(', ')} ORDER BY ${order}"_row")) WHERE "_again" AND "_row" >= 0`,
+        ` FROM ${batch()}) WHERE "_copy" > 1 OR "_row" IN (SELECT "_row" FROM seen)`,
     );
   }
 
@@ -832,24 +904,27 @@ class FileBatch {
 
   async #countRepairs(): Promise<void> {
     if (repairRules(this.source).fields.length === 0) return;
-    const accepted = `staged WHERE ${ACCEPTABLE} AND "_repairs" IS NOT NULL`;
+    const accepted = `staged WHERE ${this.#acceptable} AND "_repairs" IS NOT NULL`;
     this.counts.repaired = await this.#one(`SELECT count(*) AS n FROM ${accepted}`);
-    const rules = await this.#perRule('list_transform("_repairs", lambda r: r.rule)', ACCEPTABLE);
+    const rules = await this.#perRule(
+      'list_transform("_repairs", lambda r: r.rule)',
+      this.#acceptable,
+      'staged',
+    );
     this.#repairs = Object.fromEntries(rules);
   }
 
   async #countFlags(): Promise<void> {
     const flags = this.#rulesWith('flag');
     if (flags.length === 0) return;
-    const marks = await this.#perRule('"_marks"', ACCEPTABLE);
+    const marks = await this.#perRule('"_marks"', this.#acceptable);
     this.#flags = Object.fromEntries([...marks].filter(([rule]) => flags.some(({ id }) => id === rule)));
   }
 
-  async #append(): Promise<IngestResult> {
+  /** Writes the segment and commits the batch. */
+  async append(): Promise<IngestResult> {
     const { ledger, lastSeq, folder } = this.context;
     const { source } = this;
-    this.counts.accepted =
-      this.counts.rows - this.counts.quarantined - this.counts.duplicates - this.counts.dropped;
     const refused = await this.#refusedRows();
     const common = {
       kind: 'files',
@@ -862,7 +937,7 @@ class FileBatch {
       notes: this.#notes,
     } as const;
     if (this.counts.accepted === 0) {
-      const result = this.#result(lastSeq);
+      const result = this.result(lastSeq);
       ledger.commit({
         ...common,
         result,
@@ -888,7 +963,7 @@ class FileBatch {
         summary.rows === this.counts.accepted,
         `${summary.rows} rows were written for ${this.counts.accepted} accepted`,
       );
-      const result = this.#result(seq);
+      const result = this.result(seq);
       const commit: BatchCommit = {
         ...common,
         result,
@@ -925,7 +1000,7 @@ class FileBatch {
       this.#inputs.every((input) => input.unreadable.length === 0);
     // Rows that were not moved are read in the order of their places: they are numbered as they come, not sorted.
     const seq = everything
-      ? `${firstSeq} + rowid`
+      ? `${firstSeq} + ${this.#streamed ? '"_place"' : 'rowid'}`
       : `${firstSeq - 1} + row_number() OVER (${this.#unmoved ? '' : `ORDER BY ${POSITION}`})`;
     const flags = this.#rulesWith('flag').map((rule) => quoteText(rule.id));
     const flagged =
@@ -935,7 +1010,7 @@ class FileBatch {
     const fields = source.fields.map((field) => quoteName(field.name));
     const repairs =
       repairRules(source).fields.length > 0 ? '"_repairs"' : `CAST(NULL AS ${REPAIRS_TYPE}) AS "_repairs"`;
-    const numbered = `SELECT ${fields.map((name) => `${name}, `).join('')}${seq} AS "_seq", "_declared_order", "_event_time", "_available_at", "_deleted", ${flagged} AS "_flags", ${repairs} FROM staged${everything ? '' : ` WHERE ${ACCEPTABLE}`}`;
+    const numbered = `SELECT ${fields.map((name) => `${name}, `).join('')}${seq} AS "_seq", "_declared_order", "_event_time", "_available_at", "_deleted", ${flagged} AS "_flags", ${repairs} FROM staged${everything ? '' : ` WHERE ${this.#acceptable}`}`;
     const select = logColumns(source).map(([name, type]) =>
       name === '_order'
         ? `CAST(coalesce("_declared_order", "_seq") AS BIGINT) AS "_order"`
@@ -944,17 +1019,20 @@ class FileBatch {
           : `CAST(${quoteName(name)} AS ${type}) AS ${quoteName(name)}`,
     );
     await db.run(
-      `COPY (SELECT ${select.join(', ')} FROM (${numbered})${this.#unmoved ? '' : ' ORDER BY "_seq"'}) TO ${quoteText(file)} (FORMAT parquet, COMPRESSION zstd)`,
+      `COPY (SELECT ${select.join(', ')} FROM (${numbered})${this.#unmoved ? '' : ' ORDER BY "_seq"'}) TO ${quoteText(file)} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)`,
     );
     const rows = await db.rows<Written>(
       'SELECT count(*) AS rows, count(*) FILTER ("_deleted") AS deleted, max("_available_at") AS "maxAvailableAt",' +
-        ` min("_event_time") AS "minEventTime", max("_event_time") AS "maxEventTime" FROM staged WHERE ${ACCEPTABLE}`,
+        ` min("_event_time") AS "minEventTime", max("_event_time") AS "maxEventTime" FROM read_parquet(${quoteText(file)})`,
     );
     return rows[0]!;
   }
 
-  /** Ledger entries of every refused row: what stood in the file and what is wrong with it. */
-  async #refusedRows(): Promise<RefusedRows> {
+  /**
+   * Ledger entries of every refused row, or of the first `most` of each file: what stood in the file and what is wrong
+   * with it.
+   */
+  async #refusedRows(most?: number): Promise<RefusedRows> {
     const { db, ledger, temporaryFolder } = this.context;
     const out = new RefusedRows(join(temporaryFolder, `refused-${this.batch}`));
     this.#refused = out;
@@ -979,12 +1057,6 @@ class FileBatch {
     const copies = new Map<string, number>();
     const wide = wideSource(this.source);
     const repairing = repairRules(wide).fields;
-    const repaired =
-      repairing.length === 0
-        ? 'CAST(NULL AS VARCHAR[])'
-        : `CASE WHEN "_repairs" IS NOT NULL THEN [${repairing
-            .map((name) => encodeSql(typeOfField(wide.fields, name), quoteName(name)))
-            .join(', ')}] END`;
     for (const [index, input] of this.#inputs.entries()) {
       const { path } = this.#files[index]!;
       const explain = explainer(input.source, this.#errors);
@@ -1005,45 +1077,37 @@ class FileBatch {
         };
       };
       settle(
-        input.unreadable.map((bad) =>
-          entry(bad.line, { _text: bad.text, _columns: input.header }, [
-            { rule: bad.rule, field: null, value: bad.text, message: bad.message },
-          ]),
-        ),
+        input.unreadable
+          .slice(0, most)
+          .map((bad) =>
+            entry(bad.line, { _text: bad.text, _columns: input.header }, [
+              { rule: bad.rule, field: null, value: bad.text, message: bad.message },
+            ]),
+          ),
       );
-      const refused = await this.#one(
-        `SELECT count(*) AS n FROM staged WHERE "_file" = ${index} AND "_reasons" IS NOT NULL`,
-      );
-      if (refused === 0) continue;
       const names = input.header;
-      const raw =
-        input.format === 'csv'
-          ? names.map((_, i) => `raw."_c${i}"`)
-          : input.format === 'parquet'
-            ? names.map((_, i) => `CAST(raw."_c${i}" AS VARCHAR) AS "_c${i}"`)
-            : ['CAST(raw."_j" AS VARCHAR) AS "_j"'];
+      const json = input.format === 'json' || input.format === 'ndjson';
+      const texts = rawTexts(input).map((_, i) => `"_raw"[${i + 1}] AS t${i}`);
       await db.stream(
-        `SELECT s."_line", array_to_string(s."_reasons", chr(1)), s.repaired, ${raw.join(', ')} FROM (SELECT "_line", "_reasons", ${repaired} AS repaired FROM staged WHERE "_file" = ${index} AND "_reasons" IS NOT NULL) s` +
-          ` JOIN (${input.rawSql}) raw ON raw."_line" = s."_line" ORDER BY s."_line"`,
+        `SELECT "_line", array_to_string("_reasons", chr(1)) AS ids, "_repaired", ${texts.join(', ')} FROM judged` +
+          ` WHERE "_file" = ${index} AND "_reasons" IS NOT NULL ORDER BY "_line"${most === undefined ? '' : ` LIMIT ${most}`}`,
         ({ rows, columns }) => {
           const cells = columns.slice(3);
           const entries: NewQuarantinedRow[] = [];
           for (let i = 0; i < rows; i++) {
             const line = Number(columns[0]!.data[i]);
-            const row =
-              input.format === 'csv' || input.format === 'parquet'
-                ? Object.fromEntries(names.map((name, c) => [name, cells[c]!.data[i] as string | null]))
-                : (JSON.parse(cells[0]!.data[i] as string) as Record<string, unknown>);
+            const row = json
+              ? (JSON.parse(cells[0]!.data[i] as string) as Record<string, unknown>)
+              : Object.fromEntries(names.map((name, c) => [name, cells[c]!.data[i] as string | null]));
             const rules = (columns[1]!.data[i] as string).split('\u0001');
-            const texts =
+            const repaired =
               columns[2]!.valid?.[i] === 0 ? null : (columns[2]!.data[i] as (string | null)[] | null);
             const values = new Map(
-              (texts ?? []).map((text, index) => [
+              (repaired ?? []).map((text, index) => [
                 repairing[index]!,
                 decodeValue(typeOfField(wide.fields, repairing[index]!), text),
               ]),
             );
-            const json = input.format === 'json' || input.format === 'ndjson';
             entries.push(entry(line, row, explain(row, rules, json, values)));
           }
           settle(entries);
@@ -1051,16 +1115,16 @@ class FileBatch {
       );
     }
     invariant(
-      out.fresh === this.counts.quarantined,
+      most !== undefined || out.fresh === this.counts.quarantined,
       `${out.fresh} rows reach the ledger for ${this.counts.quarantined} quarantined in ${wide.name}`,
     );
     return out;
   }
 }
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+const NOT_EXCLUDED = `${POSITION} NOT IN (SELECT "_row" FROM excluded)`;
 
-const ACCEPTABLE = `"_reasons" IS NULL AND ${POSITION} NOT IN (SELECT "_row" FROM excluded)`;
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** What `lastSql` found for a staged row, as SQL of the field's type. */
 const decodedFilled = (source: Source, rule: RepairRule): string =>
@@ -1068,67 +1132,3 @@ const decodedFilled = (source: Source, rule: RepairRule): string =>
     typeOfField(source.fields, rule.field),
     `(SELECT filled.value FROM filled WHERE filled."_row" = ${POSITION})`,
   );
-
-/** Messages for the rule ids that SQL found, from the row as it came and the values that rules put into it. */
-function explainer(
-  source: Source,
-  errors: Readonly<Record<string, string>>,
-): (
-  row: Readonly<Record<string, unknown>>,
-  rules: readonly string[],
-  json: boolean,
-  repaired: ReadonlyMap<string, Value>,
-) => QuarantinedRow['reasons'] {
-  const wide = wideSource(source);
-  const fields = inputFields(source);
-  const options = coerceOptions(source);
-  const rules = new Map(effectiveContract(wide).rows.map((rule) => [rule.id, rule]));
-  return (row, ids, json, repaired) => {
-    const typed: Record<string, Value> = {};
-    const typeReasons = new Map<string, Reason>();
-    for (const field of fields) {
-      const raw = row[field.from ?? field.name] ?? null;
-      const coerced =
-        raw === null
-          ? null
-          : json
-            ? coerceJson(field.type, inTimeFormat(field, raw), options)
-            : coerceText(field.type, inTimeFormat(field, raw) as string, options);
-      typed[field.name] = coerced?.ok ? coerced.value : null;
-      const reason = coerced && typeReason(field.name, raw, coerced);
-      if (reason) typeReasons.set(reason.rule, reason);
-    }
-    const delivered = { ...typed };
-    for (const [name, value] of repaired) typed[name] = value;
-    return ids.map((id) => {
-      const reason = typeReasons.get(id);
-      if (reason) return { rule: id, field: reason.field, value: reason.value, message: reason.message };
-      const rule = rules.get(id);
-      if (!rule) {
-        const field = fields.find((candidate) => id === `${candidate.name}.type`);
-        const value = field ? (row[field.from ?? field.name] ?? null) : null;
-        const message =
-          id === RANGE_RULE
-            ? 'available_at is outside of the years 1684 to 2255'
-            : `${field?.name ?? id} cannot be read`;
-        return { rule: id, field: field?.name ?? null, value, message };
-      }
-      const error = errors[id];
-      if (rule.field === null)
-        return {
-          rule: id,
-          field: null,
-          value: null,
-          message:
-            error === undefined
-              ? messageFor(rule, null, typeOfField(wide.fields, null))
-              : notJudged(rule, error),
-        };
-      const type = typeOfField(wide.fields, rule.field);
-      const value = typed[rule.field] ?? null;
-      const given = row[fields.find((field) => field.name === rule.field)?.from ?? rule.field] ?? null;
-      const shown = value === delivered[rule.field] ? given : printValue(type, value);
-      return { rule: id, field: rule.field, value: shown, message: messageFor(rule, value, type) };
-    });
-  };
-}

@@ -666,7 +666,7 @@ export class RowWriter {
     const db = await context.connect();
     try {
       await db.run(
-        `COPY (SELECT * FROM (${relationSql(source, [tailSegment(summary)])}) ORDER BY "_seq") TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION zstd)`,
+        `COPY (SELECT * FROM (${relationSql(source, [tailSegment(summary)])}) ORDER BY "_seq") TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)`,
       );
       const written = await db.rows<{ n: number }>(
         `SELECT count(*) AS n FROM read_parquet(${quoteText(temporary)})`,
@@ -680,7 +680,7 @@ export class RowWriter {
       }
       const columns = source.fields.map((field) => `${quoteName(field.name)}, `).join('');
       const relation = `SELECT ${columns}"_seq", "_event_time", "_available_at" FROM read_parquet(${quoteText(temporary)}) WHERE NOT "_deleted"`;
-      const profiled = await profileRelation(db, source.fields, relation, '"_seq"');
+      const profiled = await profileRelation(db, source.fields, relation, '"_seq"', summary.rows);
       const judged = await judgeWindow(db, source, { ...window, relation }, profiled, {
         projectFolder: context.projectFolder,
         profiles: (limit) => context.ledger.profiles(source.name, limit).map((kept) => kept.profile),

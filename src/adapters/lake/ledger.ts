@@ -115,6 +115,15 @@ export interface Ledger {
   explain(rows: readonly { readonly id: number; readonly reasons: QuarantinedRow['reasons'] }[]): void;
 }
 
+/** The ledger for those who only ask what would be. */
+export const withoutWriting = (ledger: Ledger): Ledger => {
+  const refused = (): never => {
+    throw new Error('millrace invariant broken: a check commits nothing');
+  };
+  const nothing = (): void => undefined;
+  return { ...ledger, commit: refused, refuse: nothing, keepReference: nothing };
+};
+
 type Row = Record<string, unknown>;
 /** Where a batch's notes stand in its profile: no rule has such a name. */
 const NOTES = '$';

@@ -29,17 +29,17 @@ export interface ProfiledRelation {
 }
 
 /**
- * Profiles a relation of typed rows in one pass, and a second one over a sample of it. The relation has the fields,
- * `_event_time`, `_available_at` and `position`, a whole number that differs from row to row: the same rows give the
- * same sample.
+ * Profiles a relation of typed rows in one pass. The relation has the fields, `_event_time`, `_available_at` and
+ * `position`, a whole number that differs from row to row: the same rows give the same sample. `size`: its rows.
  */
 export async function profileRelation(
   db: DuckDbConnection,
   fields: readonly FieldDefinition[],
   relation: string,
   position: string,
+  size: number,
 ): Promise<ProfiledRelation> {
-  const parts = fields.flatMap((field, i) => {
+  const measured = fields.flatMap((field, i) => {
     const column = quoteName(field.name);
     const number = numberSql(field, column);
     return [
@@ -55,18 +55,27 @@ export async function profileRelation(
         : []),
     ];
   });
-  const [facts] = await db.rows<Record<string, number | null>>(
-    `SELECT ${['count(*) AS rows', 'min("_event_time") AS earliest', 'max("_event_time") AS latest', 'max("_available_at") AS known', ...parts].join(', ')} FROM (${relation})`,
-  );
-  const rows = Number(facts!['rows']);
-  const share = Math.min(1, SAMPLE_ROWS / Math.max(rows, 1));
+  const share = Math.min(1, SAMPLE_ROWS / Math.max(size, 1));
   const chosen =
     share === 1
       ? ''
-      : ` WHERE (CAST(${position} AS BIGINT) % 4294967296) * ${GOLDEN} % 4294967296 < ${Math.floor(share * 2 ** 32)}`;
+      : ` FILTER (WHERE (CAST(${position} AS BIGINT) % 4294967296) * ${GOLDEN} % 4294967296 < ${Math.floor(share * 2 ** 32)})`;
+  const sampledRow = fields.map((field, i) => `'f${i}': ${quoteName(field.name)}`).join(', ');
+  const parts = [
+    'count(*) AS rows',
+    'min("_event_time") AS earliest',
+    'max("_event_time") AS latest',
+    'max("_available_at") AS known',
+    ...measured,
+    `list({'place': ${position}, ${sampledRow}})${chosen} AS sample`,
+  ];
+  await db.run(`CREATE OR REPLACE TEMP TABLE profiled AS SELECT ${parts.join(', ')} FROM (${relation})`);
+  const [facts] = await db.rows<Record<string, number | null>>('SELECT * EXCLUDE (sample) FROM profiled');
+  const rows = Number(facts!['rows']);
   const columns = await db.columns(
-    `SELECT ${fields.map((field) => quoteName(field.name)).join(', ')} FROM (${relation})${chosen}`,
+    `SELECT ${fields.map((field, i) => `chosen.f${i} AS ${quoteName(field.name)}`).join(', ')} FROM (SELECT unnest(sample) AS chosen FROM profiled) ORDER BY chosen.place`,
   );
+  await db.run('DROP TABLE profiled');
   const sampled = columns[0]?.data.length ?? 0;
   const samples: Record<string, ColumnSample> = {};
   const profiles: Record<string, ColumnProfile> = {};

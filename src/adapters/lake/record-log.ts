@@ -21,7 +21,7 @@ import { acquireLock, type Lock } from '../files/lock.js';
 import type { Database } from '../sqlite/database.js';
 import type { IngestContext } from './ingest-files.js';
 import type { Decision, RowFate, RowsOptions, RowsOutcome, RowWriter } from './ingest-rows.js';
-import { createLedger } from './ledger.js';
+import { createLedger, type Ledger, withoutWriting } from './ledger.js';
 import { readRecords } from './records.js';
 import {
   entitySql,
@@ -46,6 +46,8 @@ export interface RecordLogOptions {
   readonly sources: ReadonlyMap<string, Source>;
   /** Stands in the lock, so that a second process can say who works. */
   readonly command: string;
+  /** What the process may hold; without it, no batch is too large for memory. */
+  readonly memoryLimitBytes?: number;
 }
 
 /** The record log with what only this adapter offers. */
@@ -68,6 +70,8 @@ export interface LakeLog extends RecordLog {
 /** A tail of this many rows or bytes becomes a Parquet segment. */
 const SEAL_ROWS = 200_000;
 const SEAL_BYTES = 64 * 2 ** 20;
+/** Of the memory limit, for the rows of a batch of files. */
+const HELD_SHARE = 0.25;
 
 export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog> {
   const { db, lake } = options;
@@ -159,6 +163,25 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     ledger.recordContract(source, now);
     noted.set(source.name, source);
   };
+
+  const fileContext = (source: Source, connection: DuckDbConnection, book: Ledger): IngestContext => {
+    const state = stateOf(source.name);
+    return {
+      db: connection,
+      ledger: book,
+      folder: folder(source.name),
+      temporaryFolder,
+      projectFolder: options.projectFolder,
+      lastSeq: state.lastSeq,
+      relation: relation(state),
+      known,
+      heldBytes: (options.memoryLimitBytes ?? Number.POSITIVE_INFINITY) * HELD_SHARE,
+    };
+  };
+
+  /** As for pushes: an append never becomes known before an earlier one. */
+  const appendedAt = (source: Source, now: Instant): Instant =>
+    source.availableAt.kind === 'append' ? Math.max(now, stateOf(source.name).maxAvailableAt ?? now) : now;
 
   const rowWriter = async (source: Source): Promise<RowWriter> => {
     const writing = await beginWriting(source);
@@ -272,25 +295,27 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
         const writing = await beginWriting(source);
         if (tailFiles(folder(source.name)).length > 0) await retire(await rowWriter(source));
         noteContract(source, now);
-        const state = stateOf(source.name);
-        const context = {
-          db: writing,
-          ledger,
-          folder: folder(source.name),
-          temporaryFolder,
-          projectFolder: options.projectFolder,
-          lastSeq: state.lastSeq,
-          relation: relation(state),
-          known,
-        };
-        // As for pushes: an append never becomes known before an earlier one.
-        const appendedAt =
-          source.availableAt.kind === 'append' ? Math.max(now, state.maxAvailableAt ?? now) : now;
-        return ingestFiles(context, source, files, {
-          now: appendedAt,
+        const at = appendedAt(source, now);
+        return ingestFiles(fileContext(source, writing, ledger), source, files, {
+          now: at,
           ...(signal ? { signal } : {}),
           ...(scope ? { state: scope } : {}),
         });
+      }),
+    checkFiles: (source, files, { now, show, signal }) =>
+      exclusively(async () => {
+        const { checkFiles } = await import('./ingest-files.js');
+        makeFolder(temporaryFolder);
+        const own = await db.connect();
+        try {
+          return await checkFiles(fileContext(source, own, withoutWriting(ledger)), source, files, {
+            now: appendedAt(source, now),
+            show,
+            ...(signal ? { signal } : {}),
+          });
+        } finally {
+          own.close();
+        }
       }),
     ingestRows: async (source, rows, { now }) => {
       if (writers.get(source.name)?.windowIsOver(now)) await closeWindows(now);

@@ -176,13 +176,25 @@ function written(
   return { sql: inTimeFormatSql(field, text), type: 'VARCHAR' };
 }
 
-/** Types every row of one input, repairs it, finds what is wrong with it and adds it to the staged table, in file order. */
-export function insertStagedSql(
+/** Adds the rows of one input to the staged table, in file order. */
+export const insertStagedSql = (
   source: Source,
   input: StagedInput,
   file: number,
   now: number,
   table = 'staged',
+): string => `INSERT INTO ${table} ${stagedSql(source, input, file, now)}`;
+
+/**
+ * A SELECT of the columns of the staged table over one input: types every row, repairs it and finds what is wrong with
+ * it. With `raw`, texts over the raw columns, a column `_raw` holds these of every row that has reasons.
+ */
+export function stagedSql(
+  source: Source,
+  input: StagedInput,
+  file: number,
+  now: number,
+  raw: readonly string[] = [],
 ): string {
   const fields = inputFields(source);
   const options = coerceOptions(source);
@@ -234,9 +246,18 @@ export function insertStagedSql(
       ? ''
       : `, ${repairs.repairs}, CASE WHEN NOT ${anyUnread} THEN ${repairs.open} END` +
         repairing.map((name) => `, "_d${indexOf.get(name)!}"`).join('');
+  const reasons = idsSql([...types, ...waiting]);
+  const columns = fields.map(
+    ({ name, type }, index) => `CAST(${typed(index)} AS ${duckDbType(type)}) AS ${quoteName(name)}`,
+  );
+  const said =
+    raw.length === 0
+      ? ''
+      : `, CASE WHEN ${[...types, ...waiting].map(([condition]) => condition).join(' OR ') || 'false'} THEN [${raw.join(', ')}] END AS "_raw"`;
   return (
-    `INSERT INTO ${table} SELECT ${file}, "_line", ${fields.map((_, index) => typed(index)).join(', ')},` +
-    ` ${clocks.event}, ${available}, ${clocks.deleted}, ${clocks.order}, ${idsSql([...types, ...waiting])},` +
-    ` ${idsSql(marks)}${more} FROM (${repaired})`
+    `SELECT ${file} AS "_file", "_line", ${columns.join(', ')}, CAST(${clocks.event} AS BIGINT) AS "_event_time",` +
+    ` CAST(${available} AS BIGINT) AS "_available_at", ${clocks.deleted} AS "_deleted",` +
+    ` CAST(${clocks.order} AS BIGINT) AS "_declared_order", ${reasons} AS "_reasons", ${idsSql(marks)} AS "_marks"${said}${more}` +
+    ` FROM (${repaired})`
   );
 }

@@ -3,13 +3,13 @@ import { MillraceError } from '../../core/base/error.js';
 import { parseDuration } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import type { IngestResult } from '../../ports/record-log.js';
-import { ingestFiles } from '../../services/ingest.js';
+import { checkFiles, ingestFiles } from '../../services/ingest.js';
 import type { Project } from '../../services/project.js';
 import { readSource } from '../../services/read-source.js';
 import { failureText, watchSource } from '../../services/watch.js';
 import type { Io } from '../io.js';
 import { known } from '../parse.js';
-import { count } from '../table.js';
+import { count, table } from '../table.js';
 import { within } from '../within.js';
 
 /** What rules did to records, one rule a line. */
@@ -27,12 +27,13 @@ export function printRules(
     for (const [rule, rows] of Object.entries(rules)) io.print(`  ${what} by ${rule}: ${count(rows)}`);
 }
 
-export function printIngest(io: Io, result: IngestResult): void {
+export function printIngest(io: Io, result: IngestResult, taken = true): void {
   io.print(
     `${result.source}: ${count(result.rows)} rows in = ${count(result.accepted)} accepted + ${count(result.quarantined)} quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped${result.corrections > 0 ? ` (${count(result.corrections)} corrections)` : ''}`,
   );
   printRules(io, result);
   for (const warning of result.warnings) io.warn(`${result.source}: [${warning.rule}] ${warning.message}`);
+  if (!taken) return;
   if (result.quarantined > 0) io.note(`see them: millrace quarantine show --source ${result.source}`);
   if (result.repaired > 0) io.note(`see what was changed: millrace quarantine repairs ${result.source}`);
 }
@@ -47,6 +48,7 @@ export async function ingest(
     const source = project.definitions.sources.get(
       known(name, project.definitions.sources.keys(), 'source'),
     )!;
+    if (options['dryRun'] === true) return dryRun(io, project, source, args.slice(1), options);
     await project.lockForWriting(io.command);
     if (options['watch'] === true) return watch(io, project, source, options['every'] as string | undefined);
     const given = args.slice(1).map((file) => path.resolve(file));
@@ -70,6 +72,39 @@ export async function ingest(
     io.result(result);
     return 0;
   });
+}
+
+/** The verdict on files without taking them in. */
+async function dryRun(
+  io: Io,
+  project: Project,
+  source: Source,
+  given: readonly string[],
+  options: Readonly<Record<string, unknown>>,
+): Promise<number> {
+  const show = Number(options['show']);
+  if (!Number.isInteger(show) || show < 0)
+    throw new MillraceError('USAGE', `--show is "${String(options['show'])}", expected a whole number`);
+  const files =
+    given.length > 0 ? given.map((file) => path.resolve(file)) : (await project.log()).expand(source);
+  if (files.length === 0)
+    throw new MillraceError('USAGE', `source ${source.name} has no files of its own`, {
+      hint: `Name files: millrace ingest ${source.name} FILE... --dry-run`,
+    });
+  const verdict = await checkFiles(project, source, files, show);
+  printIngest(io, verdict, false);
+  if (verdict.refused.length > 0)
+    io.print(
+      table(
+        ['file', 'line', 'rule', 'message'],
+        verdict.refused.flatMap(({ file, line, reasons }) =>
+          reasons.map(({ rule, message }) => [path.basename(file ?? ''), line, rule, message]),
+        ),
+      ),
+    );
+  io.print('nothing was written');
+  io.result({ ...verdict, dry_run: true });
+  return 0;
 }
 
 const EVERY = '2s';
