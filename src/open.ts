@@ -140,7 +140,9 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
   let kept: readonly KeptModel[] = [];
   let predictions: PredictionLog | undefined;
   const { openPredictionLog } = await import('./adapters/files/prediction-log.js');
+  const lockFile = path.join(stateFolder, 'lock');
   let lock: { release(): void } | undefined;
+  let locks: typeof import('./adapters/files/lock.js') | undefined;
   let closed = false;
 
   const project: OpenedProject = {
@@ -170,12 +172,20 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
     },
     lineageSink,
     predictions: () => (predictions ??= openPredictionLog(path.join(stateFolder, 'predictions'))),
-    lockForWriting: async (purpose) => {
+    lockForWriting: async (purpose, manner = 'asks') => {
       if (lock) return;
       mkdirSync(stateFolder, { recursive: true });
-      const { acquireLock } = await import('./adapters/files/lock.js');
-      lock = acquireLock(path.join(stateFolder, 'lock'), purpose);
+      locks = await import('./adapters/files/lock.js');
+      if (manner !== 'asks')
+        lock = locks.acquireLock(lockFile, purpose, { givesWay: manner === 'gives_way' });
+      else
+        lock = await locks.askForLock(lockFile, purpose, {
+          onWait: ({ pid, command }) =>
+            options.progress?.({ step: 'lock', message: `process ${pid} (${command}) gives way` }),
+          ...(options.signal ? { signal: options.signal } : {}),
+        });
     },
+    lockAsked: () => locks?.lockAsker(lockFile) !== undefined,
     now: options.now ?? (() => Date.now() * 1000),
     ignoreAvailability: options.ignoreAvailability ?? false,
     progress: (event) => options.progress?.(event),

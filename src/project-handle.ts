@@ -84,7 +84,7 @@ export async function open(folder: string, options: OpenOptions = {}): Promise<M
   let settling: Promise<void> = Promise.resolve();
   const following = (): Promise<Follower> => {
     follower ??= (async () => {
-      await project.lockForWriting('open()');
+      await project.lockForWriting('open()', 'if_free');
       const made = await createFollower(project);
       await materialize(project);
       made.start();

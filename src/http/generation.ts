@@ -81,7 +81,7 @@ async function groupsToCatchUp(
 /** Undefined when this process is the writer now, else why it is not. */
 export async function takeLock(project: Project): Promise<MillraceError | undefined> {
   try {
-    await project.lockForWriting('millrace serve');
+    await project.lockForWriting('millrace serve', 'gives_way');
     return undefined;
   } catch (error) {
     if (error instanceof MillraceError && error.code === 'STORE_LOCKED') return error;

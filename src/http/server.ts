@@ -75,6 +75,7 @@ async function listen(app: FastifyInstance, { host, port }: ServerOptions): Prom
 }
 
 const TAKEOVER_MS = 1_000;
+const ASKED_MS = 50;
 
 /** Requests that wait while one generation takes the place of another. */
 interface Gate {
@@ -136,7 +137,7 @@ export async function startServer(project: Project, options: ServerOptions): Pro
 
   /** Beside the present generation: what the next one lacks is built, then requests go to it. */
   const changeAsWriter = async (next: Project): Promise<void> => {
-    await next.lockForWriting('millrace serve');
+    await next.lockForWriting('millrace serve', 'gives_way');
     const store = await next.online();
     const missing = projectGroups(next).filter(({ online }) => store.applied(online) === null);
     if (missing.length > 0)
@@ -157,8 +158,8 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     await materialize(next);
   };
 
-  /** A store that is open for reading has to be closed before it is opened for writing: all requests wait. */
-  const changeAsReader = (next: Project): Promise<void> =>
+  /** A store that changes between reading and writing is closed in between: all requests wait. */
+  const changeClosed = (next: Project): Promise<void> =>
     held(
       () => true,
       async () => {
@@ -186,7 +187,7 @@ export async function startServer(project: Project, options: ServerOptions): Pro
       let next: Project | undefined;
       try {
         next = await options.reopen();
-        if (current.locked) await changeAsReader(next);
+        if (current.locked) await changeClosed(next);
         else await changeAsWriter(next);
         options.onNotice?.('definitions reloaded');
         return true;
@@ -203,9 +204,14 @@ export async function startServer(project: Project, options: ServerOptions): Pro
   const takeOver = async (): Promise<void> => {
     if (!options.reopen || ending || !current.locked || (await takeLock(current.project))) return;
     const next = await options.reopen(current.project.definitions);
-    await next.lockForWriting('millrace serve');
-    await changeAsReader(next);
+    await next.lockForWriting('millrace serve', 'gives_way');
+    await changeClosed(next);
     options.onNotice?.('the process that wrote to the project has ended; this server takes records now');
+  };
+  /** Another process asks to write: this one only reads until that has ended. */
+  const giveWay = async (): Promise<void> => {
+    if (!options.reopen || ending || current.locked || !current.project.lockAsked()) return;
+    await changeClosed(await options.reopen(current.project.definitions));
   };
   /** The same definitions, with the features that a champion of other definitions brings along. */
   const follow = async (): Promise<void> => {
@@ -230,17 +236,25 @@ export async function startServer(project: Project, options: ServerOptions): Pro
       });
   };
 
-  let looking = false;
-  const look = setInterval(() => {
-    if (looking || !current.locked) return;
-    looking = true;
-    void oneByOne(takeOver)
-      .catch((error: unknown) => options.onFault?.('takeover', error))
-      .finally(() => {
-        looking = false;
-      });
-  }, options.takeoverPeriodMs ?? TAKEOVER_MS);
-  look.unref();
+  /** Now and then, never twice at once: `work`, where it is called for. */
+  const every = (ms: number, name: string, calledFor: () => boolean, work: () => Promise<void>) => {
+    let working = false;
+    const timer = setInterval(() => {
+      if (working || !calledFor()) return;
+      working = true;
+      void oneByOne(work)
+        .catch((error: unknown) => options.onFault?.(name, error))
+        .finally(() => {
+          working = false;
+        });
+    }, ms);
+    timer.unref();
+    return timer;
+  };
+  const timers = [
+    every(options.takeoverPeriodMs ?? TAKEOVER_MS, 'takeover', () => current.locked !== undefined, takeOver),
+    every(ASKED_MS, 'give way', () => !current.locked && current.project.lockAsked(), giveWay),
+  ];
 
   let closing: Promise<void> | undefined;
   const host = options.host.includes(':') ? `[${options.host}]` : options.host;
@@ -252,7 +266,7 @@ export async function startServer(project: Project, options: ServerOptions): Pro
     close: () =>
       (closing ??= (async () => {
         ending = true;
-        clearInterval(look);
+        timers.forEach(clearInterval);
         const force = setTimeout(() => listener.closeAllConnections(), graceMs);
         current.inFlight.closing = true;
         await first.app.close();

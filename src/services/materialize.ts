@@ -183,7 +183,7 @@ export async function catchUp(
   const behind = new Set((await staleGroups(project)).filter((id) => groups === null || groups.includes(id)));
   if (behind.size === 0) return;
   try {
-    await project.lockForWriting(command);
+    await project.lockForWriting(command, 'if_free');
   } catch (error) {
     if (error instanceof MillraceError && error.code === 'STORE_LOCKED') return;
     throw error;

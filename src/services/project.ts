@@ -30,6 +30,12 @@ export interface ProgressEvent {
   readonly done?: boolean;
 }
 
+/**
+ * asks: a server that holds the lock is asked to give way, and waited for. if_free: the lock as it is found.
+ * gives_way: if it is free and nobody asks for it; who asks later sees it in `lockAsked`.
+ */
+export type LockManner = 'asks' | 'if_free' | 'gives_way';
+
 export interface Project {
   /** Absolute folder of the project, and of its state. */
   readonly folder: string;
@@ -59,8 +65,10 @@ export interface Project {
   /** Where events of runs go; null when the settings name no place. */
   readonly lineageSink: LineageSink | null;
   predictions(): PredictionLog;
-  /** Takes the one-writer lock until the project is closed; a second writer is STORE_LOCKED. */
-  lockForWriting(command: string): Promise<void>;
+  /** Takes the one-writer lock until the project is closed; a second writer is STORE_LOCKED. `asks` is the default. */
+  lockForWriting(command: string, manner?: LockManner): Promise<void>;
+  /** Another process waits for this one, which gives way, to let go of the lock. */
+  lockAsked(): boolean;
   now(): Instant;
   /** True: work goes on although sources do not have what they promise. */
   readonly ignoreAvailability?: boolean;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningServer } from '../../src/http/server.js';
 import type { OpenedProject } from '../../src/open.js';
-import { promoteModel, rollbackModel } from '../../src/services/promote.js';
+import { CHAMPION, promoteModel, rollbackModel } from '../../src/services/promote.js';
 import { trainModel } from '../../src/services/train.js';
 import { call, ingestFiles, makeFolder, NOW, open, removeFolder, start } from './support.js';
 
@@ -172,7 +172,16 @@ describe('services', () => {
     })();
     await promoteModel(project, 'back', { version: second.version });
     await sleep(250);
-    await promoteModel(project, 'back', { version: broken.version });
+    await expect(promoteModel(project, 'back', { version: broken.version })).rejects.toThrow('lost its file');
+    // As if the file had gone after the promotion.
+    registry.setAlias({
+      model: 'back',
+      alias: CHAMPION,
+      version: broken.version,
+      at: project.now(),
+      actor: 'a test',
+      reason: 'broken',
+    });
     await sleep(250);
     stop = true;
     await load;

@@ -151,6 +151,7 @@ export async function start(
         throw new Error('nothing is predicted here');
       },
       lockForWriting: async () => undefined,
+      lockAsked: () => false,
       now,
       progress: () => undefined,
       signal: new AbortController().signal,

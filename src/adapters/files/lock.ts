@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError } from '../../core/base/error.js';
 import { systemError } from './errors.js';
 
@@ -18,6 +19,12 @@ export interface LockHolder {
   /** Start of the process as the system counts it: tells a living holder from a new process with its pid. */
   readonly started: string;
   readonly command: string;
+  /** A server: it lets go of the lock for who asks, reads meanwhile, and takes it back. */
+  readonly givesWay?: boolean;
+}
+
+export interface LockOptions {
+  readonly givesWay?: boolean;
 }
 
 export interface Lock {
@@ -53,7 +60,12 @@ function readHolder(file: string): LockHolder | undefined {
   try {
     const value = JSON.parse(readFileSync(file, 'utf8')) as Partial<LockHolder>;
     if (typeof value.pid === 'number')
-      return { pid: value.pid, started: value.started ?? '', command: value.command ?? '' };
+      return {
+        pid: value.pid,
+        started: value.started ?? '',
+        command: value.command ?? '',
+        givesWay: value.givesWay === true,
+      };
   } catch {
     // gone, or not written by a lock holder
   }
@@ -66,13 +78,23 @@ export function lockHolder(file: string): LockHolder | undefined {
   return holder && isAlive(holder) ? holder : undefined;
 }
 
+/** The living process that waits for a holder that gives way, or undefined. */
+export const lockAsker = (file: string): LockHolder | undefined => {
+  const asker = lockHolder(askFile(file));
+  return asker?.pid === process.pid ? undefined : asker;
+};
+
 /**
  * Takes the lock file or throws STORE_LOCKED naming the process that has it. The lock of a dead process is taken
  * over. Within one process the lock is counted: the last release removes the file.
  */
-export function acquireLock(file: string, command: string): Lock {
+export function acquireLock(file: string, command: string, options: LockOptions = {}): Lock {
   const count = held.get(file) ?? 0;
-  if (count === 0) take(file, command);
+  if (count === 0) {
+    const asker = options.givesWay ? lockAsker(file) : undefined;
+    if (asker) throw locked(file, asker);
+    take(file, self(command, options));
+  }
   held.set(file, count + 1);
   let released = false;
   return {
@@ -90,8 +112,47 @@ export function acquireLock(file: string, command: string): Lock {
   };
 }
 
-function take(file: string, command: string): void {
-  const mine: LockHolder = { pid: process.pid, started: processStart(process.pid), command };
+/** A server answers what is under way before it lets go. */
+const GIVE_WAY_MS = 15_000;
+const LOOK_MS = 20;
+
+/** As `acquireLock`; where the holder gives way it is asked to, and waited for. */
+export async function askForLock(
+  file: string,
+  command: string,
+  { onWait, signal }: { onWait?(holder: LockHolder): void; readonly signal?: AbortSignal } = {},
+): Promise<Lock> {
+  try {
+    return acquireLock(file, command);
+  } catch (error) {
+    const holder = lockHolder(file);
+    if (!holder?.givesWay) throw error;
+    onWait?.(holder);
+  }
+  const asking = acquireLock(askFile(file), command);
+  try {
+    for (const end = Date.now() + GIVE_WAY_MS; ; await sleep(LOOK_MS, undefined, signal && { signal })) {
+      try {
+        return acquireLock(file, command);
+      } catch (error) {
+        if (!lockHolder(file)?.givesWay || Date.now() > end) throw error;
+      }
+    }
+  } finally {
+    asking.release();
+  }
+}
+
+const askFile = (file: string): string => `${file}.asked`;
+
+const self = (command: string, { givesWay = false }: LockOptions): LockHolder => ({
+  pid: process.pid,
+  started: processStart(process.pid),
+  command,
+  ...(givesWay ? { givesWay } : {}),
+});
+
+function take(file: string, mine: LockHolder): void {
   const candidate = `${file}.${process.pid}`;
   try {
     mkdirSync(dirname(file), { recursive: true });
