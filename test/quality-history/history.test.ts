@@ -169,6 +169,21 @@ describe('history', () => {
     ]);
   });
 
+  it('says the factor where all values are multiples of those before: a changed unit', () => {
+    const { normal } = drawing(12);
+    const columns = (unit: number) => ({
+      weight: Array.from({ length: 400 }, () => unit * Math.exp(normal() / 2)),
+    });
+    const before = Array.from({ length: 8 }, (_, i) => batch(day(i), 400, columns(1)));
+    const messageAt = (unit: number): string =>
+      judge(batch(day(8), 400, columns(unit)), before).findings.find(
+        ({ measure }) => measure === 'distribution',
+      )!.message;
+    expect(messageAt(1000)).toMatch(/; they are about (\d+) times as large: has the unit changed\?$/);
+    expect(Math.abs(Number(/about (\d+) times/.exec(messageAt(1000))![1]) - 1000)).toBeLessThan(150);
+    expect(messageAt(1 / 2.2)).toMatch(/about 2\.?\d? times as small/);
+  });
+
   it('is quiet over fifty columns of clean batches', () => {
     const { normal } = drawing(23);
     const columns = (): Record<string, number[]> =>

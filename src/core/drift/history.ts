@@ -7,6 +7,7 @@ import type { FieldDefinition, HistoryMeasure, HistoryPolicy, Severity } from '.
 import { type BatchProfile, mergeBatches } from './batch-profile.js';
 import { compareProfiles } from './compare.js';
 import type { ColumnSample } from './profile.js';
+import { sayScale, scaleBetween } from './scale.js';
 import { profileDistance } from './schema-change.js';
 import { judgeAgainstHistory } from './tests.js';
 
@@ -361,6 +362,8 @@ function judgeDistribution(
       minimumPoints: policy.minimumBatches,
     });
     if (verdict.verdict !== 'anomalous') return [];
+    const now = batch.profile.columns[name]!;
+    const factor = pool.type === 'numeric' && now.type === 'numeric' ? scaleBetween(pool, now) : undefined;
     return [
       {
         id: `history.distribution.${name}`,
@@ -373,7 +376,7 @@ function judgeDistribution(
         seasonal: false,
         severity,
         action,
-        message: `the values of ${name} are not like those of the ${verdict.points} batches before: ${column.type === 'numeric' ? 'KS D' : 'total variation'} ${round(distance)}, expected at most ${round(verdict.upper!)}`,
+        message: `the values of ${name} are not like those of the ${verdict.points} batches before: ${column.type === 'numeric' ? 'KS D' : 'total variation'} ${round(distance)}, expected at most ${round(verdict.upper!)}${factor === undefined ? '' : `; they are ${sayScale(factor)}`}`,
       },
     ];
   });
