@@ -19,11 +19,9 @@ import { NumberBuffer } from './value-buffer.js';
 const bareName = (file: string): string => file.replace(/\.(gz|zst)$/i, '').toLowerCase();
 const isDelimited = (file: string): boolean => /\.(csv|tsv|txt)$/.test(bareName(file));
 
-/** `sniffed`: how many rows of a delimited file its types are told from; all when absent. */
-function relation(file: string, sniffed = -1): string {
+function relation(file: string): string {
   const bare = bareName(file);
   const name = quoteText(file);
-  if (isDelimited(file)) return `read_csv(${name}, header = true, sample_size = ${sniffed})`;
   if (/\.parquet$/.test(bare)) return `read_parquet(${name})`;
   if (/\.(json|ndjson|jsonl)$/.test(bare)) return `read_json_auto(${name})`;
   throw new MillraceError('FORMAT_UNKNOWN', `cannot tell the format of "${file}"`, {
@@ -47,6 +45,12 @@ const SNIFFED_WHOLE_BYTES = 32 << 20;
 interface ReadColumn {
   readonly name: string;
   readonly type: string;
+}
+
+/** A file as a relation that is read again without looking for its dialect and types again. */
+interface Opened {
+  readonly from: string;
+  readonly columns: readonly ReadColumn[];
 }
 
 type Taken = ReturnType<NumberState['finish']> | ReturnType<TextState['finish']>;
@@ -138,11 +142,59 @@ function intakeOf({ name, type }: ReadColumn): Intake {
 }
 
 export function createTableReader(db: DuckDb): TableReader {
-  const describe = (from: string): Promise<ReadColumn[]> =>
-    db.rows(`SELECT column_name AS name, column_type AS type FROM (DESCRIBE SELECT * FROM ${from})`);
+  /** `rows`: how many of them the dialect and the types are told from; -1: all. */
+  const sniff = async (file: string, rows: number): Promise<Opened> => {
+    const [found] = await db.rows<{
+      Delimiter: string;
+      Quote: string;
+      Escape: string;
+      NewLineDelimiter: string;
+      Comment: string;
+      SkipRows: number;
+      columns: string;
+      DateFormat: string | null;
+      TimestampFormat: string | null;
+    }>(
+      `SELECT * EXCLUDE ("Columns"), CAST(to_json("Columns") AS VARCHAR) AS "columns" FROM sniff_csv(${quoteText(file)}, header = true, sample_size = ${rows})`,
+    );
+    const told = found!;
+    const columns = JSON.parse(told.columns) as ReadColumn[];
+    const options = Object.entries({
+      delim: told.Delimiter,
+      quote: told.Quote,
+      escape: told.Escape,
+      new_line: told.NewLineDelimiter,
+      comment: told.Comment,
+      dateformat: told.DateFormat,
+      timestampformat: told.TimestampFormat,
+    }).flatMap(([option, value]) =>
+      value === null ? [] : [`${option} = ${quoteText(value === '(empty)' ? '' : value)}`],
+    );
+    const types = columns.map(({ name, type }) => `${quoteText(name)}: ${quoteText(type)}`);
+    return {
+      columns,
+      from: `read_csv(${quoteText(file)}, auto_detect = false, header = true, skip = ${told.SkipRows}, ${options.join(', ')}, columns = {${types.join(', ')}})`,
+    };
+  };
+
+  const opened = new Map<string, Promise<Opened>>();
+  const open = (file: string): Promise<Opened> => {
+    const found =
+      opened.get(file) ??
+      (async () => {
+        if (isDelimited(file)) return sniff(file, -1);
+        const from = relation(file);
+        const columns = await db.rows<ReadColumn>(
+          `SELECT column_name AS name, column_type AS type FROM (DESCRIBE SELECT * FROM ${from})`,
+        );
+        return { from, columns };
+      })();
+    opened.set(file, found);
+    return found;
+  };
 
   /** Whether the first rows of a delimited file tell its types: a column without any value yet could become anything. */
-  const isTold = async (from: string, columns: readonly ReadColumn[]): Promise<boolean> => {
+  const isTold = async ({ from, columns }: Opened): Promise<boolean> => {
     const texts = columns.filter(({ type }) => type === 'VARCHAR');
     if (texts.length === 0) return true;
     const counts = texts.map(({ name }, i) => `count(${quoteName(name)}) AS n${i}`);
@@ -152,10 +204,10 @@ export function createTableReader(db: DuckDb): TableReader {
     return texts.every((_, i) => Number(found![`n${i}`]) > 0);
   };
 
-  const takeIn = async (
-    from: string,
-    columns: readonly ReadColumn[],
-  ): Promise<{ readonly rows: number; readonly taken: readonly Taken[] }> => {
+  const takeIn = async ({
+    from,
+    columns,
+  }: Opened): Promise<{ readonly rows: number; readonly taken: readonly Taken[] }> => {
     const taken: Taken[] = [];
     let rowsOfFile = 0;
     for (let first = 0; first < columns.length; first += TOGETHER) {
@@ -200,11 +252,9 @@ export function createTableReader(db: DuckDb): TableReader {
     return { type: 'categorical_sketch', ...found, counts, min: ends!.min, max: ends!.max };
   };
 
-  const read = async (
-    from: string,
-    columns: readonly ReadColumn[],
-  ): Promise<Awaited<ReturnType<TableReader['states']>>> => {
-    const { rows, taken } = await takeIn(from, columns);
+  const read = async (table: Opened): Promise<Awaited<ReturnType<TableReader['states']>>> => {
+    const { from, columns } = table;
+    const { rows, taken } = await takeIn(table);
     const states: { name: string; type: ValueType; state: ColumnState }[] = [];
     for (const [i, column] of columns.entries()) {
       const { name, type } = column;
@@ -221,28 +271,28 @@ export function createTableReader(db: DuckDb): TableReader {
   return {
     columnNames: async (file) => {
       await inspectWhole(file);
-      return (await describe(relation(file))).map((column) => column.name);
+      return (await open(file)).columns.map((column) => column.name);
     },
     states: async (file) => {
       await inspectWhole(file);
-      if (isDelimited(file) && statSync(file).size > SNIFFED_WHOLE_BYTES) {
-        const from = relation(file, SNIFFED_ROWS);
-        const columns = await describe(from);
-        if (await isTold(from, columns)) {
+      if (isDelimited(file) && !opened.has(file) && statSync(file).size > SNIFFED_WHOLE_BYTES) {
+        const table = await sniff(file, SNIFFED_ROWS);
+        if (await isTold(table)) {
           try {
-            return await read(from, columns);
+            const found = await read(table);
+            opened.set(file, Promise.resolve(table));
+            return found;
           } catch (error) {
             // A later value is of another type than the first ones: so all of them are asked.
             if (!(error instanceof MillraceError)) throw error;
           }
         }
       }
-      const from = relation(file);
-      return read(from, await describe(from));
+      return read(await open(file));
     },
     countTexts: async (file, column, texts) => {
-      const from = relation(file);
-      const type = (await describe(from)).find(({ name }) => name === column)!.type;
+      const { from, columns } = await open(file);
+      const { type } = columns.find(({ name }) => name === column)!;
       const counts = new Map(texts.map((text) => [text, 0]));
       await db.writeTable('wanted_texts', [{ name: 'text', type: 'VARCHAR', data: texts }]);
       await db.stream(
@@ -255,8 +305,8 @@ export function createTableReader(db: DuckDb): TableReader {
       return counts;
     },
     numbers: async (file, names) => {
-      const from = relation(file);
-      const types = new Map((await describe(from)).map((column) => [column.name, column.type]));
+      const { from, columns } = await open(file);
+      const types = new Map(columns.map((column) => [column.name, column.type]));
       const buffers = names.map(() => new NumberBuffer());
       const select = names.map((name) => {
         const column = quoteName(name);
