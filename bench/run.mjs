@@ -303,7 +303,7 @@ A goal counts as reached when both ratios are within it. Load average (1 minute)
 ${table(['path', 'goal', 'measured', 'reached'], rows)}
 
 What is not reached is explained under "Where the time goes" and in the decisions 0027 (windows), 0014 (latest state),
-0026 (reads inside the process), 0018 (HTTP) and 0011 (pushes).
+0026 (reads inside the process), 0018 (HTTP) and 0025 (pushes).
 
 ${found.map((part) => `## ${part.title}\n\n${part.text}${plots(part)}`).join('\n\n')}
 `;
