@@ -26,7 +26,7 @@ import { quoteName, quoteText } from '../duckdb/text.js';
 import { publishFile } from '../files/durable.js';
 import { judgeBatchHistory, pushedHistory } from './batch-history.js';
 import type { VersionIndex } from './dedupe.js';
-import type { IngestContext } from './ingest-files.js';
+import type { IngestContext } from './file-batch/batch.js';
 import { type Ledger, type NewQuarantinedRow, toJsonText } from './ledger.js';
 import { profileRelation } from './profile.js';
 import { hasWindows, judgeWindow, type PushedWindow, windowEnd } from './pushed-window.js';

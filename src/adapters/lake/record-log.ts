@@ -19,7 +19,7 @@ import { makeFolder } from '../files/durable.js';
 import { expandFiles, matchFiles } from '../files/inputs.js';
 import { acquireLock, type Lock } from '../files/lock.js';
 import type { Database } from '../sqlite/database.js';
-import type { IngestContext } from './ingest-files.js';
+import type { IngestContext } from './file-batch/batch.js';
 import type { Decision, RowFate, RowsOptions, RowsOutcome, RowWriter } from './ingest-rows.js';
 import { createLedger, type Ledger, withoutWriting } from './ledger.js';
 import { readRecords } from './records.js';

@@ -3,12 +3,12 @@
  * says what its record already is is a repetition; one that returns to an earlier value is a new version; a record that
  * the batch no longer has is taken back. Nothing becomes known before what it replaces.
  */
-import type { Instant } from '../../core/base/time.js';
-import type { Source } from '../../core/define/types.js';
-import type { StateScope } from '../../ports/record-log.js';
-import { quoteName, quoteText } from '../duckdb/text.js';
-import { contentColumns } from './shape.js';
-import { POSITION } from './stage.js';
+import type { Instant } from '../../../core/base/time.js';
+import type { Source } from '../../../core/define/types.js';
+import type { StateScope } from '../../../ports/record-log.js';
+import { quoteName, quoteText } from '../../duckdb/text.js';
+import { contentColumns } from '../shape.js';
+import { POSITION } from '../stage.js';
 
 /** Stands in `_file` of tombstones: after every file. */
 export const RETRACTED = 1_000_000;

@@ -1,8 +1,8 @@
 /** Which rows of a batch say what another row of it, or the log, has said already. */
-import type { Source } from '../../core/define/types.js';
-import { typeOfField } from '../../core/quality/index.js';
-import type { DuckDbConnection } from '../duckdb/connection.js';
-import { quoteName } from '../duckdb/text.js';
+import type { Source } from '../../../core/define/types.js';
+import { typeOfField } from '../../../core/quality/index.js';
+import type { DuckDbConnection } from '../../duckdb/connection.js';
+import { quoteName } from '../../duckdb/text.js';
 
 /** Keys are counted by a bit each while they lie this close together, and there are not too many bits. */
 const BITS_A_KEY = 32;

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
-import { type NewQuarantinedRow, type PrintedQuarantinedRow, toJsonText } from './ledger.js';
+import { type NewQuarantinedRow, type PrintedQuarantinedRow, toJsonText } from '../ledger.js';
 
 const READ_BYTES = 1 << 20;
 const WRITE_CHARACTERS = 1 << 18;

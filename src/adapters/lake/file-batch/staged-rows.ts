@@ -5,8 +5,8 @@
  * about, or that are repaired, are one table, which DuckDB spills.
  */
 import { statSync } from 'node:fs';
-import { invariant } from '../../core/base/error.js';
-import type { Source } from '../../core/define/types.js';
+import { invariant } from '../../../core/base/error.js';
+import type { Source } from '../../../core/define/types.js';
 import {
   effectiveContract,
   encodeSql,
@@ -15,13 +15,13 @@ import {
   isUnique,
   repairRules,
   typeOfField,
-} from '../../core/quality/index.js';
-import type { ValueType } from '../../core/schema/types.js';
-import type { DuckDbConnection } from '../duckdb/connection.js';
-import { quoteName, quoteText } from '../duckdb/text.js';
-import type { OpenedInput } from './open-input.js';
-import { inputFields } from './shape.js';
-import { scriptRules, stagedSql, wideSource } from './stage.js';
+} from '../../../core/quality/index.js';
+import type { ValueType } from '../../../core/schema/types.js';
+import type { DuckDbConnection } from '../../duckdb/connection.js';
+import { quoteName, quoteText } from '../../duckdb/text.js';
+import type { OpenedInput } from '../open-input.js';
+import { inputFields } from '../shape.js';
+import { scriptRules, stagedSql, wideSource } from '../stage.js';
 
 /** Nothing but a row itself decides about it. */
 export const isJudgedAlone = (source: Source): boolean =>

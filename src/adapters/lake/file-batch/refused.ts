@@ -1,0 +1,119 @@
+/** The refused rows as the ledger keeps them. */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { invariant } from '../../../core/base/error.js';
+import { decodeValue, repairRules, typeOfField } from '../../../core/quality/index.js';
+import type { QuarantinedRow, RefusedRow } from '../../../ports/record-log.js';
+import { explainer } from '../explain.js';
+import { type NewQuarantinedRow, toJsonText } from '../ledger.js';
+import { wideSource } from '../stage.js';
+import type { FileBatch } from './batch.js';
+import { RefusedRows } from './refused-rows.js';
+import { rawTexts } from './staged-rows.js';
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** The first refused rows. Those that the ledger holds from an earlier reading become duplicates. */
+export async function firstRefused(batch: FileBatch, show: number): Promise<readonly RefusedRow[]> {
+  const first = batch.context.ledger.quarantineCount({ source: batch.source.name }) === 0;
+  const found = await refusedRows(batch, first ? show : undefined);
+  const out: RefusedRow[] = [];
+  for (const { file, line, reasonsText } of found.rows(false)) {
+    if (out.length >= show) break;
+    out.push({ file, line, reasons: JSON.parse(reasonsText) as RefusedRow['reasons'] });
+  }
+  return out;
+}
+
+/**
+ * Ledger entries of every refused row, or of the first `most` of each file: what stood in the file and what is wrong
+ * with it.
+ */
+export async function refusedRows(batch: FileBatch, most?: number): Promise<RefusedRows> {
+  const { db, ledger, temporaryFolder } = batch.context;
+  const out = new RefusedRows(join(temporaryFolder, `refused-${batch.id}`));
+  batch.refused = out;
+  /** Refused rows that the ledger has from an earlier reading are duplicates, as accepted ones are. */
+  const settle = (entries: readonly NewQuarantinedRow[]): void => {
+    const held = ledger.held(
+      batch.source.name,
+      entries.map(({ digest }) => digest),
+    );
+    for (const row of entries) {
+      const again = held.has(row.digest);
+      out.add(row, again);
+      if (!again) continue;
+      batch.counts.quarantined--;
+      batch.counts.duplicates++;
+      for (const rule of new Set(row.reasons.map((reason) => reason.rule))) {
+        batch.reasons[rule]!--;
+        if (batch.reasons[rule] === 0) delete batch.reasons[rule];
+      }
+    }
+  };
+  const copies = new Map<string, number>();
+  const wide = wideSource(batch.source);
+  const repairing = repairRules(wide).fields;
+  for (const [index, input] of batch.inputs.entries()) {
+    const { path } = batch.files[index]!;
+    const explain = explainer(input.source, batch.errors);
+    const entry = (
+      line: number,
+      row: Readonly<Record<string, unknown>>,
+      reasons: QuarantinedRow['reasons'],
+    ): NewQuarantinedRow => {
+      const content = sha256(toJsonText(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1))));
+      const copy = (copies.get(content) ?? 0) + 1;
+      copies.set(content, copy);
+      return {
+        file: path,
+        line,
+        row,
+        reasons,
+        digest: copy === 1 ? content : sha256(`${copy}:${content}`),
+      };
+    };
+    settle(
+      input.unreadable
+        .slice(0, most)
+        .map((bad) =>
+          entry(bad.line, { _text: bad.text, _columns: input.header }, [
+            { rule: bad.rule, field: null, value: bad.text, message: bad.message },
+          ]),
+        ),
+    );
+    const names = input.header;
+    const json = input.format === 'json' || input.format === 'ndjson';
+    const texts = rawTexts(input).map((_, i) => `"_raw"[${i + 1}] AS t${i}`);
+    await db.stream(
+      `SELECT "_line", array_to_string("_reasons", chr(1)) AS ids, "_repaired", ${texts.join(', ')} FROM judged` +
+        ` WHERE "_file" = ${index} AND "_reasons" IS NOT NULL ORDER BY "_line"${most === undefined ? '' : ` LIMIT ${most}`}`,
+      ({ rows, columns }) => {
+        const cells = columns.slice(3);
+        const entries: NewQuarantinedRow[] = [];
+        for (let i = 0; i < rows; i++) {
+          const line = Number(columns[0]!.data[i]);
+          const row = json
+            ? (JSON.parse(cells[0]!.data[i] as string) as Record<string, unknown>)
+            : Object.fromEntries(names.map((name, c) => [name, cells[c]!.data[i] as string | null]));
+          const rules = (columns[1]!.data[i] as string).split('\u0001');
+          const repaired =
+            columns[2]!.valid?.[i] === 0 ? null : (columns[2]!.data[i] as (string | null)[] | null);
+          const values = new Map(
+            (repaired ?? []).map((text, index) => [
+              repairing[index]!,
+              decodeValue(typeOfField(wide.fields, repairing[index]!), text),
+            ]),
+          );
+          entries.push(entry(line, row, explain(row, rules, json, values)));
+        }
+        settle(entries);
+      },
+    );
+  }
+  invariant(
+    most !== undefined || out.fresh === batch.counts.quarantined,
+    `${out.fresh} rows reach the ledger for ${batch.counts.quarantined} quarantined in ${wide.name}`,
+  );
+  return out;
+}
