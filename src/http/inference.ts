@@ -34,7 +34,7 @@ const KINDS: Readonly<Record<string, 'boolean' | 'number' | 'string'>> = {
 };
 
 /** Decimals, instants and dates travel as text, so that none is rounded on its way. */
-export function datatypeOf(type: ValueType): Datatype {
+function datatypeOf(type: ValueType): Datatype {
   switch (type.kind) {
     case 'int64':
       return 'INT64';

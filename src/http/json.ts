@@ -119,7 +119,7 @@ const noRecord = (place: string, value: unknown): MillraceError =>
   );
 
 /** One object a line; empty lines are skipped. */
-export function parseLines(text: string): readonly JsonObject[] {
+function parseLines(text: string): readonly JsonObject[] {
   const rows: JsonObject[] = [];
   let line = 0;
   for (let at = 0; at < text.length; ) {

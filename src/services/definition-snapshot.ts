@@ -27,7 +27,7 @@ export async function keepDefinitions(project: Project, dataset: string): Promis
   return putText(project, JSON.stringify(files));
 }
 
-export async function keptTexts(project: Project, sha256: string): Promise<DefinitionTexts | undefined> {
+async function keptTexts(project: Project, sha256: string): Promise<DefinitionTexts | undefined> {
   const text = await getText(project, sha256);
   if (text === undefined) return undefined;
   if (createHash('sha256').update(text).digest('hex') !== sha256)

@@ -48,7 +48,7 @@ export interface ComputeOptions {
 }
 
 /** The fields that a group's features read, and its predicates by canonical text. */
-export function groupReads(group: FeatureGroup): { fields: string[]; predicates: Map<string, Expression> } {
+function groupReads(group: FeatureGroup): { fields: string[]; predicates: Map<string, Expression> } {
   const fields = new Set<string>();
   const predicates = new Map<string, Expression>();
   for (const { computation } of group.features) {

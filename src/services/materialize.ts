@@ -16,7 +16,7 @@ export interface BoundGroup {
 const bound = (group: FeatureGroup): BoundGroup => ({ group, online: planGroup(group) });
 
 /** The groups of a model whose features are no longer those of the project; ids say whose they are. */
-export const groupsOfKept = ({ title, definitions, features }: KeptModel): readonly BoundGroup[] =>
+const groupsOfKept = ({ title, definitions, features }: KeptModel): readonly BoundGroup[] =>
   planFeatures(definitions, expandFeatures(definitions, features)).groups.map((group) =>
     bound({ ...group, id: `${group.id} of ${title}` }),
   );

@@ -33,7 +33,7 @@ export async function aliasModel(
 }
 
 /** Present aliases of a model by name. */
-export function aliasesOf(history: readonly AliasChange[]): ReadonlyMap<string, number> {
+function aliasesOf(history: readonly AliasChange[]): ReadonlyMap<string, number> {
   return new Map(history.map((change) => [change.alias, change.version]));
 }
 

@@ -49,7 +49,7 @@ export interface MonitorResult {
   readonly alerts: readonly string[];
 }
 
-export function findMonitor(project: Project, name: string): Monitor {
+function findMonitor(project: Project, name: string): Monitor {
   const monitor = project.definitions.monitors.get(name);
   if (monitor) return monitor;
   const near = nearest(name, project.definitions.monitors.keys());

@@ -97,7 +97,7 @@ export const scoreOf = (prediction: Prediction): number | null =>
       ? (prediction.score ?? null)
       : null;
 
-export function logEntry(
+function logEntry(
   predictor: Predictor,
   given: {
     readonly id: string;

@@ -332,7 +332,7 @@ export function dataAgeSeconds(positions: ReadonlyMap<string, OnlinePosition>, a
   return oldest;
 }
 
-export function requireMaterialized(store: OnlineStore, reader: FeatureReader): void {
+function requireMaterialized(store: OnlineStore, reader: FeatureReader): void {
   const missing = reader.groups.filter(({ online }) => store.applied(online) === null);
   if (missing.length > 0)
     throw new MillraceError(

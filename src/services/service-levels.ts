@@ -25,10 +25,7 @@ export interface Unavailable {
 }
 
 /** What the named sources, and those that they are computed from, lack now. */
-export async function unavailableData(
-  project: Project,
-  names: Iterable<string>,
-): Promise<readonly Unavailable[]> {
+async function unavailableData(project: Project, names: Iterable<string>): Promise<readonly Unavailable[]> {
   const { sources } = project.definitions;
   const all = new Set([...names].flatMap((name) => [name, ...sourceAncestors(project.definitions, name)]));
   const out: Unavailable[] = [];

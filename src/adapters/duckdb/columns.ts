@@ -63,7 +63,7 @@ const STORAGE: ReadonlyMap<TypeId, TypedConstructor> = new Map<TypeId, TypedCons
 ]);
 
 /** The typed array of a type, or undefined for texts and nested types. */
-export function storageOf(type: DuckDBType): TypedConstructor | undefined {
+function storageOf(type: DuckDBType): TypedConstructor | undefined {
   if (type.typeId !== DuckDBTypeId.DECIMAL) return STORAGE.get(type.typeId);
   const width = (type as { readonly width?: number }).width ?? 18;
   return width <= 4 ? Int16Array : width <= 9 ? Int32Array : width <= 18 ? BigInt64Array : undefined;

@@ -19,7 +19,7 @@ import { quoteName } from './text.js';
 import { NumberBuffer, type ValueBuffer } from './value-buffer.js';
 
 /** More pairs of unsettled observations and versions than this are left to the sweep. */
-export const MOST_PAIRS = 50_000_000;
+const MOST_PAIRS = 50_000_000;
 /** So many times fewer observations than records: the records of other entities are dropped first. */
 const FEW_OBSERVATIONS = 8;
 
@@ -62,7 +62,7 @@ export const lookedUpFields = (lookups: readonly SweepLookup[]): readonly string
 ];
 
 /** Is an age needed beside the values? */
-export const isAged = (lookups: readonly SweepLookup[]): boolean =>
+const isAged = (lookups: readonly SweepLookup[]): boolean =>
   lookups.some(({ output, maxAge }) => output === 'age_seconds' || maxAge !== null);
 
 /** At most one record of an entity at one event time. */
@@ -78,7 +78,7 @@ const fixedPlace = (source: Source, keyFields: readonly string[]): boolean =>
 const staysWithEntity = (source: Source, keyFields: readonly string[]): boolean =>
   keyFields.every((field) => source.recordKey.includes(field));
 
-export function latestSql(query: LatestQuery): LatestSql {
+function latestSql(query: LatestQuery): LatestSql {
   const { source, state, keyFields, lookups, lag } = query;
   const hindsight = query.knowledge === 'hindsight';
   const fields = lookedUpFields(lookups);
@@ -205,14 +205,14 @@ const isZero = (lag: { readonly least: number; readonly greatest: number }): boo
   lag.least === 0 && lag.greatest === 0;
 
 /** A lookup's STATUS code over the columns of `join`: ok 0, empty 1, never_seen 2, expired 3. */
-export function lookupStatusSql({ maxAge }: SweepLookup, alias: string): string {
+function lookupStatusSql({ maxAge }: SweepLookup, alias: string): string {
   return maxAge === null
     ? `${alias}.st`
     : `CASE WHEN ${alias}.st = 0 AND ${alias}.age > ${maxAge} THEN CAST(3 AS UTINYINT) ELSE ${alias}.st END`;
 }
 
 /** A lookup's value over the columns of `join`: that of its field as held, or seconds; null where it is not `ok`. */
-export function lookupValueSql(lookup: SweepLookup, lookups: readonly SweepLookup[], alias: string): string {
+function lookupValueSql(lookup: SweepLookup, lookups: readonly SweepLookup[], alias: string): string {
   const { output, field, maxAge } = lookup;
   const value =
     output === 'age_seconds'

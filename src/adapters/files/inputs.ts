@@ -31,7 +31,7 @@ const FORMATS: Readonly<Record<string, FileFormat>> = {
 const isPattern = (text: string): boolean => /[*?[\]{}]/.test(text);
 
 /** `*` `?` `[abc]` `{a,b}` within one path part, `**` across parts. */
-export function patternToRegExp(pattern: string): RegExp {
+function patternToRegExp(pattern: string): RegExp {
   let out = '';
   for (let i = 0; i < pattern.length; i++) {
     const c = pattern[i]!;

@@ -25,7 +25,7 @@ export interface Taken {
 }
 
 /** Conditions on records of the log: what was delivered for the field, and keeps the rule. */
-export function soundSql(source: Source, rule: RepairRule): string {
+function soundSql(source: Source, rule: RepairRule): string {
   const violated = rowRuleSql(rule, source.fields, quoteName, READINGS.print) ?? 'false';
   return (
     `${quoteName(rule.field)} IS NOT NULL AND NOT ${violated} AND` +

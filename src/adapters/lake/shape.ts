@@ -24,7 +24,7 @@ export function inputFields(source: Source): readonly InputField[] {
 }
 
 /** Columns of the log's rows beside the declared fields, with their DuckDB types. */
-export const SYSTEM_COLUMNS: readonly (readonly [string, string])[] = [
+const SYSTEM_COLUMNS: readonly (readonly [string, string])[] = [
   ['_seq', 'BIGINT'],
   ['_order', 'BIGINT'],
   ['_event_time', 'BIGINT'],

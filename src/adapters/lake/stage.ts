@@ -48,7 +48,7 @@ const microsSql = (field: InputField, column: string): string =>
     : `epoch_us(${column})`;
 
 /** SQL of event time, available_at, tombstone and declared order, over typed columns. */
-export function clocksSql(
+function clocksSql(
   source: Source,
   column: (field: string) => string,
 ): Readonly<Record<'event' | 'available' | 'deleted' | 'order', string>> {

@@ -9,7 +9,7 @@ const TIMEOUT_MS = 5_000;
 /** Where an address without a path of its own takes events. */
 const ENDPOINT = 'api/v1/lineage';
 
-export function fileTransport(file: string): Transport {
+function fileTransport(file: string): Transport {
   return async (events) => {
     await mkdir(path.dirname(file), { recursive: true });
     await appendFile(file, events.map((event) => `${JSON.stringify(event)}\n`).join(''));
@@ -18,7 +18,7 @@ export function fileTransport(file: string): Transport {
 }
 
 /** `apiKey` is sent as a bearer token and stands in no message. */
-export function httpTransport(url: string, apiKey: string | undefined): Transport {
+function httpTransport(url: string, apiKey: string | undefined): Transport {
   const address = new URL(url);
   if (address.pathname === '/' || address.pathname === '') address.pathname = `/${ENDPOINT}`;
   let done = new Set<string>();

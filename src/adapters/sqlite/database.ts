@@ -12,7 +12,7 @@ export interface Migration {
 }
 
 /** A failure of SQLite as an error of the catalogue. */
-export function sqliteError(error: unknown, file: string): unknown {
+function sqliteError(error: unknown, file: string): unknown {
   if (error instanceof MillraceError) return error;
   const text = error instanceof Error ? error.message : String(error);
   const place = { place: { file }, cause: error };

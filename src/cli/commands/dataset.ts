@@ -16,12 +16,7 @@ import { within } from '../within.js';
 
 type Options = Readonly<Record<string, unknown>>;
 
-export function printManifest(
-  io: Io,
-  name: string,
-  version: number | 'rejected',
-  manifest: DatasetManifest,
-): void {
+function printManifest(io: Io, name: string, version: number | 'rejected', manifest: DatasetManifest): void {
   const { counts } = manifest;
   io.print(
     `${name}@${version}  ${count(counts.rows)} rows of ${count(counts.observations)} observations, ${manifest.features.length} features`,

@@ -27,7 +27,7 @@ export function printRules(
     for (const [rule, rows] of Object.entries(rules)) io.print(`  ${what} by ${rule}: ${count(rows)}`);
 }
 
-export function printIngest(io: Io, result: IngestResult, taken = true): void {
+function printIngest(io: Io, result: IngestResult, taken = true): void {
   io.print(
     `${result.source}: ${count(result.rows)} rows in = ${count(result.accepted)} accepted + ${count(result.quarantined)} quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped${result.corrections > 0 ? ` (${count(result.corrections)} corrections)` : ''}`,
   );

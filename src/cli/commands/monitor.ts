@@ -5,7 +5,7 @@ import { instant } from '../parse.js';
 import { count, metric, table } from '../table.js';
 import { within } from '../within.js';
 
-export function printMonitor(io: Io, result: MonitorResult): void {
+function printMonitor(io: Io, result: MonitorResult): void {
   io.print(
     `${result.monitor}: ${result.verdict}  (${count(result.rows)} predictions of ${result.model}, ${result.from} to ${result.to})`,
   );

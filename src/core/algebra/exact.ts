@@ -279,7 +279,7 @@ export function roundExact(sum: ExactSum): number | null {
   return roundRatio(m, 1n, exponent);
 }
 
-export function bitLength(value: bigint): number {
+function bitLength(value: bigint): number {
   const hex = (value < 0n ? -value : value).toString(16);
   return hex === '0' ? 0 : hex.length * 4 - (Math.clz32(Number.parseInt(hex[0]!, 16)) - 28);
 }
@@ -311,7 +311,7 @@ export function roundRatio(numerator: bigint, denominator: bigint, exponent = 0)
   return value === null ? null : numerator < 0n ? -value : value;
 }
 
-export function integerSquareRoot(value: bigint): bigint {
+function integerSquareRoot(value: bigint): bigint {
   if (value < 2n) return value;
   let root = 1n << BigInt((bitLength(value) + 1) >> 1);
   for (;;) {

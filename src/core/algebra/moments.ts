@@ -34,7 +34,7 @@ export interface Moments {
 
 const isDouble = (type: ValueType): boolean => type.kind === 'float64';
 const scaleOf = (type: ValueType): number => (type.kind === 'decimal' ? type.scale : 0);
-export const powerOfTen = (scale: number): bigint => 10n ** BigInt(scale);
+const powerOfTen = (scale: number): bigint => 10n ** BigInt(scale);
 
 export function emptyMoments(type: ValueType, powers: number): Moments {
   const orders = Array.from({ length: powers }, (_, i) => i + 1);

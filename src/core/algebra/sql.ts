@@ -83,7 +83,7 @@ const WORDS: Readonly<Record<DialectName, Words>> = {
 const PIECE_BITS = 22;
 
 /** Exponents (a, b, c) with a + b + c = power: the monomials of a power of a three-piece integer. */
-export const monomials = (power: number): readonly (readonly [number, number, number])[] =>
+const monomials = (power: number): readonly (readonly [number, number, number])[] =>
   Array.from({ length: power + 1 }, (_, a) =>
     Array.from({ length: power - a + 1 }, (_, b) => [a, b, power - a - b] as const),
   ).flat();

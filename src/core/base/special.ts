@@ -147,7 +147,7 @@ export function betaI(a: number, b: number, x: number, y = 1 - x): number {
 }
 
 /** Density of the standard normal, with z² split so that the far tail keeps its digits. */
-export function normalDensity(z: number): number {
+function normalDensity(z: number): number {
   const coarse = Math.trunc(z * 16) / 16;
   const fine = (z - coarse) * (z + coarse);
   return (Math.exp(-0.5 * coarse * coarse) * Math.exp(-0.5 * fine)) / SQRT_TWO_PI;

@@ -38,7 +38,7 @@ export function sourceAncestors(definitions: Definitions, source: string): Reado
 }
 
 /** A feature and every feature it reads, directly or not, in dependency order. */
-export function featureClosure(definitions: Definitions, names: readonly string[]): readonly Feature[] {
+function featureClosure(definitions: Definitions, names: readonly string[]): readonly Feature[] {
   const ordered: Feature[] = [];
   const seen = new Set<string>();
   const visit = (name: string): void => {

@@ -126,7 +126,7 @@ export interface ParentReach {
 }
 
 /** How far back from an observation each source is read, by all features together. */
-export function featureWindows(plan: FeaturePlan): ReadonlyMap<string, number> {
+function featureWindows(plan: FeaturePlan): ReadonlyMap<string, number> {
   const windows = new Map<string, number>();
   for (const { source, features, searches } of plan.groups) {
     let back = windows.get(source.name) ?? 0;

@@ -677,7 +677,7 @@ function finish(
 }
 
 /** What a computation says, apart from the sources and features it reads. */
-export function canonicalComputation(computation: Computation): unknown {
+function canonicalComputation(computation: Computation): unknown {
   switch (computation.kind) {
     case 'aggregation':
       return { kind: computation.kind, ...canonicalAggregation(computation) };

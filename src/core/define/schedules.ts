@@ -8,9 +8,9 @@ import type { Located } from './shape.js';
 import type { ExecutorSettings, Schedule, Sensor, StepSettings } from './types.js';
 
 /** The pool of steps that use the engine's threads and memory. */
-export const ENGINE_POOL = 'engine';
+const ENGINE_POOL = 'engine';
 
-export const DEFAULT_EXECUTOR: ExecutorSettings = {
+const DEFAULT_EXECUTOR: ExecutorSettings = {
   tries: 3,
   backoff: MICROS_PER_SECOND,
   timeout: null,

@@ -41,7 +41,7 @@ type RawLabel = Out<typeof labelShape>;
 type RawModel = Out<typeof modelShape>;
 
 /** Features of a written list, sets and `windows` expanded, each once. Broken ones are left out (and reported). */
-export function expandNames(
+function expandNames(
   context: Resolved,
   subject: string,
   written: readonly Located<string>[],

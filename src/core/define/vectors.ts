@@ -22,7 +22,7 @@ const dimensionFits = (type: ValueType, dimension: number | undefined): boolean 
  * The vectors of a computation are states with a float64_vector field and the given join keys: named by `source`, or
  * the one source that fits.
  */
-export function readVectors(
+function readVectors(
   context: Resolved,
   subject: string,
   raw: RawComputation,

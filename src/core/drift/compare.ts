@@ -51,7 +51,7 @@ export interface ComparePolicy {
   readonly minimumExpected: number;
 }
 
-export const DEFAULT_POLICY: ComparePolicy = {
+const DEFAULT_POLICY: ComparePolicy = {
   fdr: 0.05,
   minimumEffect: 0.05,
   minimumNullEffect: 0.01,

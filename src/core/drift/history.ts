@@ -116,7 +116,7 @@ interface Expected {
  * points and three of the weekday: |x − m_w| ≤ t(1 − α/2, ν) · s · √(1 + 1/n_w), where s² and ν are pooled over the
  * weekdays. Undefined with fewer points than the minimum.
  */
-export function expectPoint(history: readonly Point[], point: Point, series: Series): Expected | undefined {
+function expectPoint(history: readonly Point[], point: Point, series: Series): Expected | undefined {
   if (history.length < series.minimum) return undefined;
   const groups = new Map<number, number[]>();
   for (const { value, weekday } of history) groups.set(weekday, [...(groups.get(weekday) ?? []), value]);

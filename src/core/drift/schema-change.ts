@@ -31,7 +31,7 @@ export interface Rename {
 }
 
 /** From this score on a pair is called a rename. */
-export const RENAME_THRESHOLD = 0.75;
+const RENAME_THRESHOLD = 0.75;
 /** Fewer of the values readable in the type: another column. */
 const MINIMUM_READABLE = 0.9;
 const WEIGHTS = { values: 0.5, overlap: 0.35, words: 0.7, nulls: 0.1, name: 0.3 } as const;
@@ -151,7 +151,7 @@ const richness = (profile: ColumnProfile): number =>
   Math.min(1, Math.log2(Math.max(1, profile.distinct)) / 4);
 
 /** How likely `as` is `lost` under another name: 0..1. `byValues` false: nothing but names could be compared. */
-export function scoreRename(
+function scoreRename(
   lost: LostField,
   column: string,
   as: ReadAs,

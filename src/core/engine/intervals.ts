@@ -20,7 +20,7 @@ export interface Interval<V> {
   readonly until: Instant;
 }
 
-export const compareVersions = (a: RecordVersion, b: RecordVersion): number =>
+const compareVersions = (a: RecordVersion, b: RecordVersion): number =>
   a.availableAt - b.availableAt || a.order - b.order || (a.seq ?? 0) - (b.seq ?? 0);
 
 /** Versions of ONE record key, in any order → those that are ever known and no tombstone, by `from`. */

@@ -52,10 +52,10 @@ const MAX_SCALE = 15;
 const NULL_KIND: Kind = { kind: 'null' };
 const UNKNOWN: Kind = { kind: 'unknown' };
 
-export const showKind = (kind: Kind): string =>
+const showKind = (kind: Kind): string =>
   kind.kind === 'null' || kind.kind === 'unknown' ? kind.kind : printType(kind);
 const isType = (kind: Kind): kind is ValueType => kind.kind !== 'null' && kind.kind !== 'unknown';
-export const literalOf = (type: ValueType, value: Scalar): Typed => ({ node: 'literal', type, value });
+const literalOf = (type: ValueType, value: Scalar): Typed => ({ node: 'literal', type, value });
 export const operation = (
   op: Op,
   type: ValueType,

@@ -157,7 +157,7 @@ const part =
     return checker.apply(span, 'part', INT64, [instant(checker, value, unit)], parameters);
   };
 
-export const TRUNC_UNITS = ['second', 'minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'] as const;
+const TRUNC_UNITS = ['second', 'minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'] as const;
 
 function unitOf(node: Checked): string {
   const literal = node.literal;

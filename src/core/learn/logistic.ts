@@ -9,7 +9,7 @@ export function sigmoid(z: number): number {
 }
 
 /** log(1 + e^z) without overflow. */
-export const softplus = (z: number): number => (z > 0 ? z : 0) + Math.log1p(Math.exp(-Math.abs(z)));
+const softplus = (z: number): number => (z > 0 ? z : 0) + Math.log1p(Math.exp(-Math.abs(z)));
 
 /** Replaces scores by probabilities, in place; returns log Σ e^score. */
 export function softmax(scores: Float64Array): number {

@@ -129,7 +129,7 @@ export function buildTable(
   };
 }
 
-export function numericColumn(feature: Feature, values: readonly (Value | undefined)[]): NumericColumn {
+function numericColumn(feature: Feature, values: readonly (Value | undefined)[]): NumericColumn {
   const width = featureWidth(feature.type);
   const numbers = new Float64Array(values.length * width);
   for (let r = 0; r < values.length; r++) writeNumbers(feature, width, values[r], numbers, r * width);
@@ -137,10 +137,7 @@ export function numericColumn(feature: Feature, values: readonly (Value | undefi
 }
 
 /** Codes are given in order of first appearance. Works for any scalar type, to treat an identifier as a category. */
-export function categoricalColumn(
-  feature: Feature,
-  values: readonly (Value | undefined)[],
-): CategoricalColumn {
+function categoricalColumn(feature: Feature, values: readonly (Value | undefined)[]): CategoricalColumn {
   const codes = new Int32Array(values.length);
   const dictionary: string[] = [];
   const known = new Map<string, number>();

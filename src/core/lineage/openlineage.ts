@@ -2,7 +2,7 @@
 import { VERSION } from '../base/version.js';
 import { isDirect, type Role } from './query.js';
 
-export const PRODUCER = `https://www.npmjs.com/package/millrace/v/${VERSION}`;
+const PRODUCER = `https://www.npmjs.com/package/millrace/v/${VERSION}`;
 const SPEC = 'https://openlineage.io/spec';
 const EVENT_SCHEMA = `${SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent`;
 

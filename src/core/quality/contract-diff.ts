@@ -57,7 +57,7 @@ const BUMPS: Readonly<Record<ChangeClass, Bump>> = {
   breaking: 'major',
 };
 
-export const graver = (a: ChangeClass | null, b: ChangeClass): ChangeClass =>
+const graver = (a: ChangeClass | null, b: ChangeClass): ChangeClass =>
   a === null || CHANGE_CLASSES.indexOf(b) > CHANGE_CLASSES.indexOf(a) ? b : a;
 
 /** The version that follows (semver.org): `1.2.3` and `minor` → `1.3.0`. */

@@ -227,7 +227,7 @@ export function fits(block: Form, rule: Form): boolean {
 }
 
 /** The `contract:` that is read as these rules; empty when there are none beside the implied ones. */
-export function contractForm(contract: ContractSnapshot): ContractForm {
+function contractForm(contract: ContractSnapshot): ContractForm {
   const typeOf = (field: string | null): string =>
     contract.fields.find((item) => item.name === field)?.type ?? 'string';
   const implied = new Set([...contract.recordKey, contract.eventTime]);

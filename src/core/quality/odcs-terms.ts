@@ -158,7 +158,7 @@ export const unlessEmpty = (key: string, value: readonly FormValue[]): Form =>
 
 // --- judgements
 
-export const SEVERITIES: Readonly<Record<string, string>> = {
+const SEVERITIES: Readonly<Record<string, string>> = {
   info: 'info',
   information: 'info',
   low: 'info',
@@ -174,10 +174,10 @@ export const SEVERITIES: Readonly<Record<string, string>> = {
 
 export type Scope = 'record' | 'batch';
 /** What a rule of the standard does when it does not say: a warning warns, an error refuses. */
-export const usualAction = (severity: string, scope: Scope): string =>
+const usualAction = (severity: string, scope: Scope): string =>
   severity === 'info' || severity === 'warning' ? 'warn' : scope === 'batch' ? 'fail' : 'quarantine';
 /** What a definition does when it does not say. */
-export const defaultAction = (scope: Scope): string => (scope === 'batch' ? 'fail' : 'quarantine');
+const defaultAction = (scope: Scope): string => (scope === 'batch' ? 'fail' : 'quarantine');
 
 export function judgementOf(entry: Form, scope: Scope): Judgement {
   const severity = SEVERITIES[String(entry['severity'] ?? 'error').toLowerCase()] ?? 'error';
@@ -263,7 +263,7 @@ export const METRICS: Readonly<Record<string, string>> = {
   rowCount: 'rowCount',
 };
 
-export const ruleName = (entry: Form, taken: ReadonlySet<string>): string => {
+const ruleName = (entry: Form, taken: ReadonlySet<string>): string => {
   const wanted = (textOf(entry['id']) ?? textOf(entry['name']) ?? 'rule').replaceAll(/\W+/g, '_');
   const base = /^[A-Za-z_]/.test(wanted) ? wanted : `rule_${wanted}`;
   let name = base;
@@ -345,7 +345,7 @@ export function readQuality(
 }
 
 /** Rules of ours stand in `implementation` as a definition writes them. */
-export function readCustom(entry: Form, field: string | null, type: string): Read {
+function readCustom(entry: Form, field: string | null, type: string): Read {
   const { implementation } = entry;
   if (entry['engine'] !== ENGINE || !isObject(implementation))
     return `the engine ${String(entry['engine'])} is not run here`;
@@ -426,7 +426,7 @@ export function intoStructure(rule: Form, type: ValueType, into: Structure): boo
   }
 }
 
-export const RANGE_OPTIONS = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'];
+const RANGE_OPTIONS = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'];
 export const RULE_OPTIONS = [...RANGE_OPTIONS, 'pattern', 'minLength', 'maxLength'];
 
 /** The rules in a property itself. */

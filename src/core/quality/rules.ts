@@ -71,7 +71,7 @@ export function effectiveContract(source: Source): Contract {
 }
 
 /** True for rules that also judge tombstones: those of the record key, the event time and the sequence. */
-export function judgesTombstones(source: Source, rule: RowRule): boolean {
+function judgesTombstones(source: Source, rule: RowRule): boolean {
   if (rule.check.kind !== 'not_null' || rule.field === null) return false;
   return (
     source.recordKey.includes(rule.field) || rule.field === source.eventTime || rule.field === source.sequence

@@ -6,7 +6,7 @@ import { type Instant, MICROS_PER_DAY, MICROS_PER_SECOND, printInstant } from '.
 import type { Schedule } from '../define/types.js';
 
 /** More times that were missed than these are not caught up with: the last ones are. */
-export const MOST_CAUGHT_UP = 1000;
+const MOST_CAUGHT_UP = 1000;
 /** A time is on time for so long. */
 const ON_TIME = 60 * MICROS_PER_SECOND;
 

@@ -19,8 +19,8 @@ export type Coerced =
   | { readonly ok: true; readonly value: Value }
   | { readonly ok: false; readonly message: string; readonly expected: string };
 
-export const MIN_INT64 = -(2n ** 63n);
-export const MAX_INT64 = 2n ** 63n - 1n;
+const MIN_INT64 = -(2n ** 63n);
+const MAX_INT64 = 2n ** 63n - 1n;
 /** decimal(s): |unscaled| is below this, as in DECIMAL(18,s). */
 export const DECIMAL_LIMIT = 10n ** 18n;
 

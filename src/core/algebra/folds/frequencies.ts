@@ -40,10 +40,7 @@ export const FREQUENCY_NAMES: ReadonlySet<FunctionName> = new Set([
   'quantile',
 ]);
 
-export const frequencyFold = (
-  name: FunctionName,
-  finish: (state: Frequencies) => Value,
-): Fold<Frequencies> => ({
+const frequencyFold = (name: FunctionName, finish: (state: Frequencies) => Value): Fold<Frequencies> => ({
   function: name,
   commutative: true,
   init: () => new Map(),
@@ -92,7 +89,7 @@ export function toDouble(type: ValueType, value: Value): number {
 }
 
 /** The name of the bucket that holds x: `(-inf,e0)`, `[e0,e1)`, ..., `[en,+inf)`. */
-export const bucketNames = (edges: readonly number[]): readonly string[] => [
+const bucketNames = (edges: readonly number[]): readonly string[] => [
   `(-inf,${edges[0]})`,
   ...edges.map((edge, i) => `[${edge},${i + 1 < edges.length ? edges[i + 1] : '+inf'})`),
 ];
@@ -122,7 +119,7 @@ export const histogram = (context: FoldContext): Fold<Frequencies> => {
 /** Shannon entropy of the value frequencies in bits: -Σ p log2 p, terms by ascending count, added exactly. */
 export const entropy = (): Fold<Frequencies> => frequencyFold('entropy', entropyOf);
 
-export function entropyOf(state: Frequencies): number {
+function entropyOf(state: Frequencies): number {
   const counts = [...state.values()].map(({ n }) => n).sort((a, b) => a - b);
   const total = counts.reduce((sum, n) => sum + n, 0);
   const sum = exactSum();
@@ -134,7 +131,7 @@ export function entropyOf(state: Frequencies): number {
  * Type 7 (NumPy's linear, SQL's quantile_cont): at position h = (n - 1) q of the ascending values,
  * lo * (1 - f) + hi * f in doubles, where f is the fraction of h.
  */
-export function quantileOf(type: ValueType, state: Frequencies, q: number): number {
+function quantileOf(type: ValueType, state: Frequencies, q: number): number {
   const entries = byValue(state);
   const n = entries.reduce((sum, entry) => sum + entry.n, 0);
   const position = (n - 1) * q;

@@ -95,7 +95,7 @@ export const MOMENT_FOLDS = {
 export type MomentName = keyof typeof MOMENT_FOLDS;
 
 /** A null although there were enough values: the exact result is beyond int64, or beyond the doubles. */
-export const momentNullStatus = (name: MomentName, moments: Moments): 'empty' | 'error' => {
+const momentNullStatus = (name: MomentName, moments: Moments): 'empty' | 'error' => {
   const entry: Finish = MOMENT_FOLDS[name];
   return moments.n < entry.least || entry.spread === true ? 'empty' : 'error';
 };

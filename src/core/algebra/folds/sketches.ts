@@ -11,7 +11,7 @@ const BITS = new BigInt64Array(DOUBLE.buffer);
 const KEPT_BITS = 6;
 
 /** Signed bucket of a double: sign, exponent and the top 6 mantissa bits; 0 is the bucket of zero. */
-export function bucketOf(x: number): number {
+function bucketOf(x: number): number {
   if (x === 0) return 0;
   DOUBLE[0] = Math.abs(x);
   const bucket = (WORDS[1]! >>> (20 - KEPT_BITS)) + 1;
@@ -19,7 +19,7 @@ export function bucketOf(x: number): number {
 }
 
 /** The middle of a bucket. */
-export function bucketMiddle(bucket: number): number {
+function bucketMiddle(bucket: number): number {
   if (bucket === 0) return 0;
   WORDS[0] = 0;
   WORDS[1] = (Math.abs(bucket) - 1) * 2 ** (20 - KEPT_BITS) + 2 ** (19 - KEPT_BITS);

@@ -111,7 +111,7 @@ function sumParts(
 export type SumName = 'sum' | 'mean' | 'std' | 'var' | 'std_pop' | 'var_pop';
 const LEAST: Readonly<Record<SumName, number>> = { sum: 1, mean: 1, std: 2, var: 2, std_pop: 1, var_pop: 1 };
 
-export function finishParts(
+function finishParts(
   name: SumName,
   type: ValueType,
   parts: readonly number[],

@@ -62,7 +62,7 @@ export class CodeOutput implements Output {
 }
 
 /** Strings, lists, maps and vectors. */
-export class ValueOutput implements Output {
+class ValueOutput implements Output {
   private readonly builder: ColumnBuilder;
 
   constructor(type: ValueType, rows: number) {

@@ -54,7 +54,7 @@ export const UNTIL = 2;
 export const ORDER = 3;
 export const SEQ = 4;
 /** Columns before the fields. */
-export const CORE = 5;
+const CORE = 5;
 
 /**
  * The order of members: (event_time, from, order, seq), or (event_time, order, from, seq) where the source declares a
@@ -84,7 +84,7 @@ export const holdsNumbers = (kind: string): boolean =>
   kind === 'boolean';
 
 /** Which columns follow the event time in a key. */
-export const tieColumns = (group: OnlineGroup): { readonly second: number; readonly third: number } =>
+const tieColumns = (group: OnlineGroup): { readonly second: number; readonly third: number } =>
   group.sequenced ? { second: ORDER, third: FROM } : { second: FROM, third: ORDER };
 
 /** Room for the events of a segment and as many new ones; columns of this size are used again. */
@@ -730,7 +730,7 @@ export interface Pair {
 }
 
 /** Adds x: an error-free transformation of both additions (Knuth's two-sum), or NaN when the second rounds. */
-export function addPair(pair: Pair, x: number): void {
+function addPair(pair: Pair, x: number): void {
   const { high } = pair;
   const sum = high + x;
   const part = sum - high;

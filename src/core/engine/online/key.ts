@@ -9,7 +9,7 @@ const TAG = { null: 1, number: 2, bigint: 3, string: 4, utf16: 5, false: 6, true
 /** First byte of a stored key that is a hash: no tuple starts with it. */
 const HASHED = 0xff;
 /** Longer keys are stored under their SHA-256. LMDB itself takes up to 1978 bytes. */
-export const LONGEST_PLAIN_KEY = 400;
+const LONGEST_PLAIN_KEY = 400;
 
 let scratch = Buffer.allocUnsafe(1024);
 let length = 0;

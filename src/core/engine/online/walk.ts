@@ -295,7 +295,7 @@ export function firstAtOrAfter(view: View, edge: number, limit: number): number 
 export const upperEdge = (t: Instant, offset: number, includeCurrent: boolean): number =>
   t - offset + (includeCurrent ? 1 : 0);
 
-export const isRegular = ({ words, base }: View, t: Instant): boolean =>
+const isRegular = ({ words, base }: View, t: Instant): boolean =>
   words[base + WORD.maxFrom]! <= t && words[base + WORD.minUntil]! > t;
 
 /** Events of a segment that have to be looked at for one window. */
