@@ -78,7 +78,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
   });
   const log = lazy(async () => {
     const { openRecordLog } = await import('./adapters/lake/record-log.js');
-    const { lazyDuckDb } = await import('./adapters/duckdb/text.js');
+    const { lazyDuckDb } = await import('./adapters/duckdb/lazy.js');
     return openRecordLog({
       db: lazyDuckDb(duckdb.get),
       registry: await database.get(),

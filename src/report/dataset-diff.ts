@@ -1,6 +1,7 @@
 /** Two dataset versions beside each other as one page that needs nothing else. */
 import type { DatasetDiff, DefinitionChange } from '../core/dataset/difference.js';
-import { type ColumnSample, profileColumn } from '../core/drift/profile.js';
+import type { ColumnSample } from '../core/drift/grouped.js';
+import { profileColumn } from '../core/drift/profile.js';
 import { count, NONE, number, percent, plural } from './format.js';
 import { overlay } from './histogram.js';
 import { type Content, clip, html, type Markup, raw } from './html.js';

@@ -1,5 +1,7 @@
 /** Histograms for the eye: bars with true widths, always few. */
-import type { ColumnProfile, ColumnSample, NumericProfile } from '../core/drift/profile.js';
+
+import type { ColumnSample } from '../core/drift/grouped.js';
+import type { ColumnProfile, NumericProfile } from '../core/drift/profile.js';
 
 /** A bar from x to x + width (in data units); its area is the share of the values in it. */
 export interface DensityBar {

@@ -1,5 +1,5 @@
 /** Engine columns as the statistics take them. */
-import type { ColumnSample } from '../core/drift/profile.js';
+import type { ColumnSample } from '../core/drift/grouped.js';
 import { valueSample } from '../core/drift/sample.js';
 import { columnLength, columnValue } from '../core/engine/columns.js';
 import type { Column } from '../core/engine/types.js';

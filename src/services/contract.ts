@@ -14,8 +14,9 @@ import {
   nextVersion,
   type Readers,
 } from '../core/quality/contract-diff.js';
-import { type Form, isObject, type SourceForm, sourceForm } from '../core/quality/contract-form.js';
+import { type SourceForm, sourceForm } from '../core/quality/contract-form.js';
 import { type ContractSnapshot, snapshotOf } from '../core/quality/contract-snapshot.js';
+import { type Form, isObject } from '../core/quality/form.js';
 import { toOdcs } from '../core/quality/odcs.js';
 import { fromOdcs, type ImportNote } from '../core/quality/odcs-import.js';
 import type { ContractVersion } from '../ports/record-log.js';

@@ -12,7 +12,7 @@ import {
 import type { DatasetManifest } from '../core/dataset/manifest.js';
 import { changedPairs, matchRows, rowKeys } from '../core/dataset/rows.js';
 import { compareColumns } from '../core/drift/compare.js';
-import type { ColumnSample } from '../core/drift/profile.js';
+import type { ColumnSample } from '../core/drift/grouped.js';
 import { columnValue } from '../core/engine/columns.js';
 import type { Column } from '../core/engine/types.js';
 import { toJson } from '../core/schema/coerce-print.js';

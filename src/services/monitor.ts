@@ -4,7 +4,8 @@ import { nearest } from '../core/base/nearest.js';
 import { printInstant } from '../core/base/time.js';
 import type { Model, Monitor } from '../core/define/types.js';
 import { type Comparison, compareProfiles } from '../core/drift/compare.js';
-import type { ColumnProfile, ColumnSample } from '../core/drift/profile.js';
+import type { ColumnSample } from '../core/drift/grouped.js';
+import type { ColumnProfile } from '../core/drift/profile.js';
 import {
   type Evaluation,
   evaluateBinary,

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { Document, isMap, isScalar, isSeq, type Pair, type Scalar, type YAMLMap } from 'yaml';
 import { fold } from '../core/quality/clock-names.js';
-import type { FormValue } from '../core/quality/contract-form.js';
+import type { FormValue } from '../core/quality/form.js';
 import {
   keyQuestion,
   type SuggestedTypes,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import type { Form } from '../../src/core/quality/contract-form.js';
+import type { Form } from '../../src/core/quality/form.js';
 import { openProject } from '../../src/open.js';
 import {
   compareContracts,

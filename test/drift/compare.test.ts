@@ -1,12 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { compareColumns, compareProfiles, mergeSmallBins } from '../../src/core/drift/compare.js';
+import type { ColumnSample } from '../../src/core/drift/grouped.js';
 import { groupSorted, sortNumbers } from '../../src/core/drift/grouped.js';
-import {
-  type ColumnProfile,
-  type ColumnSample,
-  profileColumn,
-  profileColumns,
-} from '../../src/core/drift/profile.js';
+import { type ColumnProfile, profileColumn, profileColumns } from '../../src/core/drift/profile.js';
 import { chiSquaredContingency, ksGrouped } from '../../src/core/drift/tests.js';
 import { expectClose } from './close.js';
 import { golden, type StatisticsGolden } from './golden.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compareColumns } from '../../src/core/drift/compare.js';
-import type { ColumnSample } from '../../src/core/drift/profile.js';
+import type { ColumnSample } from '../../src/core/drift/grouped.js';
 import { chiSquaredContingency, judgeAgainstHistory, ksTwoSample } from '../../src/core/drift/tests.js';
 import { drawing } from './random.js';
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Source } from '../../src/core/define/types.js';
-import { type Form, type SourceForm, sourceForm } from '../../src/core/quality/contract-form.js';
+import { type SourceForm, sourceForm } from '../../src/core/quality/contract-form.js';
+import type { Form } from '../../src/core/quality/form.js';
 import { toOdcs } from '../../src/core/quality/odcs.js';
 import { fromOdcs } from '../../src/core/quality/odcs-import.js';
 import { odcsValidator } from '../contract/odcs-schema.js';

@@ -21,9 +21,10 @@ import {
   type LatestTable,
   lookedUpFields,
 } from './latest-state.js';
+import { interruptible } from './lazy.js';
 import { recordDigests } from './record-digests.js';
 import { ONE_THREAD, RESULT_BYTES, type SweepLimits, sweepRecords } from './sweep-records.js';
-import { interruptible, quoteName, quoteText } from './text.js';
+import { quoteName, quoteText } from './text.js';
 import { type ParentTable, transformSql } from './transform-sql.js';
 import { codedBuffer, NumberBuffer, valueBuffer } from './value-buffer.js';
 

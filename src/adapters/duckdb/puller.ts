@@ -4,7 +4,8 @@ import type { Source } from '../../core/define/types.js';
 import { columnAmong } from '../../core/quality/index.js';
 import type { Puller } from '../../ports/puller.js';
 import type { DuckDb } from './connection.js';
-import { interruptible, quoteName, quoteText } from './text.js';
+import { interruptible } from './lazy.js';
+import { quoteName, quoteText } from './text.js';
 
 /** Rows of a SELECT over files; they come as a Parquet file. */
 export function createSqlPuller(db: DuckDb, projectFolder: string): Puller {

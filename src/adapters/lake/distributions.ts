@@ -3,7 +3,8 @@ import { isAbsolute, join } from 'node:path';
 import type { BatchRule, DistributionReference } from '../../core/define/types.js';
 import { type BatchProfile, mergeBatches } from '../../core/drift/batch-profile.js';
 import { type ColumnComparison, compareProfiles } from '../../core/drift/compare.js';
-import type { ColumnProfile, ColumnSample, Profile } from '../../core/drift/profile.js';
+import type { ColumnSample } from '../../core/drift/grouped.js';
+import type { ColumnProfile, Profile } from '../../core/drift/profile.js';
 import type { DistributionFinding } from '../../core/quality/index.js';
 import { systemError } from '../files/errors.js';
 

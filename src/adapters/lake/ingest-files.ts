@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { MillraceError } from '../../core/base/error.js';
 import type { Source } from '../../core/define/types.js';
 import type { FileVerdict, IngestResult, RefusedRow } from '../../ports/record-log.js';
-import { interruptible } from '../duckdb/text.js';
+import { interruptible } from '../duckdb/lazy.js';
 import { expandFiles, hashFile, inspectFile } from '../files/inputs.js';
 import { append } from './file-batch/append.js';
 import { type Counts, FileBatch, type IngestContext, type IngestOptions } from './file-batch/batch.js';

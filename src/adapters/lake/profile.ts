@@ -1,6 +1,7 @@
 import type { FieldDefinition } from '../../core/define/types.js';
 import { BATCH_PROFILE_OPTIONS, type BatchProfile } from '../../core/drift/batch-profile.js';
-import { type ColumnProfile, type ColumnSample, profileColumn } from '../../core/drift/profile.js';
+import type { ColumnSample } from '../../core/drift/grouped.js';
+import { type ColumnProfile, profileColumn } from '../../core/drift/profile.js';
 import { isNumericSample, valueSample } from '../../core/drift/sample.js';
 import { deviationSql } from '../../core/quality/batch.js';
 import type { DuckDbConnection } from '../duckdb/connection.js';

@@ -1,6 +1,14 @@
 import { invariant } from '../base/error.js';
 
 /**
+ * The values of one column. Numeric: everything that is not null, in any order; timestamps and dates as numbers
+ * of one unit; NaN counts as missing beside the nulls. Categorical: text, booleans and keys, counted by value.
+ */
+export type ColumnSample =
+  | { readonly type: 'numeric'; readonly values: Float64Array; readonly nulls: number }
+  | { readonly type: 'categorical'; readonly counts: ReadonlyMap<string, number>; readonly nulls: number };
+
+/**
  * A sample of numbers as ascending distinct values and how often each occurs: what a sort, or SQL
  * `GROUP BY value ORDER BY value`, gives. No NaN. `total` = Σ counts > 0 unless empty.
  */

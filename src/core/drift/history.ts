@@ -6,7 +6,7 @@ import { MICROS_PER_DAY, MICROS_PER_SECOND } from '../base/time.js';
 import type { FieldDefinition, HistoryMeasure, HistoryPolicy, Severity } from '../define/types.js';
 import { type BatchProfile, mergeBatches } from './batch-profile.js';
 import { compareProfiles } from './compare.js';
-import type { ColumnSample } from './profile.js';
+import type { ColumnSample } from './grouped.js';
 import { sayScale, scaleBetween } from './scale.js';
 import { profileDistance } from './schema-change.js';
 import { judgeAgainstHistory } from './tests.js';

@@ -1,15 +1,7 @@
 import { sumOf } from '../base/summation.js';
 import { type Bins, countInBins, referenceBins } from './bins.js';
-import { type Grouped, groupSorted, quantileSorted, sortNumbers } from './grouped.js';
+import { type ColumnSample, type Grouped, groupSorted, quantileSorted, sortNumbers } from './grouped.js';
 import { type CategoricalSketch, type NumericSketch, sketchGrouped, sketchQuantiles } from './sketch.js';
-
-/**
- * The values of one column. Numeric: everything that is not null, in any order; timestamps and dates as numbers
- * of one unit; NaN counts as missing beside the nulls. Categorical: text, booleans and keys, counted by value.
- */
-export type ColumnSample =
-  | { readonly type: 'numeric'; readonly values: Float64Array; readonly nulls: number }
-  | { readonly type: 'categorical'; readonly counts: ReadonlyMap<string, number>; readonly nulls: number };
 
 /** A column after one pass over it: its values where they are few enough to keep, else a sketch of bounded size. */
 export type ColumnState = ColumnSample | NumericSketch | CategoricalSketch;

@@ -1,5 +1,5 @@
 import type { Value, ValueType } from '../schema/types.js';
-import type { ColumnSample } from './profile.js';
+import type { ColumnSample } from './grouped.js';
 
 /** Numbers, instants and dates are numeric (decimals as their value); everything else is categorical by its text. */
 export const isNumericSample = (type: ValueType): boolean =>

@@ -1,7 +1,6 @@
 import { CompensatedSum } from '../base/summation.js';
-import type { Grouped } from './grouped.js';
+import type { ColumnSample, Grouped } from './grouped.js';
 import { type DistinctCounter, distinctCounter } from './hyperloglog.js';
-import type { ColumnSample } from './profile.js';
 
 /**
  * What a pass over a column of numbers leaves behind when there are too many to keep. The distribution is a list of

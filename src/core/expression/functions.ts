@@ -9,9 +9,10 @@ import {
   type ValueType,
 } from '../schema/types.js';
 import type { Ast } from './ast.js';
-import type { Checked, Checker } from './check.js';
+
 import { fail } from './lex.js';
 import { JAVASCRIPT_ONLY, type Op, type Parameters, type Typed } from './typed.js';
+import type { Checked, Typing } from './typing.js';
 import { knownZone } from './zone.js';
 
 /** A function as the reference shows it. */
@@ -27,7 +28,7 @@ export interface FunctionDoc {
 export interface FunctionEntry extends FunctionDoc {
   readonly least: number;
   readonly most: number;
-  check(checker: Checker, span: Ast, args: readonly Checked[]): Checked;
+  check(typing: Typing, span: Ast, args: readonly Checked[]): Checked;
 }
 
 type Check = FunctionEntry['check'];
@@ -35,26 +36,25 @@ const MANY = 1_000;
 
 const plain =
   (name: string, op: Op, parameters: readonly ValueType[], result: ValueType): Check =>
-  (checker, span, args) =>
-    checker.apply(
+  (typing, span, args) =>
+    typing.apply(
       span,
       op,
       result,
-      args.map((arg, i) => checker.to(arg, parameters[Math.min(i, parameters.length - 1)]!, name)),
+      args.map((arg, i) => typing.to(arg, parameters[Math.min(i, parameters.length - 1)]!, name)),
     );
 
-function numeric(checker: Checker, node: Checked, name: string): { type: ValueType; typed: Typed } {
+function numeric(typing: Typing, node: Checked, name: string): { type: ValueType; typed: Typed } {
   if (node.kind.kind === 'unknown' || node.kind.kind === 'null')
-    return { type: FLOAT64, typed: checker.to(node, FLOAT64, name) };
+    return { type: FLOAT64, typed: typing.to(node, FLOAT64, name) };
   if (!isNumeric(node.kind)) fail(node.span, `${name} takes a number, not ${printType(node.kind)}`);
   return { type: node.kind, typed: node.typed };
 }
 
-const abs: Check = (checker, span, args) => {
-  const { type, typed } = numeric(checker, args[0]!, 'abs');
-  if (type.kind === 'decimal')
-    return checker.apply(span, 'abs_decimal', type, [typed], { scale: type.scale });
-  return checker.apply(span, type.kind === 'int64' ? 'abs_int' : 'abs_float', type, [typed]);
+const abs: Check = (typing, span, args) => {
+  const { type, typed } = numeric(typing, args[0]!, 'abs');
+  if (type.kind === 'decimal') return typing.apply(span, 'abs_decimal', type, [typed], { scale: type.scale });
+  return typing.apply(span, type.kind === 'int64' ? 'abs_int' : 'abs_float', type, [typed]);
 };
 
 function literalInteger(node: Checked, what: string, least: number, most: number): number {
@@ -72,38 +72,38 @@ function literalInteger(node: Checked, what: string, least: number, most: number
 
 const rounding =
   (name: 'round' | 'floor' | 'ceil' | 'trunc'): Check =>
-  (checker, span, args) => {
-    const { type, typed } = numeric(checker, args[0]!, name);
+  (typing, span, args) => {
+    const { type, typed } = numeric(typing, args[0]!, name);
     const places = args[1] && literalInteger(args[1], 'the number of places', 0, 15);
-    if (type.kind === 'int64') return checker.done(span, type, typed);
+    if (type.kind === 'int64') return typing.done(span, type, typed);
     if (type.kind === 'decimal') {
       if (places === undefined)
-        return checker.apply(span, `${name}_decimal`, INT64, [typed], { from: type.scale });
-      if (places >= type.scale) return checker.done(span, type, typed);
-      return checker.apply(span, 'rescale', { kind: 'decimal', scale: places }, [typed], {
+        return typing.apply(span, `${name}_decimal`, INT64, [typed], { from: type.scale });
+      if (places >= type.scale) return typing.done(span, type, typed);
+      return typing.apply(span, 'rescale', { kind: 'decimal', scale: places }, [typed], {
         from: type.scale,
         scale: places,
       });
     }
-    if (places === undefined || places === 0) return checker.apply(span, `${name}_float`, FLOAT64, [typed]);
-    return checker.apply(span, 'round_float_to', FLOAT64, [typed], { scale: places });
+    if (places === undefined || places === 0) return typing.apply(span, `${name}_float`, FLOAT64, [typed]);
+    return typing.apply(span, 'round_float_to', FLOAT64, [typed], { scale: places });
   };
 
-const sign: Check = (checker, span, args) =>
-  checker.apply(span, 'sign', INT64, [numeric(checker, args[0]!, 'sign').typed]);
+const sign: Check = (typing, span, args) =>
+  typing.apply(span, 'sign', INT64, [numeric(typing, args[0]!, 'sign').typed]);
 
 const choice =
   (op: 'coalesce' | 'greatest' | 'least'): Check =>
-  (checker, span, args) => {
-    const node = checker.merged(span, op, args, (typed) => typed, `mix in one ${op}`);
+  (typing, span, args) => {
+    const node = typing.merged(span, op, args, (typed) => typed, `mix in one ${op}`);
     if (op !== 'coalesce' && ['float64_vector', 'list', 'map'].includes(node.kind.kind))
       fail(span, `${op} takes values that can be compared`);
     return node;
   };
 
-const nullif: Check = (checker, span, args) => {
+const nullif: Check = (typing, span, args) => {
   const [left, right] = args as readonly [Checked, Checked];
-  const compared = checker.comparable([left, right]);
+  const compared = typing.comparable([left, right]);
   if (left.kind.kind === 'null') return left;
   const typed: Typed = {
     node: 'operation',
@@ -130,14 +130,14 @@ const PARTS: Readonly<Record<string, string>> = {
 };
 const CLOCK_PARTS: ReadonlySet<string> = new Set(['hour', 'minute', 'second']);
 
-function instant(checker: Checker, node: Checked, name: string): Typed {
-  if (node.kind.kind === 'date') return checker.cast(node.span, node, TIMESTAMP).typed;
-  return checker.to(node, TIMESTAMP, name);
+function instant(typing: Typing, node: Checked, name: string): Typed {
+  if (node.kind.kind === 'date') return typing.cast(node.span, node, TIMESTAMP).typed;
+  return typing.to(node, TIMESTAMP, name);
 }
 
 const part =
   (unit: string): Check =>
-  (checker, span, args) => {
+  (typing, span, args) => {
     const [value, zone] = args as readonly [Checked, Checked | undefined];
     if (value.kind.kind === 'date' && (zone || CLOCK_PARTS.has(unit))) {
       fail(value.span, zone ? 'a date has no time zone' : `a date has no ${unit}`, 'Pass a timestamp.');
@@ -154,7 +154,7 @@ const part =
         );
       parameters = { unit, zone: literal.value };
     }
-    return checker.apply(span, 'part', INT64, [instant(checker, value, unit)], parameters);
+    return typing.apply(span, 'part', INT64, [instant(typing, value, unit)], parameters);
   };
 
 const TRUNC_UNITS = ['second', 'minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'] as const;
@@ -169,13 +169,13 @@ function unitOf(node: Checked): string {
 
 const vectors =
   (op: 'cosine_similarity' | 'dot_product' | 'euclidean_distance'): Check =>
-  (checker, span, args) => {
+  (typing, span, args) => {
     const VECTOR: ValueType = { kind: 'float64_vector' };
-    const typed = args.map((arg) => checker.to(arg, VECTOR, op));
+    const typed = args.map((arg) => typing.to(arg, VECTOR, op));
     const [a, b] = args.map((arg) => (arg.kind.kind === 'float64_vector' ? arg.kind.dimension : undefined));
     if (a !== undefined && b !== undefined && a !== b)
       fail(span, `${op} takes vectors of one length, not ${a} and ${b}`);
-    return checker.apply(span, op, FLOAT64, typed);
+    return typing.apply(span, op, FLOAT64, typed);
   };
 
 function entry(
@@ -360,16 +360,16 @@ const ENTRIES: readonly FunctionEntry[] = [
       part(unit),
     ),
   ),
-  entry('time', 'epoch(ts) → float64', 'Seconds since 1970-01-01T00:00:00Z.', [1, 1], (checker, span, args) =>
-    checker.apply(span, 'epoch', FLOAT64, [instant(checker, args[0]!, 'epoch')]),
+  entry('time', 'epoch(ts) → float64', 'Seconds since 1970-01-01T00:00:00Z.', [1, 1], (typing, span, args) =>
+    typing.apply(span, 'epoch', FLOAT64, [instant(typing, args[0]!, 'epoch')]),
   ),
   entry(
     'time',
     'date_trunc(unit, ts) → timestamp',
     `The start (UTC) of the ${TRUNC_UNITS.join(', ')}; weeks start on Monday.`,
     [2, 2],
-    (checker, span, args) =>
-      checker.apply(span, 'date_trunc', TIMESTAMP, [instant(checker, args[1]!, 'date_trunc')], {
+    (typing, span, args) =>
+      typing.apply(span, 'date_trunc', TIMESTAMP, [instant(typing, args[1]!, 'date_trunc')], {
         unit: unitOf(args[0]!),
       }),
   ),
@@ -378,12 +378,12 @@ const ENTRIES: readonly FunctionEntry[] = [
     'date_diff(unit, a, b) → int64',
     'How many starts of the unit lie in (a, b]; negative when b is before a.',
     [3, 3],
-    (checker, span, args) =>
-      checker.apply(
+    (typing, span, args) =>
+      typing.apply(
         span,
         'date_diff',
         INT64,
-        [instant(checker, args[1]!, 'date_diff'), instant(checker, args[2]!, 'date_diff')],
+        [instant(typing, args[1]!, 'date_diff'), instant(typing, args[2]!, 'date_diff')],
         { unit: unitOf(args[0]!) },
       ),
   ),

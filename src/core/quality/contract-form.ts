@@ -8,17 +8,8 @@ import {
   type SnapshotRule,
   snapshotOf,
 } from './contract-snapshot.js';
+import { type Form, type FormValue, isObject } from './form.js';
 import { promiseForm } from './promise-form.js';
-
-export type FormValue =
-  | null
-  | boolean
-  | number
-  | bigint
-  | string
-  | readonly FormValue[]
-  | { readonly [key: string]: FormValue };
-export type Form = { readonly [key: string]: FormValue };
 
 /** Keys of `fields` entries; a bare type stands for `{ type }`. */
 export interface FieldForm {
@@ -140,9 +131,6 @@ export function blocks(
 
 const bigintText = (_key: string, value: unknown): unknown =>
   typeof value === 'bigint' ? `${value}n` : value;
-
-export const isObject = (value: FormValue | undefined): value is Form =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** `{ mean: { a } }` and `{ mean: { b } }` → `{ mean: { a, b } }`; lists one after the other. */
 export function merged(a: Form, b: Form): Form {

@@ -3,17 +3,8 @@ import { MillraceError } from '../base/error.js';
 import { isSystemName } from '../define/columns.js';
 import { printType, type ValueType } from '../schema/types.js';
 import { eventTimeScore } from './clock-names.js';
-import {
-  blocks,
-  type FieldForm,
-  type Form,
-  type FormValue,
-  fits,
-  followsInBlock,
-  isObject,
-  one,
-  type SourceForm,
-} from './contract-form.js';
+import { blocks, type FieldForm, fits, followsInBlock, one, type SourceForm } from './contract-form.js';
+import { type Form, type FormValue, isObject } from './form.js';
 import { levelOfSla, levelsOfDocument } from './odcs-levels.js';
 import {
   judgementOf,

@@ -1,6 +1,6 @@
 /** Service levels of ODCS as ours, and ours as theirs. */
 import { MICROS_PER_DAY, MICROS_PER_SECOND } from '../base/time.js';
-import { type Form, type FormValue, isObject } from './contract-form.js';
+import { type Form, type FormValue, isObject } from './form.js';
 import { objects, textOf } from './odcs-terms.js';
 
 const UNITS: readonly (readonly [unit: string, micros: number, words: RegExp])[] = [

@@ -2,7 +2,8 @@
 import { typeOfDuckDb } from '../schema/coerce-sql.js';
 import { checkPattern } from '../schema/pattern.js';
 import { parseType, printType, type ValueType } from '../schema/types.js';
-import { type Form, type FormValue, isObject, literalForm } from './contract-form.js';
+import { literalForm } from './contract-form.js';
+import { type Form, type FormValue, isObject } from './form.js';
 
 export const ODCS_VERSION = 'v3.1.0';
 

@@ -8,7 +8,8 @@
  */
 import { checkPattern } from '../schema/pattern.js';
 import { parseType, printType, type ValueType } from '../schema/types.js';
-import { type FieldForm, type Form, type FormValue, isObject, type SourceForm } from './contract-form.js';
+import type { FieldForm, SourceForm } from './contract-form.js';
+import { type Form, type FormValue, isObject } from './form.js';
 import { fieldName, fromOdcs, type ImportedSource, sourceName } from './odcs-import.js';
 import { slaProperties } from './odcs-levels.js';
 import {

@@ -2,7 +2,7 @@
 import { MICROS_PER_DAY, printDuration } from '../base/time.js';
 import { DEFAULT_HISTORY, HISTORY_MEASURES } from '../define/promises.js';
 import type { HistoryPolicy, ServiceLevels, Source } from '../define/types.js';
-import type { Form, FormValue } from './contract-form.js';
+import type { Form, FormValue } from './form.js';
 
 export const PROMISE_KEYS = ['rename', 'schema_changes', 'history', 'service_levels'] as const;
 

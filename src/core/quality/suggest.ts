@@ -12,7 +12,8 @@ import { isSystemName } from '../define/columns.js';
 import { checkPattern } from '../schema/pattern.js';
 import { FLOAT64, INT64, printType, STRING, type ValueType } from '../schema/types.js';
 import { eventTimeScore, fold, soundsAvailable } from './clock-names.js';
-import type { ContractForm, FieldForm, Form, FormValue, SourceForm } from './contract-form.js';
+import type { ContractForm, FieldForm, SourceForm } from './contract-form.js';
+import type { Form, FormValue } from './form.js';
 import { CANDIDATES, type Candidate, type TextFacts, type ValueFacts } from './suggest-facts.js';
 
 /** A column that can be unreadable in one row of so many and still have its type. */

@@ -3,7 +3,7 @@
  * written behind the others into a copy of the stored head. The bytes are those that decoding, inserting and encoding
  * give; what this does not do is left to that.
  */
-import type { AppliedRecord } from './apply.js';
+import type { AppliedRecord } from './applied.js';
 import { capacityOf, FLAG, holdsNumbers, maskWords, NO_DICTIONARY, WORD } from './block.js';
 import { isLong, itemEnd, spellItem } from './key.js';
 import { ONLINE_FORMAT, type OnlineGroup } from './plan.js';

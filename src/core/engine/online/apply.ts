@@ -1,8 +1,8 @@
 /** Applying log records to a group: versions are linked, then the events of the entities they touch change. */
 import { invariant } from '../../base/error.js';
 import type { Instant } from '../../base/time.js';
-import type { Value } from '../../schema/types.js';
 import { appendToHead } from './append.js';
+import type { AppliedRecord, Bytes, Counts, Floor } from './applied.js';
 import {
   appendBlock,
   type Block,
@@ -34,34 +34,6 @@ import { ROW } from './lanes.js';
 import type { OnlineGroup } from './plan.js';
 import { cutsAt } from './segments.js';
 import { appendVersions, findVersions, type Version } from './versions.js';
-
-/** A record of the log, as `LogRecord` of the record log. */
-export interface AppliedRecord {
-  readonly fields: Readonly<Record<string, Value>>;
-  readonly eventTime: Instant;
-  readonly availableAt: Instant;
-  readonly order: number;
-  readonly seq: number;
-  readonly deleted: boolean;
-  /** False: known to be the first of its record key. Otherwise earlier versions are looked for. */
-  readonly version?: boolean;
-}
-
-/** Bytes by key inside one transaction. What `get` gives is valid until the next call only; `put` copies. */
-export interface Bytes {
-  get(key: Uint8Array): Uint8Array | undefined;
-  put(key: Uint8Array, value: Uint8Array): void;
-  remove(key: Uint8Array): void;
-}
-
-/** Events before this instant, and known by it, were forgotten (`expireEntity`). Null: nothing was. */
-export type Floor = Instant | null;
-
-export interface Counts {
-  entities: number;
-  events: number;
-  bytes: number;
-}
 
 const beforeVersion = (a: Version, b: Version): number =>
   a.from - b.from || a.order - b.order || a.seq - b.seq;

@@ -1,4 +1,4 @@
-export type { AppliedRecord, Floor } from './apply.js';
+export type { AppliedRecord, Floor } from './applied.js';
 export {
   type OnlineGroup,
   type OnlineReader,

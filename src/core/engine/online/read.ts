@@ -11,7 +11,7 @@ import { invariant, MillraceError } from '../../base/error.js';
 import { type Instant, MICROS_PER_SECOND, printInstant } from '../../base/time.js';
 import type { Value, ValueType } from '../../schema/types.js';
 import type { Status } from '../types.js';
-import type { Floor } from './apply.js';
+import type { Floor } from './applied.js';
 import {
   type Directory,
   directoryOf,

@@ -3,14 +3,8 @@ import { invariant, MillraceError } from '../../base/error.js';
 import type { Fingerprint } from '../../base/fingerprint.js';
 import type { Instant } from '../../base/time.js';
 import type { Value } from '../../schema/types.js';
-import {
-  type AppliedRecord,
-  applyRecords,
-  type Bytes,
-  type Counts,
-  expireEntity,
-  type Floor,
-} from './apply.js';
+import type { AppliedRecord, Bytes, Counts, Floor } from './applied.js';
+import { applyRecords, expireEntity } from './apply.js';
 import { owned } from './block.js';
 import { KIND } from './key.js';
 import type { OnlineGroup, OnlineReader } from './plan.js';

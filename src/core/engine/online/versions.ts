@@ -8,7 +8,7 @@
  * seq. All of it is a function of the records and of the position.
  */
 import { invariant } from '../../base/error.js';
-import type { AppliedRecord, Bytes, Counts } from './apply.js';
+import type { AppliedRecord, Bytes, Counts } from './applied.js';
 import { KIND, runKey, type Spelled, spellTuple } from './key.js';
 import type { OnlineGroup } from './plan.js';
 
