@@ -123,6 +123,9 @@ source({
 });
 // @ts-expect-error a misspelt key inside
 feature({ name: 'f', entity: user, aggregation: { function: 'sum', source: 'orders.total', widnow: '7d' } });
+// @ts-expect-error a misspelt function
+feature({ name: 'f', entity: user, aggregation: { function: 'summ', source: 'orders.total', window: '7d' } });
+feature({ name: 'f', entity: user, aggregation: { function: 'p95', source: 'orders.total', window: '7d' } });
 // @ts-expect-error no source
 feature({ name: 'f', entity: user, aggregation: { function: 'sum', window: '7d' } });
 // @ts-expect-error a window is a text

@@ -1,7 +1,7 @@
 /** Names of aggregation functions as the field writes them, and which arguments each needs. */
 import { FUNCTION_NAMES, type FunctionName } from './types.js';
 
-const VARIANTS: Readonly<Record<string, FunctionName>> = {
+const VARIANTS = {
   avg: 'mean',
   average: 'mean',
   stddev: 'std',
@@ -41,7 +41,12 @@ const VARIANTS: Readonly<Record<string, FunctionName>> = {
   time_since_last: 'seconds_since_last',
   time_since_first: 'seconds_since_first',
   exponential_moving_average: 'ewma',
-};
+} as const satisfies Readonly<Record<string, FunctionName>>;
+
+/** What TypeScript takes; the reader takes any case. */
+export type FunctionSpelling = FunctionName | keyof typeof VARIANTS | `p${number}`;
+
+const isVariant = (name: string): name is keyof typeof VARIANTS => Object.hasOwn(VARIANTS, name);
 
 export interface NamedFunction {
   readonly name: FunctionName;
@@ -53,8 +58,7 @@ export interface NamedFunction {
 export function resolveFunction(written: string): NamedFunction | undefined {
   const name = written.trim().toLowerCase();
   const canonical =
-    FUNCTION_NAMES.find((known) => known === name) ??
-    (Object.hasOwn(VARIANTS, name) ? VARIANTS[name] : undefined);
+    FUNCTION_NAMES.find((known) => known === name) ?? (isVariant(name) ? VARIANTS[name] : undefined);
   if (canonical) return { name: canonical };
   const percent = /^p(\d{1,2})$/.exec(name);
   return percent ? { name: 'quantile', q: Number(percent[1]) / 100 } : undefined;

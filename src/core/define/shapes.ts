@@ -2,7 +2,7 @@
 import { parseDuration, parseInstant } from '../base/time.js';
 import { isTimeFormat } from '../schema/time-format.js';
 import { parseType, TYPE_NAMES } from '../schema/types.js';
-import { VECTOR_FUNCTIONS } from './functions.js';
+import { type FunctionSpelling, VECTOR_FUNCTIONS } from './functions.js';
 import {
   boolean,
   choice,
@@ -18,7 +18,7 @@ import {
   scalar,
   text,
 } from './shape.js';
-import type { PartitionGrain } from './types.js';
+import { FUNCTION_NAMES, type PartitionGrain } from './types.js';
 
 export const PART_NAMES = ['train', 'validation', 'test', 'holdout'] as const;
 
@@ -545,7 +545,7 @@ export const transformShape = object('transform', {
 
 export const aggregationShape = object('aggregation', {
   function: required(
-    text('an aggregation function', null, { examples: ['count', 'sum', 'mean'] }),
+    text<string, FunctionSpelling>('an aggregation function', null, { examples: FUNCTION_NAMES }),
     'What to compute over the records of the window.',
   ),
   source: required(
