@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { argument, MAIN, note, project, ratio, table } from './lib.mjs';
 
@@ -85,9 +86,21 @@ async function child(args) {
   };
 }
 
+/** The least: it answers. Under /append it parses the body and answers when the body is on the disk. */
 const EMPTY = `import { createServer } from 'node:http';
+import { open } from 'node:fs/promises';
+const file = await open(process.argv[1], 'a');
+const answer = (response) => response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
 const server = createServer((request, response) => {
-  request.on('data', () => undefined).on('end', () => response.writeHead(200, { 'content-type': 'application/json' }).end('{}'));
+  const held = [];
+  request.on('data', (chunk) => held.push(chunk)).on('end', async () => {
+    if (request.url !== '/append') return answer(response);
+    const body = Buffer.concat(held);
+    JSON.parse(body.toString());
+    await file.write(body);
+    await file.datasync();
+    answer(response);
+  });
 }).listen(0, '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port })));
 process.on('SIGTERM', () => process.exit(0));`;
 
@@ -222,10 +235,10 @@ const event = () => {
     at: new Date(now - ((id * 104_729) % 7_000_000) * 1000).toISOString(),
   };
 };
-const events = (count) => post('/v1/sources/events/records', Array.from({ length: count }, event));
+const RECORDS = '/v1/sources/events/records';
 /** So many requests of so many events, made before the clock runs, after some to warm up. */
-async function pushes(server, connections, size, warm, count) {
-  const bodies = Array.from({ length: warm + count }, () => events(size));
+async function pushes(server, connections, size, warm, count, path = RECORDS) {
+  const bodies = Array.from({ length: warm + count }, () => post(path, Array.from({ length: size }, event)));
   let sent = 0;
   await load(server, connections, () => (sent < warm ? bodies[sent++] : undefined), 60);
   return load(server, connections, () => bodies[sent++], 60);
@@ -245,7 +258,7 @@ async function visibility(port, times) {
     const ask = post('/v1/features/amount_count_90d', { entities: [{ user_id: user }] });
     const began = performance.now();
     const sent = sender.send(
-      post('/v1/sources/events/records', {
+      post(RECORDS, {
         ...event(),
         user_id: user,
         at: new Date(Date.now() - 1000).toISOString(),
@@ -265,7 +278,7 @@ async function visibility(port, times) {
 }
 
 const folder = project('http', definitions);
-const empty = await child(['--input-type=module', '-e', EMPTY]);
+const empty = await child(['--input-type=module', '-e', EMPTY, path.join(folder, 'appended')]);
 const server = await child([
   ...(PROFILE === '' ? [] : ['--cpu-prof', `--cpu-prof-dir=${PROFILE}`]),
   MAIN,
@@ -289,8 +302,15 @@ const add = (name, given, base, unit = 1) =>
 try {
   note('durable pushes');
   const asked = (name) => ONLY.includes(name);
-  const batches = asked('batches') && (await pushes(server, 4, 1_000, 50, 100 * SECONDS));
-  const single = asked('single') && (await pushes(server, CONNECTIONS * 2, 1, 5_000, 20_000 * SECONDS));
+  const batches = asked('batches') && {
+    floor: await pushes(empty, 4, 1_000, 50, 100 * SECONDS, '/append'),
+    own: await pushes(server, 4, 1_000, 50, 100 * SECONDS),
+  };
+  const many = CONNECTIONS * 2;
+  const single = asked('single') && {
+    floor: await pushes(empty, many, 1, 5_000, 20_000 * SECONDS, '/'),
+    own: await pushes(server, many, 1, 5_000, 20_000 * SECONDS),
+  };
   note('reads');
   for (const connections of asked('one') ? [1, CONNECTIONS] : []) {
     const one = users(1);
@@ -318,8 +338,19 @@ try {
     const { rate } = await load(server, 2, () => request);
     add(`${name}, half load (requests/s)`, await paced(server, rate / 2, () => request));
   }
-  if (batches) add('push, 1,000 events a request, 4 connections (events/s)', batches, undefined, 1_000);
-  if (single) add(`push one by one, ${CONNECTIONS * 2} connections (events/s)`, single);
+  if (batches) {
+    add(
+      'node:http that parses and syncs, 1,000 events a request (events/s)',
+      batches.floor,
+      undefined,
+      1_000,
+    );
+    add('push, 1,000 events a request, 4 connections (events/s)', batches.own, batches.floor, 1_000);
+  }
+  if (single) {
+    add(`empty node:http, one event a request, ${many} connections (events/s)`, single.floor);
+    add(`push one by one, ${many} connections (events/s)`, single.own, single.floor);
+  }
   if (asked('seen')) {
     const seen = await visibility(server.port, 300);
     rows.push(['event sent → visible in a feature', '', seen.p50.toFixed(3), seen.p99.toFixed(3), '', '']);
