@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line: decode, one use case, encode. Commands are imported when they are run, so `--help` is quick. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, Help, Option } from 'commander';
 import { VERSION } from '../core/base/version.js';
 import type { Io } from './io.js';
 
@@ -9,6 +9,8 @@ type Handler = (
   args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ) => Promise<number>;
+
+const plainHelp = new Help();
 
 const program = new Command('millrace')
   .description(
@@ -19,6 +21,10 @@ const program = new Command('millrace')
   .option('--json', 'print the result as one JSON object on the last line of stdout')
   .option('--quiet', 'no progress on stderr')
   .enablePositionalOptions()
+  .configureHelp({
+    optionDescription: (option) =>
+      `${plainHelp.optionDescription(option)}${option.mandatory ? ' (required)' : ''}`,
+  })
   .configureOutput({ outputError: () => {} })
   .exitOverride();
 
@@ -233,7 +239,7 @@ define(
   batches
     .command('accept')
     .argument('<batch>')
-    .option('--reason <text>')
+    .option('--reason <text>', 'why; kept with the batch')
     .description('this was fine: it counts as ordinary, and a refused file may come in'),
   'batches',
   'batchesAccept',
@@ -242,7 +248,7 @@ define(
   batches
     .command('incident')
     .argument('<batch>')
-    .option('--reason <text>')
+    .option('--reason <text>', 'why; kept with the batch')
     .description('this was not fine: nothing of it counts as ordinary'),
   'batches',
   'batchesIncident',
@@ -256,7 +262,7 @@ define(
 const quarantine = program.command('quarantine').description('rows that were refused or repaired, and why');
 const filtered = (command: Command): Command =>
   command
-    .option('--source <name>')
+    .option('--source <name>', 'rows of this source')
     .option('--rule <id>', 'rows that broke this rule')
     .option('--batch <id>', 'rows of this batch');
 define(
@@ -378,7 +384,7 @@ define(
     .argument('<feature>')
     .option('--entity <key=value>', 'entity key', collect)
     .option('--request <key=value>', 'request field', collect)
-    .option('--at <instant>')
+    .option('--at <instant>', 'observation instant; now when absent')
     .description('the records, the arithmetic and the SQL behind one value'),
   'features',
   'explain',
@@ -390,7 +396,7 @@ define(
     .command('build')
     .argument('<name>')
     .option('--out <file>', 'a copy as .csv or .parquet')
-    .option('--knowledge <kind>')
+    .option('--knowledge <kind>', 'as_of or hindsight; as the definition says when absent')
     .option('--horizon <source=seq>', 'read a source up to a position', collect)
     .option('--ignore-availability', 'go on although sources do not have what they promise')
     .description('build a training set'),
@@ -477,7 +483,7 @@ define(
     .command('alias')
     .argument('<model>', 'NAME or NAME@VERSION')
     .argument('<alias>', 'staging, shadow, ...')
-    .requiredOption('--reason <text>')
+    .requiredOption('--reason <text>', 'why; kept in the history')
     .description('name a version; the history keeps who, when and why'),
   'models',
   'alias',
@@ -488,7 +494,7 @@ define(
     .argument('<model>', 'NAME or NAME@VERSION')
     .argument('[tags...]', 'NAME or NAME=VALUE')
     .option('--remove <names>', 'tags to take away, separated by commas')
-    .requiredOption('--reason <text>')
+    .requiredOption('--reason <text>', 'why; kept in the history')
     .description('tag a model or a version; the history keeps who, when and why'),
   'models',
   'tag',
@@ -498,8 +504,8 @@ define(
     .command('describe')
     .argument('<model>', 'NAME or NAME@VERSION')
     .argument('[description]')
-    .option('--owner <name>')
-    .requiredOption('--reason <text>')
+    .option('--owner <name>', 'who answers for it')
+    .requiredOption('--reason <text>', 'why; kept in the history')
     .description('describe a model or a version, or name its owner'),
   'models',
   'describe',
@@ -535,7 +541,7 @@ define(
     .command('import')
     .argument('<path>', 'a directory of MLflow, or an ONNX file')
     .requiredOption('--model <name>', 'the definition that it becomes a version of')
-    .requiredOption('--reason <text>')
+    .requiredOption('--reason <text>', 'why; kept in the history')
     .option('--signature <file>', 'JSON: {"inputs": [names], "classes": [names]}')
     .option('--flavor <name>', 'of MLflow: onnx or pyfunc')
     .option('--python <program>', 'what scores a pyfunc', 'python3')
@@ -556,8 +562,8 @@ define(
   program
     .command('promote')
     .argument('<model>')
-    .option('--version <n>')
-    .option('--reason <text>')
+    .option('--version <n>', 'the latest when absent')
+    .option('--reason <text>', 'why; kept in the history')
     .option('--force', 'past a gate that does not hold')
     .description('make a version the champion, if it passes its gate'),
   'models',
@@ -567,8 +573,8 @@ define(
   program
     .command('rollback')
     .argument('<model>')
-    .option('--to <n>')
-    .option('--reason <text>')
+    .option('--to <n>', 'a version; the champion before when absent')
+    .option('--reason <text>', 'why; kept in the history')
     .description('back to the champion before'),
   'models',
   'rollback',
@@ -586,8 +592,8 @@ define(
   program
     .command('score')
     .argument('<service>')
-    .requiredOption('--observations <file>')
-    .requiredOption('--out <file>')
+    .requiredOption('--observations <file>', 'CSV or Parquet with entity keys and a time')
+    .requiredOption('--out <file>', '.csv or .parquet')
     .option('--time <column>', 'column of the observation time')
     .option('--no-log', 'do not log the predictions')
     .description('batch scoring'),
@@ -618,7 +624,7 @@ define(
   program
     .command('replay')
     .argument('<service>')
-    .option('--since <instant>')
+    .option('--since <instant>', 'predictions from then on; all when absent')
     .description('recompute logged feature vectors and compare'),
   'serving',
   'replay',
@@ -667,10 +673,10 @@ define(
   program
     .command('evaluate')
     .argument('<file>')
-    .requiredOption('--label <column>')
-    .requiredOption('--score <column>')
-    .option('--weight <column>')
-    .option('--threshold <t>')
+    .requiredOption('--label <column>', 'what came true')
+    .requiredOption('--score <column>', 'what was predicted')
+    .option('--weight <column>', 'weight of a row; 1 when absent')
+    .option('--threshold <t>', 'score from which on a row counts as positive')
     .option('--task <task>', 'binary or regression', 'binary')
     .description('metrics of scores against labels in a file'),
   'files',

@@ -1,8 +1,9 @@
 /** Two dataset versions beside each other as one page that needs nothing else. */
+import { balanceText, type LabelBalance } from '../core/dataset/balance.js';
 import type { DatasetDiff, DefinitionChange } from '../core/dataset/difference.js';
 import type { ColumnSample } from '../core/drift/grouped.js';
 import { profileColumn } from '../core/drift/profile.js';
-import { count, NONE, number, percent, plural } from './format.js';
+import { count, NONE, percent, plural } from './format.js';
 import { overlay } from './histogram.js';
 import { type Content, clip, html, type Markup, raw } from './html.js';
 import { badge, dataTable, section, stat, type Tone, verdict } from './parts.js';
@@ -85,12 +86,7 @@ function rows(diff: DatasetDiff): Markup {
 
 function labels(diff: DatasetDiff): Markup {
   const [a, b] = diff.labels.name;
-  const print = (label: Readonly<Record<string, number>> | null | undefined): string =>
-    label
-      ? Object.entries(label)
-          .map(([name, value]) => `${name}: ${number(value)}`)
-          .join(', ')
-      : NONE;
+  const print = (label: LabelBalance | null | undefined): string => (label ? balanceText(label) : NONE);
   return section(
     'labels',
     'Parts and labels',

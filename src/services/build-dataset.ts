@@ -6,6 +6,7 @@ import { MillraceError } from '../core/base/error.js';
 import { type Fingerprint, fingerprint } from '../core/base/fingerprint.js';
 import { type Instant, parseInstant, printDuration, printInstant } from '../core/base/time.js';
 import { VERSION } from '../core/base/version.js';
+import { labelBalance } from '../core/dataset/balance.js';
 import { brokenChecks, hasChecks } from '../core/dataset/checks.js';
 import { hashTable } from '../core/dataset/content.js';
 import { auditLeakage, type LeakageFinding } from '../core/dataset/leakage.js';
@@ -83,24 +84,6 @@ export { PART_COLUMN };
 /** From so many rows of the training part on, its statistics are of about as many of its rows as stated. */
 const MANY_ROWS = 500_000;
 const STATISTICS_ROWS = 50_000;
-
-/** A numeric reading of a label for balance: booleans as 0 and 1, others as they are. */
-function labelSummary(column: Column, rows: readonly number[]): Readonly<Record<string, number>> {
-  const kind = column.type.kind;
-  if (kind === 'float64' || kind === 'decimal') {
-    let sum = 0;
-    for (const row of rows) sum += Number(columnValue(column, row));
-    const scale = column.type.kind === 'decimal' ? 10 ** column.type.scale : 1;
-    return { mean: rows.length === 0 ? 0 : sum / rows.length / scale };
-  }
-  const counts: Record<string, number> = {};
-  for (const row of rows) {
-    const value = columnValue(column, row);
-    const name = typeof value === 'boolean' ? (value ? '1' : '0') : String(value);
-    counts[name] = (counts[name] ?? 0) + 1;
-  }
-  return Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
-}
 
 /** The partitions of a recipe, with what is there of each. */
 async function partitionsAtHand(
@@ -520,6 +503,7 @@ async function assembleManifest(
         hint: 'Check the horizon of the label, the record keys and the split.',
       },
     );
+  const balance = label ? labelBalance(kept!.get(label.name)!, partRows) : null;
   const parts = rule.parts.map((part, i): PartSummary => {
     const own = partRows[i]!;
     const [from, to] = extent[i]!;
@@ -528,7 +512,7 @@ async function assembleManifest(
       rows: own.length,
       from: own.length === 0 ? null : printInstant(from),
       to: own.length === 0 ? null : printInstant(to),
-      label: label ? labelSummary(kept!.get(label.name)!, own) : null,
+      label: balance?.[i] ?? null,
     };
   });
 

@@ -1,6 +1,7 @@
 /** Two dataset versions beside each other: definitions, rows by key, labels, distributions. */
 import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
+import { balanceText } from '../core/dataset/balance.js';
 import {
   type ChangedValue,
   type DatasetDiff,
@@ -9,7 +10,7 @@ import {
   definitionChanges,
   type RowDifference,
 } from '../core/dataset/difference.js';
-import type { DatasetManifest } from '../core/dataset/manifest.js';
+import type { DatasetManifest, PartSummary } from '../core/dataset/manifest.js';
 import { changedPairs, matchRows, rowKeys } from '../core/dataset/rows.js';
 import { compareColumns } from '../core/drift/compare.js';
 import type { ColumnSample } from '../core/drift/grouped.js';
@@ -29,6 +30,8 @@ import type { Project } from './project.js';
 export type DiffSamples = ReadonlyMap<string, readonly [ColumnSample, ColumnSample]>;
 
 const EXAMPLES = 5;
+
+const told = (part: PartSummary | null): string => (part?.label ? balanceText(part.label) : 'none');
 
 interface Side {
   readonly version: VersionRecord;
@@ -243,7 +246,7 @@ export async function diffDatasets(
     before?.rows === after?.rows && json(before?.label) === json(after?.label)
       ? []
       : [
-          `  part ${part}: ${before?.rows ?? 0} and ${after?.rows ?? 0} rows, label ${json(before?.label ?? null)} and ${json(after?.label ?? null)}`,
+          `  part ${part}: ${before?.rows ?? 0} and ${after?.rows ?? 0} rows, label ${told(before)} and ${told(after)}`,
         ],
   );
   const lines = [

@@ -136,9 +136,9 @@ describe('a training set', () => {
         rows: 3,
         from: '2024-01-01T00:00:00Z',
         to: '2024-01-12T12:00:00Z',
-        label: { 0: 2, 1: 1 },
+        label: { false: 2, true: 1 },
       },
-      { name: 'test', rows: 1, from: '2024-02-02T00:00:00Z', to: '2024-02-02T00:00:00Z', label: { 1: 1 } },
+      { name: 'test', rows: 1, from: '2024-02-02T00:00:00Z', to: '2024-02-02T00:00:00Z', label: { true: 1 } },
     ]);
     expect(built.manifest.leakage).toEqual([]);
   });

@@ -175,7 +175,7 @@ describe('a version for others', () => {
       '| Rows | 79 |',
       '| orders | 80 |',
       'Each row is a record of source `orders` at its `at`',
-      '| train | 79 | 2024-01-01T00:00:00Z | 2024-03-19T00:00:00Z | 0: 59, 1: 20 |',
+      '| train | 79 | 2024-01-01T00:00:00Z | 2024-03-19T00:00:00Z | false 59, true 20 (25.3%) |',
       '| orders\\_before | int64 | feature | 0 | min 0, median 19, mean 19.2532, max 39 |  |',
       '| spent | float64 | feature | 2 |',
       'millrace dataset reproduce set@1',

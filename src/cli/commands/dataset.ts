@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
+import { balanceText } from '../../core/dataset/balance.js';
 import type { DatasetManifest } from '../../core/dataset/manifest.js';
 import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
 import { pinDataset } from '../../services/collect-garbage.js';
@@ -32,7 +33,7 @@ function printManifest(io: Io, name: string, version: number | 'rejected', manif
         part.rows,
         part.from,
         part.to,
-        part.label ? JSON.stringify(part.label) : '-',
+        part.label ? balanceText(part.label) : '-',
       ]),
     ),
   );

@@ -1,6 +1,7 @@
 /** The README of an exported training set: what it is, how it was made, how to make it again. */
 import type { Definitions } from '../define/types.js';
 import type { ColumnProfile } from '../drift/profile.js';
+import { balanceText } from './balance.js';
 import type { DatasetManifest } from './manifest.js';
 
 export interface CardColumn {
@@ -104,11 +105,7 @@ export function datasetCard(input: CardInput): string {
         String(part.rows),
         part.from ?? '–',
         part.to ?? '–',
-        part.label
-          ? Object.entries(part.label)
-              .map(([value, n]) => `${cell(value)}: ${short(n)}`)
-              .join(', ')
-          : '–',
+        part.label ? cell(balanceText(part.label)) : '–',
       ]),
     ),
     '## Columns',

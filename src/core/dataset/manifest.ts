@@ -1,6 +1,7 @@
 import type { Fingerprint } from '../base/fingerprint.js';
 import type { PartName } from '../define/types.js';
 import type { ColumnProfile } from '../drift/profile.js';
+import type { LabelBalance } from './balance.js';
 import type { LeakageFinding } from './leakage.js';
 import type { PartRule } from './split.js';
 
@@ -12,8 +13,7 @@ export interface PartSummary {
   readonly rows: number;
   readonly from: string | null;
   readonly to: string | null;
-  /** Binary labels: rows with label 1. Others: rows by class, or mean of the target. */
-  readonly label: Readonly<Record<string, number>> | null;
+  readonly label: LabelBalance | null;
 }
 
 /** What is known of a column of a partition without reading it. */

@@ -1,3 +1,4 @@
+import { isMean, positiveClass } from '../../core/dataset/balance.js';
 import type { DatasetReport, ReportData } from '../data.js';
 import { bytes, count, day, instant, instantText, NONE, number, percent, plural } from '../format.js';
 import { anchor, type Content, clip, html, type Markup } from '../html.js';
@@ -13,13 +14,14 @@ type Manifest = NonNullable<DatasetReport['latest']>['manifest'];
 function balance(manifest: Manifest): Content {
   const parts = manifest.parts.filter((part) => part.label !== null && part.rows > 0);
   if (manifest.label === null || parts.length === 0) return null;
-  if (parts.every((part) => 'mean' in part.label! && Object.keys(part.label!).length === 1))
+  if (parts.every((part) => isMean(part.label!)))
     return dataTable(
       'Mean of the label by part',
       ['Part', { text: `Mean of ${manifest.label.name}`, numeric: true }],
       parts.map((part) => [part.name, number(part.label!['mean'])]),
     );
   const classes = [...new Set(parts.flatMap((part) => Object.keys(part.label!)))].sort();
+  const positive = positiveClass(classes);
   const named = classes.slice(0, CLASS_LIMIT);
   const shares = (part: Manifest['parts'][number]): { name: string; rows: number; share: number }[] =>
     named.map((name) => ({
@@ -29,7 +31,7 @@ function balance(manifest: Manifest): Content {
     }));
   // The positive class of a binary label stands first: it is what one looks for.
   const order = (items: ReturnType<typeof shares>): ReturnType<typeof shares> =>
-    classes.join() === '0,1' ? [...items].reverse() : items;
+    positive === null ? items : [...items].reverse();
   return figure(
     `Label ${manifest.label.name} by part`,
     html`<div class="balance">${parts.map(
@@ -41,9 +43,9 @@ function balance(manifest: Manifest): Content {
           order(shares(part)).map((item, i) => ({
             name: item.name,
             share: item.share,
-            tone: classes.join() === '0,1' ? (i === 0 ? 'c1' : 'idle') : tones[i % 4],
+            tone: positive === null ? tones[i % 4] : i === 0 ? 'c1' : 'idle',
           })),
-        )}<span class="number">${classes.join() === '0,1' ? `${percent(order(shares(part))[0].share)} positive` : plural(classes.length, 'class', 'classes')}</span></div>`,
+        )}<span class="number">${positive === null ? plural(classes.length, 'class', 'classes') : `${percent(order(shares(part))[0].share)} positive`}</span></div>`,
     )}</div>`,
     {
       table: dataTable(
