@@ -433,6 +433,7 @@ define(
   dataset
     .command('reproduce')
     .argument('<name>', 'NAME@VERSION')
+    .option('--restore', 'put files that are missing or damaged back')
     .description('build a version again and compare the bytes'),
   'dataset',
   'reproduce',
@@ -477,6 +478,15 @@ define(
   models.command('show').argument('<model>', 'NAME or NAME@VERSION').description('one version'),
   'models',
   'show',
+);
+define(
+  models
+    .command('reproduce')
+    .argument('<model>', 'NAME@VERSION')
+    .option('--restore', 'put files that are missing or damaged back')
+    .description('train a version again, whatever the definitions say now, and compare the bytes'),
+  'models',
+  'reproduce',
 );
 define(
   models

@@ -282,7 +282,7 @@ export async function rebuildDataset(
   });
 }
 
-async function writeManifest(folder: string, manifest: DatasetManifest): Promise<void> {
+export async function writeManifest(folder: string, manifest: DatasetManifest): Promise<void> {
   const staging = `${folder}.${process.pid}.tmp`;
   await rm(staging, { recursive: true, force: true });
   await mkdir(staging, { recursive: true });

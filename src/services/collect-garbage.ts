@@ -7,12 +7,12 @@ import { type Dirent, existsSync } from 'node:fs';
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Duration, MICROS_PER_SECOND } from '../core/base/time.js';
-import { type KnownModel, keptVersions, versionTitle } from '../core/dataset/retention.js';
+import { type KnownModel, type KnownVersion, keptVersions, versionTitle } from '../core/dataset/retention.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { KEYS, OBJECTS } from './dataset-partitions.js';
 import { manifestOfDataset, type RejectedVersion, rejectedVersion } from './dataset-versions.js';
 import { manifestOf } from './model-manifest.js';
-import { objectsFolder } from './objects.js';
+import { hasObject, objectsFolder } from './objects.js';
 import { type Project, stopIfInterrupted } from './project.js';
 
 export interface Garbage {
@@ -80,6 +80,16 @@ function ofLivingProcess(name: string): boolean {
   });
 }
 
+/** It is built again by the definitions of today, or by those kept with it. */
+async function knownDataset(project: Project, version: VersionRecord): Promise<KnownVersion> {
+  const { name, version: number, createdAt } = version;
+  const { fingerprint, definitions_sha256: kept } = manifestOfDataset(version);
+  const repeatable =
+    project.definitions.datasets.get(name)?.fingerprint === fingerprint ||
+    (typeof kept === 'string' && (await hasObject(project, kept)));
+  return { name, version: number, createdAt, repeatable };
+}
+
 interface Candidate extends Omit<Garbage, 'bytes' | 'path'> {
   readonly target: string;
   /** Milliseconds that it must have been left alone. */
@@ -95,34 +105,31 @@ async function candidates(
   const models = registry.versions('model');
   const predicted = await predictedModels(project);
   const pinned = sets.map(versionTitle).filter((title) => registry.getFact(`${PIN}${title}`) === true);
+  const datasets = await Promise.all(sets.map((version) => knownDataset(project, version)));
+  const repeatable = new Set(datasets.filter((each) => each.repeatable).map(versionTitle));
   const kept = keptVersions({
     now: project.now(),
     retention,
-    datasets: sets,
+    datasets,
     models: models.map((model): KnownModel => {
       const { dataset, trainer } = manifestOf(model);
       const { name, version, createdAt } = model;
-      return {
-        name,
-        version,
-        createdAt,
-        dataset,
-        repeatable: !['process', 'imported'].includes(trainer.kind),
-      };
+      const own = !['process', 'imported'].includes(trainer.kind);
+      return { name, version, createdAt, dataset, repeatable: own && repeatable.has(versionTitle(dataset)) };
     }),
     aliases: registry.aliasHistory(),
     predicted,
     pinned: new Set(pinned),
   });
   const found: Candidate[] = [];
-  for (const [versions, keeps] of [
-    [sets, kept.datasets],
-    [models, kept.models],
+  for (const [versions, keeps, command] of [
+    [sets, kept.datasets, 'dataset'],
+    [models, kept.models, 'models'],
   ] as const)
     for (const version of versions) {
       const name = versionTitle(version);
       if (keeps.has(name) || !existsSync(version.folder)) continue;
-      const reason = 'nothing living needs it; it can be made again';
+      const reason = `nothing living needs it; \`millrace ${command} reproduce ${name} --restore\` makes it again`;
       found.push({ kind: version.kind, name, target: version.folder, reason, age: GRACE_MS });
     }
 
@@ -130,12 +137,12 @@ async function candidates(
   const registered = new Set(
     [...sets, ...models, ...rejected].map((version) => path.resolve(version.folder)),
   );
-  const datasets = path.join(project.definitions.settings.lake, '_datasets');
+  const lake = path.join(project.definitions.settings.lake, '_datasets');
   const partitioned = new Set([OBJECTS, KEYS]);
-  for (const root of [datasets, path.join(project.stateFolder, 'models')])
+  for (const root of [lake, path.join(project.stateFolder, 'models')])
     for (const group of await entries(root))
       for (const entry of group.isDirectory() ? await entries(path.join(root, group.name)) : []) {
-        if (partitioned.has(entry.name) && root === datasets) continue;
+        if (partitioned.has(entry.name) && root === lake) continue;
         const target = path.join(root, group.name, entry.name);
         if (!registered.has(path.resolve(target)))
           found.push({
@@ -146,7 +153,7 @@ async function candidates(
             age: entry.name.endsWith('.gone.tmp') ? 0 : GRACE_MS,
           });
       }
-  found.push(...(await idlePartitions(project, sets, kept.datasets, datasets)));
+  found.push(...(await idlePartitions(project, sets, kept.datasets, lake)));
   const named = new Set(
     sets.flatMap((version) => {
       const { definitions_sha256: definitions, observations_sha256: observations } =

@@ -46,7 +46,7 @@ export function rowsOf(version: VersionRecord): TableFile {
   const at = rowsAt(version);
   if (!rowsPresent(at))
     throw new MillraceError('STORE_CORRUPT', `${version.name}@${version.version} has no rows on disk`, {
-      hint: `Build it again: \`millrace dataset build ${version.name}\`.`,
+      hint: `\`millrace dataset reproduce ${version.name}@${version.version} --restore\` builds them again.`,
     });
   return someRows(at, () => true)!;
 }

@@ -8,10 +8,13 @@ import { type CompiledModel, compileModel, type TrainedModel } from '../core/lea
 import type { ModelRuntime } from '../ports/model-runtime.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { encodedFeatures, encodedRuntime, readEncoder } from './encoders.js';
-import type { ModelManifest } from './model-manifest.js';
+import { type ModelManifest, manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
 import { SCORING_FILE } from './scoring.js';
 import { ONNX_FILE, openOnnx, openScorer, scorerHash } from './train-process.js';
+
+/** What a version has on disk beside what was registered. */
+export type StoredState = 'whole' | 'damaged' | 'missing';
 
 /** Of a built-in model, in the folder of its version. */
 export const MODEL_FILE = 'model.json';
@@ -34,15 +37,26 @@ async function storedHash({ folder, manifest }: VersionRecord): Promise<string |
     : fingerprint(bytes.toString('utf8'));
 }
 
+/** The files of a version beside what was registered. */
+export async function storedState(version: VersionRecord): Promise<StoredState> {
+  const hash = await storedHash(version);
+  if (hash === null) return 'missing';
+  return hash === manifestOf(version).model_sha256 ? 'whole' : 'damaged';
+}
+
 /** What is wrong with the files of a version; null where they are what was registered. */
 export async function storedFault(version: VersionRecord): Promise<MillraceError | null> {
-  const manifest = version.manifest as unknown as ModelManifest;
-  const hash = await storedHash(version);
-  if (hash === manifest.model_sha256) return null;
+  const state = await storedState(version);
+  if (state === 'whole') return null;
+  const title = `${version.name}@${version.version}`;
   return new MillraceError(
     'STORE_CORRUPT',
-    `model ${version.name}@${version.version} ${hash === null ? 'has lost its file' : 'is not what was registered'}`,
-    { hint: `${manifest.imported ? 'Import' : 'Train'} it again, or roll back.` },
+    `model ${title} ${state === 'missing' ? 'has lost its file' : 'is not what was registered'}`,
+    {
+      hint: manifestOf(version).imported
+        ? 'Import it again, or roll back.'
+        : `\`millrace models reproduce ${title} --restore\` makes it again.`,
+    },
   );
 }
 

@@ -151,7 +151,7 @@ export async function compareWithRegistered(version: VersionRecord, fitted: Fitt
 }
 
 /** Written aside, then moved to its place. */
-async function keepFiles(folder: string, fitted: Fitted, manifest: ModelManifest): Promise<void> {
+export async function keepFiles(folder: string, fitted: Fitted, manifest: ModelManifest): Promise<void> {
   const staging = `${folder}.${process.pid}.tmp`;
   await rm(staging, { recursive: true, force: true });
   await mkdir(staging, { recursive: true });

@@ -1,6 +1,6 @@
 /** A version built again from its recipe, whatever has arrived since, and what is to blame where it differs. */
 import { existsSync } from 'node:fs';
-import { mkdir, rm, symlink } from 'node:fs/promises';
+import { copyFile, mkdir, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { VERSION } from '../core/base/version.js';
@@ -12,7 +12,8 @@ import type { Column } from '../core/engine/types.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import type { ObservationTable, TableFile } from '../ports/offline-store.js';
 import type { VersionRecord } from '../ports/registry.js';
-import { rebuildDataset } from './build-dataset.js';
+import { rebuildDataset, writeManifest } from './build-dataset.js';
+import { columnsObject, rowsObject } from './dataset-partitions.js';
 import {
   addedColumns,
   type RowsAt,
@@ -24,7 +25,8 @@ import {
 } from './dataset-table.js';
 import { findDatasetVersion, manifestOfDataset, type VersionName } from './dataset-versions.js';
 import { keptDefinitions } from './definition-snapshot.js';
-import { hasObject, objectFile, sha256File } from './objects.js';
+import type { StoredState } from './load-model.js';
+import { hasObject, objectFile, putFile, sha256File } from './objects.js';
 import type { Project } from './project.js';
 
 export interface Difference {
@@ -50,8 +52,9 @@ export interface Reproduction {
   readonly columns_that_differ: readonly string[];
   /** Whose definitions were built: those of the project, or those kept with the version. */
   readonly definitions: 'current' | 'kept';
-  /** What the version has on disk beside what was registered. */
-  readonly stored: 'whole' | 'damaged' | 'missing';
+  readonly stored: StoredState;
+  /** The rebuilt files were put in the place of those that were missing or damaged. */
+  readonly restored: boolean;
   /** Null when the rebuild and the stored files are what was registered. */
   readonly cause: DifferenceCause | null;
   readonly evidence: readonly string[];
@@ -187,33 +190,76 @@ async function compareWithFile(
   return { columns, logical: columns.length === 0, physical };
 }
 
-/** Builds a version again from its recipe, after whatever has arrived since, and compares. */
-export async function reproduceDataset(project: Project, wanted: VersionName): Promise<Reproduction> {
-  const version = await findDatasetVersion(project, wanted);
+/** Of a version, in a folder that is there for as long as it is worked on. */
+export interface Rebuilt extends RowsAt {
+  /** The project as it was when the version was built. */
+  readonly project: Project;
+  readonly definitions: Reproduction['definitions'];
+  /** For what else is made meanwhile. */
+  readonly scratch: string;
+}
+
+/** Builds a version again from its recipe, whatever has arrived since. */
+export async function withRebuilt<T>(
+  opened: Project,
+  version: VersionRecord,
+  work: (rebuilt: Rebuilt) => Promise<T>,
+): Promise<T> {
   const manifest = manifestOfDataset(version);
-  const then = await projectThen(project, version, manifest);
-  const folder = path.join(project.stateFolder, 'tmp', `reproduce-${process.pid}`);
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true });
+  const { project, definitions } = await projectThen(opened, version, manifest);
+  const scratch = path.join(project.stateFolder, 'tmp', `reproduce-${process.pid}`);
+  await rm(scratch, { recursive: true, force: true });
+  await mkdir(scratch, { recursive: true });
   try {
-    const observations = await observationsThen(
-      then.project,
-      version.name,
-      manifest.observations_sha256,
-      folder,
-    );
-    const built = path.join(folder, 'partitions', 'built');
-    const again = await rebuildDataset(then.project, version.name, manifest, built, observations);
+    const { name } = version;
+    const observations = await observationsThen(project, name, manifest.observations_sha256, scratch);
+    const folder = path.join(scratch, 'partitions', 'built');
+    const again = await rebuildDataset(project, name, manifest, folder, observations);
+    return await work({ folder, manifest: again, project, definitions, scratch });
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** Whether the rows of a version are what was registered. */
+export async function storedRows(version: VersionRecord): Promise<StoredState> {
+  const at = rowsAt(version);
+  if (!rowsPresent(at)) return 'missing';
+  return (await wholeFiles(at)) ? 'whole' : 'damaged';
+}
+
+/** Files that are missing or damaged, from a rebuild with the same bytes. */
+async function putBack(version: VersionRecord, rebuilt: RowsAt): Promise<void> {
+  const [from, to] = [path.dirname(rebuilt.folder), path.dirname(version.folder)];
+  for (const { sha256, columns_sha256: columns } of rebuilt.manifest.partitions!) {
+    const places = [
+      ...(sha256 === null ? [] : [[rowsObject(from, sha256), rowsObject(to, sha256)] as const]),
+      [columnsObject(from, columns), columnsObject(to, columns)] as const,
+    ];
+    for (const [made, kept] of places) {
+      if (existsSync(kept) && (await sha256File(kept)) === (await sha256File(made))) continue;
+      await rm(kept, { force: true });
+      await putFile(kept, (file) => copyFile(made, file));
+    }
+  }
+  await writeManifest(version.folder, manifestOfDataset(version));
+}
+
+/** Builds a version again and compares; `restore` puts what is missing or damaged back, where it has the same bytes. */
+export async function reproduceDataset(
+  project: Project,
+  wanted: VersionName,
+  options: { readonly restore?: boolean } = {},
+): Promise<Reproduction> {
+  const version = await findDatasetVersion(project, wanted);
+  return withRebuilt(project, version, async (rebuilt) => {
+    const manifest = manifestOfDataset(version);
+    const { manifest: again, project: then } = rebuilt;
     const registered = rowsAt(version);
-    const rebuilt = { folder: built, manifest: again };
-    const stored = !rowsPresent(registered)
-      ? 'missing'
-      : (await wholeFiles(registered))
-        ? 'whole'
-        : 'damaged';
+    const stored = await storedRows(version);
     const proof =
       manifest.format === 1
-        ? await compareWithFile(then.project, manifest, rebuilt, path.join(folder, 'data.parquet'))
+        ? await compareWithFile(then, manifest, rebuilt, path.join(rebuilt.scratch, 'data.parquet'))
         : {
             columns: Object.keys(manifest.column_sha256).filter(
               (name) => manifest.column_sha256[name] !== again.column_sha256[name],
@@ -227,28 +273,29 @@ export async function reproduceDataset(project: Project, wanted: VersionName): P
       stored === 'missing' || (same && stored === 'whole')
         ? null
         : await firstDifference(
-            then.project,
+            then,
             { registered: someRows(registered, () => true)!, rebuilt: someRows(rebuilt, () => true)! },
             manifest.observation_key ?? again.observation_key!,
           ).catch(() => null);
     const blame = same
       ? { cause: stored === 'damaged' ? ('stored_copy' as const) : null, evidence: [] }
-      : blamed(manifest, again, logical && first === null, await logFaults(then.project, manifest));
+      : blamed(manifest, again, logical && first === null, await logFaults(then, manifest));
+    const restored = options.restore === true && same && stored !== 'whole' && manifest.format !== 1;
+    if (restored) await putBack(version, rebuilt);
     return {
       dataset: version.name,
       version: version.version,
       logical,
       physical,
       columns_that_differ: proof.columns,
-      definitions: then.definitions,
+      definitions: rebuilt.definitions,
       stored,
+      restored,
       cause: blame.cause,
       evidence: blame.evidence,
       first_difference: first,
     };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Whose fault a difference is. Definitions first, then what they read, then what computes. */

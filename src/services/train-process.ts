@@ -163,7 +163,7 @@ async function reportedMetrics(file: string): Promise<Readonly<Record<string, un
 
 export async function fitByProcess(
   project: Project,
-  model: Model,
+  model: Pick<Model, 'name' | 'task' | 'trainer'>,
   given: {
     readonly dataset: VersionRecord;
     readonly features: readonly { readonly name: string; readonly type: ValueType }[];

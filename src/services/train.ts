@@ -1,25 +1,19 @@
 /** A dataset version becomes a model version: fit on train, tune on validation, judge on every part, register. */
-import { writeFile } from 'node:fs/promises';
-import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
 import { nearest } from '../core/base/nearest.js';
 import type { DatasetManifest } from '../core/dataset/manifest.js';
 import { PROCESS, processTrainer } from '../core/define/trainers.js';
 import type { Model } from '../core/define/types.js';
-import { compileModel, type TrainedModel } from '../core/learn/model.js';
-import { parseType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { buildDataset } from './build-dataset.js';
-import { ENCODERS_FILE, encodersEntry, encodersText } from './encoders.js';
-import { type FitJob, fitAside } from './fit.js';
+import { fitModel } from './fit-model.js';
 import { recordRun, trainRun } from './lineage-events.js';
-import { MODEL_FILE, runtimeOf, storedFault } from './load-model.js';
-import { labelledRows } from './model-data.js';
+import { storedFault } from './load-model.js';
 import type { ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
-import { compareWithRegistered, type Fitted, registerModel, type TrainedVersion } from './register-model.js';
-import { type CodeVersion, codeVersion, fitByProcess } from './train-process.js';
+import { compareWithRegistered, registerModel, type TrainedVersion } from './register-model.js';
+import { type CodeVersion, codeVersion } from './train-process.js';
 import { stopwatch } from './training-record.js';
 
 export type { TrainedVersion } from './register-model.js';
@@ -85,37 +79,17 @@ async function trainVersion(project: Project, model: Model, options: TrainOption
   if (present && known && !options.again && !(await storedFault(present)))
     return { version: present, manifest: known, built: false, reproduced: null };
 
-  const used = manifest.features.filter((feature) => !model.exclude.includes(feature.name));
-  const types = used.map((feature) => ({ name: feature.name, type: parseType(feature.type)! }));
-  const label = { name: manifest.label.name, type: parseType(manifest.label.type)! };
-  const rows = await labelledRows(project, dataset.version, { task: model.task, features: types, label });
-  const train = rows.part('train');
-  if (!train)
-    throw new MillraceError('DATASET_EMPTY', `dataset ${model.dataset} has no row in its train part`, {
-      hint: 'Look at the split.',
-    });
-  watch.lap('read');
-  project.progress({
-    step: 'train',
-    message: `${name}: fitting ${model.trainer.kind} on ${train.table.rows} rows x ${types.length} features`,
-  });
-  const fitted =
-    code === undefined
-      ? await fitBuiltIn(project, model, rows.classes, { train, validation: rows.part('validation') })
-      : await fitForeign(project, model, code, {
-          dataset: dataset.version,
-          features: types,
-          label,
-          rows,
-        });
-  watch.lap('fit');
+  const features = manifest.features.filter((feature) => !model.exclude.includes(feature.name));
+  const { task, trainer } = model;
+  const fitting = { name, task, trainer, features, code };
+  const { rows, fitted } = await fitModel(project, fitting, dataset.version, watch);
   try {
     if (present) return await compareWithRegistered(present, fitted);
     return await registerModel(project, model, {
       key,
-      trainer: model.trainer,
+      trainer,
       dataset: dataset.version,
-      features: used,
+      features,
       rows,
       fitted,
       watch,
@@ -123,53 +97,4 @@ async function trainVersion(project: Project, model: Model, options: TrainOption
   } finally {
     await fitted.discard();
   }
-}
-
-async function fitBuiltIn(
-  project: Project,
-  model: Model,
-  classes: readonly string[] | null,
-  data: FitJob['data'],
-): Promise<Fitted> {
-  const { kind, parameters, seed } = model.trainer;
-  const text = await fitAside(
-    { spec: { kind, task: model.task, parameters, seed, classes: classes ?? undefined }, data },
-    project.signal,
-  );
-  const trained = JSON.parse(text) as TrainedModel;
-  return {
-    runtime: runtimeOf(compileModel(trained)),
-    importance: trained.importance,
-    told: {
-      parameters: trained.parameters,
-      fit: trained.log,
-      encoders: encodersEntry(trained.encoder, data.train.table.rows),
-    },
-    model_sha256: fingerprint(text),
-    keep: async (folder) => {
-      await writeFile(path.join(folder, MODEL_FILE), text);
-      await writeFile(path.join(folder, ENCODERS_FILE), encodersText(trained.encoder, data.train.table.rows));
-    },
-    discard: async () => {},
-  };
-}
-
-async function fitForeign(
-  project: Project,
-  model: Model,
-  code: CodeVersion,
-  given: Parameters<typeof fitByProcess>[2],
-): Promise<Fitted> {
-  const { environment, seconds, reported, scoring, encoders, ...fit } = await fitByProcess(
-    project,
-    model,
-    given,
-  );
-  const runtime = scoring ? { runtime: 'command' as const, scoring } : { runtime: 'onnx' as const };
-  return {
-    ...fit,
-    importance: [],
-    process: environment,
-    told: { ...runtime, ...(encoders ? { encoders } : {}), code, seconds, reported },
-  };
 }

@@ -99,9 +99,14 @@ describe('garbage collection', () => {
       physical: true,
       stored: 'missing',
     });
-    const again = await buildDataset(project, 'set', { horizons: new Map([['events', 1]]) });
-    expect(again.version.version).toBe(1);
-    expect(again.partitions).toEqual({ total: 1, computed: 1 });
+    expect(await present()).toEqual([false, true, true]);
+    const name = { name: 'set', version: 1 };
+    expect(await reproduceDataset(project, name, { restore: true })).toMatchObject({ restored: true });
+    expect(await present()).toEqual([true, true, true]);
+    expect(await readFile(file)).toEqual(before);
+    await writeFile(file, 'damage');
+    expect(await reproduceDataset(project, name)).toMatchObject({ stored: 'damaged', restored: false });
+    await reproduceDataset(project, name, { restore: true });
     expect(await readFile(file)).toEqual(before);
   });
 
@@ -147,7 +152,12 @@ describe('what is kept', () => {
   const input: RetentionInput = {
     now: 100 * DAY,
     retention: 30 * DAY,
-    datasets: [1, 2, 3, 4, 5, 6].map((version) => ({ name: 'set', version, createdAt: 0 })),
+    datasets: [0, 1, 2, 3, 4, 5, 6].map((version) => ({
+      name: 'set',
+      version,
+      createdAt: 0,
+      repeatable: version > 0,
+    })),
     models: [
       model(1, 1),
       model(2, 2),
@@ -174,11 +184,12 @@ describe('what is kept', () => {
       'm@5': 'cannot be trained again to the byte',
       'm@6': 'is the latest',
     });
-    expect([...kept.datasets.keys()]).toEqual(['set@2', 'set@3', 'set@4', 'set@5', 'set@6']);
+    expect([...kept.datasets.keys()].sort()).toEqual([0, 2, 3, 4, 5, 6].map((version) => `set@${version}`));
+    expect(kept.datasets.get('set@0')).toBe('cannot be built again');
   });
 
   it('is everything where everything is younger than the retention', () => {
     const kept = keptVersions({ ...input, retention: 200 * DAY });
-    expect([kept.models.size, kept.datasets.size]).toEqual([6, 6]);
+    expect([kept.models.size, kept.datasets.size]).toEqual([6, 7]);
   });
 });

@@ -211,14 +211,17 @@ export async function exportVersion(io: Io, args: readonly string[], options: Op
   });
 }
 
-export async function reproduce(io: Io, args: readonly string[]): Promise<number> {
+export async function reproduce(io: Io, args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {
-    const result = await reproduceDataset(project, versioned(args[0]!));
+    const restore = options['restore'] === true;
+    if (restore) await project.lockForWriting(io.command);
+    const result = await reproduceDataset(project, versioned(args[0]!), { restore });
     io.print(
       `${args[0]}: logical hash ${result.logical ? 'equal' : 'DIFFERENT'}, file bytes ${result.physical ? 'equal' : 'DIFFERENT'}`,
     );
     if (result.definitions === 'kept') io.print('built from the definitions kept with the version');
-    if (result.stored !== 'whole') io.warn(`the stored file of ${args[0]} is ${result.stored}`);
+    if (result.restored) io.print(`the stored files were ${result.stored}; they are back`);
+    else if (result.stored !== 'whole') io.warn(`the stored files of ${args[0]} are ${result.stored}`);
     if (result.cause !== null) {
       io.print(`differs by: ${result.cause.replace('_', ' ')}`);
       for (const line of result.evidence) io.print(`  ${line}`);
@@ -229,6 +232,6 @@ export async function reproduce(io: Io, args: readonly string[]): Promise<number
         `first difference: row ${count(first.row + 1)} ${JSON.stringify(first.key)}, ${first.column}: ${JSON.stringify(first.registered)} registered, ${JSON.stringify(first.rebuilt)} rebuilt`,
       );
     io.result(result);
-    return result.logical && result.cause !== 'stored_copy' ? 0 : 3;
+    return result.logical && (result.cause !== 'stored_copy' || result.restored) ? 0 : 3;
   });
 }

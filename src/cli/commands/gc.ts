@@ -26,8 +26,17 @@ export async function gc(
       io.print(
         table(
           ['what', 'name', 'bytes', 'why'],
-          result.removed.map((item) => [item.kind, item.name.slice(0, 40), bytes(item.bytes), item.reason]),
+          result.removed.map((item) => [
+            item.kind,
+            item.name.slice(0, 40),
+            bytes(item.bytes),
+            item.reason.replace(/; .*/, ''),
+          ]),
         ),
+      );
+    if (result.removed.some(({ kind }) => kind === 'dataset' || kind === 'model'))
+      io.print(
+        'versions stay registered: `millrace dataset reproduce NAME@VERSION --restore` and `millrace models reproduce NAME@VERSION --restore` make them again',
       );
     io.print(
       `${result.dry_run ? 'would free' : 'freed'} ${bytes(result.bytes)} in ${count(result.removed.length)} places; ${count(result.kept.length)} versions are kept`,

@@ -18,6 +18,7 @@ import {
 import { aliasModel, type FoundVersion, knownVersions, searchModels } from '../../services/model-registry.js';
 import type { Project } from '../../services/project.js';
 import { CHAMPION, promoteModel, rollbackModel } from '../../services/promote.js';
+import { reproduceModel } from '../../services/reproduce-model.js';
 import { trainModel } from '../../services/train.js';
 import { promotionError } from '../gates.js';
 import type { Io } from '../io.js';
@@ -360,6 +361,24 @@ function printRecord(io: Io, manifest: ModelManifest, { aliases, stage, notes }:
   io.print();
   for (const [name, text] of lines) if (text !== undefined) io.print(`${name.padEnd(12)} ${text}`);
 }
+
+export const reproduce = (io: Io, args: readonly string[], options: Options): Promise<number> =>
+  within(io, async (project) => {
+    const restore = options['restore'] === true;
+    if (restore) await project.lockForWriting(io.command);
+    const version = await find(project, args[0]!);
+    const result = await reproduceModel(project, version, { restore });
+    const title = `${result.model}@${result.version}`;
+    io.print(`${title}: ${result.same ? 'the same model, byte for byte' : 'NOT reproduced'}`);
+    if (result.rows === 'rebuilt')
+      io.print('the rows of its training set are gone: they were built again from their recipe');
+    if (result.restored) io.print(`its files were ${result.stored}; they are back`);
+    else if (result.stored !== 'whole') io.warn(`the stored files of ${title} are ${result.stored}`);
+    if (!result.same) io.print(`differs by: ${result.cause}`);
+    for (const line of result.evidence) io.print(`  ${line}`);
+    io.result(result);
+    return result.same && (result.stored !== 'damaged' || result.restored) ? 0 : 3;
+  });
 
 export const alias = (io: Io, args: readonly string[], options: Options): Promise<number> =>
   within(io, async (project) => {

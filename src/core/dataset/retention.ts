@@ -5,12 +5,12 @@ export interface KnownVersion {
   readonly name: string;
   readonly version: number;
   readonly createdAt: Instant;
+  /** Made again it has the same bytes. */
+  readonly repeatable: boolean;
 }
 
 export interface KnownModel extends KnownVersion {
   readonly dataset: { readonly name: string; readonly version: number };
-  /** Trained again it has the same bytes. */
-  readonly repeatable: boolean;
 }
 
 export interface AliasStep {
@@ -24,6 +24,7 @@ export interface RetentionInput {
   readonly now: Instant;
   readonly retention: Duration;
   readonly datasets: readonly KnownVersion[];
+  /** One is repeatable if its dataset is. */
   readonly models: readonly KnownModel[];
   /** In the order of the changes. */
   readonly aliases: readonly AliasStep[];
@@ -97,6 +98,7 @@ export function keptVersions(input: RetentionInput): Kept {
     if (input.pinned.has(title)) datasets.set(title, 'is pinned');
     else if (newestSets.has(title)) datasets.set(title, 'is the latest');
     else if (dataset.createdAt > since) datasets.set(title, 'is within the retention');
+    else if (!dataset.repeatable && !datasets.has(title)) datasets.set(title, 'cannot be built again');
   }
   return { models, datasets };
 }
