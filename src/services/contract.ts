@@ -29,7 +29,7 @@ const documentFile = (folder: string, source: string): string =>
   path.join(folder, 'contracts', `${source}.odcs.yaml`);
 
 const yamlText = (value: unknown): string =>
-  stringify(value, { lineWidth: 0, aliasDuplicateObjects: false, indentSeq: true });
+  stringify(value, { lineWidth: 0, aliasDuplicateObjects: false, indentSeq: true, compat: 'yaml-1.1' });
 
 /** Definitions as people write them: what is short and flat on one line. */
 function definitionText(value: unknown): string {

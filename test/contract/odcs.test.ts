@@ -194,11 +194,38 @@ const batchRules = judged(
   ),
   ['fail', 'warn'],
 ).filter((rules) => Object.keys(rules).some((key) => key !== 'severity' && key !== 'action'));
+/** A rule that is said again says nothing: a document that comes back says it once. */
+function once(blocks: readonly object[]): readonly object[] {
+  const said = new Set<string>();
+  return blocks.map((block) => {
+    const {
+      severity,
+      action,
+      not_null,
+      in: set,
+      pattern,
+      length,
+      unique,
+      references,
+      ...interval
+    } = block as Record<string, unknown>;
+    const parts = [{ not_null }, { in: set }, { pattern }, { length }, { unique }, { references }, interval];
+    const fresh = parts.filter((part) => {
+      const text = JSON.stringify([part, severity ?? 'error', action ?? 'quarantine']);
+      const first = !said.has(text);
+      said.add(text);
+      return first;
+    });
+    const judgement = { ...(severity ? { severity } : {}), ...(action ? { action } : {}) };
+    return JSON.parse(JSON.stringify(Object.assign({}, ...fresh, judgement))) as object;
+  });
+}
+
 const contracts = fc.record(
   {
-    word: fc.array(textRules, { minLength: 1, maxLength: 3 }),
-    total: fc.array(numberRules, { minLength: 1, maxLength: 3 }),
-    count: fc.array(numberRules, { minLength: 1, maxLength: 2 }),
+    word: fc.array(textRules, { minLength: 1, maxLength: 3 }).map(once),
+    total: fc.array(numberRules, { minLength: 1, maxLength: 3 }).map(once),
+    count: fc.array(numberRules, { minLength: 1, maxLength: 2 }).map(once),
     rules: fc.constant([{ name: 'positive', check: 'total > 0 or count is null', action: 'flag' }]),
     batch: fc.array(batchRules, { minLength: 1, maxLength: 3 }),
   },
@@ -238,5 +265,104 @@ describe('any contract', () => {
       }),
       { numRuns: 40 },
     );
+  });
+});
+
+describe('a document from elsewhere', () => {
+  /** What people write beside what is enough: said twice, said to be false, or of no meaning here. */
+  const embellished = fc.record({
+    again: fc.subarray(['id', 'word', 'total'] as const),
+    negated: fc.subarray(['count', 'at'] as const),
+    object: fc.boolean(),
+    second: fc.boolean(),
+  });
+
+  it('stays as it was written when its definition is exported', () => {
+    fc.assert(
+      fc.property(contracts, embellished, (contract, { again, negated, object, second }) => {
+        const form: SourceForm = {
+          name: 'things',
+          read: 'push',
+          record_key: 'id',
+          event_time: 'at',
+          fields: { id: 'string', word: 'string', total: 'decimal(3)', count: 'int64', at: 'timestamp' },
+          service_levels: { completeness: { by: '09:00', timezone: 'Etc/GMT+8' } },
+          contract: { ...contract, word: [{ not_null: true }, { unique: true }] } as never,
+        };
+        const plain = toOdcs(sourceForm(read(form, CUSTOMERS)), ID);
+        const [schema] = plain['schema'] as readonly Form[];
+        const properties = (schema!['properties'] as readonly Form[]).map((property): Form => {
+          const name = property['name'] as string;
+          const entry = { id: `${name}-none-missing`, type: 'library', metric: 'nullValues', mustBe: 0 };
+          const told = again.some((one) => one === name) && property['required'] === true;
+          const open = negated.some((one) => one === name) && property['required'] === undefined;
+          return {
+            ...property,
+            ...(open ? { required: false, unique: false } : {}),
+            ...(told ? { quality: [...((property['quality'] as readonly Form[]) ?? []), entry] } : {}),
+          };
+        });
+        if (object) properties.splice(2, 0, { name: 'nested', logicalType: 'object', physicalType: 'json' });
+        const later = { property: 'timeOfAvailability', value: '11:00-08:00', driver: 'analytics' };
+        const document: Form = {
+          ...plain,
+          slaProperties: [...(plain['slaProperties'] as readonly Form[]), ...(second ? [later] : [])],
+          schema: [{ ...schema, properties }],
+        };
+        valid(document);
+        const [imported] = fromOdcs(document);
+        expect(imported!.notes.every(({ kind }) => kind === 'lost')).toBe(true);
+        const definition = read(imported!.form, CUSTOMERS);
+        expect(toOdcs(sourceForm(definition), { ...ID, base: document })).toEqual(document);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('has a time of day with its offset, dates with hours, and each rule once', () => {
+    const [imported] = fromOdcs({
+      apiVersion: 'v3.0.2',
+      kind: 'DataContract',
+      slaProperties: [
+        { property: 'timeOfAvailability', value: '09:30-08:00', element: 'tbl.at' },
+        { property: 'timeOfAvailability', value: '08:00-08:00', element: 'tbl.at' },
+      ],
+      schema: [
+        {
+          name: 'tbl',
+          properties: [
+            { name: 'id', logicalType: 'string', primaryKey: true, required: false },
+            {
+              name: 'at',
+              logicalType: 'date',
+              logicalTypeOptions: { minimum: '2020-01-01 00:00:00', format: 'yyyy-MM-dd HH:mm:ss' },
+            },
+            {
+              name: 'country',
+              logicalType: 'string',
+              required: true,
+              quality: [
+                { metric: 'nullValues', mustBe: 0 },
+                { type: 'library', rule: 'nullCheck', mustBe: 0 },
+              ],
+              relationships: [{ to: 'countries.code' }],
+            },
+          ],
+        },
+      ],
+    });
+    expect(imported!.form.fields).toEqual({ id: 'string', at: 'timestamp', country: 'string' });
+    expect(imported!.form.contract).toEqual({
+      at: { min: '2020-01-01 00:00:00' },
+      country: { not_null: true, references: 'countries.code' },
+    });
+    expect(imported!.form.service_levels).toEqual({
+      completeness: { by: '09:30', timezone: 'Etc/GMT+8' },
+    });
+    expect(imported!.notes.map(({ kind, path }) => [kind, path.join('.')])).toEqual([
+      ['assumed', 'schema.0'],
+      ['lost', 'slaProperties.1'],
+      ['assumed', 'schema'],
+    ]);
   });
 });

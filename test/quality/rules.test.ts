@@ -569,18 +569,18 @@ describe('columns of a file', () => {
       extra: ['amonut', 'colour'],
       repeated: [],
     });
-    expect(columnsMessage(difference)).toEqual({
+    expect(columnsMessage(difference, 'delimited')).toEqual({
       message: 'the file lacks the column amount (did you mean amonut?)',
       hint: 'If the column was renamed, declare it: amount: { type: ..., from: amonut }',
     });
   });
 
   it('say nothing when every field can be read', () => {
-    expect(columnsMessage(diffColumns(fields, ['amount', 'user_id', 'more']))).toBeUndefined();
+    expect(columnsMessage(diffColumns(fields, ['amount', 'user_id', 'more']), 'delimited')).toBeUndefined();
   });
 
   it('refuse a name that stands twice', () => {
-    expect(columnsMessage(diffColumns(fields, ['amount', 'amount', 'user_id']))?.message).toBe(
+    expect(columnsMessage(diffColumns(fields, ['amount', 'amount', 'user_id']), 'delimited')?.message).toBe(
       'the column amount stands in the file more than once',
     );
   });

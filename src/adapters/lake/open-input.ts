@@ -79,15 +79,24 @@ function checkHeader(
       );
     }
   }
-  refuseColumns(source, file.path, difference, lenient);
+  refuseColumns(source, file, difference, lenient);
   return difference;
 }
 
-function refuseColumns(source: Source, path: string, difference: ColumnDifference, lenient: boolean): void {
-  const said = columnsMessage(lenient ? { ...difference, missing: [] } : difference);
+function refuseColumns(
+  source: Source,
+  { path, format }: InputFile,
+  difference: ColumnDifference,
+  lenient: boolean,
+): void {
+  const said = columnsMessage(lenient ? { ...difference, missing: [] } : difference, formOf(format));
   if (said)
     throw new SchemaRefusal(placeIn(source, path, 1), `${path}: ${said.message}`, said.hint, difference);
 }
+
+/** What a file of this format is made of. */
+export const formOf = (format: FileFormat): 'delimited' | 'records' | 'table' =>
+  format === 'csv' ? 'delimited' : format === 'parquet' ? 'table' : 'records';
 
 /**
  * Zstandard on a Node without it: DuckDB decompresses, line by line, no faster than the lines are taken. Not strict:
@@ -248,7 +257,7 @@ async function openJson(
   );
   const header = keys.map((key) => key.name);
   const difference = jsonDifference(source, header);
-  if (header.length > 0) refuseColumns(source, file.path, difference, options.lenient === true);
+  if (header.length > 0) refuseColumns(source, file, difference, options.lenient === true);
   return {
     file,
     format,
@@ -296,7 +305,7 @@ async function openParquet(
   const types = new Map(described.map((row) => [row.column_name, row.column_type]));
   const difference = diffColumns(inputFields(source), header);
   if (header.length === 0) throw emptyFile(file.path);
-  refuseColumns(source, file.path, difference, lenient);
+  refuseColumns(source, file, difference, lenient);
   return {
     file,
     format: 'parquet',

@@ -21,7 +21,7 @@ import { printType, type Value } from '../../core/schema/types.js';
 import type { FileShape, SchemaChange } from '../../ports/record-log.js';
 import type { DuckDbConnection } from '../duckdb/connection.js';
 import type { KeptBatch } from './ledger.js';
-import { fromFiles, type OpenedInput, placeIn, SchemaRefusal } from './open-input.js';
+import { formOf, fromFiles, type OpenedInput, placeIn, SchemaRefusal } from './open-input.js';
 import { inputFields } from './shape.js';
 import { coerceOptions } from './stage.js';
 
@@ -112,6 +112,7 @@ export async function settleSchema(
         extra: difference.extra,
         repeated: [],
       },
+      fromFiles(source) ? formOf(input.format) : 'table',
       fromFiles(source) ? `${path}: the file` : 'its query',
     )!;
     const probably =

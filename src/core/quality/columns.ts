@@ -62,9 +62,17 @@ export function diffColumns(
   };
 }
 
+/** Where to look when nothing in the input resembles what is missing. */
+const LOOK_AT = {
+  delimited: 'Check the delimiter and the header line.',
+  records: 'Check the keys of its records.',
+  table: 'Check the columns that it gives.',
+} as const;
+
 /** One line for missing or repeated columns and what to do; undefined when all fields can be read. */
 export function columnsMessage(
   difference: ColumnDifference,
+  form: keyof typeof LOOK_AT,
   what = 'the file',
 ): { readonly message: string; readonly hint: string } | undefined {
   const { missing, extra, repeated } = difference;
@@ -85,6 +93,6 @@ export function columnsMessage(
       ? `If the column was renamed, declare it: ${renamed.field}: { type: ..., from: ${renamed.nearest} }`
       : extra.length > 0
         ? `There are also: ${extra.slice(0, 10).join(', ')}.`
-        : 'Check the delimiter and the header line.',
+        : LOOK_AT[form],
   };
 }

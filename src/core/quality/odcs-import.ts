@@ -5,8 +5,10 @@ import { printType, type ValueType } from '../schema/types.js';
 import { eventTimeScore } from './clock-names.js';
 import { blocks, type FieldForm, fits, followsInBlock, one, type SourceForm } from './contract-form.js';
 import { type Form, type FormValue, isObject } from './form.js';
-import { levelOfSla, levelsOfDocument } from './odcs-levels.js';
+import { levelsOfDocument, unmeasured } from './odcs-levels.js';
 import {
+  equal,
+  isIsoFormat,
   judgementOf,
   list,
   objects,
@@ -86,6 +88,9 @@ export function fromOdcs(document: Form): readonly ImportedSource[] {
   });
 }
 
+/** What is true of keys and event times without being said. */
+const PRESENT: Part = { rule: { not_null: true }, judgement: {} };
+
 const KNOWN_PROPERTY_KEYS = new Set([
   'id',
   'name',
@@ -162,7 +167,7 @@ function importObject(document: Form, object: Form, index: number): ImportedSour
       if (
         !RULE_OPTIONS.includes(key) &&
         !OPTIONS_OF_TYPES.has(key) &&
-        !(key === 'format' && /^[iuf]\d+$/.test(String(options[key])))
+        !(key === 'format' && (/^[iuf]\d+$/.test(String(options[key])) || isIsoFormat(options[key])))
       )
         note(
           'lost',
@@ -223,8 +228,9 @@ function importObject(document: Form, object: Form, index: number): ImportedSour
     for (const [at, entry] of objects(property['quality']).entries())
       take(entry, [...field.path, 'quality', at], field.name, printType(field.type), parts);
     const rules = parts.filter(
-      ({ rule, judgement }) =>
-        !(rule['not_null'] === true && implied.has(field.name) && Object.keys(judgement).length === 0),
+      (part, at) =>
+        !(implied.has(field.name) && equal(part, PRESENT)) &&
+        parts.findIndex((other) => equal(other, part)) === at,
     );
     if (rules.length > 0) contract[field.name] = one(blocks(rules, followsInBlock));
   }
@@ -356,14 +362,9 @@ function notesOfDocument(
   root: Path,
   note: (kind: ImportNote['kind'], path: Path, message: string) => void,
 ): void {
+  const left = unmeasured(document, object['name']);
   objects(document['slaProperties']).forEach((item, at) => {
-    const element = textOf(item['element']);
-    if (
-      element !== undefined &&
-      !element.split(',').some((part) => part.trim().split('.')[0] === object['name'])
-    )
-      return;
-    if (levelOfSla(item)) return;
+    if (!left.has(at)) return;
     note(
       'lost',
       ['slaProperties', at],

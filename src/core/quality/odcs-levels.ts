@@ -14,6 +14,23 @@ const FRESHNESS = /^(latency|ly|freshness|fy)$/i;
 const ERROR_RATE = /^(errorRate|er)$/i;
 const COMPLETENESS = /^(timeOfAvailability|ta|completeness)$/i;
 
+/** `-08:00` → the zone of that offset; undefined: no zone has it all year round. */
+function zoneOfOffset(offset: string): string | undefined {
+  if (/^(Z|[+-]00:?00)$/i.test(offset)) return 'UTC';
+  const hours = /^([+-])0?(\d{1,2})(?::?00)?$/.exec(offset);
+  const most = hours?.[1] === '+' ? 14 : 12;
+  return hours && Number(hours[2]) <= most
+    ? `Etc/GMT${hours[1] === '+' ? '-' : '+'}${Number(hours[2])}`
+    : undefined;
+}
+
+/** The offset of such a zone, as it stands behind a time of day; empty for others. */
+function offsetOfZone(zone: FormValue | undefined): string {
+  if (zone === 'UTC') return 'Z';
+  const hours = typeof zone === 'string' ? /^Etc\/GMT([+-])(\d{1,2})$/.exec(zone) : null;
+  return hours ? `${hours[1] === '+' ? '-' : '+'}${hours[2]!.padStart(2, '0')}:00` : '';
+}
+
 /** A service level of ODCS as one of ours; undefined: it says something that is not measured here. */
 export function levelOfSla(item: Form): Form | undefined {
   const property = textOf(item['property']) ?? '';
@@ -29,8 +46,12 @@ export function levelOfSla(item: Form): Form | undefined {
     return number >= 0 && number < 1 ? { passing: Number((1 - number).toFixed(12)) } : undefined;
   }
   if (COMPLETENESS.test(property)) {
-    const match = /^(\d{1,2}):(\d{2})/.exec(textOf(value) ?? '');
-    return match ? { completeness: { by: `${match[1]!.padStart(2, '0')}:${match[2]}` } } : undefined;
+    const match = /^(\d{1,2}):(\d{2})(?::00)?\s*(Z|[+-]\d{1,2}(?::?\d{2})?)?$/i.exec(textOf(value) ?? '');
+    if (!match) return undefined;
+    const timezone = match[3] === undefined ? undefined : zoneOfOffset(match[3]);
+    if (match[3] !== undefined && timezone === undefined) return undefined;
+    const by = `${match[1]!.padStart(2, '0')}:${match[2]}`;
+    return { completeness: { by, ...(timezone === undefined ? {} : { timezone }) } };
   }
   return undefined;
 }
@@ -40,12 +61,25 @@ const concerns = (item: Form, table: FormValue | undefined): boolean => {
   return element === undefined || element.split(',').some((part) => part.trim().split('.')[0] === table);
 };
 
-/** The service levels that a document states for a table. */
+/** The service levels that a document states for a table. Of several about one thing the first is ours. */
 export function levelsOfDocument(document: Form, table: FormValue | undefined): Form {
-  const levels: Record<string, FormValue> = {};
+  let levels: Form = {};
   for (const item of objects(document['slaProperties']))
-    if (concerns(item, table)) Object.assign(levels, levelOfSla(item));
+    if (concerns(item, table)) levels = { ...levelOfSla(item), ...levels };
   return levels;
+}
+
+/** Service levels of a table that nothing here measures, by their place: others' things, and second ones. */
+export function unmeasured(document: Form, table: FormValue | undefined): ReadonlySet<number> {
+  const out = new Set<number>();
+  const seen = new Set<string>();
+  objects(document['slaProperties']).forEach((item, at) => {
+    if (!concerns(item, table)) return;
+    const [level] = Object.keys(levelOfSla(item) ?? {});
+    if (level === undefined || seen.has(level)) out.add(at);
+    else seen.add(level);
+  });
+  return out;
 }
 
 /** Service levels of a document with ours in the place of those that say the same; the others stay. */
@@ -76,21 +110,26 @@ export function slaProperties(
       unit: 'percent',
       element: table,
     });
-  const by = isObject(said['completeness']) ? said['completeness']['by'] : undefined;
+  const due = isObject(said['completeness']) ? said['completeness'] : {};
+  const by = due['by'];
   if (typeof by === 'string')
-    wanted.set('completeness', { property: 'timeOfAvailability', value: by, element: table });
+    wanted.set('completeness', {
+      property: 'timeOfAvailability',
+      value: `${by}${offsetOfZone(due['timezone'])}`,
+      element: table,
+    });
   const out: Form[] = [];
+  const stated = new Set<string>();
   for (const item of present) {
     const ours = concerns(item, table) ? levelOfSla(item) : undefined;
     const level = ours && Object.keys(ours)[0];
-    if (level === undefined) out.push(item);
-    else {
-      const next = wanted.get(level);
-      wanted.delete(level);
-      if (!next) continue;
+    const next = level === undefined ? undefined : wanted.get(level);
+    if (level === undefined || (next && stated.has(level))) out.push(item);
+    else if (next) {
+      stated.add(level);
       const same = JSON.stringify(levelOfSla(next)) === JSON.stringify(ours);
       out.push(same ? item : { ...item, ...next });
     }
   }
-  return [...out, ...wanted.values()];
+  return [...out, ...[...wanted].flatMap(([level, next]) => (stated.has(level) ? [] : [next]))];
 }

@@ -99,6 +99,15 @@ export function physicalType(name: string): ValueType | undefined {
   return typeOfDuckDb(name) ?? parseType(name);
 }
 
+/** Whether times written in such a format (in Java's letters) are read without its being declared. */
+export const isIsoFormat = (format: FormValue | undefined): boolean =>
+  typeof format === 'string' && /^yyyy-MM-dd(('?T'?| )HH:mm(:ss(\.S{1,9})?)?('?Z'?|X{1,3})?)?$/.test(format);
+
+/** Until 3.0 the standard had no timestamps: a date with a time of day is one. */
+const hasTimeOfDay = (property: Form): boolean =>
+  isObject(property['logicalTypeOptions']) &&
+  /[Hhk]/.test(textOf(property['logicalTypeOptions']['format']) ?? '');
+
 /** The value type of a property; a text says why there is none. */
 export function typeOfProperty(property: Form): ValueType | string {
   const logical = textOf(property['logicalType']);
@@ -112,7 +121,7 @@ export function typeOfProperty(property: Form): ValueType | string {
     case 'boolean':
       return { kind: 'boolean' };
     case 'date':
-      return { kind: 'date' };
+      return told?.kind === 'timestamp' || hasTimeOfDay(property) ? { kind: 'timestamp' } : { kind: 'date' };
     case 'timestamp':
       return { kind: 'timestamp' };
     case 'number':

@@ -6,6 +6,8 @@
  * as a definition writes it, and `customProperties` named `millrace.*`. A document that is already there keeps
  * everything the definition does not speak of, and every rule that has not changed as it was written.
  */
+
+import { coerceJson } from '../schema/coerce.js';
 import { checkPattern } from '../schema/pattern.js';
 import { parseType, printType, type ValueType } from '../schema/types.js';
 import type { FieldForm, SourceForm } from './contract-form.js';
@@ -327,17 +329,26 @@ function numbered(entries: readonly Form[]): readonly Form[] {
 
 /** Rules that a list of entries shall say: each is said once, first by the entry that says it already. */
 class Wanted {
-  readonly #open: { readonly scope: Scope | 'named'; readonly rule: string; readonly entry: Form }[] = [];
+  readonly #open: { readonly said: string; readonly entry: Form }[] = [];
+  /** All that holds: what an entry repeats of it stays. */
+  readonly #holds = new Set<string>();
 
   add(scope: Scope | 'named', rule: Form, entry: Form): void {
-    this.#open.push({ scope, rule: canonical(rule), entry });
+    this.#open.push({ said: this.holds(scope, rule), entry });
+  }
+
+  /** The rule is said elsewhere, by the structure or by what the standard implies: no entry has to. */
+  holds(scope: Scope | 'named', rule: Form): string {
+    const said = `${scope} ${canonical(rule)}`;
+    this.#holds.add(said);
+    return said;
   }
 
   #take(scope: Scope | 'named', rule: Form): boolean {
-    const text = canonical(rule);
-    const at = this.#open.findIndex((item) => item.scope === scope && item.rule === text);
+    const said = `${scope} ${canonical(rule)}`;
+    const at = this.#open.findIndex((item) => item.said === said);
     if (at >= 0) this.#open.splice(at, 1);
-    return at >= 0;
+    return this.#holds.has(said);
   }
 
   /** The entries that are there, without those whose rule is gone, then the rules that none of them says. */
@@ -379,7 +390,7 @@ export function toOdcs(source: SourceForm, options: ExportOptions): Form {
     return wanted;
   };
 
-  const properties = Object.entries(source.fields).map(([name, field]) =>
+  const readable = Object.entries(source.fields).map(([name, field]) =>
     propertyOf(
       { name, field: typeof field === 'string' ? { type: field } : field, type: types.get(name)! },
       source,
@@ -388,6 +399,12 @@ export function toOdcs(source: SourceForm, options: ExportOptions): Form {
       wantedBy(name),
     ),
   );
+  // What no field can hold stays, where it stood.
+  const properties = [...readable];
+  objects(object['properties']).forEach((item, at) => {
+    if (typeof typeOfProperty(item) === 'string' && source.fields[fieldName(item)] === undefined)
+      properties.splice(at, 0, item);
+  });
 
   const wanted = wantedBy(null);
   for (const rule of asBlocks(contract['rules'])) wanted.add('named', withUniqueList(rule), namedEntry(rule));
@@ -464,6 +481,20 @@ function importedOf(document: Form, name: string): ImportedSource | undefined {
 const isForeign = (option: string, value: FormValue): boolean =>
   option === 'pattern' && typeof value === 'string' && checkPattern(value) !== undefined;
 
+/** Limits in the spelling that the document has for the same values. */
+function asWritten(options: Form, base: Form, type: ValueType, timezone: string): Form {
+  const meaning = (value: FormValue): unknown => {
+    const read = coerceJson(type, value, { timezone, ambiguousTime: 'refuse', nulls: [] });
+    return read.ok ? String(read.value) : canonical(value);
+  };
+  return Object.fromEntries(
+    Object.entries(options).map(([key, value]) => {
+      const written = base[key];
+      return [key, written !== undefined && meaning(written) === meaning(value) ? written : value];
+    }),
+  );
+}
+
 function propertyOf(
   { name, field, type }: { readonly name: string; readonly field: FieldForm; readonly type: ValueType },
   source: SourceForm,
@@ -492,9 +523,12 @@ function propertyOf(
     // What the document says by an entry of its own stays there; else the standard's own words are used.
     const plain = Object.keys(part.judgement).length === 0;
     const stays = structural.delete(canonical(part.rule)) || !said(part);
+    const rule = { ...part.rule, ...part.judgement };
     if (!plain || !stays || !intoStructure(part.rule, type, structure))
-      wanted.add('record', { ...part.rule, ...part.judgement }, fieldEntry(name, part));
+      wanted.add('record', rule, fieldEntry(name, part));
+    else wanted.holds('record', rule);
   }
+  if (implied) wanted.holds('record', { not_null: true });
   const quality = wanted.entries(entries, name, printType(type));
   const baseOptions = same && isObject(base['logicalTypeOptions']) ? base['logicalTypeOptions'] : {};
   const options = {
@@ -504,7 +538,7 @@ function propertyOf(
         ([option, value]) => !RULE_OPTIONS.includes(option) || isForeign(option, value),
       ),
     ),
-    ...structure.options,
+    ...asWritten(structure.options, same ? baseOptions : {}, type, source.timezone ?? 'UTC'),
   };
   const foreign = objects(base['relationships']).filter(
     (item) => typeof item['to'] !== 'string' || referenceOf(item['to']) === undefined,
@@ -519,13 +553,10 @@ function propertyOf(
         ];
   const position = key.indexOf(name);
   const described = field.description ?? base['description'];
-  const {
-    primaryKey: _key,
-    primaryKeyPosition: _position,
-    required: _required,
-    unique: _unique,
-    ...rest
-  } = base;
+  const { primaryKeyPosition: _position, ...rest } = base;
+  // What is false without being said may be said.
+  const flag = (key: 'primaryKey' | 'required' | 'unique', value: boolean): Form | undefined =>
+    value ? { [key]: true } : base[key] === false ? { [key]: false } : { [key]: undefined! };
   return inOrder(
     {
       ...rest,
@@ -537,9 +568,10 @@ function propertyOf(
       physicalType: same ? base['physicalType'] : fresh.physicalType,
       logicalTypeOptions: Object.keys(options).length === 0 ? undefined : options,
       items: same ? base['items'] : fresh.items,
-      ...(position < 0 ? {} : { primaryKey: true, primaryKeyPosition: position + 1 }),
-      required: structure.required,
-      unique: structure.unique,
+      ...flag('primaryKey', position >= 0),
+      ...(position < 0 ? {} : { primaryKeyPosition: position + 1 }),
+      ...flag('required', structure.required === true),
+      ...flag('unique', structure.unique === true),
       ...{ relationships: undefined, quality: undefined },
       ...unlessEmpty('relationships', [...link, ...foreign]),
       ...unlessEmpty('quality', quality),
