@@ -259,7 +259,9 @@ define(
   'batchesReset',
 );
 
-const quarantine = program.command('quarantine').description('rows that were refused or repaired, and why');
+const quarantine = program
+  .command('quarantine')
+  .description('rows that were refused, repaired or flagged, and why');
 const filtered = (command: Command): Command =>
   command
     .option('--source <name>', 'rows of this source')
@@ -303,6 +305,16 @@ define(
     ),
   'quarantine',
   'quarantineRepairs',
+);
+define(
+  quarantine
+    .command('flagged')
+    .argument('<source>')
+    .option('--rule <id>', 'only records with the flag of this rule')
+    .option('--limit <n>', 'records to show', '20')
+    .description('records that were let in with the flag of a rule'),
+  'quarantine',
+  'quarantineFlagged',
 );
 
 const contract = program.command('contract').description('contracts as documents and versions');

@@ -566,6 +566,37 @@ export function openApi(definitions: Definitions, version: string): Schema {
     parameters: [source, pathParameter('id', 'Its number')],
     answers: { 200: answer('', ref('QuarantinedRow')), ...missing },
   });
+  const marked = {
+    flagged: [
+      'Records that were let in with the flag of a rule, newest first',
+      object({
+        seq: { type: 'integer' },
+        event_time: { type: 'string', format: 'date-time' },
+        flags: array({ type: 'string' }),
+        record: { type: 'object' },
+      }),
+    ],
+    repairs: [
+      'Values that rules changed, newest record first',
+      object({
+        seq: { type: 'integer' },
+        record_key: { type: 'array' },
+        field: { type: 'string' },
+        original: {},
+        repaired: {},
+        rule: { type: 'string' },
+        contract: { type: 'string', description: 'Fingerprint of the source that had the rule' },
+      }),
+    ],
+  } as const;
+  for (const [name, [summary, item]] of Object.entries(marked))
+    add('get', `/v1/sources/{name}/${name}`, {
+      tag: 'quality',
+      id: name,
+      summary,
+      parameters: [source, limit, parameter('rule', { type: 'string' })],
+      answers: { 200: answer('', object({ source: { type: 'string' }, [name]: array(item) })), ...missing },
+    });
   const selection = {
     ids: array({ type: 'integer', minimum: 1 }),
     rule: { type: 'string' },
@@ -580,14 +611,15 @@ export function openApi(definitions: Definitions, version: string): Schema {
     answers: {
       200: answer(
         'rows = accepted + quarantined (still) + duplicates + dropped',
-        object(
-          Object.fromEntries(
+        object({
+          ...Object.fromEntries(
             ['rows', 'accepted', 'quarantined', 'duplicates', 'dropped'].map((name) => [
               name,
               { type: 'integer' },
             ]),
           ),
-        ),
+          ...BY_RULE,
+        }),
       ),
     },
   });

@@ -8,6 +8,7 @@ import { acceptRename } from '../services/accept-rename.js';
 import { findBatchOf, listBatches, markBatch } from '../services/batches.js';
 import { findSource } from '../services/follow.js';
 import { dropQuarantined, listQuarantined, type ReplayFilter, replayQuarantine } from '../services/ingest.js';
+import { listFlagged, listRepairs } from '../services/marked-records.js';
 import { sourceStatuses } from '../services/status.js';
 import { bodyObject, invalid } from './bodies.js';
 import type { Context } from './context.js';
@@ -107,6 +108,15 @@ export function qualityRoutes(app: FastifyInstance, context: Context): void {
       { hint: `See /v1/sources/${source.name}/quarantine.` },
     );
   });
+  for (const [name, list] of [
+    ['flagged', listFlagged],
+    ['repairs', listRepairs],
+  ] as const)
+    route('GET', name, async (source, request) => {
+      const { rule, limit } = query(request.query, ['rule', 'limit']);
+      const filter = { ...(rule === undefined ? {} : { rule }), limit: limitOf(limit) };
+      return { source: source.name, [name]: await list(project, source, filter) };
+    });
   route('POST', 'quarantine/replay', async (source, request) => {
     const filter = await selection(source, bodyObject(request.body ?? {}, SELECTION));
     context.requireWriter();

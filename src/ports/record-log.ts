@@ -72,6 +72,21 @@ export interface RepairedValue extends Repair {
   readonly repaired: Value;
 }
 
+/** A record that rules let in with a remark. */
+export interface FlaggedRecord {
+  readonly seq: number;
+  readonly eventTime: Instant;
+  readonly fields: Readonly<Record<string, Value>>;
+  /** Ids of the rules. */
+  readonly flags: readonly string[];
+}
+
+/** `rule`: only what this rule did. */
+export interface MarkFilter {
+  readonly rule?: string;
+  readonly limit?: number;
+}
+
 /** A refused row, kept so that it can be shown and fed again. */
 export interface QuarantinedRow {
   readonly id: number;
@@ -129,16 +144,11 @@ export interface FileVerdict extends IngestResult {
   readonly refused: readonly RefusedRow[];
 }
 
-/** What feeding quarantined rows again came to. */
-export interface ReplayResult {
-  readonly rows: number;
-  readonly accepted: number;
-  readonly duplicates: number;
-  readonly dropped: number;
-  /** Rows that are refused again; their entries hold the new reasons. */
-  readonly quarantined: number;
-  readonly seq: number;
-}
+/**
+ * What feeding quarantined rows again came to. Rows that are refused again stay open, and those that a rule drops are
+ * settled; both hold their present reasons.
+ */
+export type ReplayResult = Omit<IngestResult, 'source' | 'batch' | 'warnings'>;
 
 export interface BatchFile {
   readonly path: string;
@@ -298,10 +308,9 @@ export interface RecordLog {
   /** Profiles of the last committed batches with accepted records, newest first. */
   profiles(source: string, limit?: number): Promise<readonly KeptProfile[]>;
   /** What rules changed in the records of the log, newest first. */
-  repairs(
-    source: Source,
-    filter?: { readonly rule?: string; readonly limit?: number },
-  ): Promise<readonly RepairedValue[]>;
+  repairs(source: Source, filter?: MarkFilter): Promise<readonly RepairedValue[]>;
+  /** Records that carry flags, newest first; later versions of a record stand for themselves. */
+  flagged(source: Source, filter?: MarkFilter): Promise<readonly FlaggedRecord[]>;
   /** Every batch, committed or refused, oldest first; with a limit only the last ones. */
   batches(source?: string, limit?: number): Promise<readonly BatchRecord[]>;
   /** Versions of a source's contract, oldest first. */

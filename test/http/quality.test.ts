@@ -163,11 +163,13 @@ it('every one of these routes stands in the contract of the server', async () =>
     'batches/{batch}/accept',
     'batches/{batch}/incident',
     'batches/{batch}/reset',
+    'flagged',
     'quarantine',
     'quarantine/drop',
     'quarantine/replay',
     'quarantine/{id}',
     'renames',
+    'repairs',
     'status',
   ]);
 });

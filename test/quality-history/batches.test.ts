@@ -7,6 +7,7 @@ import { type OpenedProject, openProject } from '../../src/open.js';
 import { findBatch, listBatches, markBatch } from '../../src/services/batches.js';
 import { buildDataset } from '../../src/services/build-dataset.js';
 import { dropQuarantined, ingestFiles, replayQuarantine } from '../../src/services/ingest.js';
+import { listFlagged } from '../../src/services/marked-records.js';
 import { readSource } from '../../src/services/read-source.js';
 import { sourceStatuses } from '../../src/services/status.js';
 import { start } from '../http/support.js';
@@ -169,6 +170,41 @@ describe('batches', () => {
     ]);
     expect(await dropQuarantined(at.project, { batch: second!.batch }, 'again')).toBe(0);
     expect(await log.quarantineCount({ status: 'open' })).toBe(3);
+  });
+
+  it('a replay says by rule what became of the rows, and those that a rule drops keep its reason', async () => {
+    const at = await world();
+    await at.ingest(20, 3);
+    await at.project.close();
+    const mended = DEFINITIONS.replace('[0, 100] }', '[0, 100], action: drop }').replace(
+      'city: { not_null: true }',
+      'city: { in: [Bonn], action: flag }',
+    );
+    writeFileSync(path.join(at.folder, 'definitions/all.yaml'), mended);
+    const project = await openProject(at.folder, { now: () => at.clock });
+    undo.push(() => project.close());
+    expect(await replayQuarantine(project)).toMatchObject([
+      { rows: 3, accepted: 0, quarantined: 0, dropped: 3, drops: { 'price.range': 3 }, reasons: {} },
+    ]);
+    const log = await project.log();
+    expect(await log.quarantine({ status: 'dropped', limit: 1 })).toMatchObject([
+      { reasons: [{ rule: 'price.range' }], note: 'a rule of today drops it' },
+    ]);
+    const source = project.definitions.sources.get('orders')!;
+    expect(await listFlagged(project, source, {})).toEqual([]);
+    const row = { at: '2026-03-01T00:00:00Z', price: 1 };
+    const rows = [
+      { ...row, id: 900, city: 'Bonn' },
+      { ...row, id: 901, city: 'Kiel' },
+      { ...row, id: 902, city: 'Ulm' },
+    ];
+    await log.ingestRows(source, rows, { now: at.clock });
+    expect(await listFlagged(project, source, {})).toMatchObject([
+      { flags: ['city.set'], event_time: '2026-03-01T00:00:00Z', record: { id: 902, city: 'Ulm' } },
+      { flags: ['city.set'], record: { id: 901, city: 'Kiel', price: 1 } },
+    ]);
+    expect(await listFlagged(project, source, { rule: 'city.set', limit: 1 })).toHaveLength(1);
+    expect(await listFlagged(project, source, { rule: 'price.range' })).toEqual([]);
   });
 
   it('has an unknown id, or one of several', async () => {

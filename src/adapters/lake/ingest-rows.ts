@@ -67,6 +67,8 @@ export interface RowsOutcome {
   readonly fates: readonly RowFate[];
   /** Reasons of the quarantined rows, by index. */
   readonly reasons: ReadonlyMap<number, readonly Reason[]>;
+  /** The same of the dropped rows. */
+  readonly drops: ReadonlyMap<number, readonly Reason[]>;
   /** What was appended. */
   readonly records: readonly LogRecord[];
 }
@@ -343,6 +345,7 @@ export class RowWriter {
     const counts = { accepted: 0, quarantined: 0, duplicates: 0, dropped: 0, corrections: 0, repaired: 0 };
     const byRule = noRules();
     const reasons = new Map<number, readonly Reason[]>();
+    const drops = new Map<number, readonly Reason[]>();
     const warned = new Map<string, { message: string; rows: number }>();
     const failures: Reason[] = [];
     const appendedAt = Math.max(options.now, this.#newest);
@@ -412,6 +415,7 @@ export class RowWriter {
         counts.dropped++;
         const dropping = all.filter((reason) => reason.action === 'drop');
         tally(byRule.drops, new Set(dropping.map((reason) => reason.rule)));
+        drops.set(i, dropping);
       } else {
         counts.quarantined++;
         reasons.set(i, refused);
@@ -444,7 +448,7 @@ export class RowWriter {
       out.raw(PUSH_END);
       if (this.source.availableAt.kind === 'append') this.#newest = appendedAt;
     }
-    const outcome: RowsOutcome = { result, fates, reasons, records: accepted };
+    const outcome: RowsOutcome = { result, fates, reasons, drops, records: accepted };
     const ledgerRows = options.record === false || reasons.size === 0 ? [] : this.#ledgerRows(rows, reasons);
     const durable = tail.append(lines).then(() => this.#note(result, ledgerRows, options));
     return { outcome, durable };

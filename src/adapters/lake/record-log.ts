@@ -9,11 +9,9 @@ import type {
   QuarantinedRow,
   QuarantineFilter,
   RecordLog,
-  RepairedValue,
   StateScope,
 } from '../../ports/record-log.js';
 import type { DuckDb, DuckDbConnection } from '../duckdb/connection.js';
-import { quoteText } from '../duckdb/text.js';
 import { splitRecord } from '../files/delimited.js';
 import { makeFolder } from '../files/durable.js';
 import { expandFiles, matchFiles } from '../files/inputs.js';
@@ -22,6 +20,7 @@ import type { Database } from '../sqlite/database.js';
 import type { IngestContext } from './file-batch/batch.js';
 import type { Decision, RowFate, RowsOptions, RowsOutcome, RowWriter } from './ingest-rows.js';
 import { createLedger, type Ledger, withoutWriting } from './ledger.js';
+import { readFlagged, readRepairs } from './marked-records.js';
 import { readRecords } from './records.js';
 import {
   entitySql,
@@ -350,7 +349,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
     markBatch: async (batch, mark) => ledger.markBatch(batch, mark),
     replay: async (source, rows, { now }) => {
       const open = rows.filter((row) => row.source === source.name && row.status === 'open');
-      const { result, fates, reasons } = await feed(
+      const { result, fates, reasons, drops } = await feed(
         source,
         open.map((row) => replayable(source, row)),
         { now, record: false },
@@ -358,19 +357,20 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       const settled = (wanted: readonly RowFate[]): number[] =>
         open.flatMap((row, index) => (wanted.includes(fates[index]!) ? [row.id] : []));
       ledger.mark(settled(['accepted', 'duplicate']), 'replayed');
-      ledger.mark(settled(['dropped']), 'dropped');
+      ledger.mark(settled(['dropped']), 'dropped', { reason: 'a rule of today drops it', at: now });
       ledger.explain(
-        [...reasons].map(([index, why]) => ({
+        [...reasons, ...drops].map(([index, why]) => ({
           id: open[index]!.id,
           reasons: why.map(({ rule, field, value, message }) => ({ rule, field, value, message })),
         })),
       );
-      const { accepted, duplicates, dropped, quarantined, seq } = result;
-      return { rows: open.length, accepted, duplicates, dropped, quarantined, seq };
+      const { batch: _batch, source: _source, warnings: _warnings, ...counts } = result;
+      return { ...counts, rows: open.length };
     },
     batches: async (source, limit) => ledger.batches(source, limit),
     profiles: async (source, limit) => ledger.profiles(source, limit),
     repairs: async (source, filter = {}) => readRepairs(db, source, relation(stateOf(source.name)), filter),
+    flagged: async (source, filter = {}) => readFlagged(db, source, relation(stateOf(source.name)), filter),
     contracts: async (source) => ledger.contracts(source),
     lastContracts: async () => ledger.lastContracts(),
     folder,
@@ -405,40 +405,6 @@ function replayable(source: Source, { row }: QuarantinedRow): Readonly<Record<st
   return cells.length === columns.length
     ? Object.fromEntries(columns.map((name, index) => [name, cells[index]]))
     : row;
-}
-
-/** What rules changed, newest record first. The last repair of a field gave it its value. */
-async function readRepairs(
-  db: DuckDb,
-  source: Source,
-  relation: string,
-  { rule, limit = 1000 }: { readonly rule?: string; readonly limit?: number },
-): Promise<readonly RepairedValue[]> {
-  const wanted =
-    rule === undefined
-      ? '"_repairs" IS NOT NULL'
-      : `list_contains(list_transform("_repairs", lambda r: r.rule), ${quoteText(rule)})`;
-  const out: RepairedValue[] = [];
-  await readRecords(
-    db,
-    source.fields,
-    `SELECT * FROM (${relation}) WHERE ${wanted} ORDER BY "_seq" DESC LIMIT ${Math.max(0, Math.floor(limit))}`,
-    (rows) => {
-      for (const { fields, seq, repairs = [] } of rows)
-        for (const [index, repair] of repairs.entries()) {
-          if (rule !== undefined && repair.rule !== rule) continue;
-          const next = repairs.slice(index + 1).find((later) => later.field === repair.field);
-          out.push({
-            ...repair,
-            seq,
-            recordKey: source.recordKey.map((name) => fields[name] ?? null),
-            repaired: next ? next.original : (fields[repair.field] ?? null),
-          });
-        }
-    },
-    { order: '"_order"', repairs: true },
-  );
-  return out.slice(0, limit);
 }
 
 async function* readLog(

@@ -1,5 +1,5 @@
 import { withSqlReader } from '../../open.js';
-import { checkTransforms } from '../../services/check-transforms.js';
+import { checkSql, hasSql } from '../../services/check-sql.js';
 import { loadProject } from '../../services/load-project.js';
 import { type Io, printDiagnostic } from '../io.js';
 
@@ -8,8 +8,8 @@ export async function check(io: Io): Promise<number> {
   const sound = read.every((diagnostic) => diagnostic.severity !== 'error');
   // The parser and the engine are loaded only where there is SQL to read.
   const checked =
-    sound && [...definitions.sources.values()].some((source) => source.read.kind === 'transform')
-      ? await withSqlReader((parser, describe) => checkTransforms(definitions, parser, describe))
+    sound && hasSql(definitions)
+      ? await withSqlReader((parser, describe) => checkSql(definitions, parser, describe))
       : { diagnostics: [], transforms: [] };
   const diagnostics = [...read, ...checked.diagnostics];
   for (const diagnostic of diagnostics) io.print(printDiagnostic(diagnostic));

@@ -1,8 +1,9 @@
 import { MillraceError } from '../../core/base/error.js';
-import { toJson } from '../../core/schema/coerce-print.js';
-import type { QuarantineFilter } from '../../ports/record-log.js';
+import type { Source } from '../../core/define/types.js';
+import type { MarkFilter, QuarantineFilter } from '../../ports/record-log.js';
 import { findBatch } from '../../services/batches.js';
 import { dropQuarantined, listQuarantined, replayQuarantine } from '../../services/ingest.js';
+import { listFlagged, listRepairs } from '../../services/marked-records.js';
 import type { Project } from '../../services/project.js';
 import { isPulled } from '../../services/pull.js';
 import type { Io } from '../io.js';
@@ -103,30 +104,21 @@ export async function quarantineShow(io: Io, args: readonly string[], options: O
   });
 }
 
+const markFilter = (options: Options): MarkFilter => ({
+  ...(options['rule'] === undefined ? {} : { rule: String(options['rule']) }),
+  limit: integer(options['limit'], '--limit') ?? 20,
+});
+
+const knownSource = (project: Project, name: string | undefined): Source =>
+  project.definitions.sources.get(known(name!, project.definitions.sources.keys(), 'source'))!;
+
+const printKey = (key: readonly unknown[]): string => key.map((part) => JSON.stringify(part)).join(', ');
+
 /** What rules changed in the records of a source, newest first. */
 export async function quarantineRepairs(io: Io, args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {
-    const source = project.definitions.sources.get(
-      known(args[0]!, project.definitions.sources.keys(), 'source'),
-    )!;
-    const log = await project.log();
-    const limit = integer(options['limit'], '--limit') ?? 20;
-    const rule = options['rule'] === undefined ? {} : { rule: String(options['rule']) };
-    const repairs = (await log.repairs(source, { ...rule, limit })).map((repair) => {
-      const { type } = source.fields.find((field) => field.name === repair.field)!;
-      const key = repair.recordKey.map((value, i) =>
-        toJson(source.fields.find((field) => field.name === source.recordKey[i])!.type, value),
-      );
-      return {
-        seq: repair.seq,
-        record_key: key,
-        field: repair.field,
-        original: toJson(type, repair.original),
-        repaired: toJson(type, repair.repaired),
-        rule: repair.rule,
-        contract: repair.contract,
-      };
-    });
+    const source = knownSource(project, args[0]);
+    const repairs = await listRepairs(project, source, markFilter(options));
     io.print(
       repairs.length === 0
         ? `no rule changed a record of ${source.name}`
@@ -134,7 +126,7 @@ export async function quarantineRepairs(io: Io, args: readonly string[], options
             ['seq', 'record', 'field', 'delivered', 'became', 'rule', 'contract'],
             repairs.map((repair) => [
               repair.seq,
-              repair.record_key.map((part) => JSON.stringify(part)).join(', '),
+              printKey(repair.record_key),
               repair.field,
               JSON.stringify(repair.original),
               JSON.stringify(repair.repaired),
@@ -148,15 +140,46 @@ export async function quarantineRepairs(io: Io, args: readonly string[], options
   });
 }
 
+/** Records of a source that were let in with a remark, newest first. */
+export async function quarantineFlagged(io: Io, args: readonly string[], options: Options): Promise<number> {
+  return within(io, async (project) => {
+    const source = knownSource(project, args[0]);
+    const flagged = await listFlagged(project, source, markFilter(options));
+    io.print(
+      flagged.length === 0
+        ? `no record of ${source.name} carries ${options['rule'] === undefined ? 'a flag' : `the flag ${String(options['rule'])}`}`
+        : table(
+            ['seq', 'event time', 'flags', 'record'],
+            flagged.map(({ seq, event_time, flags, record }) => [
+              seq,
+              event_time,
+              flags.join(', '),
+              JSON.stringify(record),
+            ]),
+          ),
+    );
+    io.result({ source: source.name, flagged });
+    return 0;
+  });
+}
+
 export async function quarantineReplay(io: Io, args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {
     await project.lockForWriting(io.command);
     const results = await replayQuarantine(project, await filterOf(project, args, options));
     if (results.length === 0) io.print('nothing is open in quarantine');
-    for (const result of results)
+    for (const result of results) {
       io.print(
         `${result.source}: ${count(result.rows)} rows fed again = ${count(result.accepted)} accepted + ${count(result.quarantined)} still quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped`,
       );
+      for (const [what, byRule] of [
+        ['still quarantined', result.reasons],
+        ['dropped', result.drops],
+        ['repaired', result.repairs],
+        ['flagged', result.flags],
+      ] as const)
+        for (const [rule, rows] of Object.entries(byRule)) io.print(`  ${what} by ${rule}: ${count(rows)}`);
+    }
     io.result({ results });
     return results.length === 0 ? 99 : 0;
   });

@@ -13,7 +13,7 @@ export const isUnique = (rule: RowRule): rule is UniqueRule => rule.check.kind =
 export const isSql = (rule: RowRule): rule is SqlRule => rule.check.kind === 'sql';
 
 /** The name that stands for `{batch}` in the SQL of rules. */
-const BATCH_VIEW = '_batch';
+export const BATCH_VIEW = '_batch';
 
 /** The SQL of a rule over a relation or view named `_batch`. */
 export const batchSql = (sql: string): string =>

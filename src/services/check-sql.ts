@@ -1,14 +1,15 @@
-/** What can be said of transforms before any record is there: whether their SQL runs, gives their fields, and how. */
+/** What can be said of SQL before any record is there: whether it runs, what it gives, and how transforms go. */
 import type { Diagnostic } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
-import type { Definitions, Source } from '../core/define/types.js';
+import type { Definitions, FieldDefinition, Source } from '../core/define/types.js';
 import type { TransformKind } from '../core/lineage/classify.js';
+import { BATCH_VIEW, batchSql } from '../core/quality/index.js';
 import { coerceNativeSql, duckDbType } from '../core/schema/coerce-sql.js';
 import { printType, type ValueType } from '../core/schema/types.js';
 import type { DescribeSql, OutputColumn, SqlParser } from '../ports/sql-parser.js';
 import { transformKind } from './transform-sql.js';
 
-export interface CheckedTransforms {
+export interface CheckedSql {
   readonly diagnostics: readonly Diagnostic[];
   readonly transforms: readonly {
     readonly name: string;
@@ -25,14 +26,44 @@ const neverFits = (source: Source, field: ValueType, column: string): boolean =>
     nulls: [],
   }).value === `NULL::${duckDbType(field)}`;
 
-export async function checkTransforms(
+interface SqlRule {
+  readonly id: string;
+  readonly sql: string;
+  /** What its query has to give. */
+  readonly gives: '_row' | 'one number' | 'rows';
+}
+
+/** Rules of a source that are written in SQL. */
+const sqlRules = ({ contract }: Source): readonly SqlRule[] => [
+  ...contract.rows.flatMap(({ id, check }): SqlRule[] =>
+    check.kind === 'sql' ? [{ id, sql: check.sql, gives: '_row' }] : [],
+  ),
+  ...contract.batch.flatMap(({ id, check }): SqlRule[] =>
+    check.kind !== 'sql'
+      ? []
+      : [
+          {
+            id,
+            sql: check.sql,
+            gives: check.min === undefined && check.max === undefined ? 'rows' : 'one number',
+          },
+        ],
+  ),
+];
+
+/** Whether anything of a project is written in SQL that the engine can be asked about. */
+export const hasSql = ({ sources }: Definitions): boolean =>
+  [...sources.values()].some((source) => source.read.kind === 'transform' || sqlRules(source).length > 0);
+
+export async function checkSql(
   definitions: Definitions,
   parser: SqlParser,
   describe: DescribeSql,
-): Promise<CheckedTransforms> {
+): Promise<CheckedSql> {
   const diagnostics: Diagnostic[] = [];
-  const transforms: CheckedTransforms['transforms'][number][] = [];
+  const transforms: CheckedSql['transforms'][number][] = [];
   for (const source of definitions.sources.values()) {
+    diagnostics.push(...(await checkRules(source, describe)));
     if (source.read.kind !== 'transform') continue;
     const { sql, parents } = source.read;
     const read = parents.map((name) => definitions.sources.get(name)!);
@@ -59,6 +90,55 @@ export async function checkTransforms(
   }
   return { diagnostics, transforms };
 }
+
+const ROW: FieldDefinition = { name: '_row', type: { kind: 'int64' } };
+
+/** Rules in SQL over a batch without rows: those that cannot run would count as broken by every row. */
+async function checkRules(source: Source, describe: DescribeSql): Promise<readonly Diagnostic[]> {
+  const found: Diagnostic[] = [];
+  const batch: Source = { ...source, name: BATCH_VIEW, fields: [...source.fields, ROW] };
+  for (const { id, sql, gives } of sqlRules(source)) {
+    const columns = await describe(batchSql(sql), [batch]).catch((error: unknown) =>
+      error instanceof Error ? error : new Error(String(error)),
+    );
+    const rule = `rule \`${id}\` of source \`${source.name}\``;
+    if (columns instanceof Error) {
+      // A file that the query reads need not be there yet.
+      if (/\bIO Error\b/.test(columns.message)) continue;
+      found.push(
+        diagnostic(
+          source,
+          'DEF_EXPRESSION',
+          `the SQL of ${rule} does not run: ${firstLine(columns.message)}`,
+          `It is DuckDB SQL over {batch}, which has ${source.fields.map(({ name }) => name).join(', ')}, _row, _event_time and _available_at.`,
+        ),
+      );
+      continue;
+    }
+    const names = columns.map(({ name }) => name);
+    if (gives === '_row' && !names.includes('_row'))
+      found.push(
+        diagnostic(
+          source,
+          'DEF_EXPRESSION',
+          `the SQL of ${rule} gives no \`_row\``,
+          `It gives ${names.join(', ')}; a rule for one record gives the \`_row\` of every row that breaks it.`,
+        ),
+      );
+    if (gives === 'one number' && (names.length !== 1 || !NUMERIC.test(columns[0]!.type)))
+      found.push(
+        diagnostic(
+          source,
+          'DEF_EXPRESSION',
+          `the SQL of ${rule} gives ${columns.map(({ name, type }) => `${name} ${type}`).join(', ')}: a rule with a limit gives one number`,
+          'Give one number, or take the limit out: then no row may come.',
+        ),
+      );
+  }
+  return found;
+}
+
+const NUMERIC = /INT|DECIMAL|DOUBLE|FLOAT|BOOLEAN|^"?NULL"?$/i;
 
 /** Fields that stand in the SQL and that DuckDB takes for words of its own unless they are quoted. */
 async function wordsOfSql(
