@@ -1,6 +1,6 @@
 import { MillraceError } from '../../core/base/error.js';
 import { VERSION } from '../../core/base/version.js';
-import { parseBytes } from '../../core/define/shapes.js';
+import { parseBytes } from '../../core/define/shapes/words.js';
 import { startServer } from '../../http/server.js';
 import { openProject } from '../../open.js';
 import { type Io, printDiagnostic } from '../io.js';

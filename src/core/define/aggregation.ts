@@ -4,7 +4,7 @@ import { findField, type Resolved, recordScope, sourceAndField } from './context
 import { readCondition } from './expressions.js';
 import { type ArgumentName, argumentsOf, resolveFunction, SPELLINGS } from './functions.js';
 import { type Out, suggestion } from './shape.js';
-import type { aggregationShape } from './shapes.js';
+import type { aggregationShape } from './shapes/feature.js';
 import { type Aggregation, FUNCTION_NAMES, type Source } from './types.js';
 
 export type RawAggregation = Out<typeof aggregationShape>;

@@ -5,21 +5,11 @@
 
 import type { Value } from '../schema/types.js';
 import type { In } from './shape.js';
-import type {
-  datasetShape,
-  entityShape,
-  featureSetShape,
-  featureShape,
-  labelShape,
-  modelShape,
-  monitorShape,
-  projectFileShape,
-  scheduleShape,
-  sensorShape,
-  serviceShape,
-  sourceShape,
-  transformShape,
-} from './shapes.js';
+import type { projectFileShape } from './shapes.js';
+import type { monitorShape, scheduleShape, sensorShape, serviceShape } from './shapes/operation.js';
+import type { datasetShape, labelShape, modelShape } from './shapes/training.js';
+import type { featureSetShape, featureShape } from './shapes/feature.js';
+import type { entityShape, sourceShape, transformShape } from './shapes/source.js';
 
 /** Marks what a builder made. Registered, so that two copies of the package agree. */
 export const BUILT: unique symbol = Symbol.for('millrace.definition') as never;

@@ -5,7 +5,7 @@ import { fieldOf, findField, type Resolved, recordScope } from './context.js';
 import { readCondition } from './expressions.js';
 import type { ScalarValue } from './node.js';
 import type { Located, MappingEntry, Out } from './shape.js';
-import type { sourceShape } from './shapes.js';
+import type { sourceShape } from './shapes/source.js';
 import type {
   BatchRule,
   Contract,

@@ -9,7 +9,7 @@ import { createReport, type Report } from './report.js';
 import { readExecutor, resolveSchedules, resolveSensors, resolveSteps } from './schedules.js';
 import { resolveMonitors, resolveServices } from './serving.js';
 import type { Located } from './shape.js';
-import type { settingsKeys } from './shapes.js';
+import type { settingsKeys } from './shapes/operation.js';
 import { resolveSources } from './sources.js';
 import { resolveDatasets, resolveFeatureSets, resolveLabels, resolveModels } from './training.js';
 import type { Definitions, Settings } from './types.js';

@@ -17,7 +17,7 @@ import { foldName, PART_COLUMN } from './columns.js';
 import { fieldOf, joinKeysOf, keyField, type Resolved, sourceAndField } from './context.js';
 import { mentionedNames, readExpression } from './expressions.js';
 import { type Located, type Out, suggestion } from './shape.js';
-import type { featureShape } from './shapes.js';
+import type { featureShape } from './shapes/feature.js';
 import { canonicalValue, rawJoinKeys } from './sources.js';
 import type { Aggregation, Computation, Feature, Source } from './types.js';
 import { literalValue } from './values.js';

@@ -2,7 +2,7 @@
 import { MICROS_PER_DAY } from '../base/time.js';
 import { findField, type Resolved } from './context.js';
 import type { Located, Out } from './shape.js';
-import type { sourceShape } from './shapes.js';
+import type { sourceShape } from './shapes/source.js';
 import type {
   FieldDefinition,
   HistoryMeasure,

@@ -3,7 +3,8 @@ import { FOLDS } from '../algebra/catalogue.js';
 import { TYPE_NAMES } from '../schema/types.js';
 import { argumentsOf, variantsOf } from './functions.js';
 import type { AnyShape } from './shape.js';
-import { listKeys, settingsKeys } from './shapes.js';
+import { listKeys } from './shapes.js';
+import { settingsKeys } from './shapes/operation.js';
 import { METRICS } from './training.js';
 import { FUNCTION_NAMES } from './types.js';
 

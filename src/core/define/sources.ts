@@ -6,7 +6,7 @@ import { fieldOf, findField, type Resolved, sourceNames } from './context.js';
 import { readContract } from './contract.js';
 import { readPromises, withAliases } from './promises.js';
 import { type Located, type Out, refusedKeys } from './shape.js';
-import type { sourceShape, transformShape } from './shapes.js';
+import type { sourceShape, transformShape } from './shapes/source.js';
 import { sqlTables } from './sql-tables.js';
 import type { Availability, Cursor, FieldDefinition, ReadFrom, Source } from './types.js';
 

@@ -16,7 +16,8 @@ import {
 import { readCondition, readExpression } from './expressions.js';
 import { canonicalAggregation, declaredType, typedDefault } from './features.js';
 import { type Located, type Out, suggestion } from './shape.js';
-import { type datasetShape, type labelShape, type modelShape, PART_NAMES } from './shapes.js';
+import type { datasetShape, labelShape, modelShape } from './shapes/training.js';
+import { PART_NAMES } from './shapes/words.js';
 import { canonicalValue, refuseUrl } from './sources.js';
 import { checkTrainer } from './trainers.js';
 import type {

@@ -3,7 +3,7 @@ import { printType, type ValueType } from '../schema/types.js';
 import { fieldOf, keyField, type Resolved, recordScope, sourceAndField } from './context.js';
 import { readCondition } from './expressions.js';
 import type { Located, Out } from './shape.js';
-import type { computationShape } from './shapes.js';
+import type { computationShape } from './shapes/feature.js';
 import type { Computation, JoinKey, Neighbours, Source } from './types.js';
 
 export type RawComputation = Out<typeof computationShape>;
