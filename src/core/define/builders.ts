@@ -5,11 +5,11 @@
 
 import type { Value } from '../schema/types.js';
 import type { In } from './shape.js';
-import type { projectFileShape } from './shapes.js';
-import type { monitorShape, scheduleShape, sensorShape, serviceShape } from './shapes/operation.js';
-import type { datasetShape, labelShape, modelShape } from './shapes/training.js';
 import type { featureSetShape, featureShape } from './shapes/feature.js';
+import type { monitorShape, scheduleShape, sensorShape, serviceShape } from './shapes/operation.js';
 import type { entityShape, sourceShape, transformShape } from './shapes/source.js';
+import type { datasetShape, labelShape, modelShape } from './shapes/training.js';
+import type { projectFileShape } from './shapes.js';
 
 /** Marks what a builder made. Registered, so that two copies of the package agree. */
 export const BUILT: unique symbol = Symbol.for('millrace.definition') as never;

@@ -4,11 +4,17 @@ import { printPlace } from '../base/error.js';
 import type { Node } from './node.js';
 import { createReport } from './report.js';
 import { type Located, type ObjectPlaces, type Out, read } from './shape.js';
-import { definitionFileShape, type ListKey, listKeys, projectFileShape } from './shapes.js';
-import { type monitorShape, type scheduleShape, type sensorShape, type serviceShape, settingsKeys } from './shapes/operation.js';
-import type { datasetShape, labelShape, modelShape } from './shapes/training.js';
 import type { featureSetShape, featureShape } from './shapes/feature.js';
+import {
+  type monitorShape,
+  type scheduleShape,
+  type sensorShape,
+  type serviceShape,
+  settingsKeys,
+} from './shapes/operation.js';
 import type { entityShape, sourceShape, transformShape } from './shapes/source.js';
+import type { datasetShape, labelShape, modelShape } from './shapes/training.js';
+import { definitionFileShape, type ListKey, listKeys, projectFileShape } from './shapes.js';
 import type { Documentation } from './types.js';
 
 /** One YAML document or the exports of one TypeScript file, as a tree. */

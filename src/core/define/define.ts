@@ -2,16 +2,19 @@
 import type { Diagnostic } from '../base/error.js';
 import { collect, type DefinitionInput, type RawSettings } from './collect.js';
 import type { Resolved } from './context.js';
-import { checkReferences } from './contract.js';
+import { resolveDatasets } from './datasets.js';
 import { resolveEntities } from './entities.js';
+import { resolveFeatureSets } from './feature-sets.js';
 import { resolveFeatures } from './features.js';
+import { checkReferences } from './field-rules.js';
+import { resolveLabels } from './labels.js';
+import { resolveModels } from './models.js';
 import { createReport, type Report } from './report.js';
 import { readExecutor, resolveSchedules, resolveSensors, resolveSteps } from './schedules.js';
 import { resolveMonitors, resolveServices } from './serving.js';
 import type { Located } from './shape.js';
 import type { settingsKeys } from './shapes/operation.js';
 import { resolveSources } from './sources.js';
-import { resolveDatasets, resolveFeatureSets, resolveLabels, resolveModels } from './training.js';
 import type { Definitions, Settings } from './types.js';
 
 /** What a setting is when nobody writes it. */

@@ -2,10 +2,10 @@
 import { FOLDS } from '../algebra/catalogue.js';
 import { TYPE_NAMES } from '../schema/types.js';
 import { argumentsOf, variantsOf } from './functions.js';
+import { METRICS } from './models.js';
 import type { AnyShape } from './shape.js';
-import { listKeys } from './shapes.js';
 import { settingsKeys } from './shapes/operation.js';
-import { METRICS } from './training.js';
+import { listKeys } from './shapes.js';
 import { FUNCTION_NAMES } from './types.js';
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');

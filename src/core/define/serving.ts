@@ -2,7 +2,7 @@ import { fingerprint } from '../base/fingerprint.js';
 import { MICROS_PER_DAY } from '../base/time.js';
 import { documentationOf } from './collect.js';
 import type { Resolved } from './context.js';
-import { readRequirement } from './training.js';
+import { readRequirement } from './models.js';
 import type { MetricRequirement, Model, Monitor, Service } from './types.js';
 
 export function resolveServices(
