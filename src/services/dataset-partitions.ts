@@ -38,7 +38,7 @@ export const KEYS = 'keys';
 
 export const rowsObject = (folder: string, sha256: string): string =>
   path.join(folder, OBJECTS, `${sha256}.parquet`);
-const columnsObject = (folder: string, sha256: string): string =>
+export const columnsObject = (folder: string, sha256: string): string =>
   path.join(folder, OBJECTS, `${sha256}.json`);
 const keyFile = (folder: string, key: string): string => path.join(folder, KEYS, `${key}.json`);
 
