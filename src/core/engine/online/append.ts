@@ -4,8 +4,8 @@
  * give; what this does not do is left to that.
  */
 import type { AppliedRecord } from './applied.js';
-import { capacityOf, FLAG, holdsNumbers, maskWords, NO_DICTIONARY, WORD } from './block.js';
 import { isLong, itemEnd, spellItem } from './key.js';
+import { capacityOf, FLAG, holdsNumbers, maskWords, NO_DICTIONARY, WORD } from './layout.js';
 import { ONLINE_FORMAT, type OnlineGroup } from './plan.js';
 import { cutsAt } from './segments.js';
 

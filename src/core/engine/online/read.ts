@@ -12,18 +12,9 @@ import { type Instant, MICROS_PER_SECOND, printInstant } from '../../base/time.j
 import type { Value, ValueType } from '../../schema/types.js';
 import type { Status } from '../types.js';
 import type { Floor } from './applied.js';
-import {
-  type Directory,
-  directoryOf,
-  fieldValue,
-  owned,
-  readTail,
-  type View,
-  viewOf,
-  WORD,
-} from './block.js';
 import { decodeTuple, entityKey, isHashed, KIND, storeKey } from './key.js';
 import { COLUMN, isPlain, ROW, SUM } from './lanes.js';
+import { WORD } from './layout.js';
 import {
   directoryStride,
   type GenericRead,
@@ -32,6 +23,7 @@ import {
   type LookupRead,
   type OnlineReader,
 } from './plan.js';
+import { type Directory, directoryOf, fieldValue, owned, readTail, type View, viewOf } from './view.js';
 import { firstAtOrAfter, held, isVisible, slots, upperEdge, walk } from './walk.js';
 
 export interface OnlineRow {

@@ -5,10 +5,10 @@ import type { Instant } from '../../base/time.js';
 import type { Value } from '../../schema/types.js';
 import type { AppliedRecord, Bytes, Counts, Floor } from './applied.js';
 import { applyRecords, expireEntity } from './apply.js';
-import { owned } from './block.js';
 import { KIND } from './key.js';
 import type { OnlineGroup, OnlineReader } from './plan.js';
 import { type DumpedEntity, dumpEntity, type OnlineRow, readEntity, tupleOf } from './read.js';
+import { owned } from './view.js';
 
 /** A sorted map of bytes with atomic writes. */
 export interface ByteEngine {

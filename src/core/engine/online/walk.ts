@@ -5,9 +5,10 @@
 import { addSquares, joinSquares } from '../../algebra/quick-spread.js';
 import type { Instant } from '../../base/time.js';
 import type { Value } from '../../schema/types.js';
-import { type Directory, type View, valueAt, WORD } from './block.js';
 import { COLUMN, type Lane, type LaneColumn, type LaneEnd, ROW, SUM } from './lanes.js';
+import { WORD } from './layout.js';
 import { directoryStride, type OnlineGroup, type OnlineReader } from './plan.js';
+import { type Directory, type View, valueAt } from './view.js';
 
 /** The running accumulator, then those of the windows of each lane. Valid until the next walk. */
 export let slots = new Float64Array(1024);
