@@ -14,7 +14,7 @@
 import type { Instant } from '../core/base/time.js';
 import type { SchemaChangeAction, SchemaChangeKind, Source } from '../core/define/types.js';
 import type { BatchProfile } from '../core/drift/batch-profile.js';
-import type { BatchFacts, HistoryJudgement } from '../core/drift/history.js';
+import type { BatchFacts, BatchPart, HistoryJudgement } from '../core/drift/history.js';
 import type { ContractSnapshot } from '../core/quality/contract-snapshot.js';
 import type { BatchVerdict, Repair } from '../core/quality/index.js';
 import type { Value } from '../core/schema/types.js';
@@ -200,6 +200,8 @@ export interface SchemaChange {
 /** What is kept of a batch to judge later ones by, and how it was judged itself. */
 export interface BatchNotes {
   readonly facts?: BatchFacts;
+  /** Stretches of time that came together, oldest first. */
+  readonly parts?: readonly BatchPart[];
   readonly shape?: FileShape;
   readonly changes?: readonly SchemaChange[];
   readonly history?: HistoryJudgement;

@@ -147,6 +147,79 @@ describe('batches', () => {
     expect((await findBatch(at.project, anomalous!.batch)).verdict).toBe('anomalous');
   });
 
+  it('of several days that come together each is held against those before, as if they had come alone', async () => {
+    const rows = [100, 104, 98, 101, 97, 103, 51, 99, 102, 0, 100];
+    const files = (folder: string): string[] =>
+      rows.map((n, d) => {
+        const lines = Array.from({ length: n }, (_, i) => {
+          // Stragglers of the day before stand in every file.
+          const day = i === 0 && d > 0 ? d : d + 1;
+          return `${d * 1000 + i},2026-02-${String(day).padStart(2, '0')}T${String(i % 24).padStart(2, '0')}:00:00Z,${d === 8 && i % 2 ? '' : 'Bonn'},5`;
+        });
+        const file = path.join(folder, `day-${String(d).padStart(2, '0')}.csv`);
+        writeFileSync(file, `id,at,city,price\n${lines.map((line) => `${line}\n`).join('')}`);
+        return file;
+      });
+    const lenient = DEFINITIONS.replace('    history: { row_count: fail, seasonality: none }\n', '').replace(
+      'city: { not_null: true }',
+      'price: { min: 0 }',
+    );
+    const found = async (at: World, limit: number) =>
+      [...(await listBatches(at.project, at.project.definitions.sources.get('orders')!, limit))]
+        .reverse()
+        .flatMap(({ history, files: [file] }) =>
+          history!.findings.map((finding) => [
+            finding.id,
+            finding.file ?? path.basename(file!),
+            finding.value,
+          ]),
+        )
+        .filter(([id]) => id !== 'history.freshness');
+    const plain = lenient.replace('      price: { range: [0, 100] }\n', '');
+    const together = await world(plain);
+    const source = together.project.definitions.sources.get('orders')!;
+    await ingestFiles(together.project, source, files(together.folder));
+    const alone = await world(plain);
+    for (const file of files(alone.folder)) {
+      alone.clock += HOUR;
+      await ingestFiles(alone.project, source, [file]);
+    }
+    const expected = [
+      ['history.row_count', 'day-06.csv', 51],
+      ['history.null_rate.city', 'day-08.csv', 0.5],
+      ['history.row_count', 'day-09.csv', 0],
+    ];
+    expect(await found(alone, 20)).toEqual(expected);
+    expect(await found(together, 20)).toEqual([expected[0], expected[1], expected[2]]);
+    // What came together is as much of a history as what came alone.
+    const late = path.join(together.folder, 'late.csv');
+    writeFileSync(
+      late,
+      `id,at,city,price\n${Array.from({ length: 48 }, (_, i) => `${90_000 + i},2026-02-13T00:00:00Z,Bonn,5\n`).join('')}`,
+    );
+    await ingestFiles(together.project, source, [late]);
+    expect(await found(together, 1)).toEqual([['history.row_count', 'late.csv', 48]]);
+  });
+
+  it('pieces of one delivery, whose times overlap, are judged as one', async () => {
+    const at = await world();
+    const source = at.project.definitions.sources.get('orders')!;
+    for (const [d, pieces] of [4, 4, 4, 4, 4, 4, 4, 3, 1].entries()) {
+      at.clock += HOUR;
+      const names = Array.from({ length: pieces }, (_, piece) => {
+        const rows = Array.from({ length: 120 / pieces }, (_, i) =>
+          [d * 1000 + piece * 200 + i, `2026-02-0${d + 1}T0${i % 10}:00:00Z`, 'Bonn', 5].join(','),
+        );
+        const file = path.join(at.folder, `part-${d}-${piece}.csv`);
+        writeFileSync(file, `id,at,city,price\n${rows.join('\n')}\n`);
+        return file;
+      });
+      await ingestFiles(at.project, source, names);
+    }
+    const batches = await listBatches(at.project, source, 20);
+    expect(batches.map(({ verdict }) => verdict).slice(0, 3)).toEqual(['ok', 'ok', 'ok']);
+  });
+
   it('every batch adds up, and the ledger is shown, replayed and dropped by rule, batch and id', async () => {
     const at = await world();
     const source = at.project.definitions.sources.get('orders')!;
@@ -205,6 +278,43 @@ describe('batches', () => {
     ]);
     expect(await listFlagged(project, source, { rule: 'city.set', limit: 1 })).toHaveLength(1);
     expect(await listFlagged(project, source, { rule: 'price.range' })).toEqual([]);
+  });
+
+  it('a refused row stands in the ledger once, whatever its columns are called by then', async () => {
+    const at = await world(
+      DEFINITIONS.replace(
+        'read: push',
+        'read: push\n    rename: { cost: price }\n    schema_changes: { renamed: adapt }',
+      ),
+    );
+    const source = at.project.definitions.sources.get('orders')!;
+    const log = await at.project.log();
+    const file = (name: string, header: string, rows: readonly string[]): string => {
+      writeFileSync(path.join(at.folder, name), `${[header, ...rows].join('\n')}\n`);
+      return path.join(at.folder, name);
+    };
+    const bad = (id: number, more = ''): string => `${id},2026-03-01T00:00:00Z,Bonn,-${id}${more}`;
+    const twice = [bad(1), bad(2), bad(2)];
+    const first = await ingestFiles(at.project, source, [file('old.csv', 'id,at,city,price', twice)]);
+    expect(first.quarantined).toBe(3);
+    // A query gives all columns once one of its own is gone.
+    const second = await ingestFiles(at.project, source, [
+      file('new.csv', 'id,at,city,cost,channel', [...twice.map((row) => `${row},web`), bad(3, ',web')]),
+    ]);
+    expect(second).toMatchObject({ rows: 4, quarantined: 1, duplicates: 3 });
+    const third = await ingestFiles(at.project, source, [
+      file('both.csv', 'city,cost,at,id', ['Bonn,-1,2026-03-01T00:00:00Z,1']),
+    ]);
+    expect(third).toMatchObject({ quarantined: 0, duplicates: 1 });
+    expect(await log.quarantineCount({})).toBe(4);
+    const row = { id: 9, at: '2026-03-01T00:00:00Z', city: 'Bonn' };
+    for (const pushed of [
+      { ...row, price: -9 },
+      { ...row, cost: -9 },
+      { price: -9, ...row },
+    ])
+      expect(await log.ingestRows(source, [pushed], { now: at.clock })).toMatchObject({ quarantined: 1 });
+    expect(await log.quarantineCount({})).toBe(5);
   });
 
   it('has an unknown id, or one of several', async () => {

@@ -5,6 +5,7 @@ import type { HistoryPolicy, Source } from '../../core/define/types.js';
 import type { BatchProfile } from '../../core/drift/batch-profile.js';
 import {
   type BatchFacts,
+  type BatchPart,
   factsOf,
   type HistoryJudgement,
   judgeHistory,
@@ -16,7 +17,11 @@ import type { ProfiledRelation } from './profile.js';
 /** Facts to keep of a batch, and what history says of it. `profiles`: of the last ordinary batches, newest first. */
 export function judgeBatchHistory(
   source: Source,
-  batch: ProfiledRelation & { readonly rows: number; readonly now: Instant },
+  batch: ProfiledRelation & {
+    readonly rows: number;
+    readonly now: Instant;
+    readonly parts?: readonly BatchPart[];
+  },
   past: readonly PastBatch[],
   profiles: () => readonly BatchProfile[],
 ): { readonly facts: BatchFacts; readonly history: HistoryJudgement } {

@@ -1,4 +1,4 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { invariant, MillraceError } from '../../core/base/error.js';
@@ -8,6 +8,7 @@ import type { BatchProfile } from '../../core/drift/batch-profile.js';
 import { DISTRIBUTION_BATCHES, HISTORY_BATCHES } from '../../core/drift/history.js';
 import type { Rename } from '../../core/drift/schema-change.js';
 import {
+  columnAmong,
   type Disposition,
   deliveredFields,
   dispose,
@@ -27,10 +28,11 @@ import { publishFile } from '../files/durable.js';
 import { judgeBatchHistory, pushedHistory } from './batch-history.js';
 import type { VersionIndex } from './dedupe.js';
 import type { IngestContext } from './file-batch/batch.js';
-import { type Ledger, type NewQuarantinedRow, toJsonText } from './ledger.js';
+import type { Ledger, NewQuarantinedRow } from './ledger.js';
 import { profileRelation } from './profile.js';
 import { hasWindows, judgeWindow, type PushedWindow, windowEnd } from './pushed-window.js';
 import { readRecords } from './records.js';
+import { contentDigests, pushedDigest, renamedColumns } from './refused-digest.js';
 import { type LakeSegment, relationSql } from './relation.js';
 import { compileRowCode, type RowCode } from './row-code.js';
 import { type JudgedRow, RowJudge } from './row-judge.js';
@@ -578,15 +580,20 @@ export class RowWriter {
     rows: readonly Readonly<Record<string, unknown>>[],
     reasons: ReadonlyMap<number, readonly Reason[]>,
   ): NewQuarantinedRow[] {
-    return [...reasons].map(([index, why]) => ({
-      file: null,
-      line: index + 1,
-      row: rows[index]!,
-      reasons: why.map(({ rule, field, value, message }) => ({ rule, field, value, message })),
-      digest: createHash('sha256')
-        .update(`pushed:${toJsonText(rows[index])}`)
-        .digest('hex'),
-    }));
+    return [...reasons].map(([index, why]) => {
+      const row = rows[index]!;
+      const present = new Set(Object.keys(row));
+      const renamed = renamedColumns(this.#fields, (name) => columnAmong(this.source, name, present));
+      const digests = contentDigests(row, renamed, this.#declared).map(pushedDigest);
+      const held = digests.length === 1 ? undefined : this.context.ledger.held(this.source.name, digests);
+      return {
+        file: null,
+        line: index + 1,
+        row,
+        reasons: why.map(({ rule, field, value, message }) => ({ rule, field, value, message })),
+        digest: digests.find((digest) => held?.has(digest)) ?? digests[0]!,
+      };
+    });
   }
 
   /** Pushes with refused rows are batches of their own in the ledger; the others are counted until the tail is sealed. */

@@ -368,6 +368,12 @@ export function createLedger(db: Database, lake: string): Ledger {
         limit,
       ).flatMap((row): KeptBatch[] => {
         const { notes } = profileOf(row);
+        const findings = notes.history?.findings ?? [];
+        const parts = notes.parts?.map(({ file, facts }) => ({
+          file,
+          facts,
+          anomalous: findings.filter((finding) => finding.file === file).map(({ id }) => id),
+        }));
         return notes.facts === undefined
           ? []
           : [
@@ -376,7 +382,8 @@ export function createLedger(db: Database, lake: string): Ledger {
                 at: Number(row['at']),
                 facts: notes.facts,
                 mark: markOf(row)?.mark ?? null,
-                anomalous: (notes.history?.findings ?? []).map(({ id }) => id),
+                anomalous: findings.map(({ id }) => id),
+                ...(parts ? { parts } : {}),
                 notes,
                 reasons: JSON.parse(row['reasons'] as string),
               },

@@ -27,9 +27,19 @@ export interface BatchFacts {
   readonly known: Instant | null;
 }
 
+/** One of several stretches of time that came together, each in files of its own. */
+export interface BatchPart {
+  /** Its file, or the first of them. */
+  readonly file: string;
+  /** Without an age: they were all read at once. */
+  readonly facts: BatchFacts;
+}
+
 export interface PastBatch {
   readonly at: Instant;
   readonly facts: BatchFacts;
+  /** Oldest first; they count as batches of their own in all but freshness. Absent: it is one. */
+  readonly parts?: readonly (BatchPart & { readonly anomalous: readonly string[] })[];
   /** expected: all of it counts as ordinary. incident: none of it does. */
   readonly mark: 'expected' | 'incident' | null;
   /** Ids of the findings that were anomalous; unless the batch is expected, these values do not count as ordinary. */
@@ -41,6 +51,8 @@ export interface HistoryFinding {
   readonly id: string;
   readonly measure: HistoryMeasure;
   readonly field: string | null;
+  /** The part of the batch that it is about; absent: all of it. */
+  readonly file?: string;
   readonly value: number;
   /** Expected bounds, null where open. */
   readonly lower: number | null;
@@ -182,72 +194,121 @@ export interface HistoryContext {
 export interface JudgedBatch {
   readonly at: Instant;
   readonly facts: BatchFacts;
+  /** Oldest first. Absent: it is one. */
+  readonly parts?: readonly BatchPart[];
   readonly profile: BatchProfile;
   readonly samples: Readonly<Record<string, ColumnSample>>;
 }
 
+/** Batches that were not incidents, each of their parts for itself, newest first. */
+const unitsOf = (past: readonly PastBatch[]): readonly PastBatch[] =>
+  past
+    .filter(({ mark }) => mark !== 'incident')
+    .flatMap(({ at, mark, parts, ...whole }): readonly PastBatch[] =>
+      parts === undefined
+        ? [{ at, mark, ...whole }]
+        : [...parts].reverse().map(({ facts, anomalous }) => ({ at, mark, facts, anomalous })),
+    )
+    .slice(0, HISTORY_BATCHES);
+
 /**
  * Judges a batch against those before it, newest first; it is not among them. `profiles` gives the profiles of the
- * last ordinary ones, newest first. False alarms are shared out among the fields of a measure.
+ * last ordinary ones, newest first. False alarms are shared out among the fields of a measure. Parts are judged as if
+ * they had come one after another; those of the first batch of all refuse nothing.
  */
 export function judgeHistory(
-  { policy, fields, running, offset }: HistoryContext,
+  context: HistoryContext,
   batch: JudgedBatch,
   past: readonly PastBatch[],
   profiles: () => readonly BatchProfile[],
 ): HistoryJudgement {
+  const { policy } = context;
   const ordinary = past.filter(({ mark }) => mark !== 'incident').slice(0, HISTORY_BATCHES);
-  const weekdayOf = ({ at, facts }: { readonly at: Instant; readonly facts: BatchFacts }): number => {
+  const findings: HistoryFinding[] = [...judgeAge(context, batch, ordinary)];
+  let units = unitsOf(past);
+  if (batch.parts === undefined) findings.push(...judgeCounts(context, batch, units));
+  for (const { file, facts } of batch.parts ?? []) {
+    const found = judgeCounts(context, { at: batch.at, facts }, units);
+    const settled = { at: batch.at, facts, mark: null, anomalous: found.map(({ id }) => id) };
+    units = [settled, ...units].slice(0, HISTORY_BATCHES);
+    for (const finding of found)
+      findings.push({
+        ...finding,
+        file,
+        action: past.length === 0 ? 'warn' : finding.action,
+        message: `${file}: ${finding.message}`,
+      });
+  }
+  const batches = units.length - (batch.parts === undefined ? 0 : 1);
+  const enough = batches >= policy.minimumBatches;
+  if (enough && batch.facts.passed > 0 && policy.measures.distribution.action !== 'ignore')
+    findings.push(...judgeDistribution(context, batch, profiles()));
+  return {
+    verdict: findings.length > 0 ? 'anomalous' : enough ? 'ok' : 'insufficient_data',
+    batches,
+    findings,
+  };
+}
+
+interface Measured {
+  readonly floor: number | ((history: readonly number[]) => number);
+  /** Measures that share the false alarms. */
+  readonly among: number;
+  /** Counts are compared by ratio: on the scale of logarithms. */
+  readonly logarithmic: boolean;
+  readonly direction: 'both' | 'up';
+  readonly print: (value: number) => string;
+  readonly what: string;
+}
+
+type Unit = Pick<JudgedBatch, 'at' | 'facts'>;
+
+/** What is found of one number of a batch, against that number of others. */
+function judgeNumber(
+  { policy, offset }: HistoryContext,
+  batch: Unit,
+  ordinary: readonly PastBatch[],
+  measure: HistoryMeasure,
+  field: string | null,
+  of: (facts: BatchFacts) => number | null | undefined,
+  how: Measured,
+): readonly HistoryFinding[] {
+  const { action, severity } = policy.measures[measure];
+  const value = of(batch.facts);
+  if (action === 'ignore' || value === null || value === undefined) return [];
+  const weekdayOf = ({ at, facts }: Unit): number => {
     const instant = facts.newest ?? at;
     return (((Math.floor((instant + offset(instant)) / MICROS_PER_DAY) + 4) % 7) + 7) % 7;
   };
-  const findings: HistoryFinding[] = [];
-  const weekday = weekdayOf(batch);
-  /** Counts are compared by ratio: on the scale of logarithms. */
-  const judge = (
-    measure: HistoryMeasure,
-    field: string | null,
-    of: (facts: BatchFacts) => number | null | undefined,
-    how: {
-      readonly floor: number | ((history: readonly number[]) => number);
-      readonly among: number;
-      readonly logarithmic: boolean;
-      readonly direction: 'both' | 'up';
-      readonly print: (value: number) => string;
-      readonly what: string;
+  const id = field === null ? `history.${measure}` : `history.${measure}.${field}`;
+  const scale = how.logarithmic ? Math.log1p : (x: number): number => x;
+  const back = how.logarithmic ? Math.expm1 : (x: number): number => x;
+  const raw: number[] = [];
+  const history = ordinary.flatMap((one): Point[] => {
+    const known = of(one.facts);
+    if (known === null || known === undefined || (one.mark !== 'expected' && one.anomalous.includes(id)))
+      return [];
+    raw.push(known);
+    return [{ value: scale(known), weekday: weekdayOf(one) }];
+  });
+  const expected = expectPoint(
+    history,
+    { value: scale(value), weekday: weekdayOf(batch) },
+    {
+      alpha: policy.falseAlarms / Math.max(1, how.among),
+      floor: typeof how.floor === 'number' ? how.floor : how.floor(raw),
+      direction: how.direction,
+      minimum: policy.minimumBatches,
+      seasonal: policy.seasonality === 'weekday',
     },
-  ): void => {
-    const { action, severity } = policy.measures[measure];
-    const value = of(batch.facts);
-    if (action === 'ignore' || value === null || value === undefined) return;
-    const id = field === null ? `history.${measure}` : `history.${measure}.${field}`;
-    const scale = how.logarithmic ? Math.log1p : (x: number): number => x;
-    const back = how.logarithmic ? Math.expm1 : (x: number): number => x;
-    const raw: number[] = [];
-    const history = ordinary.flatMap((one): Point[] => {
-      const known = of(one.facts);
-      if (known === null || known === undefined || (one.mark !== 'expected' && one.anomalous.includes(id)))
-        return [];
-      raw.push(known);
-      return [{ value: scale(known), weekday: weekdayOf(one) }];
-    });
-    const expected = expectPoint(
-      history,
-      { value: scale(value), weekday },
-      {
-        alpha: policy.falseAlarms / Math.max(1, how.among),
-        floor: typeof how.floor === 'number' ? how.floor : how.floor(raw),
-        direction: how.direction,
-        minimum: policy.minimumBatches,
-        seasonal: policy.seasonality === 'weekday',
-      },
-    );
-    if (!expected?.anomalous) return;
-    const lower = expected.lower === null ? null : Math.max(0, back(expected.lower));
-    const upper = expected.upper === null ? null : back(expected.upper);
-    const bounds =
-      lower === null ? `at most ${how.print(upper!)}` : `${how.print(lower)} to ${how.print(upper!)}`;
-    findings.push({
+  );
+  if (!expected?.anomalous) return [];
+  const lower = expected.lower === null ? null : Math.max(0, back(expected.lower));
+  const upper = expected.upper === null ? null : back(expected.upper);
+  const bounds =
+    lower === null ? `at most ${how.print(upper!)}` : `${how.print(lower)} to ${how.print(upper!)}`;
+  return [
+    {
       id,
       measure,
       field,
@@ -259,19 +320,12 @@ export function judgeHistory(
       severity,
       action,
       message: `${how.what} ${how.print(value)}, expected ${bounds} after ${expected.points} batches${expected.seasonal ? ' of this weekday' : ''}`,
-    });
-  };
-  const floor = Math.log1p(policy.ratioFloor);
-  const { facts } = batch;
-  judge('row_count', null, (one) => one.rows, {
-    floor,
-    among: 1,
-    logarithmic: true,
-    direction: 'both',
-    print: whole,
-    what: 'the number of rows is',
-  });
-  judge('freshness', null, (one) => one.age, {
+    },
+  ];
+}
+
+const judgeAge = (context: HistoryContext, batch: Unit, ordinary: readonly PastBatch[]) =>
+  judgeNumber(context, batch, ordinary, 'freshness', null, (one) => one.age, {
     floor: AGE_FLOOR,
     among: 1,
     logarithmic: false,
@@ -279,9 +333,35 @@ export function judgeHistory(
     print: hours,
     what: 'the newest record is older than usual:',
   });
-  if (facts.passed > 0) {
-    for (const { name } of fields) {
-      judge('null_rate', name, (one) => (one.passed === 0 ? null : one.null_rate[name]), {
+
+/** Rows, nulls and different values. */
+function judgeCounts(
+  context: HistoryContext,
+  batch: Unit,
+  ordinary: readonly PastBatch[],
+): readonly HistoryFinding[] {
+  const { policy, fields, running } = context;
+  const { facts } = batch;
+  const rows = judgeNumber(context, batch, ordinary, 'row_count', null, (one) => one.rows, {
+    floor: Math.log1p(policy.ratioFloor),
+    among: 1,
+    logarithmic: true,
+    direction: 'both',
+    print: whole,
+    what: 'the number of rows is',
+  });
+  if (facts.passed === 0) return rows;
+  const values = fields.flatMap(({ name }) => {
+    const ofPassed = (of: (one: BatchFacts) => number | null | undefined) => (one: BatchFacts) =>
+      one.passed === 0 ? null : of(one);
+    const nulls = judgeNumber(
+      context,
+      batch,
+      ordinary,
+      'null_rate',
+      name,
+      ofPassed((one) => one.null_rate[name]),
+      {
         floor: (rates) => {
           const mean = rates.reduce((sum, rate) => sum + rate, 0) / Math.max(1, rates.length);
           const smooth = (mean * facts.passed + 1) / (facts.passed + 2);
@@ -292,33 +372,30 @@ export function judgeHistory(
         direction: 'both',
         print: percent,
         what: `nulls of ${name} are`,
-      });
-      const identifier = (one: BatchFacts): boolean =>
-        (one.distinct_count[name] ?? 0) > IDENTIFIER_SHARE * one.passed;
-      if (!identifier(facts) && !running.has(name))
-        judge(
-          'distinct_count',
-          name,
-          (one) => (one.passed === 0 || identifier(one) ? null : one.distinct_count[name]),
-          {
-            floor: Math.log1p(Math.max(DISTINCT_FLOOR, policy.ratioFloor)),
-            among: fields.length,
-            logarithmic: true,
-            direction: 'both',
-            print: whole,
-            what: `the number of different values of ${name} is`,
-          },
-        );
-    }
-  }
-  const enough = ordinary.length >= policy.minimumBatches;
-  if (enough && facts.passed > 0 && policy.measures.distribution.action !== 'ignore')
-    findings.push(...judgeDistribution({ policy, fields, running, offset }, batch, profiles()));
-  return {
-    verdict: findings.length > 0 ? 'anomalous' : enough ? 'ok' : 'insufficient_data',
-    batches: ordinary.length,
-    findings,
-  };
+      },
+    );
+    const identifier = (one: BatchFacts): boolean =>
+      (one.distinct_count[name] ?? 0) > IDENTIFIER_SHARE * one.passed;
+    if (identifier(facts) || running.has(name)) return nulls;
+    const different = judgeNumber(
+      context,
+      batch,
+      ordinary,
+      'distinct_count',
+      name,
+      ofPassed((one) => (identifier(one) ? null : one.distinct_count[name])),
+      {
+        floor: Math.log1p(Math.max(DISTINCT_FLOOR, policy.ratioFloor)),
+        among: fields.length,
+        logarithmic: true,
+        direction: 'both',
+        print: whole,
+        what: `the number of different values of ${name} is`,
+      },
+    );
+    return [...nulls, ...different];
+  });
+  return [...rows, ...values];
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Judging: what becomes of the rows by their rules, and of the batch by the rules for all of it and its history. */
 import { join } from 'node:path';
 import type { BatchProfile } from '../../../core/drift/batch-profile.js';
-import { DISTRIBUTION_BATCHES } from '../../../core/drift/history.js';
+import { type BatchPart, DISTRIBUTION_BATCHES, HISTORY_BATCHES } from '../../../core/drift/history.js';
 import { batchMeasuresSql, effectiveContract, judgeBatch } from '../../../core/quality/index.js';
 import { quoteText } from '../../duckdb/text.js';
 import { inspectFile } from '../../files/inputs.js';
@@ -14,6 +14,7 @@ import { measureSqlRules } from '../sql-rules.js';
 import { createStagedSql, insertStagedSql, POSITION } from '../stage.js';
 import type { FailedReason, FileBatch } from './batch.js';
 import { example, placeOf, refusal, refusedExample, remedy } from './findings.js';
+import { batchParts } from './parts.js';
 
 export async function judge(batch: FileBatch): Promise<void> {
   const { db } = batch.context;
@@ -77,7 +78,7 @@ export async function judge(batch: FileBatch): Promise<void> {
   failures.push(...judgeSchema(batch));
   if (profiled) {
     batch.columns = profiled.profile;
-    failures.push(...judgeHistory(batch, profiled));
+    failures.push(...judgeHistory(batch, profiled, await batchParts(batch)));
   }
   const distributions = await judgeDistributions(contract.batch, profiled?.samples ?? {}, {
     projectFolder: batch.context.projectFolder,
@@ -136,17 +137,22 @@ function judgeSchema(batch: FileBatch): readonly FailedReason[] {
 }
 
 /** A batch that is not like those before it. A file that was refused for that and has been accepted since goes in. */
-function judgeHistory(batch: FileBatch, profiled: ProfiledRelation): readonly FailedReason[] {
+function judgeHistory(
+  batch: FileBatch,
+  profiled: ProfiledRelation,
+  parts: readonly BatchPart[] | undefined,
+): readonly FailedReason[] {
   // What transforms compute follows their parents, unless it is said that it should not.
   if (batch.options.state || (batch.source.read.kind === 'transform' && !batch.source.history)) return [];
   const { ledger } = batch.context;
   const { facts, history } = judgeBatchHistory(
     batch.source,
-    { rows: batch.read, now: batch.options.now, ...profiled },
+    { rows: batch.read, now: batch.options.now, ...profiled, ...(parts ? { parts } : {}) },
     batch.past(),
     () => batch.recent(DISTRIBUTION_BATCHES),
   );
-  batch.notes = { ...batch.notes, facts, history };
+  const kept = parts?.slice(-HISTORY_BATCHES);
+  batch.notes = { ...batch.notes, facts, history, ...(kept ? { parts: kept } : {}) };
   const failing = history.findings.filter(({ action }) => action === 'fail');
   const expected =
     failing.length > 0 &&

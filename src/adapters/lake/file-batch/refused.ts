@@ -1,17 +1,19 @@
 /** The refused rows as the ledger keeps them. */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { invariant } from '../../../core/base/error.js';
 import { decodeValue, repairRules, typeOfField } from '../../../core/quality/index.js';
 import type { QuarantinedRow, RefusedRow } from '../../../ports/record-log.js';
 import { explainer } from '../explain.js';
-import { type NewQuarantinedRow, toJsonText } from '../ledger.js';
+import type { NewQuarantinedRow } from '../ledger.js';
+import { contentDigests, copyDigest, renamedColumns } from '../refused-digest.js';
+import { inputFields } from '../shape.js';
 import { wideSource } from '../stage.js';
 import type { FileBatch } from './batch.js';
 import { RefusedRows } from './refused-rows.js';
 import { rawTexts } from './staged-rows.js';
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+/** A refused row, and the digests under which the ledger may hold it. */
+type Entry = Omit<NewQuarantinedRow, 'digest'> & { readonly digests: readonly string[] };
 
 /** The first refused rows. Those that the ledger holds from an earlier reading become duplicates. */
 export async function firstRefused(batch: FileBatch, show: number): Promise<readonly RefusedRow[]> {
@@ -34,14 +36,15 @@ export async function refusedRows(batch: FileBatch, most?: number): Promise<Refu
   const out = new RefusedRows(join(temporaryFolder, `refused-${batch.id}`));
   batch.refused = out;
   /** Refused rows that the ledger has from an earlier reading are duplicates, as accepted ones are. */
-  const settle = (entries: readonly NewQuarantinedRow[]): void => {
+  const settle = (entries: readonly Entry[]): void => {
     const held = ledger.held(
       batch.source.name,
-      entries.map(({ digest }) => digest),
+      entries.flatMap(({ digests }) => digests),
     );
-    for (const row of entries) {
-      const again = held.has(row.digest);
-      out.add(row, again);
+    for (const { digests, ...row } of entries) {
+      const known = digests.find((digest) => held.has(digest));
+      const again = known !== undefined;
+      out.add({ ...row, digest: known ?? digests[0]! }, again);
       if (!again) continue;
       batch.counts.quarantined--;
       batch.counts.duplicates++;
@@ -57,21 +60,19 @@ export async function refusedRows(batch: FileBatch, most?: number): Promise<Refu
   for (const [index, input] of batch.inputs.entries()) {
     const { path } = batch.files[index]!;
     const explain = explainer(input.source, batch.errors);
+    const columns = new Map(inputFields(input.source).map(({ name, from = name }) => [name, from]));
+    const renamed = renamedColumns(inputFields(batch.source), (name) => columns.get(name));
+    const declared = new Set(columns.values());
     const entry = (
       line: number,
       row: Readonly<Record<string, unknown>>,
       reasons: QuarantinedRow['reasons'],
-    ): NewQuarantinedRow => {
-      const content = sha256(toJsonText(Object.entries(row).sort(([a], [b]) => (a < b ? -1 : 1))));
-      const copy = (copies.get(content) ?? 0) + 1;
-      copies.set(content, copy);
-      return {
-        file: path,
-        line,
-        row,
-        reasons,
-        digest: copy === 1 ? content : sha256(`${copy}:${content}`),
-      };
+    ): Entry => {
+      const contents = contentDigests(row, renamed, declared);
+      const copy = (copies.get(contents[0]) ?? 0) + 1;
+      copies.set(contents[0], copy);
+      const digests = contents.map((content) => copyDigest(content, copy));
+      return { file: path, line, row, reasons, digests };
     };
     settle(
       input.unreadable
@@ -90,7 +91,7 @@ export async function refusedRows(batch: FileBatch, most?: number): Promise<Refu
         ` WHERE "_file" = ${index} AND "_reasons" IS NOT NULL ORDER BY "_line"${most === undefined ? '' : ` LIMIT ${most}`}`,
       ({ rows, columns }) => {
         const cells = columns.slice(3);
-        const entries: NewQuarantinedRow[] = [];
+        const entries: Entry[] = [];
         for (let i = 0; i < rows; i++) {
           const line = Number(columns[0]!.data[i]);
           const row = json
