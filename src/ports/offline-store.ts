@@ -28,6 +28,12 @@ export interface PartitionedRows {
 /** A file in any format that is read, by its name, or the rows of a dataset version. */
 export type TableFile = string | PartitionedRows;
 
+/** A Parquet file with rows, and the name of its content. */
+export interface SampledPart {
+  readonly id: string;
+  readonly file: string;
+}
+
 /** `[from, to)`, microseconds. */
 export interface Period {
   readonly from: Instant;
@@ -156,12 +162,19 @@ export interface OfflineStore {
     file: TableFile,
     columns: readonly { readonly name: string; readonly type: ValueType }[],
     options?: {
-      /** Of each file only the rows whose position is a multiple of this. */
-      readonly every?: number;
       /** What a partition keeps beside its rows, and rows that are in no part. */
       readonly raw?: boolean;
     },
   ): Promise<ReadonlyMap<string, Column>>;
+  /**
+   * Of each part the rows whose position is a multiple of `every`, one part after another, to a Parquet file. `kept`:
+   * such a file of before, with the same columns and a divisor of `every`; a part that it has is not read.
+   */
+  sampleRows(
+    parts: readonly SampledPart[],
+    wanted: { readonly columns: readonly string[]; readonly every: number; readonly kept: string | null },
+    out: string,
+  ): Promise<void>;
   /** Some columns of the rows of a Parquet file that have a text in a column, in their order, to another file. */
   copyRows(
     from: TableFile,

@@ -4,7 +4,7 @@ import { mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { type Fingerprint, fingerprint } from '../core/base/fingerprint.js';
-import { type Instant, parseInstant, printDuration, printInstant } from '../core/base/time.js';
+import { type Instant, printDuration, printInstant } from '../core/base/time.js';
 import { VERSION } from '../core/base/version.js';
 import { labelBalance } from '../core/dataset/balance.js';
 import { brokenChecks, hasChecks } from '../core/dataset/checks.js';
@@ -17,22 +17,12 @@ import {
   type PartitionEntry,
   type PartSummary,
 } from '../core/dataset/manifest.js';
-import {
-  AT_COLUMN,
-  cutRanks,
-  type PartRule,
-  PLACE_COLUMN,
-  partIndex,
-  partRule,
-} from '../core/dataset/split.js';
+import { AT_COLUMN, PLACE_COLUMN } from '../core/dataset/split.js';
 import { PART_COLUMN } from '../core/define/columns.js';
 import type { Dataset } from '../core/define/types.js';
 import { compareProfiles } from '../core/drift/compare.js';
 import { profileColumn } from '../core/drift/profile.js';
-import { columnLength, columnValue } from '../core/engine/columns.js';
-import type { Column } from '../core/engine/types.js';
-import { FLOAT64, INT64, printType } from '../core/schema/types.js';
-import type { OfflineStore } from '../ports/offline-store.js';
+import { printType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { columnSample } from './column-sample.js';
 import { auditAlone, enforceAudit } from './dataset-audits.js';
@@ -41,13 +31,13 @@ import {
   columnsOf,
   computePartitions,
   datasetFolder,
-  findEntry,
+  findEntries,
   leakageOf,
-  rowsObject,
   takeUpEntry,
 } from './dataset-partitions.js';
 import {
   datasetSources,
+  knownKey,
   type PlannedPartition,
   planPartitions,
   type Recipe,
@@ -56,6 +46,7 @@ import {
   rememberKey,
   versionKey,
 } from './dataset-recipe.js';
+import { ruleOf, tallyRows, trainingContent, trainingRows } from './dataset-statistics.js';
 import { someRows, writeRows } from './dataset-table.js';
 import { manifestOfDataset, rejectVersion } from './dataset-versions.js';
 import { keepDefinitions } from './definition-snapshot.js';
@@ -81,22 +72,7 @@ export interface BuiltDataset {
 
 export { PART_COLUMN };
 
-/** From so many rows of the training part on, its statistics are of about as many of its rows as stated. */
-const MANY_ROWS = 500_000;
-const STATISTICS_ROWS = 50_000;
-
-/** The partitions of a recipe, with what is there of each. */
-async function partitionsAtHand(
-  planned: readonly PlannedPartition[],
-  folder: string,
-): Promise<Map<Fingerprint, PartitionEntry>> {
-  const found = new Map<Fingerprint, PartitionEntry>();
-  for (const { key } of planned) {
-    const entry = await findEntry(folder, key);
-    if (entry) found.set(key, entry);
-  }
-  return found;
-}
+const keyOf = ({ key }: PlannedPartition): Fingerprint => key;
 
 export async function buildDataset(
   project: Project,
@@ -110,21 +86,26 @@ export async function buildDataset(
     datasetSources(project, recipe.dataset, recipe.plan),
   );
   const registry = await project.registry();
+  const asBefore = async (key: Fingerprint): Promise<BuiltDataset | undefined> => {
+    const version = options.out === undefined ? registry.byKey('dataset', name, key) : undefined;
+    if (version === undefined || !(await takeUp(version))) return undefined;
+    const manifest = manifestOfDataset(version);
+    const total = manifest.partitions?.length ?? 1;
+    return { version, manifest, built: false, partitions: { total, computed: 0 } };
+  };
+  const known = await knownKey(project, recipe);
+  const unchanged = known === undefined ? undefined : await asBefore(known);
+  if (unchanged) return unchanged;
   const planned = await planPartitions(project, recipe);
   const key = versionKey(recipe, planned);
   const remember = () =>
     options.horizons === undefined && options.knowledge === undefined
       ? rememberKey(project, recipe, key)
       : undefined;
-  const present = registry.byKey('dataset', name, key);
-  if (present && !options.out && (await takeUp(present))) {
+  const same = await asBefore(key);
+  if (same) {
     await remember();
-    return {
-      version: present,
-      manifest: manifestOfDataset(present),
-      built: false,
-      partitions: { total: planned.length, computed: 0 },
-    };
+    return same;
   }
   return recordRun(project, datasetRun(project, name), async () => {
     const partitions = datasetFolder(project, name);
@@ -132,14 +113,15 @@ export async function buildDataset(
     const definitions = await keepDefinitions(project, name);
     if (recipe.observationFile !== null && recipe.observationsHash !== null)
       await putCopy(project, recipe.observationFile, recipe.observationsHash);
-    const there = await partitionsAtHand(planned, partitions);
+    const latest = registry.version('dataset', name);
+    const before = latest ? manifestOfDataset(latest) : null;
+    const there = findEntries(partitions, planned.map(keyOf), before?.partitions ?? []);
     const computed = await computeMissing(project, recipe, planned, there, partitions);
-    const before = registry.version('dataset', name);
     const manifest = await assembleManifest(project, recipe, {
       entries: planned.map((partition) => there.get(partition.key)!),
       findings: computed.findings,
       folder,
-      before: before ? manifestOfDataset(before) : null,
+      before,
       definitions,
       unavailable,
     });
@@ -148,13 +130,9 @@ export async function buildDataset(
       const out = { file: path.resolve(options.out), format: outputFormat(options.out) };
       await writeRows(await project.offline(), rows, manifest, recipe.dataset.observations.time, out);
     }
-    await auditChecks(project, recipe, {
-      key,
-      folder,
-      manifest,
-      before: before ? manifestOfDataset(before) : null,
-    });
+    await auditChecks(project, recipe, { key, folder, manifest, before });
     await writeManifest(folder, manifest);
+    const present = registry.byKey('dataset', name, key) !== undefined;
     const version = registry.addVersion({
       kind: 'dataset',
       name,
@@ -168,7 +146,7 @@ export async function buildDataset(
     return {
       version,
       manifest,
-      built: present === undefined,
+      built: !present,
       partitions: { total: planned.length, computed: computed.entries.length },
     };
   });
@@ -212,9 +190,9 @@ export interface PartitionState {
 export async function datasetPartitions(project: Project, name: string): Promise<readonly PartitionState[]> {
   const recipe = await recipeOf(project, name, {});
   const planned = await planPartitions(project, recipe);
-  const there = await partitionsAtHand(planned, datasetFolder(project, name));
   const latest = (await project.registry()).version('dataset', name);
   const entries = latest ? (manifestOfDataset(latest).partitions ?? []) : [];
+  const there = findEntries(datasetFolder(project, name), planned.map(keyOf), entries);
   const published = new Set(entries.map(({ key }) => key));
   const before = new Map(entries.map((entry) => [entry.from, entry]));
   return planned.map(({ from, to, key }) => ({
@@ -241,7 +219,7 @@ export async function buildPartitions(
     (partition) => partition.from === null || (partition.from < to && partition.to! > from),
   );
   const folder = datasetFolder(project, name);
-  const there = await partitionsAtHand(planned, folder);
+  const there = findEntries(folder, planned.map(keyOf), []);
   const { entries } = await computeMissing(project, recipe, planned, there, folder);
   return { total: planned.length, computed: entries.length };
 }
@@ -253,7 +231,7 @@ async function takeUp(version: VersionRecord): Promise<boolean> {
   const now = new Date();
   await utimes(folder, now, now).catch(() => undefined);
   if (partitions === undefined) return existsSync(path.join(folder, 'data.parquet'));
-  for (const entry of partitions) if (!(await takeUpEntry(path.dirname(folder), entry))) return false;
+  for (const entry of partitions) if (!takeUpEntry(path.dirname(folder), entry)) return false;
   return existsSync(folder);
 }
 
@@ -306,7 +284,7 @@ async function auditChecks(
   if (!hasChecks(dataset.checks)) return;
   const columns = new Map<string, (ColumnStatistics & { readonly rows: number })[]>();
   for (const entry of manifest.partitions!)
-    for (const [column, statistics] of Object.entries(await columnsOf(path.dirname(folder), entry))) {
+    for (const [column, statistics] of Object.entries(columnsOf(path.dirname(folder), entry))) {
       const known = columns.get(column);
       const part = { ...statistics, rows: entry.rows };
       if (known) known.push(part);
@@ -347,7 +325,14 @@ async function driftSince(
     ({ name }) => dataset.checks.features.get(name)?.drift != null && before.profile[name] !== undefined,
   );
   if (asked.length === 0) return new Map();
-  const train = await trainingRows(project, dataset, built, manifest.part_rule!, manifest.parts);
+  const { parts } = manifest;
+  const train = await trainingRows(await project.offline(), path.dirname(built.folder), {
+    definitions: project.definitions,
+    dataset,
+    rule: manifest.part_rule!,
+    parts,
+    entries: manifest.partitions!,
+  });
   const compared = compareProfiles(
     Object.fromEntries(asked.map(({ name }) => [name, before.profile[name]!])),
     Object.fromEntries(asked.map(({ name }) => [name, columnSample(train.columns.get(name)!, train.mask)])),
@@ -357,88 +342,6 @@ async function driftSince(
       tests.psi === undefined ? [] : [[name, tests.psi.value] as const],
     ),
   );
-}
-
-const KEPT_COLUMNS = [
-  { name: AT_COLUMN, type: INT64 },
-  { name: PLACE_COLUMN, type: FLOAT64 },
-] as const;
-
-interface TrainingRows {
-  readonly columns: ReadonlyMap<string, Column>;
-  readonly mask: Uint8Array;
-  readonly rows: readonly number[];
-}
-
-/** Features and label of the rows of the training part, or where they are many of some of them. */
-async function trainingRows(
-  project: Project,
-  dataset: Dataset,
-  { folder, manifest }: { readonly folder: string; readonly manifest: Pick<DatasetManifest, 'partitions'> },
-  rule: PartRule,
-  parts: readonly PartSummary[],
-): Promise<TrainingRows> {
-  const { definitions } = project;
-  const store = await project.offline();
-  const train = Math.max(
-    0,
-    rule.parts.findIndex(({ name }) => name === 'train'),
-  );
-  const total = parts[train]!.rows;
-  const every = total > MANY_ROWS ? Math.round(total / STATISTICS_ROWS) : 1;
-  const files = manifest.partitions!.flatMap(({ sha256 }) =>
-    sha256 === null ? [] : [rowsObject(path.dirname(folder), sha256)],
-  );
-  const columns = await store.readColumns(
-    { files, rule },
-    [
-      ...KEPT_COLUMNS,
-      ...dataset.features.map((name) => ({ name, type: definitions.features.get(name)!.valueType })),
-      ...(dataset.label === null
-        ? []
-        : [{ name: dataset.label, type: definitions.labels.get(dataset.label)!.valueType }]),
-    ],
-    { raw: true, ...(every === 1 ? {} : { every }) },
-  );
-  const at = columns.get(AT_COLUMN)!;
-  const place = columns.get(PLACE_COLUMN)!;
-  const mask = new Uint8Array(columnLength(at));
-  const rows: number[] = [];
-  for (let row = 0; row < mask.length; row++) {
-    if (partIndex(rule, columnValue(at, row) as number, columnValue(place, row) as number) !== train)
-      continue;
-    mask[row] = 1;
-    rows.push(row);
-  }
-  return { columns, mask, rows };
-}
-
-/** The rule of the split over the rows of all partitions: instants at given ranks are in one partition each. */
-async function ruleOf(
-  store: OfflineStore,
-  dataset: Dataset,
-  horizon: number,
-  entries: readonly PartitionEntry[],
-  folder: string,
-): Promise<PartRule> {
-  const total = entries.reduce((sum, { rows }) => sum + rows, 0);
-  const cuts: Instant[] = [];
-  for (const rank of cutRanks(dataset.split, total)) {
-    let before = 0;
-    const entry = entries.find(({ rows }) => {
-      if (rank < before + rows) return true;
-      before += rows;
-      return false;
-    })!;
-    const column = (
-      await store.readColumns(rowsObject(path.dirname(folder), entry.sha256!), [KEPT_COLUMNS[0]])
-    ).get(AT_COLUMN)!;
-    const times = Float64Array.from({ length: columnLength(column) }, (_, i) =>
-      Number(columnValue(column, i)),
-    );
-    cuts.push(times.sort()[rank - before]!);
-  }
-  return partRule(dataset.split, horizon, cuts);
 }
 
 async function assembleManifest(
@@ -470,51 +373,35 @@ async function assembleManifest(
     no_outcome: sum(({ no_outcome }) => no_outcome),
     outside_horizon: sum(({ outside_horizon }) => outside_horizon),
   };
-  const rule = await ruleOf(store, dataset, label?.horizon ?? 0, entries, folder);
-  const objects = files.map(({ sha256 }) => rowsObject(path.dirname(folder), sha256));
-  const kept =
-    objects.length === 0
-      ? null
-      : await store.readColumns(
-          { files: objects, rule },
-          [...KEPT_COLUMNS, ...(label ? [{ name: label.name, type: label.valueType }] : [])],
-          { raw: true },
-        );
-  const all = kept ? columnLength(kept.get(AT_COLUMN)!) : 0;
-  const partRows: number[][] = rule.parts.map(() => []);
-  const extent = rule.parts.map(
-    () => [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY] as [number, number],
-  );
-  for (let row = 0; row < all; row++) {
-    const at = columnValue(kept!.get(AT_COLUMN)!, row) as number;
-    const index = partIndex(rule, at, columnValue(kept!.get(PLACE_COLUMN)!, row) as number);
-    if (index < 0) continue;
-    partRows[index]!.push(row);
-    const span = extent[index]!;
-    span[0] = Math.min(span[0], at);
-    span[1] = Math.max(span[1], at);
-  }
-  const rows = partRows.reduce((total, part) => total + part.length, 0);
+  const partitions = path.dirname(folder);
+  const rule = await ruleOf(store, partitions, dataset, label?.horizon ?? 0, entries);
+  const tallies = await tallyRows(store, partitions, rule, label, entries);
+  const balance = label
+    ? labelBalance(
+        label.valueType,
+        tallies.map((tally) => tally.label!),
+      )
+    : null;
+  const parts = rule.parts.map(({ name: part }, i): PartSummary => {
+    const tally = tallies[i]!;
+    return {
+      name: part,
+      rows: tally.rows,
+      from: tally.from === null ? null : printInstant(tally.from),
+      to: tally.to === null ? null : printInstant(tally.to),
+      label: balance?.[i] ?? null,
+    };
+  });
+  const all = sum(({ rows }) => rows);
+  const rows = parts.reduce((total, part) => total + part.rows, 0);
   if (rows === 0)
     throw new MillraceError(
       'DATASET_EMPTY',
-      `dataset ${name} has no row: ${counts.observations} observations, ${counts.immature_label} with an immature label, ${counts.no_outcome} without an outcome, ${all - rows} purged`,
+      `dataset ${name} has no row: ${counts.observations} observations, ${counts.immature_label} with an immature label, ${counts.no_outcome} without an outcome, ${all} purged`,
       {
         hint: 'Check the horizon of the label, the record keys and the split.',
       },
     );
-  const balance = label ? labelBalance(kept!.get(label.name)!, partRows) : null;
-  const parts = rule.parts.map((part, i): PartSummary => {
-    const own = partRows[i]!;
-    const [from, to] = extent[i]!;
-    return {
-      name: part.name,
-      rows: own.length,
-      from: own.length === 0 ? null : printInstant(from),
-      to: own.length === 0 ? null : printInstant(to),
-      label: balance?.[i] ?? null,
-    };
-  });
 
   const profileOf = trainingContent(rule, entries, dataset);
   const findings: LeakageFinding[] = [
@@ -527,13 +414,7 @@ async function assembleManifest(
     profile = before.profile;
     findings.push(...before.leakage.filter(({ rule: kind }) => kind === 'predicts_alone'));
   } else {
-    const train = await trainingRows(
-      project,
-      dataset,
-      { folder, manifest: { partitions: entries } },
-      rule,
-      parts,
-    );
+    const train = await trainingRows(store, partitions, { definitions, dataset, rule, parts, entries });
     profile = Object.fromEntries(
       plan.outputs.map((feature) => [
         feature.name,
@@ -551,7 +432,7 @@ async function assembleManifest(
   }
   enforceAudit(dataset, findings);
 
-  const statistics = await Promise.all(entries.map((entry) => columnsOf(path.dirname(folder), entry)));
+  const statistics = entries.map((entry) => columnsOf(partitions, entry));
   const columnHashes: Record<string, Fingerprint> = {};
   for (const column of Object.keys(statistics[0] ?? {})) {
     if (column === AT_COLUMN || column === PLACE_COLUMN) continue;
@@ -603,24 +484,6 @@ async function assembleManifest(
     logical_sha256: hashTable([...logical, columnHashes[PART_COLUMN]!]),
     column_sha256: columnHashes,
   };
-}
-
-/** Equal for equal rows of the training part: the partitions that may have any of them, and where it ends. */
-function trainingContent(rule: PartRule, entries: readonly PartitionEntry[], dataset: Dataset): Fingerprint {
-  const train = Math.max(
-    0,
-    rule.parts.findIndex(({ name }) => name === 'train'),
-  );
-  const until = rule.by === 'time' ? rule.parts[train]!.until : null;
-  const reached = entries.filter(
-    ({ from, rows }) => rows > 0 && (until === null || from === null || parseInstant(from)! < until),
-  );
-  return fingerprint({
-    features: [...dataset.features],
-    label: dataset.label,
-    rule: rule.by === 'time' ? { parts: rule.parts.slice(0, train + 1), horizon: rule.horizon } : { ...rule },
-    rows: reached.map(({ logical_sha256 }) => logical_sha256),
-  });
 }
 
 /** What transforms were found to claim wrongly, in partitions made now or before. */

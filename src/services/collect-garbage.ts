@@ -10,6 +10,7 @@ import { type Duration, MICROS_PER_SECOND } from '../core/base/time.js';
 import { type KnownModel, type KnownVersion, keptVersions, versionTitle } from '../core/dataset/retention.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { KEYS, OBJECTS } from './dataset-partitions.js';
+import { STATISTICS } from './dataset-statistics.js';
 import { manifestOfDataset, type RejectedVersion, rejectedVersion } from './dataset-versions.js';
 import { manifestOf } from './model-manifest.js';
 import { hasObject, objectsFolder } from './objects.js';
@@ -138,7 +139,7 @@ async function candidates(
     [...sets, ...models, ...rejected].map((version) => path.resolve(version.folder)),
   );
   const lake = path.join(project.definitions.settings.lake, '_datasets');
-  const partitioned = new Set([OBJECTS, KEYS]);
+  const partitioned = new Set([OBJECTS, KEYS, STATISTICS]);
   for (const root of [lake, path.join(project.stateFolder, 'models')])
     for (const group of await entries(root))
       for (const entry of group.isDirectory() ? await entries(path.join(root, group.name)) : []) {

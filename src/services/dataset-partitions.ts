@@ -3,9 +3,11 @@
  * count only once a version names them.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
+import type { Fingerprint } from '../core/base/fingerprint.js';
 import { printInstant } from '../core/base/time.js';
 import { columnStatistics, hashTable, takeColumn } from '../core/dataset/content.js';
 import type { LeakageFinding } from '../core/dataset/leakage.js';
@@ -43,20 +45,32 @@ export const columnsObject = (folder: string, sha256: string): string =>
 const keyFile = (folder: string, key: string): string => path.join(folder, KEYS, `${key}.json`);
 
 /** Whether the files of a partition are there; `gc` then leaves them alone for a while. */
-export const takeUpEntry = async (folder: string, entry: PartitionEntry): Promise<boolean> =>
-  (entry.sha256 === null || (await takeUpFile(rowsObject(folder, entry.sha256)))) &&
-  (await takeUpFile(columnsObject(folder, entry.columns_sha256)));
+export const takeUpEntry = (folder: string, entry: PartitionEntry): boolean =>
+  (entry.sha256 === null || takeUpFile(rowsObject(folder, entry.sha256))) &&
+  takeUpFile(columnsObject(folder, entry.columns_sha256));
 
-/** A partition that was made before. */
-export async function findEntry(folder: string, key: string): Promise<PartitionEntry | undefined> {
-  const text = await readFile(keyFile(folder, key), 'utf8').catch(() => undefined);
-  if (text === undefined) return undefined;
-  const entry = JSON.parse(text) as PartitionEntry;
-  return (await takeUpEntry(folder, entry)) ? entry : undefined;
+/** Partitions that were made before, by their key; `known`: some that need not be looked for. */
+export function findEntries(
+  folder: string,
+  keys: readonly Fingerprint[],
+  known: readonly PartitionEntry[],
+): Map<Fingerprint, PartitionEntry> {
+  const entries = new Map(known.map((entry) => [entry.key, entry]));
+  const found = new Map<Fingerprint, PartitionEntry>();
+  for (const key of keys) {
+    const entry = entries.get(key) ?? readEntry(keyFile(folder, key));
+    if (entry && takeUpEntry(folder, entry)) found.set(key, entry);
+  }
+  return found;
 }
 
-export const columnsOf = async (folder: string, entry: PartitionEntry): Promise<PartitionColumns> =>
-  JSON.parse(await readFile(columnsObject(folder, entry.columns_sha256), 'utf8')) as PartitionColumns;
+function readEntry(file: string): PartitionEntry | undefined {
+  if (!existsSync(file)) return undefined;
+  return JSON.parse(readFileSync(file, 'utf8')) as PartitionEntry;
+}
+
+export const columnsOf = (folder: string, entry: PartitionEntry): PartitionColumns =>
+  JSON.parse(readFileSync(columnsObject(folder, entry.columns_sha256), 'utf8')) as PartitionColumns;
 
 interface Labelled {
   readonly column: Column;
@@ -410,7 +424,7 @@ async function writeRows(
     await handle.close();
     const sha256 = await sha256File(staged);
     const file = rowsObject(folder, sha256);
-    if (!(await takeUpFile(file))) await rename(staged, file);
+    if (!takeUpFile(file)) await rename(staged, file);
     return { sha256, bytes };
   } finally {
     await rm(staged, { force: true });

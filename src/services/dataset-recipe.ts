@@ -230,6 +230,14 @@ export async function rememberKey(project: Project, recipe: Recipe, key: Fingerp
   (await project.registry()).setFact(inputsFact(recipe.dataset.name), { inputs: recipe.inputs, key });
 }
 
+/** The key that these inputs had when they were built last. */
+export async function knownKey(project: Project, recipe: Recipe): Promise<Fingerprint | undefined> {
+  const known = (await project.registry()).getFact(inputsFact(recipe.dataset.name)) as
+    | { readonly inputs: Fingerprint; readonly key: Fingerprint }
+    | undefined;
+  return known?.inputs === recipe.inputs ? known.key : undefined;
+}
+
 /** Changes whenever a build could give something else. */
 export const datasetInputs = async (project: Project, name: string): Promise<Fingerprint> =>
   (await recipeOf(project, name, {})).inputs;
@@ -256,12 +264,10 @@ export async function datasetChange(
   latest: { readonly key: string; readonly manifest: DatasetManifest },
 ): Promise<DatasetChange> {
   const recipe = await recipeOf(project, name, {});
-  const known = (await project.registry()).getFact(inputsFact(name)) as
-    | { readonly inputs: Fingerprint; readonly key: Fingerprint }
-    | undefined;
+  const known = await knownKey(project, recipe);
   const before = latest.manifest.partitions ?? [];
-  if (known?.inputs === recipe.inputs && known.key === latest.key)
-    return { reason: null, key: known.key, changed: 0, total: before.length };
+  if (known !== undefined && known === latest.key)
+    return { reason: null, key: known, changed: 0, total: before.length };
   const planned = await planPartitions(project, recipe);
   const key = versionKey(recipe, planned);
   const kept = new Set(before.map((entry) => entry.key));

@@ -1,6 +1,6 @@
 /** Contents by their SHA-256: `.millrace/objects/sha256/ab/abcd…`. What is there is whole, whatever was killed. */
 import { createHash, randomUUID } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
+import { constants, createReadStream, statSync, utimesSync } from 'node:fs';
 import { copyFile, mkdir, open, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -20,17 +20,21 @@ export const objectFile = (project: Keeper, sha256: string): string =>
   path.join(objectsFolder(project), sha256.slice(0, 2), sha256);
 
 /** Whether it is there. A caller that is about to name it says so by its time of change: `gc` spares what is young. */
-export async function takeUpFile(file: string): Promise<boolean> {
-  const found = await stat(file).catch(() => undefined);
-  if (found === undefined) return false;
+export function takeUpFile(file: string): boolean {
+  const there = (): boolean => statSync(file, { throwIfNoEntry: false }) !== undefined;
+  if (!there()) return false;
   const now = new Date();
-  await utimes(file, now, now).catch(() => undefined);
-  return (await stat(file).catch(() => undefined)) !== undefined;
+  try {
+    utimesSync(file, now, now);
+  } catch {
+    // Somebody else's, or gone since.
+  }
+  return there();
 }
 
 /** A file under its final name only when it is whole and on the disk. What is there already stays. */
 export async function putFile(file: string, write: (file: string) => Promise<void>): Promise<void> {
-  if (await takeUpFile(file)) return;
+  if (takeUpFile(file)) return;
   await mkdir(path.dirname(file), { recursive: true });
   const staged = `${file}.${process.pid}-${randomUUID()}.tmp`;
   try {

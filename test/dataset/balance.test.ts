@@ -1,16 +1,22 @@
 import { describe, expect, it } from 'vitest';
-import { balanceText, labelBalance } from '../../src/core/dataset/balance.js';
-import { ColumnBuilder } from '../../src/core/engine/columns.js';
+import { addLabels, balanceText, countLabels, labelBalance } from '../../src/core/dataset/balance.js';
 import { BOOLEAN, INT64, STRING, type Value, type ValueType } from '../../src/core/schema/types.js';
 
-function told(type: ValueType, ...parts: readonly (readonly Value[])[]): readonly string[] {
-  const all = parts.flat();
-  const builder = new ColumnBuilder(type, all.length);
-  for (const [row, value] of all.entries()) builder.set(row, value);
-  let from = 0;
-  const rows = parts.map((part) => part.map(() => from++));
-  return labelBalance(builder.finish(), rows).map(balanceText);
-}
+const tallyOf = (type: ValueType, values: readonly Value[]) => {
+  const counter = countLabels(type);
+  for (const value of values) counter.add(value);
+  return counter.tally();
+};
+
+/** Each part from two halves. */
+const told = (type: ValueType, ...parts: readonly (readonly Value[])[]): readonly string[] =>
+  labelBalance(
+    type,
+    parts.map((part) => {
+      const half = part.length >> 1;
+      return addLabels(type, [tallyOf(type, part.slice(0, half)), tallyOf(type, part.slice(half))]);
+    }),
+  ).map(balanceText);
 
 describe('the labels of a part', () => {
   it('are told as what they are', () => {

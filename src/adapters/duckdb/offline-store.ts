@@ -23,6 +23,7 @@ import {
 } from './latest-state.js';
 import { interruptible } from './lazy.js';
 import { recordDigests } from './record-digests.js';
+import { sampleRows } from './row-sample.js';
 import { ONE_THREAD, RESULT_BYTES, type SweepLimits, sweepRecords } from './sweep-records.js';
 import { quoteName, quoteText } from './text.js';
 import { type ParentTable, transformSql } from './transform-sql.js';
@@ -91,21 +92,14 @@ const withinSql = (time: string, within: readonly Period[]): string =>
     : `(${within.map(({ from, to }) => `(${time} >= ${from} AND ${time} < ${to})`).join(' OR ')})`;
 
 /** Rows of a file or of partitions as a relation of SQL. */
-function tableSql(
-  file: TableFile,
-  { every, raw }: { readonly every?: number; readonly raw?: boolean } = {},
-): string {
+function tableSql(file: TableFile, { raw }: { readonly raw?: boolean } = {}): string {
   if (typeof file === 'string') return readerSql(file);
   const list = `[${file.files.map(quoteText).join(', ')}]`;
   const part = partSql(file.rule);
   const columns = raw
     ? '*'
     : `* EXCLUDE (${quoteName(AT_COLUMN)}, ${quoteName(PLACE_COLUMN)}), ${part} AS part`;
-  const rows = [
-    ...(raw ? [] : [`${part} IS NOT NULL`]),
-    ...(every === undefined || every === 1 ? [] : [`file_row_number % ${every} = 0`]),
-  ];
-  return `(SELECT ${columns} FROM read_parquet(${list}${every === undefined ? '' : ', file_row_number = true'})${rows.length > 0 ? ` WHERE ${rows.join(' AND ')}` : ''})`;
+  return `(SELECT ${columns} FROM read_parquet(${list})${raw ? '' : ` WHERE ${part} IS NOT NULL`})`;
 }
 
 /** `partIndex` in SQL: the name of the part, null for none. */
@@ -540,6 +534,8 @@ export function createOfflineStore(
       });
       return new Map(columns.map((column, i) => [column.name, buffers[i]!.finish()]));
     },
+
+    sampleRows: (parts, wanted, out) => sampleRows(db, parts, wanted, out),
 
     copyRows: async (from, to, { columns, where }) => {
       await db.run(

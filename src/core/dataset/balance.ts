@@ -1,7 +1,5 @@
 /** What the labels of a part are, for its manifest and for people. */
-import { columnValue } from '../engine/columns.js';
-import type { Column } from '../engine/types.js';
-import type { Value } from '../schema/types.js';
+import type { Value, ValueType } from '../schema/types.js';
 
 /** Rows by value, in the order of the values; `mean` alone of a label that is a quantity. */
 export type LabelBalance = Readonly<Record<string, number>>;
@@ -9,33 +7,76 @@ export type LabelBalance = Readonly<Record<string, number>>;
 /** A whole number with more values than this is a quantity, not a class. */
 const CLASSES = 50;
 
-function isQuantity(column: Column, parts: readonly (readonly number[])[]): boolean {
-  const { kind } = column.type;
-  if (kind !== 'int64') return kind === 'float64' || kind === 'decimal';
-  const seen = new Set<Value>();
-  for (const rows of parts)
-    for (const row of rows) if (seen.add(columnValue(column, row)).size > CLASSES) return true;
-  return false;
+/** The labels of some rows, such that those of more rows can be added. JSON-safe. */
+export interface LabelTally {
+  readonly rows: number;
+  /** Rows by value; null of a quantity. */
+  readonly counts: Readonly<Record<string, number>> | null;
+  /** Of numbers, as JavaScript prints it: every double comes back as it was. */
+  readonly sum: string | null;
 }
 
-/** `parts`: the rows of each. One answer says how all of them are told. */
-export function labelBalance(column: Column, parts: readonly (readonly number[])[]): readonly LabelBalance[] {
-  if (isQuantity(column, parts)) {
-    const scale = column.type.kind === 'decimal' ? 10 ** column.type.scale : 1;
-    return parts.map((rows) => {
-      let sum = 0;
-      for (const row of rows) sum += Number(columnValue(column, row));
-      return { mean: rows.length === 0 ? 0 : sum / rows.length / scale };
-    });
-  }
-  return parts.map((rows) => {
-    const counts = new Map<string, number>();
-    for (const row of rows) {
-      const name = String(columnValue(column, row));
+const isNumber = ({ kind }: ValueType): boolean => ['int64', 'float64', 'decimal'].includes(kind);
+const mayBeClasses = ({ kind }: ValueType): boolean => kind !== 'float64' && kind !== 'decimal';
+
+/** Whether values of that type, of which there are so many kinds, are quantities. */
+const isQuantity = (type: ValueType, kinds: number): boolean =>
+  !mayBeClasses(type) || (type.kind === 'int64' && kinds > CLASSES);
+
+export interface LabelCounter {
+  add(value: Value): void;
+  tally(): LabelTally;
+}
+
+export function countLabels(type: ValueType): LabelCounter {
+  const counts = new Map<string, number>();
+  let rows = 0;
+  let sum = 0;
+  return {
+    add: (value) => {
+      rows++;
+      if (isNumber(type)) sum += Number(value);
+      if (isQuantity(type, counts.size)) return;
+      const name = String(value);
       counts.set(name, (counts.get(name) ?? 0) + 1);
-    }
-    return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
+    },
+    tally: () => ({
+      rows,
+      counts: isQuantity(type, counts.size) ? null : Object.fromEntries(counts),
+      sum: isNumber(type) ? String(sum) : null,
+    }),
+  };
+}
+
+/** In the order given: sums of doubles know it. */
+export function addLabels(type: ValueType, tallies: readonly LabelTally[]): LabelTally {
+  const counts = new Map<string, number>();
+  let rows = 0;
+  let sum = 0;
+  let quantity = false;
+  for (const tally of tallies) {
+    rows += tally.rows;
+    sum += Number(tally.sum ?? 0);
+    quantity ||= tally.counts === null;
+    for (const [name, count] of Object.entries(tally.counts ?? {}))
+      counts.set(name, (counts.get(name) ?? 0) + count);
+  }
+  return {
+    rows,
+    counts: quantity || isQuantity(type, counts.size) ? null : Object.fromEntries(counts),
+    sum: isNumber(type) ? String(sum) : null,
+  };
+}
+
+/** One answer says how all parts are told. */
+export function labelBalance(type: ValueType, parts: readonly LabelTally[]): readonly LabelBalance[] {
+  if (addLabels(type, parts).counts === null) {
+    const scale = type.kind === 'decimal' ? 10 ** type.scale : 1;
+    return parts.map(({ rows, sum }) => ({ mean: rows === 0 ? 0 : Number(sum) / rows / scale }));
+  }
+  return parts.map(({ counts }) =>
+    Object.fromEntries(Object.entries(counts!).sort(([a], [b]) => (a < b ? -1 : 1))),
+  );
 }
 
 export const isMean = (balance: LabelBalance): boolean => Object.keys(balance).join() === 'mean';
