@@ -77,6 +77,15 @@ export interface LookupScan {
   readonly knowledge: 'as_of' | 'hindsight';
 }
 
+/** Entities of which something came or was corrected after a position of a source's log. */
+export interface TouchedScan {
+  readonly source: Source;
+  readonly joinKeys: readonly JoinKey[];
+  /** Fields of the source that hold the join keys, in key order. */
+  readonly keyFields: readonly string[];
+  readonly after: number;
+}
+
 /** Answers held by the engine, one for each observation, defaults not applied. */
 export interface HeldLookups {
   readonly id: string;
@@ -136,6 +145,10 @@ export interface OfflineStore {
   ): Promise<readonly DigestCell[]>;
   /** So many rows, chosen by the seed, in input order; the given table is released. Null or more than there are: all. */
   sample(table: ObservationTable, rows: number | null, seed: number): Promise<ObservationTable>;
+  /** The observations of such entities, ascending. Entities from which a record was moved are among them. */
+  touchedRows(table: ObservationTable, scan: TouchedScan): Promise<Int32Array>;
+  /** Some rows of observations, ascending, as a table of its own; the given one stays. */
+  pick(table: ObservationTable, rows: Int32Array): Promise<ObservationTable>;
   /** Dense codes of the observations' keys. Keys are compared exactly, as the types declare. */
   entities(table: ObservationTable, keys: readonly JoinKey[]): Promise<EntityCodes>;
   /**

@@ -26,15 +26,8 @@ import { printType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { columnSample } from './column-sample.js';
 import { auditAlone, enforceAudit } from './dataset-audits.js';
-import {
-  type ComputedPartitions,
-  columnsOf,
-  computePartitions,
-  datasetFolder,
-  findEntries,
-  leakageOf,
-  takeUpEntry,
-} from './dataset-partitions.js';
+import { columnsOf, datasetFolder, findEntries, takeUpEntry } from './dataset-files.js';
+import { type ComputedPartitions, computePartitions, leakageOf } from './dataset-partitions.js';
 import {
   datasetSources,
   knownKey,
@@ -116,7 +109,7 @@ export async function buildDataset(
     const latest = registry.version('dataset', name);
     const before = latest ? manifestOfDataset(latest) : null;
     const there = findEntries(partitions, planned.map(keyOf), before?.partitions ?? []);
-    const computed = await computeMissing(project, recipe, planned, there, partitions);
+    const computed = await computeMissing(project, recipe, planned, { there, folder: partitions, before });
     const manifest = await assembleManifest(project, recipe, {
       entries: planned.map((partition) => there.get(partition.key)!),
       findings: computed.findings,
@@ -157,8 +150,15 @@ async function computeMissing(
   project: Project,
   recipe: Recipe,
   planned: readonly PlannedPartition[],
-  there: Map<Fingerprint, PartitionEntry>,
-  folder: string,
+  {
+    there,
+    folder,
+    before,
+  }: {
+    readonly there: Map<Fingerprint, PartitionEntry>;
+    readonly folder: string;
+    readonly before: DatasetManifest | null;
+  },
 ): Promise<ComputedPartitions> {
   const missing = planned.filter(({ key }) => !there.has(key));
   if (missing.length === 0) return { entries: [], findings: [] };
@@ -168,7 +168,10 @@ async function computeMissing(
       message: `${recipe.dataset.name}: ${missing.length} of ${planned.length} partitions`,
       done: true,
     });
-  const computed = await computePartitions(project, recipe, missing, folder, [...there.values()]);
+  const computed = await computePartitions(project, recipe, missing, folder, {
+    present: [...there.values()],
+    before,
+  });
   for (const entry of computed.entries) there.set(entry.key, entry);
   return computed;
 }
@@ -219,8 +222,10 @@ export async function buildPartitions(
     (partition) => partition.from === null || (partition.from < to && partition.to! > from),
   );
   const folder = datasetFolder(project, name);
-  const there = findEntries(folder, planned.map(keyOf), []);
-  const { entries } = await computeMissing(project, recipe, planned, there, folder);
+  const latest = (await project.registry()).version('dataset', name);
+  const before = latest ? manifestOfDataset(latest) : null;
+  const there = findEntries(folder, planned.map(keyOf), before?.partitions ?? []);
+  const { entries } = await computeMissing(project, recipe, planned, { there, folder, before });
   return { total: planned.length, computed: entries.length };
 }
 
@@ -249,7 +254,10 @@ export async function rebuildDataset(
     ...(observationFile === undefined ? {} : { observationFile }),
   });
   const planned = await planPartitions(project, recipe);
-  const { entries, findings } = await computePartitions(project, recipe, planned, path.dirname(folder));
+  const { entries, findings } = await computePartitions(project, recipe, planned, path.dirname(folder), {
+    present: [],
+    before: null,
+  });
   return assembleManifest(project, recipe, {
     entries,
     findings,

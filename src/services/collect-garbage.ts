@@ -9,7 +9,7 @@ import path from 'node:path';
 import { type Duration, MICROS_PER_SECOND } from '../core/base/time.js';
 import { type KnownModel, type KnownVersion, keptVersions, versionTitle } from '../core/dataset/retention.js';
 import type { VersionRecord } from '../ports/registry.js';
-import { KEYS, OBJECTS } from './dataset-partitions.js';
+import { KEYS, OBJECTS } from './dataset-files.js';
 import { STATISTICS } from './dataset-statistics.js';
 import { manifestOfDataset, type RejectedVersion, rejectedVersion } from './dataset-versions.js';
 import { manifestOf } from './model-manifest.js';

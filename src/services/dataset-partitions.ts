@@ -3,18 +3,16 @@
  * count only once a version names them.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
-import type { Fingerprint } from '../core/base/fingerprint.js';
 import { printInstant } from '../core/base/time.js';
 import { columnStatistics, hashTable, takeColumn } from '../core/dataset/content.js';
 import type { LeakageFinding } from '../core/dataset/leakage.js';
-import type { PartitionColumns, PartitionEntry } from '../core/dataset/manifest.js';
+import type { DatasetManifest, PartitionColumns, PartitionEntry } from '../core/dataset/manifest.js';
 import { AT_COLUMN, PLACE_COLUMN, placeOf } from '../core/dataset/split.js';
 import { columnProblem } from '../core/define/columns.js';
-import type { Dataset, Label } from '../core/define/types.js';
+import type { Dataset, Label, Source } from '../core/define/types.js';
 import { columnValue } from '../core/engine/columns.js';
 import type { Column } from '../core/engine/types.js';
 import { FLOAT64, INT64 } from '../core/schema/types.js';
@@ -26,51 +24,12 @@ import {
   enforceAudit,
   findOwnRecords,
 } from './dataset-audits.js';
+import { columnsObject, KEYS, keyFile, OBJECTS, rowsObject } from './dataset-files.js';
 import type { PlannedPartition, Recipe } from './dataset-recipe.js';
+import { endOf, mergeColumn, type Untouched, untouchedRows } from './dataset-untouched.js';
 import { computeFeatures, finishColumn, observationTypes } from './historical.js';
 import { putFile, sha256File, takeUpFile } from './objects.js';
 import { type Project, stopIfInterrupted } from './project.js';
-
-/** Where versions, partitions and their keys are. */
-export const datasetFolder = (project: Project, name: string): string =>
-  path.join(project.definitions.settings.lake, '_datasets', name);
-
-export const OBJECTS = 'objects';
-export const KEYS = 'keys';
-
-export const rowsObject = (folder: string, sha256: string): string =>
-  path.join(folder, OBJECTS, `${sha256}.parquet`);
-export const columnsObject = (folder: string, sha256: string): string =>
-  path.join(folder, OBJECTS, `${sha256}.json`);
-const keyFile = (folder: string, key: string): string => path.join(folder, KEYS, `${key}.json`);
-
-/** Whether the files of a partition are there; `gc` then leaves them alone for a while. */
-export const takeUpEntry = (folder: string, entry: PartitionEntry): boolean =>
-  (entry.sha256 === null || takeUpFile(rowsObject(folder, entry.sha256))) &&
-  takeUpFile(columnsObject(folder, entry.columns_sha256));
-
-/** Partitions that were made before, by their key; `known`: some that need not be looked for. */
-export function findEntries(
-  folder: string,
-  keys: readonly Fingerprint[],
-  known: readonly PartitionEntry[],
-): Map<Fingerprint, PartitionEntry> {
-  const entries = new Map(known.map((entry) => [entry.key, entry]));
-  const found = new Map<Fingerprint, PartitionEntry>();
-  for (const key of keys) {
-    const entry = entries.get(key) ?? readEntry(keyFile(folder, key));
-    if (entry && takeUpEntry(folder, entry)) found.set(key, entry);
-  }
-  return found;
-}
-
-function readEntry(file: string): PartitionEntry | undefined {
-  if (!existsSync(file)) return undefined;
-  return JSON.parse(readFileSync(file, 'utf8')) as PartitionEntry;
-}
-
-export const columnsOf = (folder: string, entry: PartitionEntry): PartitionColumns =>
-  JSON.parse(readFileSync(columnsObject(folder, entry.columns_sha256), 'utf8')) as PartitionColumns;
 
 interface Labelled {
   readonly column: Column;
@@ -85,7 +44,41 @@ const IMMATURE = 1;
 const NO_OUTCOME = 2;
 const OUTSIDE = 3;
 
-async function labelRows(
+/** Which observations have a label that is mature. */
+async function maturity(
+  store: OfflineStore,
+  table: ObservationTable,
+  source: Source,
+  label: Label,
+  horizonSeq: number,
+): Promise<(row: number) => boolean> {
+  const knownThrough = await store.knownThrough(source, horizonSeq);
+  return (row) => knownThrough !== null && knownThrough >= table.at[row]! + label.horizon + label.grace;
+}
+
+async function labelRecords(
+  project: Project,
+  store: OfflineStore,
+  table: ObservationTable,
+  label: Label,
+  horizons: ReadonlyMap<string, number>,
+): Promise<Labelled> {
+  const source = project.definitions.sources.get(label.source)!;
+  const horizonSeq = horizons.get(source.name) ?? 0;
+  const mature = await maturity(store, table, source, label, horizonSeq);
+  const fate = new Uint8Array(table.rows);
+  const outcome = await store.outcomes(table, source, horizonSeq, label.expression!);
+  const knownBefore = new Uint8Array(table.rows);
+  for (let i = 0; i < table.rows; i++) {
+    if (!mature(i)) fate[i] = IMMATURE;
+    else if (!outcome.found[i] || columnValue(outcome.value, i) === null) fate[i] = NO_OUTCOME;
+    else if (outcome.eventTime[i]! >= table.at[i]! + label.horizon) fate[i] = OUTSIDE;
+    else if (outcome.availableAt[i]! <= table.at[i]!) knownBefore[i] = 1;
+  }
+  return { column: outcome.value, fate, knownBefore };
+}
+
+async function labelEntities(
   project: Project,
   store: OfflineStore,
   table: ObservationTable,
@@ -95,21 +88,8 @@ async function labelRows(
 ): Promise<Labelled> {
   const source = project.definitions.sources.get(label.source)!;
   const horizonSeq = horizons.get(source.name) ?? 0;
-  const knownThrough = await store.knownThrough(source, horizonSeq);
+  const mature = await maturity(store, table, source, label, horizonSeq);
   const fate = new Uint8Array(table.rows);
-  const mature = (i: number): boolean =>
-    knownThrough !== null && knownThrough >= table.at[i]! + label.horizon + label.grace;
-  if (label.kind === 'record') {
-    const outcome = await store.outcomes(table, source, horizonSeq, label.expression!);
-    const knownBefore = new Uint8Array(table.rows);
-    for (let i = 0; i < table.rows; i++) {
-      if (!mature(i)) fate[i] = IMMATURE;
-      else if (!outcome.found[i] || columnValue(outcome.value, i) === null) fate[i] = NO_OUTCOME;
-      else if (outcome.eventTime[i]! >= table.at[i]! + label.horizon) fate[i] = OUTSIDE;
-      else if (outcome.availableAt[i]! <= table.at[i]!) knownBefore[i] = 1;
-    }
-    return { column: outcome.value, fate, knownBefore };
-  }
   const entity = project.definitions.entities.get(label.entity!)!;
   const aggregation = label.aggregation!;
   const entities = await store.entities(table, entity.joinKeys);
@@ -155,6 +135,18 @@ async function labelRows(
   for (let i = 0; i < table.rows; i++)
     fate[i] = !mature(i) ? IMMATURE : columnValue(column, i) === null ? NO_OUTCOME : KEPT;
   return { column, fate, knownBefore: null };
+}
+
+/** Labels of all observations, from those of the touched ones: what is written of a label was kept. */
+function withUntouched(label: Label, made: Labelled, untouched: Untouched | null): Labelled {
+  if (untouched === null) return made;
+  const fate = new Uint8Array(untouched.rowOf.length).fill(KEPT);
+  for (const [i, row] of untouched.touched.entries()) fate[row] = made.fate[i]!;
+  return {
+    column: mergeColumn(label.name, label.valueType, made.column, untouched),
+    fate,
+    knownBefore: null,
+  };
 }
 
 /** What a random or entity split hashes: the entity key, or the observation's own record key and time. */
@@ -267,6 +259,7 @@ export interface ComputedPartitions {
 
 /**
  * Computes partitions and writes their files to `folder`. `present` are those that need not be: the audit is over all.
+ * Of a version of `before` those rows are taken that no change reaches.
  * @throws MillraceError LEAKAGE before anything is written; INTERRUPTED between two partitions, which are kept.
  */
 export async function computePartitions(
@@ -274,7 +267,10 @@ export async function computePartitions(
   recipe: Recipe,
   wanted: readonly PlannedPartition[],
   folder: string,
-  present: readonly PartitionEntry[] = [],
+  {
+    present,
+    before,
+  }: { readonly present: readonly PartitionEntry[]; readonly before: DatasetManifest | null },
 ): Promise<ComputedPartitions> {
   const { dataset, plan, horizons } = recipe;
   const { name } = dataset;
@@ -288,9 +284,20 @@ export async function computePartitions(
     const findings =
       dataset.knowledge === 'as_of' ? await auditTransforms(project, store, table, plan, horizons) : [];
     enforceAudit(dataset, findings);
-    project.progress({ step: 'dataset', message: `${name}: labelling ${table.rows} observations` });
+    const untouched =
+      before === null ? null : await untouchedRows(project, store, recipe, table, wanted, folder, before);
+    const touched = untouched === null ? table : await store.pick(table, untouched.touched);
+    project.progress({ step: 'dataset', message: `${name}: labelling ${touched.rows} observations` });
     const labelled =
-      label === null ? null : await labelRows(project, store, table, label, horizons, observed);
+      label === null
+        ? null
+        : label.kind === 'record'
+          ? await labelRecords(project, store, table, label, horizons)
+          : withUntouched(
+              label,
+              await labelEntities(project, store, touched, label, horizons, observed),
+              untouched,
+            );
     const count = (from: number, to: number, is: (row: number) => boolean): number => {
       let sum = 0;
       for (let row = from; row < to; row++) if (is(row)) sum++;
@@ -316,19 +323,27 @@ export async function computePartitions(
 
     project.progress({
       step: 'dataset',
-      message: `${name}: computing ${plan.outputs.length} features at ${table.rows} observations`,
+      message: `${name}: computing ${plan.outputs.length} features at ${untouched ? `${touched.rows} of ` : ''}${table.rows} observations`,
     });
-    const features =
-      table.rows === 0
+    const computed =
+      touched.rows === 0
         ? []
-        : await computeFeatures(store, table, plan, {
+        : await computeFeatures(store, touched, plan, {
             horizons,
             knowledge: dataset.knowledge,
             project,
             ...(observed ? { observed } : {}),
           });
+    if (untouched !== null) await store.release(touched);
+    const made = new Map(computed.map(({ feature, column }) => [feature.name, column]));
+    const features = untouched
+      ? plan.outputs.map(({ name: feature, valueType }) => ({
+          name: feature,
+          column: mergeColumn(feature, valueType, made.get(feature), untouched),
+        }))
+      : computed.map(({ feature, column }) => ({ name: feature.name, column }));
     const added: { name: string; column: Column }[] = [
-      ...features.map(({ feature, column }) => ({ name: feature.name, column })),
+      ...features,
       ...(labelled ? [{ name: label!.name, column: labelled.column }] : []),
       { name: AT_COLUMN, column: { type: INT64, kind: 'numbers', values: table.at, valid: null } },
       {
@@ -353,8 +368,7 @@ export async function computePartitions(
     for (const [i, partition] of wanted.entries()) {
       stopIfInterrupted(project, 'partitions that were finished are kept');
       const from = row;
-      if (partition.to === null) row = table.rows;
-      else while (row < table.rows && table.at[row]! < partition.to) row++;
+      row = endOf(table, partition, from);
       const counts = countsOf(from, row);
       const all = Uint32Array.from({ length: row - from }, (_, k) => from + k);
       const kept = all.filter(fateIs(KEPT));

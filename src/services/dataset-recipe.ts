@@ -11,9 +11,11 @@ import {
   type Bounds,
   type DigestCell,
   EVERYTHING,
+  type KeyedPartition,
   maturityOf,
   mergeCells,
   parentReaches,
+  partitionKey,
   partitionMeaning,
   partitionsOf,
   reachedDigests,
@@ -48,10 +50,8 @@ export interface Recipe {
   readonly inputs: Fingerprint;
 }
 
-export interface PlannedPartition extends Bounds {
+export interface PlannedPartition extends KeyedPartition {
   readonly key: Fingerprint;
-  /** `role source` → digest of the records that reach it. */
-  readonly parents: Readonly<Record<string, string>>;
 }
 
 export function findDataset(project: Project, name: string): Dataset {
@@ -210,8 +210,8 @@ export async function planPartitions(project: Project, recipe: Recipe): Promise<
     const parents: Record<string, string> = {};
     if (recipe.observationsHash !== null) parents['observations file'] = recipe.observationsHash;
     for (const [r, { role, source }] of reaches.entries()) parents[`${role} ${source}`] = digests[r]![i]!;
-    const maturity = maturityOf({ from, to }, label, known);
-    return { from, to, parents, key: fingerprint({ meaning, from, to, parents, maturity }) };
+    const partition = { meaning, from, to, parents, maturity: maturityOf({ from, to }, label, known) };
+    return { ...partition, key: partitionKey(partition) };
   });
 }
 

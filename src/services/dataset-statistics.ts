@@ -23,7 +23,7 @@ import { columnLength, columnValue } from '../core/engine/columns.js';
 import type { Column } from '../core/engine/types.js';
 import { FLOAT64, INT64, printType, type ValueType } from '../core/schema/types.js';
 import type { OfflineStore } from '../ports/offline-store.js';
-import { rowsObject } from './dataset-partitions.js';
+import { rowsObject } from './dataset-files.js';
 
 /** Beside the partitions of a dataset. */
 export const STATISTICS = 'statistics';
@@ -131,7 +131,7 @@ export async function tallyRows(
         if (whole === undefined) return [own[part]!];
         return whole === part ? own : [];
       }),
-      label && label.valueType,
+      label?.valueType ?? null,
     ),
   );
 }

@@ -9,7 +9,7 @@ import type { Column } from '../core/engine/types.js';
 import { parseType, STRING, type ValueType } from '../core/schema/types.js';
 import type { ObservationTable, OfflineStore, OutputFormat, TableFile } from '../ports/offline-store.js';
 import type { VersionRecord } from '../ports/registry.js';
-import { rowsObject } from './dataset-partitions.js';
+import { rowsObject } from './dataset-files.js';
 
 export interface RowsAt {
   /** Of the version; its partitions are beside it. */

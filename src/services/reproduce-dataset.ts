@@ -13,7 +13,7 @@ import { toJson } from '../core/schema/coerce-print.js';
 import type { ObservationTable, TableFile } from '../ports/offline-store.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { rebuildDataset, writeManifest } from './build-dataset.js';
-import { columnsObject, rowsObject } from './dataset-partitions.js';
+import { columnsObject, rowsObject } from './dataset-files.js';
 import {
   addedColumns,
   type RowsAt,

@@ -82,6 +82,8 @@ datasets:
 let folder: string;
 let project: Project;
 let batch = 0;
+/** Observations of partitions that were made again whose features were not computed. */
+let untouched = 0;
 
 const START = Date.parse('2024-03-01T00:00:00Z');
 const HOUR = 3_600_000;
@@ -97,7 +99,12 @@ async function ingest(source: string, header: string, rows: readonly string[]): 
 async function open(definitions = DEFINITIONS): Promise<void> {
   await project?.close();
   await writeFile(path.join(folder, 'definitions/all.yaml'), definitions);
-  project = await openProject(folder);
+  project = await openProject(folder, {
+    progress: ({ message }) => {
+      const [, computed, all] = / at (\d+) of (\d+) observations/.exec(message) ?? [];
+      untouched += Number(all ?? 0) - Number(computed ?? 0);
+    },
+  });
 }
 
 beforeEach(async () => {
@@ -120,11 +127,16 @@ const HEADERS = {
 type SourceName = keyof typeof HEADERS;
 
 /** Days of records, corrections that move in time and entity, tombstones and records that come late. */
-async function grow(next: () => number, days: readonly [number, number]): Promise<void> {
+async function grow(
+  next: () => number,
+  days: readonly [number, number],
+  users: number,
+  { sources = Object.keys(HEADERS) as SourceName[], count = 25 } = {},
+): Promise<void> {
   const [from, to] = days;
-  for (const source of Object.keys(HEADERS) as SourceName[]) {
+  for (const source of sources) {
     const rows: string[] = [];
-    for (let i = 0; i < 25; i++) {
+    for (let i = 0; i < count; i++) {
       const kind = next();
       // Mostly new and on time; some correct what is there, some come late.
       const id =
@@ -135,7 +147,7 @@ async function grow(next: () => number, days: readonly [number, number]): Promis
       const known = next() < 0.6 ? at + next() * 3 : to * 24 - next() * 12;
       const value = source === 'plans' ? pickFrom(next, ['a', 'b', 'c']) : String(Math.floor(next() * 10));
       rows.push(
-        `${id},${Math.floor(next() * 3)},${value},${iso(at)},${iso(Math.max(known, at - 5))},${kind > 0.85 && next() < 0.3}`,
+        `${id},${Math.floor(next() * users)},${value},${iso(at)},${iso(Math.max(known, at - 5))},${kind > 0.85 && next() < 0.3}`,
       );
     }
     await ingest(source, HEADERS[source], rows);
@@ -143,17 +155,23 @@ async function grow(next: () => number, days: readonly [number, number]): Promis
 }
 
 describe('partitions', () => {
-  it.each([1, 2])(
-    'that are reused are those of a build from nothing, byte for byte (seed %i)',
-    async (seed) => {
+  it.each([
+    { seed: 1, users: 3 },
+    // Rows of users of whom nothing came are taken from the partition of before.
+    { seed: 2, users: 80 },
+  ])(
+    'that are reused are those of a build from nothing, byte for byte ($users users)',
+    async ({ seed, users }) => {
       const next = random(seed);
       let reused = 0;
-      for (const days of [
-        [0, 8],
-        [8, 10],
-        [3, 12],
+      untouched = 0;
+      for (const [days, late] of [
+        [[0, 8]],
+        // Nothing is asked, but something comes late of what was asked about.
+        [[2, 7], { sources: ['orders', 'plans'] as SourceName[], count: 8 }],
+        [[3, 12]],
       ] as const) {
-        await grow(next, days);
+        await grow(next, days, users, late);
         for (const name of ['windows', 'states', 'known']) {
           const { partitions, version } = await buildDataset(project, name);
           reused += partitions.total - partitions.computed;
@@ -165,6 +183,7 @@ describe('partitions', () => {
         }
       }
       expect(reused).toBeGreaterThan(0);
+      if (users > 50) expect(untouched).toBeGreaterThan(0);
       // What is old is still what it was.
       for (const name of ['windows', 'states', 'known'])
         expect(await reproduceDataset(project, { name, version: 1 })).toMatchObject({
@@ -174,6 +193,42 @@ describe('partitions', () => {
     },
     120_000,
   );
+
+  it('are made again for whom a record was moved from or to, and keep what was left out for want of an outcome', async () => {
+    await open(DEFINITIONS.replace('source: orders.amount, default: 0', 'source: orders.amount'));
+    const hours = Array.from({ length: 60 }, (_, i) => i * 4 + 1);
+    // Nothing of the last user comes after half of the time: there its observations have no outcome.
+    const spent = hours.filter((_, i) => i % 10 !== 9 || i < 30);
+    const order = (h: number, user: number) => `o${h},${user},${h},${iso(h)},${iso(h)},false`;
+    await ingest(
+      'orders',
+      HEADERS.orders,
+      spent.map((h) => order(h, ((h - 1) / 4) % 10)),
+    );
+    await ingest(
+      'asks',
+      HEADERS.asks,
+      hours.map((h, i) => `a${i},${(i + 1) % 10},${i % 9},${iso(h)},${iso(h)},false`),
+    );
+    const first = await buildDataset(project, 'windows');
+    expect(first.manifest.counts.no_outcome).toBeGreaterThan(0);
+    expect(first.manifest.counts.immature_label).toBeGreaterThan(0);
+    untouched = 0;
+    await ingest('orders', HEADERS.orders, [order(81, 7)]);
+    const second = await buildDataset(project, 'windows');
+    expect(untouched).toBeGreaterThan(0);
+    expect(second.partitions.computed).toBeLessThan(second.partitions.total);
+    expect(await reproduceDataset(project, { name: 'windows', version: 2 })).toMatchObject({
+      logical: true,
+      physical: true,
+    });
+    const changed = await diffDatasets(
+      project,
+      { name: 'windows', version: 1 },
+      { name: 'windows', version: 2 },
+    );
+    expect(changed.diff.row_changes!.changed).toBeGreaterThan(0);
+  });
 
   const evenDays = async (): Promise<void> => {
     const hours = Array.from({ length: 40 }, (_, i) => i * 12 + 1);

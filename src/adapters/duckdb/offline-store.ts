@@ -26,6 +26,7 @@ import { recordDigests } from './record-digests.js';
 import { sampleRows } from './row-sample.js';
 import { ONE_THREAD, RESULT_BYTES, type SweepLimits, sweepRecords } from './sweep-records.js';
 import { quoteName, quoteText } from './text.js';
+import { touchedRows } from './touched-rows.js';
 import { type ParentTable, transformSql } from './transform-sql.js';
 import { codedBuffer, NumberBuffer, valueBuffer } from './value-buffer.js';
 
@@ -348,6 +349,24 @@ export function createOfflineStore(
       const at = chosen.finish().values.map((row) => table.at[row]!);
       await db.run(`DROP TABLE ${table.id}`);
       return { id, rows: at.length, columns, at, sqlTypes, timezone, atSql } as HeldTable;
+    },
+
+    touchedRows: async (table, scan) => {
+      const keys: string[] = [];
+      for (const key of scan.joinKeys)
+        keys.push(await typedSql(held(table), key.name, key.type, `join key ${key.name}`));
+      const state = await lake.state(scan.source);
+      return touchedRows(db, table.id, keys, scan, state, (part) => lake.relation(part, scan.source));
+    },
+
+    pick: async (table, rows) => {
+      const id = `obs_${++count}`;
+      await db.writeTable(`${id}_rows`, [{ name: 'r', type: 'INTEGER', data: rows }]);
+      await db.run(
+        `CREATE TEMP TABLE ${id} AS SELECT (row_number() OVER ()) - 1 AS "_millrace_row", * EXCLUDE ("_millrace_row") FROM (SELECT * FROM ${table.id} SEMI JOIN ${id}_rows ON "_millrace_row" = r ORDER BY "_millrace_row"); DROP TABLE ${id}_rows`,
+      );
+      const at = Float64Array.from(rows, (row) => table.at[row]!);
+      return { ...held(table), id, rows: rows.length, at };
     },
 
     entities: async (table, keys) => {

@@ -217,6 +217,17 @@ export function partitionMeaning(definitions: Definitions, dataset: Dataset, eng
   });
 }
 
+/** What a partition's key is made of. */
+export interface KeyedPartition extends Bounds {
+  readonly meaning: Fingerprint;
+  /** `role source` → digest of the records that reach it. */
+  readonly parents: Readonly<Record<string, string>>;
+  readonly maturity: ReturnType<typeof maturityOf>;
+}
+
+export const partitionKey = ({ meaning, from, to, parents, maturity }: KeyedPartition): Fingerprint =>
+  fingerprint({ meaning, from, to, parents, maturity });
+
 /** Labels are mature through some instant: what that says of a partition, alike for all later instants once all are. */
 export function maturityOf(
   { from, to }: Bounds,

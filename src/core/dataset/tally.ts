@@ -58,7 +58,7 @@ export function tallyParts(
     rows: part.rows,
     from: part.rows === 0 ? null : part.from,
     to: part.rows === 0 ? null : part.to,
-    label: part.labels && part.labels.tally(),
+    label: part.labels?.tally() ?? null,
   }));
 }
 

@@ -1,0 +1,182 @@
+/**
+ * Rows that no change reaches. A partition is made again because records of some entities came or were corrected: what
+ * it said of all other entities, it says again. Those values are taken from its file of before.
+ */
+import { type Instant, printInstant } from '../core/base/time.js';
+import type { DatasetManifest, PartitionEntry } from '../core/dataset/manifest.js';
+import { partitionKey } from '../core/dataset/partition.js';
+import type { JoinKey, Source } from '../core/define/types.js';
+import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
+import type { Column } from '../core/engine/types.js';
+import type { ValueType } from '../core/schema/types.js';
+import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
+import { rowsObject, takeUpEntry } from './dataset-files.js';
+import type { PlannedPartition, Recipe } from './dataset-recipe.js';
+import type { Project } from './project.js';
+
+/** Values that a file gives back as they were written. */
+const PLAIN: readonly string[] = ['int64', 'float64', 'decimal', 'boolean', 'timestamp', 'date', 'string'];
+/** Where more rows than this share are made again, all are. */
+const MOST_TOUCHED = 0.5;
+
+export interface Untouched {
+  /** Observations that are made again, ascending. */
+  readonly touched: Int32Array;
+  /** What stood in a column, by observation; null for those that are touched. */
+  readonly columns: ReadonlyMap<string, Column>;
+  /** Observation → row of `columns`; -1 for those that are touched. */
+  readonly rowOf: Int32Array;
+}
+
+/** A column of all observations, from that of the touched ones (undefined: there are none). */
+export function mergeColumn(
+  name: string,
+  type: ValueType,
+  made: Column | undefined,
+  { touched, columns, rowOf }: Untouched,
+): Column {
+  const builder = new ColumnBuilder(type, rowOf.length);
+  const before = columns.get(name)!;
+  for (let row = 0; row < rowOf.length; row++)
+    if (rowOf[row]! >= 0) builder.set(row, columnValue(before, rowOf[row]!));
+  for (const [i, row] of touched.entries()) builder.set(row, columnValue(made!, i));
+  return builder.finish();
+}
+
+/** A wanted partition, what it was, and where its observations begin in the table. */
+interface Predecessor {
+  readonly entry: PartitionEntry;
+  readonly from: number;
+}
+
+/** Who is asked about, and in which source. */
+interface Asked {
+  readonly source: Source;
+  readonly joinKeys: readonly JoinKey[];
+  readonly keyFields: readonly string[];
+}
+
+/** The features of each source, and the label where it is told from an entity's records; null: it looks further. */
+function askedOf(project: Project, { plan, dataset }: Recipe): readonly Asked[] | null {
+  if (plan.groups.some(({ searches, joinKeys }) => searches.length > 0 || joinKeys.length === 0)) return null;
+  const asked: Asked[] = plan.groups.map(({ source, joinKeys, keyFields }) => ({
+    source,
+    joinKeys,
+    keyFields,
+  }));
+  const label = dataset.label === null ? undefined : project.definitions.labels.get(dataset.label)!;
+  if (label?.kind !== 'aggregation') return asked;
+  const source = project.definitions.sources.get(label.source)!;
+  const { joinKeys } = project.definitions.entities.get(label.entity!)!;
+  const keyFields = joinKeys.map(({ name }) => source.keys[name] ?? name);
+  const known = asked.some(
+    (item) => item.source.name === source.name && item.keyFields.join() === keyFields.join(),
+  );
+  return known ? asked : [...asked, { source, joinKeys, keyFields }];
+}
+
+const textOf = (at: Instant | null): string | null => (at === null ? null : printInstant(at));
+
+/** Partitions of before that differ in nothing but records of features and label. */
+function predecessorsOf(
+  table: ObservationTable,
+  wanted: readonly PlannedPartition[],
+  before: DatasetManifest,
+  folder: string,
+): { readonly found: readonly Predecessor[]; readonly changed: ReadonlySet<string> } {
+  const entries = new Map(
+    (before.partitions ?? []).map((entry) => [`${entry.from} ${entry.to}`, entry] as const),
+  );
+  const found: Predecessor[] = [];
+  const changed = new Set<string>();
+  let row = 0;
+  for (const partition of wanted) {
+    const from = row;
+    row = endOf(table, partition, row);
+    const entry = entries.get(`${textOf(partition.from)} ${textOf(partition.to)}`);
+    if (entry?.sha256 == null || entry.observations !== row - from) continue;
+    const differing = Object.keys(partition.parents).filter(
+      (parent) => partition.parents[parent] !== entry.parents[parent],
+    );
+    if (differing.some((parent) => parent.startsWith('observations '))) continue;
+    // An equal key but for the parents: the same meaning, and the same labels are mature.
+    if (partitionKey({ ...partition, parents: entry.parents }) !== entry.key) continue;
+    if (!takeUpEntry(folder, entry)) continue;
+    found.push({ entry, from });
+    for (const parent of differing) changed.add(parent.slice(parent.indexOf(' ') + 1));
+  }
+  return { found, changed };
+}
+
+/** Where the observations of a partition end that begin at `from`. */
+export function endOf(table: ObservationTable, { to }: PlannedPartition, from: number): number {
+  if (to === null) return table.rows;
+  let row = from;
+  while (row < table.rows && table.at[row]! < to) row++;
+  return row;
+}
+
+/**
+ * Which observations of some partitions are as they were in a version of before, with what is written of them there.
+ * Null: none, or too few.
+ */
+export async function untouchedRows(
+  project: Project,
+  store: OfflineStore,
+  recipe: Recipe,
+  table: ObservationTable,
+  wanted: readonly PlannedPartition[],
+  folder: string,
+  before: DatasetManifest,
+): Promise<Untouched | null> {
+  const { definitions } = project;
+  const { dataset, plan, horizons } = recipe;
+  const asked = askedOf(project, recipe);
+  const label = dataset.label === null ? null : definitions.labels.get(dataset.label)!;
+  const written = [...plan.outputs, ...(label?.kind === 'aggregation' ? [label] : [])].map(
+    ({ name, valueType }) => ({ name, type: valueType }),
+  );
+  if (asked === null || !written.every(({ type }) => PLAIN.includes(type.kind))) return null;
+  const { found, changed } = predecessorsOf(table, wanted, before, folder);
+  if (found.length === 0) return null;
+  for (const source of changed)
+    if (!((before.horizons[source] ?? Number.POSITIVE_INFINITY) <= (horizons.get(source) ?? 0))) return null;
+
+  const observed = dataset.observations.from;
+  const keys =
+    observed.kind === 'source' && found.some(({ entry }) => entry.rows < entry.observations)
+      ? definitions.sources
+          .get(observed.source)!
+          .fields.filter(({ name }) => definitions.sources.get(observed.source)!.recordKey.includes(name))
+      : [];
+  const columns = await store.readColumns(
+    {
+      files: found.map(({ entry }) => rowsObject(folder, entry.sha256!)),
+      rule: { by: 'all', parts: [{ name: 'train' }] },
+    },
+    [...written, ...keys.map(({ name, type }) => ({ name, type }))],
+    { raw: true },
+  );
+  const rowOf = new Int32Array(table.rows).fill(-1);
+  const own = await Promise.all(keys.map(({ name, type }) => store.column(table, name, type)));
+  const there = keys.map(({ name }) => columns.get(name)!);
+  const same = (row: number, kept: number): boolean =>
+    own.every((column, i) => columnValue(column, row) === columnValue(there[i]!, kept));
+  let kept = 0;
+  for (const { entry, from } of found) {
+    // What was left out is not in the file; the others stand there in the same order.
+    const whole = entry.rows === entry.observations;
+    const end = kept + entry.rows;
+    if (whole || keys.length > 0)
+      for (let row = from; row < from + entry.observations && kept < end; row++)
+        if (whole || same(row, kept)) rowOf[row] = kept++;
+    kept = end;
+  }
+  for (const { source, joinKeys, keyFields } of asked) {
+    if (!changed.has(source.name)) continue;
+    const after = before.horizons[source.name]!;
+    for (const row of await store.touchedRows(table, { source, joinKeys, keyFields, after })) rowOf[row] = -1;
+  }
+  const touched = Int32Array.from({ length: table.rows }, (_, row) => row).filter((row) => rowOf[row]! < 0);
+  return touched.length > MOST_TOUCHED * table.rows ? null : { touched, columns, rowOf };
+}
