@@ -11,7 +11,7 @@ import { type Context, predictorOf, readerOf } from './context.js';
 import { encodeFeast, feastEntities, feastNames } from './feast.js';
 import { decodeInfer, encodeInfer, modelMetadata } from './inference.js';
 import { JSON_TYPE, LINE_TYPES, readJson, readLines } from './json.js';
-import { openApi } from './openapi.js';
+import { openApi } from './openapi/document.js';
 import { docsPage, landingPage, PAGE_HEADERS } from './pages.js';
 import { PROBLEM_TYPE, problemOf, RETRY_AFTER } from './problem.js';
 import { admitPush, answerPush } from './push.js';
