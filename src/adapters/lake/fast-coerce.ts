@@ -43,9 +43,9 @@ export function fastCoerce(
   const raw = `(${rawSql})`;
   const spans = zoneSpans(options.timezone);
   const plain = plainReading(type, raw, spans.length === 1 && spans[0]!.large === 0);
+  if (!plain) return general;
   const badOf = (value: string): string =>
     `(CASE WHEN (${value}) IS NULL THEN NOT ${general.blank} ELSE false END)`;
-  if (!plain) return { value: general.value, blank: general.blank, bad: badOf(general.value), badOf };
   const [pattern, cast] = plain;
   const given =
     options.nulls.length === 0 ? '' : ` AND ${raw} NOT IN (${options.nulls.map(quoteText).join(', ')})`;

@@ -9,10 +9,10 @@ import { append } from './file-batch/append.js';
 import { type Counts, FileBatch, type IngestContext, type IngestOptions } from './file-batch/batch.js';
 import { countFlags, countRepairs, deduplicate } from './file-batch/duplicates.js';
 import { judge } from './file-batch/judge.js';
+import { judgedSql } from './file-batch/judged-rows.js';
 import { judgeRelations, repairLate } from './file-batch/other-rows.js';
 import { type FreshFile, readFiles } from './file-batch/read-files.js';
 import { firstRefused } from './file-batch/refused.js';
-import { judgedSql } from './file-batch/staged-rows.js';
 
 /** Files → one atomic batch: all of it is in the log afterwards, or nothing is. */
 export const ingestFiles = (
@@ -93,7 +93,7 @@ async function judgeFiles(batch: FileBatch, files: readonly FreshFile[]): Promis
   await readFiles(batch, files);
   await repairLate(batch);
   await judgeRelations(batch);
-  for (const sql of judgedSql(batch.source, batch.inputs, batch.streamed)) await batch.context.db.run(sql);
+  for (const sql of judgedSql(batch.source, batch.inputs, batch.rows)) await batch.context.db.run(sql);
   await judge(batch);
   await deduplicate(batch);
   await countRepairs(batch);

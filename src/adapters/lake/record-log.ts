@@ -69,8 +69,9 @@ export interface LakeLog extends RecordLog {
 /** A tail of this many rows or bytes becomes a Parquet segment. */
 const SEAL_ROWS = 200_000;
 const SEAL_BYTES = 64 * 2 ** 20;
-/** Of the memory limit, for the rows of a batch of files. */
+/** Of the memory limit, and at most, bytes, for the rows of a batch of files. */
 const HELD_SHARE = 0.25;
+const HELD_MOST = 512 * 2 ** 20;
 
 export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog> {
   const { db, lake } = options;
@@ -174,7 +175,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       lastSeq: state.lastSeq,
       relation: relation(state),
       known,
-      heldBytes: (options.memoryLimitBytes ?? Number.POSITIVE_INFINITY) * HELD_SHARE,
+      heldBytes: Math.min((options.memoryLimitBytes ?? Number.POSITIVE_INFINITY) * HELD_SHARE, HELD_MOST),
     };
   };
 

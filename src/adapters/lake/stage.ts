@@ -12,7 +12,13 @@ import {
   tombstoneSql,
 } from '../../core/quality/index.js';
 import type { CoerceOptions } from '../../core/schema/coerce.js';
-import { type CoerceSql, coerceNativeSql, coerceSql, duckDbType } from '../../core/schema/coerce-sql.js';
+import {
+  type CoerceSql,
+  coerceNativeSql,
+  coerceSql,
+  duckDbType,
+  NEVER,
+} from '../../core/schema/coerce-sql.js';
 import { inTimeFormatSql } from '../../core/schema/time-format.js';
 import { quoteName, quoteText } from '../duckdb/text.js';
 import { fastCoerce } from './fast-coerce.js';
@@ -153,11 +159,16 @@ function judgement(
   return out;
 }
 
-const idsSql = (items: readonly (readonly [string, string])[]): string =>
+/** The ids of the conditions that hold; null when none does. `any`, a column, says whether one does. */
+const idsSql = (items: readonly (readonly [string, string])[], any?: string): string =>
   itemsSql(
     'VARCHAR[]',
     items.map(([condition, id]) => [condition, quoteText(id)]),
+    any,
   );
+
+const anyOf = (items: readonly (readonly [string, string])[]): string =>
+  items.map(([condition]) => condition).join(' OR ') || NEVER;
 
 /** Judges the staged rows that waited for a repair anew. None of them has a value that could not be read. */
 export function rejudgeSql(source: Source): string {
@@ -187,14 +198,15 @@ export const insertStagedSql = (
 
 /**
  * A SELECT of the columns of the staged table over one input: types every row, repairs it and finds what is wrong with
- * it. With `raw`, texts over the raw columns, a column `_raw` holds these of every row that has reasons.
+ * it. With `raw`, SQL over the raw columns, a column `_raw` holds it for every row that has reasons, and `_broken`
+ * is true of the rows that have reasons or marks.
  */
 export function stagedSql(
   source: Source,
   input: StagedInput,
   file: number,
   now: number,
-  raw: readonly string[] = [],
+  raw?: string,
 ): string {
   const fields = inputFields(source);
   const options = coerceOptions(source);
@@ -215,49 +227,50 @@ export function stagedSql(
   const column = (name: string): string => typed(indexOf.get(name)!);
   const clocks = clocksSql(source, column);
   const available = clocks.available.replaceAll('$now', String(now));
-  const unreadable = readings.flatMap((reading, index) => (reading ? [`"_b${index}"`] : []));
+  const refuses = readings.map((reading) => reading !== undefined && reading.bad !== NEVER);
   const { bad, marks } = judgement(source, column, available, (name) =>
-    readings[indexOf.get(name)!] ? `"_b${indexOf.get(name)!}"` : undefined,
+    refuses[indexOf.get(name)!] ? `"_b${indexOf.get(name)!}"` : undefined,
   );
-  const types = readings.flatMap((reading, index): [string, string][] =>
-    reading ? [[`"_b${index}"`, `${fields[index]!.name}.type`]] : [],
+  const types = fields.flatMap(({ name }, index): [string, string][] =>
+    refuses[index] ? [[`"_b${index}"`, `${name}.type`]] : [],
   );
   const values = readings.map(
     (reading, index) =>
       `${reading?.value ?? `CAST(NULL AS ${duckDbType(fields[index]!.type)})`} AS ${typed(index)}`,
   );
   const bads = readings.flatMap((reading, index) =>
-    reading ? [`${reading.badOf(typed(index))} AS "_b${index}"`] : [],
+    refuses[index] ? [`${reading!.badOf(typed(index))} AS "_b${index}"`] : [],
   );
   const { fields: repairing, late } = repairRules(source);
   const repairs = firstRepairsSql(wideSource(source), column, READINGS.print);
-  const anyUnread = unreadable.length === 0 ? 'false' : `(${unreadable.join(' OR ')})`;
+  const anyUnread = `(${anyOf(types)})`;
   const lateIds = new Set(late.map((rule) => rule.id));
   const waiting = bad.map(([condition, id]): readonly [string, string] =>
     lateIds.has(id) ? [`(${anyUnread} AND ${condition})`, id] : [condition, id],
   );
   const delivered = repairing.map((name) => `${column(name)} AS "_d${indexOf.get(name)!}"`);
   const read =
-    `SELECT *, ${[...bads, ...delivered].join(', ')} FROM` +
+    `SELECT ${['*', ...bads, ...delivered].join(', ')} FROM` +
     ` (SELECT *, ${values.join(', ')} FROM (${input.rawSql}))`;
   const repaired = repairs.layers.reduce((inner, layer) => `${layer} FROM (${inner})`, read);
+  const reasons = [...types, ...waiting];
+  const judged = `SELECT *, ${anyOf(reasons)} AS "_refused", ${anyOf(marks)} AS "_marked" FROM (${repaired})`;
   const more =
     repairing.length === 0
       ? ''
       : `, ${repairs.repairs}, CASE WHEN NOT ${anyUnread} THEN ${repairs.open} END` +
         repairing.map((name) => `, "_d${indexOf.get(name)!}"`).join('');
-  const reasons = idsSql([...types, ...waiting]);
   const columns = fields.map(
     ({ name, type }, index) => `CAST(${typed(index)} AS ${duckDbType(type)}) AS ${quoteName(name)}`,
   );
   const said =
-    raw.length === 0
+    raw === undefined
       ? ''
-      : `, CASE WHEN ${[...types, ...waiting].map(([condition]) => condition).join(' OR ') || 'false'} THEN [${raw.join(', ')}] END AS "_raw"`;
+      : `, CASE WHEN "_refused" THEN ${raw} END AS "_raw", "_refused" OR "_marked" AS "_broken"`;
   return (
     `SELECT ${file} AS "_file", "_line", ${columns.join(', ')}, CAST(${clocks.event} AS BIGINT) AS "_event_time",` +
     ` CAST(${available} AS BIGINT) AS "_available_at", ${clocks.deleted} AS "_deleted",` +
-    ` CAST(${clocks.order} AS BIGINT) AS "_declared_order", ${reasons} AS "_reasons", ${idsSql(marks)} AS "_marks"${said}${more}` +
-    ` FROM (${repaired})`
+    ` CAST(${clocks.order} AS BIGINT) AS "_declared_order", ${idsSql(reasons, '"_refused"')} AS "_reasons", ${idsSql(marks, '"_marked"')} AS "_marks"${said}${more}` +
+    ` FROM (${judged})`
   );
 }

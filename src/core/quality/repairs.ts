@@ -162,14 +162,15 @@ export interface FirstRepairsSql {
 
 const mark = (index: number): string => quoteName(`_fix${index}`);
 
-/** A list of the items whose condition holds; null where none does. */
+/** A list of the items whose condition holds; null where none does. `any`: SQL that is true where one does. */
 export const itemsSql = (
   type: string,
   items: readonly (readonly [condition: string, item: string])[],
+  any = items.map(([condition]) => condition).join(' OR '),
 ): string =>
   items.length === 0
     ? `CAST(NULL AS ${type})`
-    : `CASE WHEN ${items.map(([condition]) => condition).join(' OR ')} THEN list_filter([${items
+    : `CASE WHEN ${any} THEN list_filter([${items
         .map(([condition, item]) => `CASE WHEN ${condition} THEN ${item} END`)
         .join(', ')}], lambda item: item IS NOT NULL) END`;
 

@@ -13,7 +13,7 @@ export interface CoerceSql {
   readonly value: string;
   /** BOOLEAN, never NULL: the input means null. */
   readonly blank: string;
-  /** BOOLEAN, never NULL: the input is refused. */
+  /** BOOLEAN, never NULL: the input is refused. `NEVER` where no input is. */
   readonly bad: string;
   /** `bad` again, for a caller that has already computed `value` into a column. */
   readonly badOf: (valueSql: string) => string;
@@ -25,6 +25,17 @@ const result = (value: string, blank: string): CoerceSql => {
     `CASE WHEN (${valueSql}) IS NULL THEN NOT ${blank} ELSE false END`;
   return { value, blank, bad: badOf(value), badOf };
 };
+
+/** SQL of what cannot be. */
+export const NEVER = 'false';
+
+/** Every input that does not mean null has a value. */
+const lossless = (value: string, blank: string): CoerceSql => ({
+  value,
+  blank,
+  bad: NEVER,
+  badOf: () => NEVER,
+});
 
 export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
@@ -77,6 +88,11 @@ export function duckDbType(type: ValueType): string {
 
 const INTEGERS = /^(TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER|UBIGINT|HUGEINT|UHUGEINT)$/;
 const LOCAL_TIMES = /^(TIMESTAMP|TIMESTAMP_S|TIMESTAMP_MS|TIMESTAMP_NS)$/;
+const decimalOf = (name: string): { readonly width: number; readonly scale: number } | undefined => {
+  const found = /^DECIMAL\((\d+),\s*(\d+)\)$/.exec(name);
+  return found ? { width: Number(found[1]), scale: Number(found[2]) } : undefined;
+};
+
 const ZONED_TIMES = /^(TIMESTAMP WITH TIME ZONE|TIMESTAMPTZ)$/;
 
 /** The value type that holds a DuckDB column best; undefined when no source field can (structs, blobs, ...). */
@@ -126,9 +142,9 @@ function blankSql(type: ValueType, rawSql: string, options: CoerceOptions): stri
   return `(${rawSql} IS NULL OR ${text} IN (${['', ...options.nulls].map(quoteText).join(', ')}))`;
 }
 
-/** Finite and never -0. */
+/** Finite and never -0: adding zero makes 0 of it. */
 const finiteSql = (doubleSql: string): string =>
-  `CASE WHEN ${doubleSql} = 0 THEN 0::DOUBLE WHEN isfinite(${doubleSql}) THEN ${doubleSql} END`;
+  `CASE WHEN isfinite(${doubleSql}) THEN ${doubleSql} + 0::DOUBLE END`;
 
 /** Microseconds → TIMESTAMPTZ, NULL outside of the instants (see base/time). */
 const instantSql = (microsSql: string): string =>
@@ -190,6 +206,13 @@ function decimalSql(text: string, scale: number): string {
   const headed = `regexp_replace(regexp_replace(${text}, '^([+-]?)\\.', '\\10.'), '^([+-]?)0+([0-9])', '\\1\\2')`;
   const plain = `regexp_replace(${headed}, '^([^.]*\\.[0-9]{0,${scale}}).*$', '\\1')`;
   return `CASE WHEN ${full(text, `[+-]?([0-9]+${fraction}|${tiny})`)} THEN TRY_CAST(${plain} AS DECIMAL(18,${scale})) END`;
+}
+
+/** A decimal or whole number of a column as a decimal of this scale: refused when digits would be lost. */
+function decimalOfNumberSql(raw: string, name: string, scale: number): string {
+  const cast = `TRY_CAST(${raw} AS DECIMAL(18,${scale}))`;
+  const { scale: from } = decimalOf(name) ?? { scale: 0 };
+  return from <= scale ? cast : `CASE WHEN TRY_CAST(${cast} AS ${name}) = ${raw} THEN ${cast} END`;
 }
 
 /** A double as the decimal of this scale that reads back as the same double; at most 2^53 units. */
@@ -281,7 +304,8 @@ export function coerceSql(type: ValueType, rawTextSql: string, options: CoerceOp
   const raw = /^\w+$|^"[^"]+"$/.test(rawTextSql) ? rawTextSql : `(${rawTextSql})`;
   const blank = blankSql(type, raw, options);
   const hasNulls = options.nulls.length > 0;
-  if (type.kind === 'string') return result(hasNulls ? `CASE WHEN NOT ${blank} THEN ${raw} END` : raw, blank);
+  if (type.kind === 'string')
+    return lossless(hasNulls ? `CASE WHEN NOT ${blank} THEN ${raw} END` : raw, blank);
   // Text that passes a cheap test has no spaces around it, so a declared null text is found as it stands.
   const named = hasNulls ? `${raw} NOT IN (${options.nulls.map(quoteText).join(', ')}) AND ` : '';
   const common = commonSql(type, raw, options).map(([test, value]) => ` WHEN ${named}${test} THEN ${value}`);
@@ -305,8 +329,31 @@ export function coerceNativeSql(
   if (name === 'JSON') return coerceJsonSql(type, raw, options);
   if (name === 'VARCHAR' || name === 'UUID' || name.startsWith('ENUM('))
     return coerceSql(type, `${raw}::VARCHAR`, options);
-  return result(nativeValueSql(type, raw, name, options), `(${raw} IS NULL)`);
+  const value = nativeValueSql(type, raw, name, options);
+  return (losesNothing(type, name) ? lossless : result)(value, `(${raw} IS NULL)`);
 }
+
+/** Whole numbers that fit into 64 bits with a sign. */
+const SMALL_INTEGERS = /^(TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER)$/;
+
+/** Whether the type has every value that a DuckDB column can hold. */
+function losesNothing(type: ValueType, name: string): boolean {
+  switch (type.kind) {
+    case 'int64':
+      return SMALL_INTEGERS.test(name);
+    case 'boolean':
+      return name === 'BOOLEAN';
+    case 'decimal': {
+      const given = decimalOf(name);
+      return given !== undefined && given.scale <= type.scale && given.width - given.scale <= 18 - type.scale;
+    }
+    default:
+      return false;
+  }
+}
+
+/** Local times that are instants in every zone. */
+const USUAL_TIMES = "TIMESTAMP '1685-01-01' AND TIMESTAMP '2254-12-31'";
 
 /** Microseconds on the clock; nanoseconds are cut off towards the past, as digits of a text are. */
 const localMicrosSql = (raw: string, name: string): string =>
@@ -331,18 +378,21 @@ function nativeValueSql(type: ValueType, raw: string, name: string, options: Coe
     case 'decimal':
       if (isDouble)
         return decimalOfDoubleSql(name === 'FLOAT' ? `TRY_CAST(${text} AS DOUBLE)` : raw, type.scale);
-      return isInteger || isDecimal ? decimalSql(text, type.scale) : never;
+      return isInteger || isDecimal ? decimalOfNumberSql(raw, name, type.scale) : never;
     case 'boolean':
       if (name === 'BOOLEAN') return raw;
       return isInteger ? `CASE ${raw} WHEN 1 THEN true WHEN 0 THEN false END` : never;
     case 'timestamp': {
       // An instant as it is: nothing to compute, only to see that it is in range.
       if (ZONED_TIMES.test(name))
-        return `CASE WHEN isfinite(${raw}) THEN CASE WHEN epoch_us(${raw}) BETWEEN -${MAX_INSTANT} AND ${MAX_INSTANT} THEN ${raw} END END`;
+        return `CASE WHEN ${raw} BETWEEN make_timestamptz(-${MAX_INSTANT}) AND make_timestamptz(${MAX_INSTANT}) THEN ${raw} END`;
       if (!LOCAL_TIMES.test(name) && name !== 'DATE') return never;
       const micros = resolveLocalSql(localMicrosSql(raw, name), options.timezone, options.ambiguousTime);
       const finite = `CASE WHEN isfinite(${raw}) THEN ${micros} END`;
-      return `list_transform([${finite}], lambda m: ${instantSql('m')})[1]`;
+      return (
+        `CASE WHEN TRY_CAST(${raw} AS TIMESTAMP) BETWEEN ${USUAL_TIMES} THEN make_timestamptz(${micros})` +
+        ` WHEN ${raw} IS NOT NULL THEN list_transform([${finite}], lambda m: ${instantSql('m')})[1] END`
+      );
     }
     case 'date':
       return name === 'DATE' ? dateSql(raw) : never;

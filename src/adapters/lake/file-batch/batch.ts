@@ -18,6 +18,7 @@ import { quoteName } from '../../duckdb/text.js';
 import type { KeptBatch, Ledger } from '../ledger.js';
 import type { OpenedInput } from '../open-input.js';
 import { POSITION } from '../stage.js';
+import { judgedTable } from './judged-rows.js';
 import type { RefusedRows } from './refused-rows.js';
 import { heldTable, isJudgedAlone, type StagedRows } from './staged-rows.js';
 
@@ -118,12 +119,12 @@ export class FileBatch {
   async clear(): Promise<void> {
     this.refused?.close();
     for (const stage of this.stages) rmSync(stage, { force: true });
-    for (const view of ['"_batch"', 'staged'])
+    for (const view of ['"_batch"', 'staged', 'judged'])
       await this.context.db.run(`DROP VIEW IF EXISTS temp.${view}`).catch(() => undefined);
     for (const table of [
       ...this.rows.map((_, file) => heldTable(file)),
+      ...this.inputs.map((_, file) => judgedTable(file)),
       'staged',
-      'judged',
       'late',
       'excluded',
       'seen',

@@ -36,7 +36,7 @@ export async function deduplicate(batch: FileBatch): Promise<void> {
   );
   const seen = await batch.one('SELECT count(*) AS n FROM seen');
   if (!batch.options.state) {
-    const repeats = await countRepeats(db, source, acceptable());
+    const repeats = await countRepeats(db, source, 'staged', acceptable());
     if (seen === 0 && repeats === 0) return;
     const content = contentColumns(source).map(quoteName);
     if (source.availableAt.kind === 'append') {

@@ -9,8 +9,8 @@ import { contentDigests, copyDigest, renamedColumns } from '../refused-digest.js
 import { inputFields } from '../shape.js';
 import { wideSource } from '../stage.js';
 import type { FileBatch } from './batch.js';
+import { judgedTable, rawRow } from './judged-rows.js';
 import { RefusedRows } from './refused-rows.js';
-import { rawTexts } from './staged-rows.js';
 
 /** A refused row, and the digests under which the ledger may hold it. */
 type Entry = Omit<NewQuarantinedRow, 'digest'> & { readonly digests: readonly string[] };
@@ -85,10 +85,10 @@ export async function refusedRows(batch: FileBatch, most?: number): Promise<Refu
     );
     const names = input.header;
     const json = input.format === 'json' || input.format === 'ndjson';
-    const texts = rawTexts(input).map((_, i) => `"_raw"[${i + 1}] AS t${i}`);
+    const texts = rawRow(input).texts.map((text, i) => `${text} AS t${i}`);
     await db.stream(
-      `SELECT "_line", array_to_string("_reasons", chr(1)) AS ids, "_repaired", ${texts.join(', ')} FROM judged` +
-        ` WHERE "_file" = ${index} AND "_reasons" IS NOT NULL ORDER BY "_line"${most === undefined ? '' : ` LIMIT ${most}`}`,
+      `SELECT "_line", array_to_string("_reasons", chr(1)) AS ids, "_repaired", ${texts.join(', ')} FROM ${judgedTable(index)}` +
+        ` WHERE "_reasons" IS NOT NULL ORDER BY "_line"${most === undefined ? '' : ` LIMIT ${most}`}`,
       ({ rows, columns }) => {
         const cells = columns.slice(3);
         const entries: Entry[] = [];
