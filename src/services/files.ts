@@ -4,12 +4,7 @@ import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { printDate, printInstant } from '../core/base/time.js';
 import { type Comparison, compareColumns } from '../core/drift/compare.js';
-import {
-  type ColumnProfile,
-  type ColumnState,
-  profileColumn,
-  rankCategories,
-} from '../core/drift/profile.js';
+import { type ColumnState, columnFacts, rankCategories } from '../core/drift/profile.js';
 import { type Evaluation, evaluateBinary, evaluateRegression } from '../core/learn/metrics.js';
 import { printType, type ValueType } from '../core/schema/types.js';
 import type { TableReader } from '../ports/table-reader.js';
@@ -38,17 +33,21 @@ export interface FileProfile {
   readonly columns: Readonly<Record<string, PrintedColumn>>;
 }
 
-function printColumn(type: ValueType, profile: ColumnProfile, state: ColumnState): PrintedColumn {
+/** Texts that are shown with their counts. */
+const SHOWN = 20;
+
+function printColumn(type: ValueType, state: ColumnState): PrintedColumn {
+  const facts = columnFacts(state, SHOWN);
   const distinctError = 'distinctError' in state ? state.distinctError : 0;
   const base = {
     type: printType(type),
-    kind: profile.type,
-    count: profile.count,
-    nulls: profile.nulls,
-    distinct: profile.distinct,
+    kind: facts.type,
+    count: facts.count,
+    nulls: facts.nulls,
+    distinct: facts.distinct,
     ...(distinctError > 0 ? { distinct_error: distinctError } : {}),
   };
-  if (profile.type === 'numeric') {
+  if (facts.type === 'numeric') {
     const show = (value: number | null): number | string | null =>
       value === null
         ? null
@@ -59,18 +58,32 @@ function printColumn(type: ValueType, profile: ColumnProfile, state: ColumnState
             : value;
     return {
       ...base,
-      min: show(profile.min),
-      max: show(profile.max),
-      mean: profile.mean,
-      std: profile.std,
-      quantiles: profile.quantiles,
+      min: show(facts.min),
+      max: show(facts.max),
+      mean: facts.mean,
+      std: facts.std,
+      quantiles: facts.quantiles,
       ...(state.type === 'numeric_sketch' && state.rankError > 0 ? { rank_error: state.rankError } : {}),
     };
   }
-  const names = state.type === 'categorical' ? [...state.counts.keys()].sort() : [];
   const [min, max] =
-    state.type === 'categorical_sketch' ? [state.min, state.max] : [names[0] ?? null, names.at(-1) ?? null];
-  return { ...base, min, max, top: profile.top.slice(0, 20) };
+    state.type === 'categorical'
+      ? endsOf(state.counts.keys())
+      : state.type === 'categorical_sketch'
+        ? [state.min, state.max]
+        : [null, null];
+  return { ...base, min, max, top: facts.top };
+}
+
+/** The first and the last of texts by code units. */
+function endsOf(texts: Iterable<string>): readonly [min: string | null, max: string | null] {
+  let min: string | null = null;
+  let max: string | null = null;
+  for (const text of texts) {
+    if (min === null || text < min) min = text;
+    if (max === null || text > max) max = text;
+  }
+  return [min, max];
 }
 
 export async function profileFile(reader: TableReader, file: string): Promise<FileProfile> {
@@ -78,9 +91,7 @@ export async function profileFile(reader: TableReader, file: string): Promise<Fi
   return {
     file,
     rows,
-    columns: Object.fromEntries(
-      columns.map(({ name, type, state }) => [name, printColumn(type, profileColumn(state), state)]),
-    ),
+    columns: Object.fromEntries(columns.map(({ name, type, state }) => [name, printColumn(type, state)])),
   };
 }
 
@@ -116,9 +127,7 @@ const FREQUENT = 1_000;
 /** The most frequent texts of either side: what a sketch on the other side is counted by. */
 function frequentTexts(a: CategoricalState, b: CategoricalState): string[] {
   const names = (state: CategoricalState): string[] =>
-    rankCategories(state.counts)
-      .slice(0, FREQUENT)
-      .map(([name]) => name);
+    rankCategories(state.counts, FREQUENT).map(([name]) => name);
   return [...new Set([...names(a), ...names(b)])];
 }
 

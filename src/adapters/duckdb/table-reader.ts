@@ -1,12 +1,9 @@
 import { statSync } from 'node:fs';
 import { MillraceError } from '../../core/base/error.js';
+import { NumberState } from '../../core/drift/number-state.js';
 import type { ColumnState } from '../../core/drift/profile.js';
-import {
-  type CategoricalSketch,
-  type FrequentTexts,
-  NumberState,
-  TextState,
-} from '../../core/drift/sketch.js';
+import type { CategoricalSketch } from '../../core/drift/sketch.js';
+import { type FrequentTexts, TextState } from '../../core/drift/text-state.js';
 import { typeOfDuckDb } from '../../core/schema/coerce-sql.js';
 import { STRING, type ValueType } from '../../core/schema/types.js';
 import type { TableReader } from '../../ports/table-reader.js';

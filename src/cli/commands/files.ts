@@ -4,7 +4,6 @@ import { withTableReader } from '../../open.js';
 import { compareFiles, evaluateFile, profileFile } from '../../services/files.js';
 import type { Io } from '../io.js';
 import { count, metric, table } from '../table.js';
-import { contractSuggest } from './contract.js';
 
 const short = (value: number | null | undefined): string =>
   value === null || value === undefined
@@ -18,7 +17,7 @@ export async function profile(
   args: readonly string[],
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
-  if (options['suggest'] === true) return contractSuggest(io, args, options);
+  if (options['suggest'] === true) return (await import('./contract.js')).contractSuggest(io, args, options);
   const result = await withTableReader((reader) => profileFile(reader, path.resolve(args[0]!)));
   io.print(`${count(result.rows)} rows`);
   io.print(

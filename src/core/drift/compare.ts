@@ -16,6 +16,7 @@ import {
   type CategoricalProfile,
   type ColumnProfile,
   type ColumnState,
+  countCategories,
   DEFAULT_BINS,
   frozenBins,
   keptSample,
@@ -474,7 +475,7 @@ function draftApart(
 function categoricalSide(state: CategoricalState): CategoricalSide {
   const { counts, nulls } = state;
   return state.type === 'categorical'
-    ? { counts, nulls, distinct: rankCategories(counts).length, other: 0 }
+    ? { counts, nulls, distinct: countCategories(counts).distinct, other: 0 }
     : { counts, nulls, distinct: state.distinct, other: state.count - sumCounts(counts) };
 }
 

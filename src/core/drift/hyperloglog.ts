@@ -1,47 +1,38 @@
 /**
- * Counts different values: exactly while they are few, then by HyperLogLog (P. Flajolet, É. Fusy, O. Gandouet,
- * F. Meunier, 2007) with the estimator of O. Ertl (arXiv:1702.01284), which is right at every size.
+ * Counts different 64-bit words by HyperLogLog (P. Flajolet, É. Fusy, O. Gandouet, F. Meunier, 2007) with the estimator
+ * of O. Ertl (arXiv:1702.01284), which is right at every size.
  */
-export interface DistinctCounter {
-  add(value: number, high: number, low: number): void;
-  /** `distinctError` is the relative standard error, 0 where `distinct` is exact; never more than `most`. */
-  count(most: number): { readonly distinct: number; readonly distinctError: number };
-}
-
 const BITS = 14;
 const REGISTERS = 1 << BITS;
 /** Ranks come from 32 bits of their own. */
 const RANKS = 32;
-const EXACT = 4_096;
+/** Relative standard error. */
 export const DISTINCT_ERROR = 1.04 / Math.sqrt(REGISTERS);
 
-class Registers implements DistinctCounter {
+export class DistinctCounter {
   readonly #registers = new Uint8Array(REGISTERS);
-  #few: Set<number> | null = new Set();
 
-  add(value: number, high: number, low: number): void {
-    if (this.#few) {
-      this.#few.add(value);
-      if (this.#few.size > EXACT) this.#few = null;
+  /** The first `length` words, each a low and a high half. */
+  add(words: Int32Array | Uint32Array, length: number): void {
+    const registers = this.#registers;
+    for (let i = 0; i < length; i++) {
+      const low = words[2 * i]!;
+      const high = words[2 * i + 1]!;
+      let index = Math.imul(high, 0x9e3779b1) + low;
+      index = Math.imul(index ^ (index >>> 15), 0x85ebca6b);
+      index = Math.imul(index ^ (index >>> 13), 0xc2b2ae35);
+      index ^= index >>> 16;
+      let rest = Math.imul(low, 0x297a2d39) + (high ^ index);
+      rest = Math.imul(rest ^ (rest >>> 16), 0x27d4eb2f);
+      rest = Math.imul(rest ^ (rest >>> 15), 0x2c1b3c6d);
+      const rank = Math.clz32(rest) + 1;
+      const register = index >>> (32 - BITS);
+      if (registers[register]! < rank) registers[register] = rank;
     }
-    let a = Math.imul(low ^ (low >>> 16), 0x85ebca6b);
-    let b = Math.imul(high ^ (high >>> 15), 0xc2b2ae35);
-    a ^= a >>> 13;
-    b ^= b >>> 16;
-    let index = a ^ ((b << 13) | (b >>> 19));
-    index = Math.imul(index ^ (index >>> 15), 0x2c1b3c6d);
-    index = Math.imul(index ^ (index >>> 12), 0x297a2d39);
-    index ^= index >>> 15;
-    let word = Math.imul(index ^ b, 0x27d4eb2f) + a;
-    word = Math.imul(word ^ (word >>> 15), 0x85ebca6b);
-    word ^= word >>> 13;
-    const rank = Math.clz32(word) + 1;
-    const register = index & (REGISTERS - 1);
-    if (this.#registers[register]! < rank) this.#registers[register] = rank;
   }
 
+  /** `most`: what it cannot exceed. */
   count(most: number): { readonly distinct: number; readonly distinctError: number } {
-    if (this.#few) return { distinct: this.#few.size, distinctError: 0 };
     const having = new Float64Array(RANKS + 2);
     for (const rank of this.#registers) having[rank]!++;
     let z = REGISTERS * tau(1 - having[RANKS + 1]! / REGISTERS);
@@ -75,5 +66,3 @@ function tau(share: number): number {
   }
   return z / 3;
 }
-
-export const distinctCounter = (): DistinctCounter => new Registers();

@@ -16,7 +16,8 @@ export interface KeptNumbers {
   readonly rank_error: number;
 }
 
-export interface NumericProfile {
+/** What is said of a column of numbers. */
+export interface NumericFacts {
   readonly type: 'numeric';
   /** Values that are neither null nor NaN. */
   readonly count: number;
@@ -31,6 +32,10 @@ export interface NumericProfile {
   readonly std: number | null;
   /** Type 7, keyed by probability. */
   readonly quantiles: Readonly<Record<string, number | null>>;
+}
+
+/** With its distribution. */
+export interface NumericProfile extends NumericFacts {
   readonly histogram: Bins & { readonly counts: readonly number[] };
   readonly kept: KeptNumbers;
 }
@@ -67,11 +72,26 @@ export const DEFAULT_BINS = 10;
 const finite = (value: number | undefined): number | null =>
   value !== undefined && Number.isFinite(value) ? value : null;
 
-/** Categories by falling count, then by code units of the name: one order everywhere. */
-export function rankCategories(counts: ReadonlyMap<string, number>): [value: string, count: number][] {
-  return [...counts]
-    .filter(([, count]) => count > 0)
-    .sort(([a, x], [b, y]) => y - x || (a < b ? -1 : a > b ? 1 : 0));
+/** Categories by falling count, then by code units of the name: one order everywhere. `most`: the first so many. */
+export function rankCategories(
+  counts: ReadonlyMap<string, number>,
+  most = counts.size,
+): [value: string, count: number][] {
+  // Few of many are not worth sorting all of them.
+  const least = most < counts.size ? Float64Array.from(counts.values()).sort().at(-most)! : 0;
+  const ranked: [value: string, count: number][] = [];
+  for (const entry of counts) if (entry[1] > 0 && entry[1] >= least) ranked.push(entry);
+  return ranked.sort(([a, x], [b, y]) => y - x || (a < b ? -1 : a > b ? 1 : 0)).slice(0, most);
+}
+
+/** How many categories there are and how many rows they have. */
+export function countCategories(counts: ReadonlyMap<string, number>): { distinct: number; count: number } {
+  let [distinct, count] = [0, 0];
+  for (const each of counts.values()) {
+    if (each > 0) distinct++;
+    count += each;
+  }
+  return { distinct, count };
 }
 
 /** Mean and sample standard deviation in two compensated passes; null where undefined or infinite. */
@@ -103,32 +123,70 @@ function keepNumbers(sorted: Float64Array, limit: number): KeptNumbers {
   };
 }
 
-function profileNumeric(values: Float64Array, nulls: number, options: ProfileOptions): NumericProfile {
-  const sorted = sortNumbers(values);
-  const grouped = groupSorted(sorted);
+/** Infinite ends and quantiles are null. */
+const numericFacts = (
+  found: Omit<NumericFacts, 'type' | 'min' | 'max' | 'quantiles'> & {
+    readonly min: number | undefined;
+    readonly max: number | undefined;
+  },
+  quantiles: readonly (number | undefined)[],
+  probabilities: readonly number[],
+): NumericFacts => ({
+  type: 'numeric',
+  count: found.count,
+  nulls: found.nulls,
+  nans: found.nans,
+  distinct: found.distinct,
+  min: finite(found.min),
+  max: finite(found.max),
+  mean: found.mean,
+  std: found.std,
+  quantiles: Object.fromEntries(probabilities.map((q, i) => [String(q), finite(quantiles[i])])),
+});
+
+const sketchFacts = (sketch: NumericSketch, probabilities: readonly number[]): NumericFacts =>
+  numericFacts(sketch, sketchQuantiles(sketch, probabilities), probabilities);
+
+const sampleFacts = (
+  sorted: Float64Array,
+  distinct: number,
+  { values, nulls }: { readonly values: Float64Array; readonly nulls: number },
+  probabilities: readonly number[],
+): NumericFacts =>
+  numericFacts(
+    {
+      count: sorted.length,
+      nulls,
+      nans: values.length - sorted.length,
+      distinct,
+      min: sorted[0],
+      max: sorted.at(-1),
+      ...moments(sorted),
+    },
+    probabilities.map((q) => quantileSorted(sorted, q)),
+    probabilities,
+  );
+
+const histogramOf = (grouped: Grouped, options: ProfileOptions): NumericProfile['histogram'] => {
   const bins = referenceBins(grouped, options.bins ?? DEFAULT_BINS);
-  const probabilities = options.probabilities ?? DEFAULT_PROBABILITIES;
+  return { kind: bins.kind, edges: bins.edges.map(freeze), counts: countInBins(bins, grouped) };
+};
+
+function profileSample(
+  sample: Extract<ColumnSample, { type: 'numeric' }>,
+  options: ProfileOptions,
+): NumericProfile {
+  const sorted = sortNumbers(sample.values);
+  const grouped = groupSorted(sorted);
   return {
-    type: 'numeric',
-    count: sorted.length,
-    nulls,
-    nans: values.length - sorted.length,
-    distinct: grouped.values.length,
-    min: finite(sorted[0]),
-    max: finite(sorted.at(-1)),
-    ...moments(sorted),
-    quantiles: Object.fromEntries(probabilities.map((q) => [String(q), finite(quantileSorted(sorted, q))])),
-    histogram: { kind: bins.kind, edges: bins.edges.map(freeze), counts: countInBins(bins, grouped) },
+    ...sampleFacts(sorted, grouped.values.length, sample, options.probabilities ?? DEFAULT_PROBABILITIES),
+    histogram: histogramOf(grouped, options),
     kept: keepNumbers(sorted, options.keep ?? DEFAULT_KEEP),
   };
 }
 
-function profileNumericSketch(sketch: NumericSketch, options: ProfileOptions): NumericProfile {
-  const { count, nulls, nans, distinct, min, max, mean, std, rankError } = sketch;
-  const grouped = sketchGrouped(sketch);
-  const bins = referenceBins(grouped, options.bins ?? DEFAULT_BINS);
-  const probabilities = options.probabilities ?? DEFAULT_PROBABILITIES;
-  const quantiles = sketchQuantiles(sketch, probabilities);
+function profileSketch(sketch: NumericSketch, options: ProfileOptions): NumericProfile {
+  const { count, rankError } = sketch;
   const limit = Math.min(options.keep ?? DEFAULT_KEEP, count);
   const kept = keepNumbers(
     Float64Array.from(
@@ -140,51 +198,35 @@ function profileNumericSketch(sketch: NumericSketch, options: ProfileOptions): N
     limit,
   );
   return {
-    type: 'numeric',
-    count,
-    nulls,
-    nans,
-    distinct,
-    min: finite(min),
-    max: finite(max),
-    mean,
-    std,
-    quantiles: Object.fromEntries(probabilities.map((q, i) => [String(q), finite(quantiles[i])])),
-    histogram: { kind: bins.kind, edges: bins.edges.map(freeze), counts: countInBins(bins, grouped) },
+    ...sketchFacts(sketch, options.probabilities ?? DEFAULT_PROBABILITIES),
+    histogram: histogramOf(sketchGrouped(sketch), options),
     kept: { ...kept, mode: 'sketch', rank_error: 0.5 / limit + rankError },
   };
 }
 
-function profileCategorical(
-  counts: ReadonlyMap<string, number>,
-  nulls: number,
-  options: ProfileOptions,
+function profileCategories(
+  { counts, nulls, ...state }: CategoricalSketch | Extract<ColumnSample, { type: 'categorical' }>,
+  most: number,
 ): CategoricalProfile {
-  const ranked = rankCategories(counts);
-  const count = ranked.reduce((sum, [, each]) => sum + each, 0);
-  const top = ranked
-    .slice(0, options.categories ?? DEFAULT_CATEGORIES)
-    .map(([value, each]) => ({ value, count: each }));
+  const { distinct, count } = state.type === 'categorical' ? countCategories(counts) : state;
+  const top = rankCategories(counts, most).map(([value, each]) => ({ value, count: each }));
   const other = count - top.reduce((sum, each) => sum + each.count, 0);
-  return { type: 'categorical', count, nulls, distinct: ranked.length, top, other };
+  return { type: 'categorical', count, nulls, distinct, top, other };
 }
 
 /** Profiles one column. */
 export function profileColumn(state: ColumnState, options: ProfileOptions = {}): ColumnProfile {
-  switch (state.type) {
-    case 'numeric':
-      return profileNumeric(state.values, state.nulls, options);
-    case 'categorical':
-      return profileCategorical(state.counts, state.nulls, options);
-    case 'numeric_sketch':
-      return profileNumericSketch(state, options);
-    case 'categorical_sketch': {
-      const { count, distinct } = state;
-      const { top } = profileCategorical(state.counts, state.nulls, options);
-      const other = count - top.reduce((sum, each) => sum + each.count, 0);
-      return { type: 'categorical', count, nulls: state.nulls, distinct, top, other };
-    }
-  }
+  if (state.type === 'numeric') return profileSample(state, options);
+  if (state.type === 'numeric_sketch') return profileSketch(state, options);
+  return profileCategories(state, options.categories ?? DEFAULT_CATEGORIES);
+}
+
+/** What is said of one column: its profile without the distribution, and no more categories than these. */
+export function columnFacts(state: ColumnState, categories: number): NumericFacts | CategoricalProfile {
+  if (state.type === 'numeric_sketch') return sketchFacts(state, DEFAULT_PROBABILITIES);
+  if (state.type !== 'numeric') return profileCategories(state, categories);
+  const sorted = sortNumbers(state.values);
+  return sampleFacts(sorted, groupSorted(sorted).values.length, state, DEFAULT_PROBABILITIES);
 }
 
 export interface Profile {
