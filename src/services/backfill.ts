@@ -1,10 +1,12 @@
 /** Computes an asset again over a range of time. What depends on it is then found by the next plan. */
 import { MillraceError } from '../core/base/error.js';
 import { type Instant, printInstant } from '../core/base/time.js';
+import { costOf } from '../core/plan/estimate.js';
 import { assetGraph, type Plan, planRun, type Step, selectAssets } from '../core/plan/plan.js';
 import { datasetPartitions, type PartitionState } from './build-dataset.js';
 import { snapshot } from './plan-project.js';
 import type { Project } from './project.js';
+import { inputRows } from './runs/asset-state.js';
 
 export interface Range {
   readonly from: Instant;
@@ -38,39 +40,30 @@ export async function planBackfill(project: Project, name: string, range: Range)
         hint: 'Backfill a source, a transform or a dataset; `millrace run` then brings up what depends on it.',
       },
     );
-  const seen = await snapshot(project, [asset.id]);
-  const planned = planRun(project.definitions, seen, [asset.id]);
-  const parents = planned.steps.filter((step) => step.asset !== asset.id);
+  const all = asset.kind === 'dataset' ? await datasetPartitions(project, asset.name) : null;
   const partitions =
-    asset.kind === 'dataset'
-      ? (await datasetPartitions(project, asset.name)).filter(
-          ({ from, to }) => from === null || (from < range.to && to! > range.from),
-        )
-      : null;
+    all?.filter(({ from, to }) => from === null || (from < range.to && to! > range.from)) ?? null;
+  const seen = await snapshot(project, [asset.id]);
+  const state = seen.assets.get(asset.id)!;
+  const missing = partitions?.filter((partition) => partition.state === 'missing').length ?? 0;
+  const rows = await inputRows(project, asset.kind, asset.name);
+  const reason = `backfill from ${printInstant(range.from)} to ${printInstant(range.to)}`;
+  const assets = new Map(seen.assets).set(asset.id, {
+    ...state,
+    stale: reason,
+    ...(all && rows !== null ? { rows: Math.round((rows * missing) / Math.max(1, all.length)) } : {}),
+  });
+  const planned = planRun(project.definitions, { ...seen, assets }, [asset.id]);
+  const own = planned.steps.find((step) => step.asset === asset.id)!;
+  const parents = planned.steps.filter((step) => step !== own);
   const isThere =
     parents.length === 0 && partitions?.every(({ state, published }) => state === 'present' && published);
-  const own = planned.steps.find((step) => step.asset === asset.id);
-  const action =
-    asset.kind === 'dataset' ? 'build' : source!.read.kind === 'transform' ? 'transform' : 'ingest';
-  const files = action === 'ingest' ? (await project.log()).expand(source!) : [];
-  const step: Step = {
-    asset: asset.id,
-    kind: asset.kind,
-    name: asset.name,
-    action,
-    bytes: 0,
-    expected: { rows: null, bytes: null, seconds: null },
-    after: parents.map((parent) => parent.asset).filter((id) => asset.parents.includes(id)),
-    ...own,
-    certainty: 'stale',
-    reason: `backfill from ${printInstant(range.from)} to ${printInstant(range.to)}`,
-    files,
-    range,
-  };
+  const files = own.action === 'ingest' ? (await project.log()).expand(source!) : [];
+  const steps: readonly Step[] = isThere ? [] : [...parents, { ...own, reason, files, range }];
   return {
     asset: asset.id,
     range,
     partitions,
-    plan: { ...planned, steps: isThere ? [] : [...parents, step], promotions: [] },
+    plan: { ...planned, steps, promotions: [], cost: costOf(steps) },
   };
 }

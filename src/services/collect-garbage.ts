@@ -68,17 +68,25 @@ async function predictedModels(project: Project): Promise<ReadonlySet<string>> {
   return found;
 }
 
-/** Scratch of a process has its pid in its name. Another process with that pid now only delays the removal. */
+/** The process that a scratch is of, where its name has it; names drawn by lot say nothing, and only their age counts. */
+const OWNER = /^(?:duckdb|sweep)-(\d+)-|[.-](\d+)(?:\.[a-z]+)?$/;
+const UUID = /[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/;
+
+const ownerOf = (name: string): number | undefined => {
+  const found = UUID.test(name) ? null : OWNER.exec(name);
+  return found ? Number(found[1] ?? found[2]) : undefined;
+};
+
+/** Another process with that pid now only delays the removal. */
 function ofLivingProcess(name: string): boolean {
-  return (name.match(/\d+/g) ?? []).map(Number).some((pid) => {
-    if (pid < 2 || pid > 0x7fffffff) return false;
-    try {
-      process.kill(pid, 0);
-      return true;
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code === 'EPERM';
-    }
-  });
+  const pid = ownerOf(name);
+  if (pid === undefined || pid < 1) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** It is built again by the definitions of today, or by those kept with it. */
@@ -173,18 +181,26 @@ async function candidates(
           reason: 'no version names it',
           age: GRACE_MS,
         });
-  const scratch = path.join(project.stateFolder, 'tmp');
-  for (const entry of (await entries(scratch)).filter(({ name }) => !ofLivingProcess(name)))
-    found.push({
-      kind: 'leftover',
-      name: entry.name,
-      target: path.join(scratch, entry.name),
-      reason: 'left by work that ended',
-      age: SCRATCH_MS,
-    });
+  found.push(...(await scratch(project)));
   const list = (kind: 'dataset' | 'model', reasons: ReadonlyMap<string, string>) =>
     [...reasons].map(([name, reason]) => ({ kind, name, reason }));
   return { candidates: found, kept: [...list('dataset', kept.datasets), ...list('model', kept.models)] };
+}
+
+/** What processes that ended wrote to: all that is in `tmp`, and beside files of the state those not yet renamed. */
+async function scratch(project: Project): Promise<readonly Candidate[]> {
+  const found: Candidate[] = [];
+  for (const below of ['tmp', '', 'digests', 'cache'])
+    for (const { name } of await entries(path.join(project.stateFolder, below)))
+      if ((below === 'tmp' || ownerOf(name) !== undefined) && !ofLivingProcess(name))
+        found.push({
+          kind: 'leftover',
+          name,
+          target: path.join(project.stateFolder, below, name),
+          reason: 'left by work that ended',
+          age: SCRATCH_MS,
+        });
+  return found;
 }
 
 const rejectedVersions = async (

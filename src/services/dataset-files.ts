@@ -39,9 +39,14 @@ export function findEntries(
   return found;
 }
 
+/** What a stop of the machine has torn is not there. */
 function readEntry(file: string): PartitionEntry | undefined {
   if (!existsSync(file)) return undefined;
-  return JSON.parse(readFileSync(file, 'utf8')) as PartitionEntry;
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as PartitionEntry;
+  } catch {
+    return undefined;
+  }
 }
 
 export const columnsOf = (folder: string, entry: PartitionEntry): PartitionColumns =>

@@ -26,6 +26,7 @@ import { type FeaturePlan, planFeatures } from '../core/engine/feature-plan.js';
 import { printType } from '../core/schema/types.js';
 import type { LogSegment } from '../ports/record-log.js';
 import { enforceAudit } from './dataset-audits.js';
+import { datasetFolder, findEntries } from './dataset-files.js';
 import { currentHorizons } from './historical.js';
 import { sha256File } from './objects.js';
 import type { Project } from './project.js';
@@ -140,10 +141,10 @@ async function logDigests(
     folder,
     `${encodeURIComponent(source.name)}${time === null ? '' : `.${encodeURIComponent(time)}`}.json`,
   );
-  const kept = await readFile(file, 'utf8').then(
-    (text) => JSON.parse(text) as KeptDigests,
-    () => undefined,
-  );
+  // A file that a stop of the machine has torn is one that is not there.
+  const kept = await readFile(file, 'utf8')
+    .then((text) => JSON.parse(text) as KeptDigests)
+    .catch(() => undefined);
   const current =
     kept?.meaning === meaning && kept.segments.every((mark, i) => i >= marks.length || mark === marks[i]);
   const usable = current && kept.segments.length <= marks.length;
@@ -253,7 +254,8 @@ export interface DatasetChange {
   /** Why it is to be built again; null: it is as it was. */
   readonly reason: string | null;
   readonly key: Fingerprint;
-  readonly changed: number;
+  /** Partitions that a build would compute: those that are others now, but for those that were made already. */
+  readonly missing: number;
   readonly total: number;
 }
 
@@ -267,12 +269,18 @@ export async function datasetChange(
   const known = await knownKey(project, recipe);
   const before = latest.manifest.partitions ?? [];
   if (known !== undefined && known === latest.key)
-    return { reason: null, key: known, changed: 0, total: before.length };
+    return { reason: null, key: known, missing: 0, total: before.length };
   const planned = await planPartitions(project, recipe);
   const key = versionKey(recipe, planned);
   const kept = new Set(before.map((entry) => entry.key));
   const changed = planned.filter((partition) => !kept.has(partition.key));
-  const facts = { key, changed: changed.length, total: planned.length };
+  const made = findEntries(
+    datasetFolder(project, name),
+    changed.map((partition) => partition.key),
+    [],
+  );
+  const missing = changed.length - made.size;
+  const facts = { key, missing, total: planned.length };
   if (key === latest.key) return { ...facts, reason: null };
   if (changed.length === 0)
     return {
@@ -284,7 +292,8 @@ export async function datasetChange(
     };
   const names = changed.flatMap(({ from }) => (from === null ? [] : [dateText(from)]));
   const span = names.length === 0 ? '' : `: ${spanText(names)}`;
-  const head = `${changed.length} of ${planned.length} partition${planned.length === 1 ? '' : 's'}${span}`;
+  const there = changed.length - missing;
+  const head = `${changed.length} of ${planned.length} partition${planned.length === 1 ? '' : 's'}${span}${there === 0 ? '' : `, ${there} of them computed already`}`;
   if (recipe.dataset.fingerprint !== latest.manifest.fingerprint)
     return { ...facts, reason: `${head}; its definition has changed` };
   const entries = new Map(before.map((entry) => [entry.from, entry]));

@@ -1,13 +1,14 @@
 /** What may go, and that whatever goes can be made again. */
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { keptVersions, type RetentionInput } from '../../src/core/dataset/retention.js';
 import { openProject } from '../../src/open.js';
-import { buildDataset } from '../../src/services/build-dataset.js';
+import { buildDataset, datasetPartitions } from '../../src/services/build-dataset.js';
 import { collectGarbage, pinDataset } from '../../src/services/collect-garbage.js';
+import { datasetFolder, findEntries } from '../../src/services/dataset-files.js';
 import { rowFiles, rowsAt } from '../../src/services/dataset-table.js';
 import type { Project } from '../../src/services/project.js';
 import { reproduceDataset } from '../../src/services/reproduce-dataset.js';
@@ -138,6 +139,42 @@ describe('garbage collection', () => {
     expect(result.removed.map(({ path: at }) => path.resolve(folder, at))).toContain(gone);
     expect(existsSync(gone)).toBe(false);
     expect((await collect()).removed).toEqual([]);
+  });
+
+  it('takes what killed processes left in the state, whatever digits are in its name, and spares what a living one writes', async () => {
+    const [dead, living] = [99_999_999, process.pid];
+    const at = (name: string): string => path.join(folder, '.millrace', name);
+    // The digits of a name drawn by lot are the ids of processes that are always there.
+    const left = [
+      'tmp/refused-00000001-0002-4003-8004-000000000005',
+      `tmp/train-m1-${dead}`,
+      `digests/events.json.${dead}.tmp`,
+      `lock.${dead}`,
+    ];
+    const written = [`tmp/train-m1-${living}`, `digests/events.json.${living}.tmp`, 'registry.db'];
+    for (const below of ['tmp', 'digests']) await mkdir(at(below), { recursive: true });
+    for (const name of [...left, ...written.slice(0, 2)]) await writeFile(at(name), '');
+    const { removed } = await collectGarbage(project, { dryRun: false, retention: 1000 * DAY });
+    expect(
+      removed
+        .filter(({ kind }) => kind === 'leftover')
+        .map(({ path: file }) => file)
+        .sort(),
+    ).toEqual(left.map((name) => path.join('.millrace', name)).sort());
+    expect(written.filter((name) => !existsSync(at(name)))).toEqual([]);
+  });
+
+  it('what a stop of the machine has torn, which can be made again, is as if it were not there', async () => {
+    const { version } = (await project.registry()).version('dataset', 'set')!;
+    const [keys, digests] = ['lake/_datasets/set/keys', 'digests'].map((name) =>
+      path.join(folder, '.millrace', name),
+    ) as [string, string];
+    for (const name of await readdir(keys)) await writeFile(path.join(keys, name), '');
+    await mkdir(digests, { recursive: true });
+    await writeFile(path.join(digests, 'events.json'), '');
+    const [{ key }] = (await datasetPartitions(project, 'set')) as [{ key: string }];
+    expect(findEntries(datasetFolder(project, 'set'), [key], []).size).toBe(0);
+    expect((await buildDataset(project, 'set')).version.version).toBe(version);
   });
 });
 

@@ -253,7 +253,7 @@ describe('partitions', () => {
     await ingest('orders', HEADERS.orders, [`o8,0,999,${iso(4 * 24 + 1)},${iso(4 * 24 + 1)},false`]);
     // 2024-03-05 with windows of five days, in partitions of two days that begin on even days of March.
     expect(await latest()).toMatchObject({
-      changed: 4,
+      missing: 4,
       total: 11,
       reason: '4 of 11 partitions: 2024-03-04 … 2024-03-10; orders changed on 2024-03-05',
     });

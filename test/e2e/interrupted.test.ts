@@ -1,4 +1,4 @@
-/** Runs that are killed or interrupted anywhere go on to the same end. */
+/** Runs that are interrupted anywhere go on to the same end. Killed ones: kills.test.ts. */
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -74,41 +74,6 @@ const STAGES: readonly (readonly [string, RegExp])[] = [
   ['while it logs predictions', /backtest flight_late: scoring/],
   ['while it proves its values', /verify flights_train/],
 ];
-
-describe('a run killed with -9', () => {
-  it('at every stage in turn, over and over, ends as a clean run does', async () => {
-    const folder = path.join(base, 'killed');
-    await cp(template, folder, { recursive: true });
-    for (const [, stage] of STAGES) {
-      const running = start(['run', '--project', folder, '--json']);
-      await running.shows(stage).then(
-        () => running.child.kill('SIGKILL'),
-        () => undefined,
-      );
-      const { signal, status, stderr } = await running.finished;
-      expect(signal ?? status, stderr).toBe('SIGKILL');
-    }
-    const last = await millrace(['run', '--project', folder, '--json']);
-    expect(last.status, last.stderr).toBe(0);
-    expect(last.json.report).toMatch(/report\.html$/);
-    expect(last.json.verify).toMatchObject({ differing: 0 });
-    expect((await millrace(['run', '--project', folder, '--json'])).status).toBe(99);
-    expect(await outcome(folder)).toEqual(clean);
-  });
-
-  it('at moments nobody chose, ends as a clean run does', async () => {
-    const folder = path.join(base, 'random');
-    await cp(template, folder, { recursive: true });
-    for (const wait of [700, 1900, 2600, 3100]) {
-      const running = start(['run', '--project', folder, '--json']);
-      const timer = setTimeout(() => running.child.kill('SIGKILL'), wait);
-      await running.finished;
-      clearTimeout(timer);
-    }
-    expect([0, 99]).toContain((await millrace(['run', '--project', folder, '--json'])).status);
-    expect(await outcome(folder)).toEqual(clean);
-  });
-});
 
 describe('Ctrl-C', () => {
   it('at every stage in turn ends soon with 130 and one message, and in the end all is as in a clean run', async () => {

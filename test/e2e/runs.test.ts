@@ -132,12 +132,19 @@ datasets:
     const dry = await cli(...range, '--dry-run');
     expect([dry.status, states(dry)]).toEqual([0, ['02 present', '03 missing', '04 missing']]);
     const versions = (await cli('dataset', 'show', 'buyers')).json.version;
+    // Of nine records, the share of the three, then of the two in the range, then of the one that is left.
+    expect([build.expected.rows, dry.json.steps.at(-1).expected.rows]).toEqual([3, 2]);
     const done = await cli(...range);
     expect([done.status, done.json.steps.map(({ detail }: { detail: string }) => detail)]).toEqual([
       0,
       [expect.stringMatching(/^2 of 3 partitions computed; 1 outside of the range/)],
     ]);
     expect((await cli('dataset', 'show', 'buyers')).json.version).toBe(versions);
+    const [left] = (await cli('plan', 'buyers')).json.steps;
+    expect([left.expected.rows, left.reason]).toEqual([
+      1,
+      '3 of 8 partitions: 2026-01-03, 2026-01-04, 2026-01-05, 2 of them computed already; buys changed on 2026-01-03',
+    ]);
     const rest = await cli('run', 'buyers');
     expect(rest.json.steps.map(({ detail }: { detail: string }) => detail)).toEqual([
       'buyers@2: 9 rows, 1 of 8 partitions computed',

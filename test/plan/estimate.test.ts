@@ -18,6 +18,7 @@ describe('what a step is expected to take', () => {
   it('is linear in rows, with what every run takes at the start', () => {
     const earlier = [ran(100, 2), ran(200, 3), ran(300, 4)];
     expect(expectedSeconds(earlier, { rows: 1000, bytes: null })).toBeCloseTo(11, 9);
+    expect(expectedSeconds(earlier, { rows: 0, bytes: null })).toBeCloseTo(1, 9);
   });
 
   it('goes through zero when one size alone was seen, and never falls below it', () => {

@@ -16,6 +16,7 @@ export interface Expected {
 /**
  * Linear in rows (in bytes where rows are not known): least squares over the earlier runs with neither a negative start
  * nor a negative slope; through zero when all of them had one size. Where no size is known, as long as the last time.
+ * Nothing to read takes what every run takes at the start.
  */
 export function expectedSeconds(
   earlier: readonly Measured[],
@@ -29,7 +30,7 @@ export function expectedSeconds(
       const x = run[size];
       return x === null || x <= 0 ? [] : [{ x, y: run.seconds }];
     });
-    if (wanted !== null && wanted > 0 && points.length > 0) return line(points)(wanted);
+    if (wanted !== null && points.length > 0) return line(points)(wanted);
   }
   return last.seconds;
 }

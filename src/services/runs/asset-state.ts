@@ -64,7 +64,7 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
         key: latest.key,
         manifest: manifestOfDataset(latest),
       });
-      const share = change.total === 0 ? 1 : change.changed / change.total;
+      const share = change.total === 0 ? 1 : change.missing / change.total;
       return { stale: change.reason, rows: rows && Math.round(rows * share), mark: change.key };
     }
     case 'model': {
