@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { apiReference } from './docs/api.mjs';
 import { errorsReference } from './docs/errors.mjs';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
@@ -29,6 +30,7 @@ const help = (...args) =>
 
 const { CATALOGUE } = await import('../dist/core/base/catalogue.js');
 write('docs/reference/errors.md', errorsReference(CATALOGUE));
+write('docs/reference/api.md', apiReference(path.join(root, 'dist')));
 
 const { jsonSchema } = await import('../dist/core/define/json-schema.js');
 const { definitionsReference } = await import('../dist/core/define/reference.js');

@@ -20,6 +20,7 @@ import type { TableReader } from './ports/table-reader.js';
 import { loadValidProject } from './services/load-project.js';
 import type { KeptModel, ProgressEvent, Project } from './services/project.js';
 
+/** How a project is opened; every key may be absent. */
 export interface OpenOptions {
   readonly command?: string;
   /** Data sets and models are built although sources do not have what they promise. */

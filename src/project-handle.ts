@@ -16,16 +16,22 @@ import { readSource } from './services/read-source.js';
 import { answerFeatures, type FeatureAnswer, type FeatureReader, featureReader } from './services/serve.js';
 import { runTransform } from './services/transform.js';
 
-/** Microseconds, a Date, ISO text; absent: now. */
+/** Microseconds since 1970, a Date, ISO 8601 text (without an offset: UTC); absent: now. */
 export type When = number | Date | string;
 
+/** Which features, of which entities, at which instant. */
 export interface OnlineRequest {
+  /** Names of features and of feature sets. */
   readonly features: readonly string[];
+  /** Entity keys by name, one object a row. */
   readonly entities: readonly Readonly<Record<string, unknown>>[];
+  /** Fields that only the request knows, one object for each entity, in the same order. */
   readonly request?: readonly Readonly<Record<string, unknown>>[];
+  /** The instant of observation: windows end there, and nothing that became known later is seen. */
   readonly at?: When;
 }
 
+/** A project in hand. Instants that it answers are ISO 8601 in UTC; what is not known is null, never NaN. */
 export interface MillraceProject {
   /**
    * Records in hand. When it resolves they are durable, and the next read sees them, through transforms too.
@@ -43,9 +49,11 @@ export interface MillraceProject {
   materialize(): Promise<MaterializeResult>;
   /** NOT_MATERIALIZED when the online store has never been built for these features; ENTITY_KEY_INVALID, REQUEST_INVALID. */
   online(request: OnlineRequest): Promise<FeatureAnswer>;
-  /** MODEL_MISSING when the service's model has no champion. */
+  /** What the champion of the service's model says of each entity. MODEL_MISSING when there is none. */
   predict(service: string, request: Omit<OnlineRequest, 'features'>): Promise<PredictAnswer>;
+  /** A new version of a data set, or the present one where nothing has changed. LEAKAGE; DATASET_REJECTED by its checks; UNKNOWN_NAME. */
   buildDataset(name: string): Promise<BuiltDataset>;
+  /** Waits for what is under way and gives the project free. A second call is the first. */
   close(): Promise<void>;
 }
 

@@ -13,6 +13,7 @@ type Names<D, K extends BuiltKind> = [NameOf<OfKind<D, K>>] extends [never] ? st
 /** What is known of a value: why it is null, or that it is a default. */
 export type Status = 'ok' | 'empty' | 'never_seen' | 'expired' | 'defaulted' | 'error';
 
+/** What JSON holds. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 /** How JSON holds a value of a declared type; null is possible in every type. */
@@ -53,6 +54,7 @@ export type RecordOf<D, Name> =
     ? { readonly [Field in keyof Fields]?: JsonOf<Fields[Field]> }
     : Readonly<Record<string, unknown>>;
 
+/** Of which entities, at which instant. */
 export interface EntityRequest {
   /** Entity keys, one object a row. */
   readonly entities: readonly Readonly<Record<string, unknown>>[];
@@ -62,12 +64,17 @@ export interface EntityRequest {
   readonly at?: string | Date;
 }
 
+/** From what an answer was made. */
 export interface Provenance {
+  /** The instant of observation, ISO 8601. */
   readonly as_of: string;
+  /** By source: the position of the last record that was applied, and when it became known. */
   readonly applied: Readonly<Record<string, { readonly seq: number; readonly available_at: string | null }>>;
+  /** From the newest record of the source that is furthest behind to `as_of`; null when nothing was applied. */
   readonly data_age_seconds: number | null;
 }
 
+/** Feature values, by position and by name. Null has its reason in `statuses`. */
 export interface FeatureAnswer<Row = Readonly<Record<string, Json>>> extends Provenance {
   readonly features: readonly string[];
   readonly rows: readonly { readonly values: readonly Json[]; readonly statuses: readonly Status[] }[];
@@ -83,12 +90,14 @@ export interface Prediction {
   readonly score?: number;
 }
 
+/** One prediction for each entity, in order. */
 export interface PredictAnswer extends Provenance {
   readonly predictions: readonly Prediction[];
   readonly model: string;
   readonly prediction_ids: readonly string[];
 }
 
+/** What became of the records: sent = accepted + quarantined + duplicates + dropped, always. */
 export interface IngestAnswer {
   readonly accepted: number;
   readonly quarantined: number;
@@ -106,12 +115,14 @@ export interface IngestAnswer {
   readonly warnings: readonly { readonly rule: string; readonly message: string; readonly rows: number }[];
 }
 
+/** What came of a prediction. `at`: when it happened; now when absent. */
 export interface Outcome {
   readonly prediction_id: string;
   readonly label: number | string | boolean | null;
   readonly at?: string | Date;
 }
 
+/** Where the server is, and how patient the client. */
 export interface ClientOptions {
   /** `http://127.0.0.1:8080`. */
   readonly baseUrl: string;
@@ -144,18 +155,21 @@ export class MillraceClientError extends Error {
   }
 }
 
+/** Methods reject with `MillraceClientError`: what the server refused, or that it did not answer. */
 export interface Client<D = unknown> {
   /** A set by name, or a list of features and sets. */
   features<const Name extends Names<D, 'featureSet'> | readonly string[]>(
     set: Name,
     request: EntityRequest,
   ): Promise<FeatureAnswer<Name extends string ? FeatureRow<D, Name> : Readonly<Record<string, Json>>>>;
+  /** By the champion of the service's model. A request that got no answer is not sent again. */
   predict(service: Names<D, 'service'>, request: EntityRequest): Promise<PredictAnswer>;
   /** Durable when it resolves. Sending the same records again adds nothing. */
   ingest<const Name extends Names<D, 'source'>>(
     source: Name,
     records: readonly RecordOf<D, Name>[],
   ): Promise<IngestAnswer>;
+  /** Durable when it resolves. The last outcome of a prediction counts. */
   outcomes(
     service: Names<D, 'service'>,
     outcomes: Outcome | readonly Outcome[],
@@ -169,6 +183,7 @@ const instant = (at: string | Date | undefined): string | undefined =>
 
 const MAX_WAIT_MS = 10_000;
 
+/** A client without state: nothing is opened, nothing is to close. */
 export function createClient<D = unknown>(options: ClientOptions): Client<D> {
   const base = options.baseUrl.replace(/\/+$/, '');
   const send = options.fetch ?? fetch;

@@ -109,14 +109,19 @@ export interface QuarantinedRow {
   readonly note: string | null;
 }
 
-/** in = accepted + quarantined + duplicates + dropped, always. */
+/** What became of a batch: rows = accepted + quarantined + duplicates + dropped, always. */
 export interface IngestResult {
   readonly source: string;
+  /** Id of the batch. */
   readonly batch: string;
   readonly rows: number;
+  /** In the log. */
   readonly accepted: number;
+  /** Kept aside with their reasons. */
   readonly quarantined: number;
+  /** In the log already, delivered the same. */
   readonly duplicates: number;
+  /** Left out by a rule that says so. */
   readonly dropped: number;
   /** Accepted records that are new versions of a key already in the log. */
   readonly corrections: number;

@@ -54,6 +54,7 @@ export interface BuildOptions extends RecipeOptions {
   readonly out?: string;
 }
 
+/** A version of a dataset, with its manifest. */
 export interface BuiltDataset {
   readonly version: VersionRecord;
   readonly manifest: DatasetManifest;

@@ -305,20 +305,31 @@ export function observationTypes(plan: FeaturePlan): Map<string, ValueType> {
   ]);
 }
 
+/** Point-in-time values for the rows of a file, written to another. */
 export interface HistoricalRequest {
+  /** A file of observations (CSV, JSON lines, Parquet): entity keys, the instant, request fields. */
   readonly observations: string;
+  /** The column of the instant of each observation. */
   readonly time: string;
+  /** Names of features and of feature sets. */
   readonly features: readonly string[];
+  /** The file to write: all columns of the observations in their order, then the features. */
   readonly out: string;
+  /** `as_of` (the default): what could be known at the instant. `hindsight`: what is known today. */
   readonly knowledge?: 'as_of' | 'hindsight';
+  /** The last position of each source's log that is seen. Absent: all of it. */
   readonly horizon?: number;
 }
 
+/** What was written. */
 export interface HistoricalResult {
   readonly rows: number;
+  /** Size of the file. */
   readonly bytes: number;
   readonly out: string;
+  /** Columns that were added. */
   readonly features: readonly string[];
+  /** By feature: how many values have which status. */
   readonly statuses: Readonly<Record<string, Readonly<Partial<Record<Status, number>>>>>;
 }
 

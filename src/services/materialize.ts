@@ -37,6 +37,7 @@ export function projectGroups(project: Project): readonly BoundGroup[] {
   return groups;
 }
 
+/** What was applied: by group of features, the records, the last position, and whether it began from nothing. */
 export interface MaterializeResult {
   readonly groups: readonly {
     readonly group: string;

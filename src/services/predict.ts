@@ -25,9 +25,13 @@ import {
   type ValueRow,
 } from './serve.js';
 
+/** Predictions, and what they were made from. */
 export interface PredictAnswer {
+  /** One for each entity, in order: `{ probability, label }`, `{ label, probabilities }` or `{ score }` by task. */
   readonly predictions: readonly unknown[];
+  /** `name@version` */
   readonly model: string;
+  /** Under these the vectors are logged; outcomes name them. */
   readonly prediction_ids: readonly string[];
   readonly as_of: string;
   readonly applied: Readonly<Record<string, Applied>>;

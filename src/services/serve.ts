@@ -37,21 +37,31 @@ export interface FeatureRequest {
   readonly text?: boolean;
 }
 
+/** How far a source was applied when it was answered from. */
 export interface Applied {
+  /** Position of the last record in the source's log. */
   readonly seq: number;
+  /** When it became known; null: there is none. */
   readonly available_at: string | null;
 }
 
 export interface AnsweredRow {
+  /** As JSON holds them, in the order of `features`: int64 beyond 2^53 and long decimals as text, instants ISO 8601. */
   readonly values: readonly unknown[];
+  /** Why a value is null, or that it is a default. */
   readonly statuses: readonly Status[];
 }
 
+/** Feature values, and how far the log was known. */
 export interface FeatureAnswer {
   readonly features: readonly string[];
+  /** One for each entity, in order. */
   readonly rows: readonly AnsweredRow[];
+  /** The instant of observation. */
   readonly as_of: string;
+  /** By source. */
   readonly applied: Readonly<Record<string, Applied>>;
+  /** From the newest record of the source that is furthest behind to the instant; null when nothing was applied. */
   readonly data_age_seconds: number | null;
 }
 

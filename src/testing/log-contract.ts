@@ -12,11 +12,13 @@ import type { Availability, RowRule, Source } from '../core/define/types.js';
 import { BOOLEAN, decimal, FLOAT64, INT64, STRING, TIMESTAMP } from '../core/schema/types.js';
 import type { LogRecord, RecordLog } from '../ports/record-log.js';
 
+/** One thing that an adapter must do. `run` throws an AssertionError where it does otherwise. */
 export interface ContractCheck {
   readonly name: string;
   run(): Promise<void>;
 }
 
+/** A log that a suite appends to, and how to close it. */
 export interface OpenedLog {
   readonly log: RecordLog;
   close(): Promise<void>;
@@ -74,6 +76,9 @@ async function all(
   return out;
 }
 
+/**
+ * What every record log must do, a check each: run them with the test runner at hand, `test(check.name, check.run)`.
+ */
 export function recordLogContract(open: OpenLog): readonly ContractCheck[] {
   const check = (
     name: string,

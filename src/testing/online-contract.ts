@@ -12,11 +12,7 @@ import { draftOf, type OnlineReader, planGroup, planReader } from '../core/engin
 import { FLOAT64, INT64, STRING, type Value } from '../core/schema/types.js';
 import type { OnlineStore } from '../ports/online-store.js';
 import type { LogRecord } from '../ports/record-log.js';
-
-export interface OnlineContractCheck {
-  readonly name: string;
-  run(): Promise<void>;
-}
+import type { ContractCheck } from './log-contract.js';
 
 /** Opens the store of a folder. */
 export type OpenOnlineStore = (folder: string) => OnlineStore;
@@ -115,8 +111,8 @@ const values = (store: OnlineStore, reader: OnlineReader, user: Value, at: numbe
 type Body = (store: OnlineStore, reopen: () => Promise<OnlineStore>) => Promise<void>;
 
 /** `durable`: what was applied is there after `close` and another `open`. */
-export function onlineStoreContract(open: OpenOnlineStore, durable: boolean): readonly OnlineContractCheck[] {
-  const check = (name: string, body: Body): OnlineContractCheck => ({
+export function onlineStoreContract(open: OpenOnlineStore, durable: boolean): readonly ContractCheck[] {
+  const check = (name: string, body: Body): ContractCheck => ({
     name,
     run: async () => {
       const folder = mkdtempSync(join(tmpdir(), 'millrace-online-'));

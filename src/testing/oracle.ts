@@ -1,5 +1,5 @@
 /**
- * The naive oracle: SEMANTICS.md read literally, one observation at a time, sharing no code with the folds and the
+ * The naive oracle: docs/reference/semantics.md read literally, one observation at a time, sharing no code with the folds and the
  * sweep but the weight 2^x of the decayed sums, which is a definition. Numbers are BigInt rationals, members are sorted arrays. It is slow and is meant to be.
  */
 import { exp2 } from '../core/algebra/exp2.js';
@@ -20,6 +20,7 @@ export interface RawVersion {
   readonly fields: Readonly<Record<string, Value>>;
 }
 
+/** An observation of one entity; null: its key is not known. Instants are microseconds. */
 export interface RawObservation {
   readonly entity: string | null;
   readonly at: Instant;
@@ -27,6 +28,7 @@ export interface RawObservation {
   readonly knowledge?: Instant;
 }
 
+/** A value as `Value` holds it, and why it is null or a default. */
 export interface OracleAnswer {
   readonly value: Value;
   readonly status: Status;
@@ -37,6 +39,7 @@ export type Predicate = (expression: Expression, version: RawVersion) => boolean
 /** The text of a `group_by` or histogram category. */
 export type CategoryText = (type: ValueType, value: Value) => string;
 
+/** How texts and predicates are read; the oracle itself knows no expressions. */
 export interface OracleOptions {
   readonly predicate: Predicate;
   readonly categoryText: CategoryText;
@@ -48,7 +51,7 @@ export interface OracleOptions {
 const later = (a: RawVersion, b: RawVersion): boolean =>
   a.availableAt !== b.availableAt ? a.availableAt > b.availableAt : a.order > b.order;
 
-/** SEMANTICS.md section 2: the records that exist for knowledge instant k. */
+/** Semantics, section 2: the records that exist for knowledge instant k. */
 function knownAt(log: readonly RawVersion[], k: Instant): RawVersion[] {
   const known = new Map<string, RawVersion>();
   for (const version of log) {
@@ -69,6 +72,10 @@ function inMemberOrder(versions: readonly RawVersion[], sequenced = false): RawV
   );
 }
 
+/**
+ * An aggregation at an observation, from all versions ever appended: those known at `knowledge`, of them the members of
+ * the window, of them the value. Quadratic, and plain enough to be read against the definition.
+ */
 export function oracleFeature(
   log: readonly RawVersion[],
   observation: RawObservation,
@@ -110,6 +117,7 @@ export function oracleFeature(
   };
 }
 
+/** The latest value of a field at an observation, from all versions ever appended. */
 export function oracleLookup(
   log: readonly RawVersion[],
   observation: RawObservation,

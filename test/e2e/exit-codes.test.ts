@@ -72,7 +72,7 @@ describe('every command', () => {
     }
   });
 
-  it('ends as INTERFACE.md says, with one object for each kind of end', async () => {
+  it('ends with the status of its kind, and one object for each kind of end', async () => {
     await withFolder(async (folder) => {
       const files = projectFiles();
       await writeFiles(folder, {

@@ -189,7 +189,7 @@ const predicate = (expression: Expression, version: RawVersion): boolean | null 
   return run(version.fields) as boolean | null;
 };
 
-/** What SEMANTICS.md says of a feature over a log, its default applied. */
+/** What docs/reference/semantics.md says of a feature over a log, its default applied. */
 export function answer(
   feature: Feature,
   source: Source,

@@ -1,6 +1,7 @@
 /**
- * Lookups inside DuckDB: for each observation the state with the greatest valid_from among those known (SEMANTICS.md,
- * sections 2 and 3), by one ASOF join. The same values and statuses as the sweep; decisions/0014-latest-state.md has the proof.
+ * Lookups inside DuckDB: for each observation the state with the greatest valid_from among those known
+ * (docs/reference/semantics.md, sections 2 and 3), by one ASOF join. The same values and statuses as the sweep;
+ * decisions/0014-latest-state.md has the proof.
  *
  * A state enters at `max(event_time, available_at)`. Of the states that have entered, the greatest in member order
  * counts; so only *steps* are kept: states that are the greatest when they enter. The newest step at t is the answer

@@ -22,6 +22,7 @@ const row = (
   ...(hint === undefined ? {} : { hint }),
 });
 
+/** Every error: exit status, HTTP status, what it means. One row a code. */
 export const CATALOGUE = {
   // definitions and usage: exit 2
   DEF_SYNTAX: row(2, 422, 'A definition file is not valid YAML or cannot be loaded'),
@@ -184,4 +185,5 @@ export const CATALOGUE = {
   ),
 } as const satisfies Record<string, CatalogueRow>;
 
+/** The codes of [Errors](errors.md). */
 export type ErrorCode = keyof typeof CATALOGUE;

@@ -608,6 +608,7 @@ export interface Sensor extends Documentation {
   readonly enabled: boolean;
 }
 
+/** A project, resolved: every name is there, every type is known. Frozen. */
 export interface Definitions {
   readonly settings: Settings;
   readonly entities: ReadonlyMap<string, Entity>;

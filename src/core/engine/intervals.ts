@@ -1,5 +1,5 @@
 /**
- * Versions of a record → the interval of knowledge instants in which each is the known one (SEMANTICS.md, section 2).
+ * Versions of a record → the interval of knowledge instants in which each is the known one (docs/reference/semantics.md, section 2).
  * Of the versions with `available_at <= k` the greatest by (available_at, order, seq) is known; so a version is known
  * from its own available_at until the next one's, never when another has the same available_at and a greater order,
  * and a tombstone is known without there being a record.

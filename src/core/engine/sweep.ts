@@ -1,6 +1,6 @@
 /**
  * The offline engine: records and observations of one source, entity by entity, in one ordered pass.
- * Values and statuses follow SEMANTICS.md; `default` is not applied here. A count of nothing is 0 with status
+ * Values and statuses follow docs/reference/semantics.md; `default` is not applied here. A count of nothing is 0 with status
  * `empty`; entities without any known record, and observations without an entity, are `never_seen`.
  */
 

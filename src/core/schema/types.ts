@@ -29,6 +29,7 @@ export type ValueType =
 
 export type Integer = number | bigint;
 export type Scalar = null | number | bigint | string | boolean;
+/** A value as JavaScript holds it: see `ValueType`. Null is null in every type. */
 export type Value = Scalar | readonly number[] | readonly Value[] | ReadonlyMap<string, Value>;
 
 export const INT64: ValueType = { kind: 'int64' };
