@@ -172,7 +172,7 @@ describe('garbage collection', () => {
     for (const name of await readdir(keys)) await writeFile(path.join(keys, name), '');
     await mkdir(digests, { recursive: true });
     await writeFile(path.join(digests, 'events.json'), '');
-    const [{ key }] = (await datasetPartitions(project, 'set')) as readonly [{ readonly key: string }];
+    const { key } = (await datasetPartitions(project, 'set'))[0]!;
     expect(findEntries(datasetFolder(project, 'set'), [key], []).size).toBe(0);
     expect((await buildDataset(project, 'set')).version.version).toBe(version);
   });
