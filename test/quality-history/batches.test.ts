@@ -136,15 +136,31 @@ describe('batches', () => {
     });
     const result = await ingestFiles(at.project, source, refused!.files);
     expect(result).toMatchObject({ accepted: 500, warnings: [{ rule: 'history.row_count' }] });
-    const [anomalous] = await listBatches(at.project, source, 1);
-    expect(anomalous!.verdict).toBe('anomalous');
-
-    // Until somebody says so, five hundred stays unusual.
+    // What was said of the refused batch is said of the one that came in, until it is taken back.
+    const [accepted] = await listBatches(at.project, source, 1);
+    expect(accepted).toMatchObject({ verdict: 'expected', mark: { reason: 'spring sale' } });
+    await markBatch(at.project, accepted!.batch, null, null);
+    expect((await findBatch(at.project, accepted!.batch)).verdict).toBe('anomalous');
     await expect(at.ingest(500)).rejects.toMatchObject({ code: 'BATCH_REFUSED' });
-    await markBatch(at.project, anomalous!.batch, 'expected', null);
+    await markBatch(at.project, accepted!.batch, 'expected', null);
     expect((await at.ingest(500)).accepted).toBe(500);
-    await markBatch(at.project, anomalous!.batch, null, null);
-    expect((await findBatch(at.project, anomalous!.batch)).verdict).toBe('anomalous');
+  });
+
+  it('an accepted file goes in beside others, which are judged for themselves', async () => {
+    const at = await world(DEFINITIONS.replace('read: push', "read: { files: '*.csv' }"));
+    const source = at.project.definitions.sources.get('orders')!;
+    at.readAll = true;
+    for (const rows of [100, 104, 98, 101, 97, 103]) await at.ingest(rows);
+    await expect(at.ingest(40)).rejects.toMatchObject({ code: 'BATCH_REFUSED' });
+    const [first] = await listBatches(at.project, source, 1);
+    await markBatch(at.project, first!.batch, 'expected', 'holiday');
+    await expect(at.ingest(30)).rejects.toMatchObject({
+      message: expect.stringMatching(/: \d+\.csv: [^;]* is 30, [^;]*$/),
+    });
+    const [second] = await listBatches(at.project, source, 1);
+    await markBatch(at.project, second!.batch, 'expected', null);
+    expect(await at.ingest(100)).toMatchObject({ accepted: 170, quarantined: 0 });
+    expect(await at.ingest(35)).toMatchObject({ accepted: 35, warnings: [] });
   });
 
   it('of several days that come together each is held against those before, as if they had come alone', async () => {

@@ -56,6 +56,8 @@ export interface BatchCommit {
   /** What the batch looks like, kept for its history. */
   readonly columns?: BatchProfile;
   readonly notes?: BatchNotes;
+  /** What was said of it before it came in. */
+  readonly mark?: BatchMark;
 }
 
 /** A committed batch with what later ones are judged by. */
@@ -92,8 +94,8 @@ export interface Ledger {
   past(source: string, kind: BatchCommit['kind'], limit: number): readonly KeptBatch[];
   profilesOf(batches: readonly string[]): readonly BatchProfile[];
   markBatch(batch: string, mark: BatchMark | null): void;
-  /** True when a refused batch of just these files has been marked as expected. */
-  expectedFiles(source: string, hashes: readonly string[]): boolean;
+  /** Files of refused batches that have been marked as expected. */
+  acceptances(source: string): readonly { readonly hashes: ReadonlySet<string>; readonly mark: BatchMark }[];
   profiles(source: string, limit?: number): readonly KeptProfile[];
   reference(source: string, rule: string, fingerprint: string): KeptReference | undefined;
   keepReference(source: string, rule: string, fingerprint: string, reference: KeptReference): void;
@@ -229,6 +231,14 @@ export function createLedger(db: Database, lake: string): Ledger {
     tieBatch(db, result.batch, result.source);
   };
 
+  const markBatch = (batch: string, mark: BatchMark | null): void => {
+    if (mark === null) db.prepare('DELETE FROM batch_mark WHERE batch = ?').run(batch);
+    else
+      db.prepare(
+        'INSERT OR REPLACE INTO batch_mark SELECT batch, source, ?, ?, ? FROM log_batch WHERE batch = ?',
+      ).run(mark.mark, mark.reason, mark.at, batch);
+  };
+
   const where = (filter: QuarantineFilter): { sql: string; args: (string | number)[] } => {
     const parts: string[] = [];
     const args: (string | number)[] = [];
@@ -265,6 +275,7 @@ export function createLedger(db: Database, lake: string): Ledger {
           `batch ${result.batch} of ${result.source} loses rows: ${rows} in`,
         );
         insertBatch(commit, 'committed', null);
+        if (commit.mark) markBatch(result.batch, commit.mark);
         if (commit.columns)
           db.prepare('INSERT INTO log_profile VALUES (?, ?, ?, ?)').run(
             result.batch,
@@ -369,10 +380,9 @@ export function createLedger(db: Database, lake: string): Ledger {
       ).flatMap((row): KeptBatch[] => {
         const { notes } = profileOf(row);
         const findings = notes.history?.findings ?? [];
-        const parts = notes.parts?.map(({ file, facts }) => ({
-          file,
-          facts,
-          anomalous: findings.filter((finding) => finding.file === file).map(({ id }) => id),
+        const parts = notes.parts?.map((part) => ({
+          ...part,
+          anomalous: findings.filter(({ file }) => file === part.file).map(({ id }) => id),
         }));
         return notes.facts === undefined
           ? []
@@ -398,26 +408,14 @@ export function createLedger(db: Database, lake: string): Ledger {
       );
       return batches.flatMap((batch) => kept.get(batch) ?? []);
     },
-    markBatch: (batch, mark) => {
-      if (mark === null) db.prepare('DELETE FROM batch_mark WHERE batch = ?').run(batch);
-      else
-        db.prepare(
-          'INSERT OR REPLACE INTO batch_mark SELECT batch, source, ?, ?, ? FROM log_batch WHERE batch = ?',
-        ).run(mark.mark, mark.reason, mark.at, batch);
-    },
-    expectedFiles: (source, hashes) =>
-      all(
-        "SELECT b.files FROM log_batch b JOIN batch_mark m USING (batch) WHERE b.source = ? AND b.status = 'refused' AND m.mark = 'expected'",
-        source,
-      ).some((row) => {
-        const files = JSON.parse(row['files'] as string) as readonly BatchFile[];
-        return (
-          files
-            .map(({ sha256 }) => sha256)
-            .sort()
-            .join() === [...hashes].sort().join()
-        );
-      }),
+    markBatch,
+    acceptances: (source) =>
+      all(`${BATCHES} WHERE b.source = ? AND b.status = 'refused' AND m.mark = 'expected'`, source).map(
+        (row) => {
+          const files = JSON.parse(row['files'] as string) as readonly BatchFile[];
+          return { hashes: new Set(files.map(({ sha256 }) => sha256)), mark: markOf(row)! };
+        },
+      ),
     profiles: (source, limit = -1) =>
       all(
         'SELECT * FROM log_profile WHERE source = ? ORDER BY at DESC, rowid DESC LIMIT ?',

@@ -60,9 +60,11 @@ function filesOf(project: Project, { source, files }: BatchView): readonly strin
 }
 
 function printBatch(io: Io, project: Project, batch: BatchView): void {
+  const { rows, accepted, quarantined, duplicates, dropped } = batch;
+  const refused = rows - accepted - quarantined - duplicates - dropped;
   io.print(`batch ${batch.batch} of ${batch.source}, ${batch.at}: ${batch.verdict}`);
   io.print(
-    `${count(batch.rows)} rows in = ${count(batch.accepted)} accepted + ${count(batch.quarantined)} quarantined + ${count(batch.duplicates)} duplicates + ${count(batch.dropped)} dropped`,
+    `${count(rows)} rows in = ${count(accepted)} accepted + ${count(quarantined)} quarantined + ${count(duplicates)} duplicates + ${count(dropped)} dropped${refused > 0 ? ` + ${count(refused)} refused with the batch` : ''}`,
   );
   for (const file of filesOf(project, batch)) io.print(`  file ${path.relative(process.cwd(), file)}`);
   if (batch.reason !== null) io.print(`  refused: ${batch.reason}`);

@@ -33,6 +33,8 @@ export interface BatchPart {
   readonly file: string;
   /** Without an age: they were all read at once. */
   readonly facts: BatchFacts;
+  /** Its files were refused for their history and accepted by somebody. */
+  readonly expected?: boolean;
 }
 
 export interface PastBatch {
@@ -207,7 +209,12 @@ const unitsOf = (past: readonly PastBatch[]): readonly PastBatch[] =>
     .flatMap(({ at, mark, parts, ...whole }): readonly PastBatch[] =>
       parts === undefined
         ? [{ at, mark, ...whole }]
-        : [...parts].reverse().map(({ facts, anomalous }) => ({ at, mark, facts, anomalous })),
+        : [...parts].reverse().map(({ facts, anomalous, expected }) => ({
+            at,
+            mark: mark ?? (expected ? 'expected' : null),
+            facts,
+            anomalous,
+          })),
     )
     .slice(0, HISTORY_BATCHES);
 

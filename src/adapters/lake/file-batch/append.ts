@@ -36,6 +36,7 @@ export async function append(batch: FileBatch): Promise<IngestResult> {
     again: refused.rows(true),
     profile: batch.profile,
     notes: batch.notes,
+    ...(batch.mark ? { mark: batch.mark } : {}),
   } as const;
   if (batch.counts.accepted === 0) {
     const result = batch.result(lastSeq);

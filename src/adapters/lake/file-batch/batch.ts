@@ -8,6 +8,7 @@ import { HISTORY_BATCHES } from '../../../core/drift/history.js';
 import { effectiveContract } from '../../../core/quality/index.js';
 import type {
   BatchFile,
+  BatchMark,
   BatchNotes,
   IngestResult,
   SchemaChange,
@@ -93,6 +94,8 @@ export class FileBatch {
   /** Committed batches before this one, newest first. */
   #before: readonly KeptBatch[] | undefined;
   notes: BatchNotes = {};
+  /** What was said of its files when they were refused for their history. */
+  mark: BatchMark | undefined;
   /** Measures by rule, for the ledger. */
   profile: Record<string, unknown> = {};
   /** Rows of `excluded`. */

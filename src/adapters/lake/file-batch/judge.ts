@@ -1,7 +1,7 @@
 /** Judging: what becomes of the rows by their rules, and of the batch by the rules for all of it and its history. */
 import { join } from 'node:path';
 import type { BatchProfile } from '../../../core/drift/batch-profile.js';
-import { type BatchPart, DISTRIBUTION_BATCHES, HISTORY_BATCHES } from '../../../core/drift/history.js';
+import { DISTRIBUTION_BATCHES, HISTORY_BATCHES } from '../../../core/drift/history.js';
 import { batchMeasuresSql, effectiveContract, judgeBatch } from '../../../core/quality/index.js';
 import { quoteText } from '../../duckdb/text.js';
 import { inspectFile } from '../../files/inputs.js';
@@ -14,7 +14,7 @@ import { measureSqlRules } from '../sql-rules.js';
 import { createStagedSql, insertStagedSql, POSITION } from '../stage.js';
 import type { FailedReason, FileBatch } from './batch.js';
 import { example, placeOf, refusal, refusedExample, remedy } from './findings.js';
-import { batchParts } from './parts.js';
+import { batchParts, type FilePart } from './parts.js';
 
 export async function judge(batch: FileBatch): Promise<void> {
   const { db } = batch.context;
@@ -136,33 +136,38 @@ function judgeSchema(batch: FileBatch): readonly FailedReason[] {
   ];
 }
 
-/** A batch that is not like those before it. A file that was refused for that and has been accepted since goes in. */
+/** A batch that is not like those before it. Files that were refused for that and have been accepted since go in. */
 function judgeHistory(
   batch: FileBatch,
   profiled: ProfiledRelation,
-  parts: readonly BatchPart[] | undefined,
+  files: readonly FilePart[] | undefined,
 ): readonly FailedReason[] {
   // What transforms compute follows their parents, unless it is said that it should not.
   if (batch.options.state || (batch.source.read.kind === 'transform' && !batch.source.history)) return [];
-  const { ledger } = batch.context;
+  const parts = files?.map(({ part }) => part);
   const { facts, history } = judgeBatchHistory(
     batch.source,
     { rows: batch.read, now: batch.options.now, ...profiled, ...(parts ? { parts } : {}) },
     batch.past(),
     () => batch.recent(DISTRIBUTION_BATCHES),
   );
-  const kept = parts?.slice(-HISTORY_BATCHES);
-  batch.notes = { ...batch.notes, facts, history, ...(kept ? { parts: kept } : {}) };
   const failing = history.findings.filter(({ action }) => action === 'fail');
-  const expected =
-    failing.length > 0 &&
-    ledger.expectedFiles(
-      batch.source.name,
-      batch.files.map(({ sha256 }) => sha256),
-    );
+  const accepted = failing.length === 0 ? [] : batch.context.ledger.acceptances(batch.source.name);
+  const every = batch.files.map(({ sha256 }) => sha256);
+  const acceptance = (file: string | undefined) => {
+    const hashes = files?.find(({ part }) => part.file === file)?.hashes ?? every;
+    return accepted.find((one) => hashes.every((hash) => one.hashes.has(hash)));
+  };
+  const refused = failing.filter(({ file }) => acceptance(file) === undefined);
   for (const finding of history.findings)
-    if (finding.action === 'warn' || expected) batch.warn(finding.id, finding.message, 0);
-  return expected ? [] : failing.map(({ id, message }) => ({ rule: id, message }));
+    if (!refused.includes(finding)) batch.warn(finding.id, finding.message, 0);
+  const expected = new Set(failing.filter((finding) => !refused.includes(finding)).map(({ file }) => file));
+  if (expected.has(undefined)) batch.mark = acceptance(undefined)!.mark;
+  const kept = parts
+    ?.slice(-HISTORY_BATCHES)
+    .map((part) => (expected.has(part.file) ? { ...part, expected: true } : part));
+  batch.notes = { ...batch.notes, facts, history, ...(kept ? { parts: kept } : {}) };
+  return refused.map(({ id, message }) => ({ rule: id, message }));
 }
 
 /** The rows of a data file that the source would accept by the rules for one record. */

@@ -41,8 +41,13 @@ async function stretchesOf(batch: FileBatch): Promise<readonly Stretch[]> {
   return [...out, ...newest.map((file) => ({ files: [file], from: 0, until: 0 }))];
 }
 
+export interface FilePart {
+  readonly part: BatchPart;
+  readonly hashes: readonly string[];
+}
+
 /** Oldest first; undefined where all files are of one time. */
-export async function batchParts(batch: FileBatch): Promise<readonly BatchPart[] | undefined> {
+export async function batchParts(batch: FileBatch): Promise<readonly FilePart[] | undefined> {
   if (batch.files.length < 2) return undefined;
   const stretches = await stretchesOf(batch);
   if (stretches.length < 2) return undefined;
@@ -58,12 +63,12 @@ export async function batchParts(batch: FileBatch): Promise<readonly BatchPart[]
       `${measured.map((sql) => `, ${sql}`).join('')} FROM staged WHERE ${batch.acceptable} GROUP BY part`,
   );
   const found = new Map(rows.map((row) => [Number(row['part']), row]));
-  return stretches.map(({ files }, part): BatchPart => {
-    const row = found.get(part);
+  return stretches.map(({ files }, place): FilePart => {
+    const row = found.get(place);
     const passed = Number(row?.['passed'] ?? 0);
     const count = (name: string): number => Number(row?.[name] ?? 0);
     const first = basename(batch.files[files[0]!]!.path);
-    return {
+    const part: BatchPart = {
       file: files.length === 1 ? first : `${first} and ${files.length - 1} more`,
       facts: {
         rows: files.reduce((sum, file) => sum + batch.files[file]!.rows, 0),
@@ -79,5 +84,6 @@ export async function batchParts(batch: FileBatch): Promise<readonly BatchPart[]
         known: row ? Number(row['known']) : null,
       },
     };
+    return { part, hashes: files.map((file) => batch.files[file]!.sha256) };
   });
 }
