@@ -27,8 +27,8 @@ import { rowsObject } from './dataset-files.js';
 
 /** Beside the partitions of a dataset. */
 export const STATISTICS = 'statistics';
-/** Statistics of the training part are of at most so many of its rows, every 2ᵏ-th of each partition. */
-const MOST_ROWS = 65_536;
+/** A training part of more rows than this is told from at most half as many of them: every 2ᵏ-th of each partition. */
+const ALL_ROWS = 65_536;
 
 const AT = { name: AT_COLUMN, type: INT64 };
 const PLACE = { name: PLACE_COLUMN, type: FLOAT64 };
@@ -179,8 +179,9 @@ export async function trainingRows(
 ): Promise<TrainingRows> {
   const { definitions, dataset, rule, parts, entries } = given;
   const train = trainIndex(rule);
+  const total = parts[train]!.rows;
   let every = 1;
-  while (parts[train]!.rows / every > MOST_ROWS) every *= 2;
+  if (total > ALL_ROWS) while (total / every > ALL_ROWS / 2) every *= 2;
   const columns = [
     AT,
     PLACE,

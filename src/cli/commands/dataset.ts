@@ -3,13 +3,9 @@ import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
 import { balanceText } from '../../core/dataset/balance.js';
 import type { DatasetManifest } from '../../core/dataset/manifest.js';
-import { type BuiltDataset, buildDataset } from '../../services/build-dataset.js';
-import { pinDataset } from '../../services/collect-garbage.js';
+import type { BuiltDataset } from '../../services/build-dataset.js';
 import { findDatasetVersion, rejectedVersion } from '../../services/dataset-versions.js';
-import { diffDatasets } from '../../services/diff-datasets.js';
-import { exportDataset } from '../../services/export-dataset.js';
 import type { Project } from '../../services/project.js';
-import { reproduceDataset } from '../../services/reproduce-dataset.js';
 import type { Io } from '../io.js';
 import { list as items, knowledge as knowledgeOf, known, versioned } from '../parse.js';
 import { count, table } from '../table.js';
@@ -71,6 +67,7 @@ export async function build(io: Io, args: readonly string[], options: Options): 
           horizons.set(name, position);
       }
       await project.lockForWriting(io.command);
+      const { buildDataset } = await import('../../services/build-dataset.js');
       const built = await buildDataset(project, args[0]!, {
         horizons,
         ...(options['out'] === undefined ? {} : { out: String(options['out']) }),
@@ -173,6 +170,7 @@ export async function show(io: Io, args: readonly string[]): Promise<number> {
 
 export async function diff(io: Io, args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {
+    const { diffDatasets } = await import('../../services/diff-datasets.js');
     const { diff: found, samples } = await diffDatasets(project, versioned(args[0]!), versioned(args[1]!));
     for (const line of found.lines) io.print(line);
     if (options['html'] !== undefined) {
@@ -190,6 +188,7 @@ const pinning =
   (io: Io, args: readonly string[]): Promise<number> =>
     within(io, async (project) => {
       const version = await findDatasetVersion(project, versioned(args[0]!));
+      const { pinDataset } = await import('../../services/collect-garbage.js');
       await pinDataset(project, version, pinned);
       io.print(`${version.name}@${version.version} is ${pinned ? 'pinned: gc keeps it' : 'not pinned'}`);
       io.result({ dataset: version.name, version: version.version, pinned });
@@ -201,6 +200,7 @@ export const unpin = pinning(false);
 
 export async function exportVersion(io: Io, args: readonly string[], options: Options): Promise<number> {
   return within(io, async (project) => {
+    const { exportDataset } = await import('../../services/export-dataset.js');
     const result = await exportDataset(project, versioned(args[0]!), {
       out: String(options['out']),
       ...(options['licence'] === undefined ? {} : { licence: String(options['licence']) }),
@@ -215,6 +215,7 @@ export async function reproduce(io: Io, args: readonly string[], options: Option
   return within(io, async (project) => {
     const restore = options['restore'] === true;
     if (restore) await project.lockForWriting(io.command);
+    const { reproduceDataset } = await import('../../services/reproduce-dataset.js');
     const result = await reproduceDataset(project, versioned(args[0]!), { restore });
     io.print(
       `${args[0]}: logical hash ${result.logical ? 'equal' : 'DIFFERENT'}, file bytes ${result.physical ? 'equal' : 'DIFFERENT'}`,
