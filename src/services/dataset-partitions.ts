@@ -12,8 +12,9 @@ import type { LeakageFinding } from '../core/dataset/leakage.js';
 import type { DatasetManifest, PartitionColumns, PartitionEntry } from '../core/dataset/manifest.js';
 import { AT_COLUMN, PLACE_COLUMN, placeOf } from '../core/dataset/split.js';
 import { columnProblem } from '../core/define/columns.js';
-import type { Dataset, Label, Source } from '../core/define/types.js';
+import type { Dataset, Feature, Label, Source } from '../core/define/types.js';
 import { columnValue } from '../core/engine/columns.js';
+import { type FeaturePlan, planFeatures } from '../core/engine/feature-plan.js';
 import type { Column } from '../core/engine/types.js';
 import { FLOAT64, INT64 } from '../core/schema/types.js';
 import type { ObservationTable, OfflineStore, Period } from '../ports/offline-store.js';
@@ -251,6 +252,49 @@ export function leakageOf(
   return [...auditOwnRecords(plan, own), ...(label ? auditOutcomes(label, known, total) : [])];
 }
 
+/** All features of all observations; of those that are kept, only the touched observations are computed. */
+async function featureColumns(
+  project: Project,
+  store: OfflineStore,
+  { dataset, plan, horizons }: Recipe,
+  given: {
+    readonly table: ObservationTable;
+    readonly touched: ObservationTable;
+    readonly untouched: Untouched | null;
+    readonly observed: readonly Period[] | undefined;
+  },
+): Promise<readonly { readonly name: string; readonly column: Column }[]> {
+  const { table, touched, untouched, observed } = given;
+  const told = untouched
+    ? `${untouched.kept.length} features at ${touched.rows} of ${table.rows} observations, ${untouched.others.length} at all`
+    : `${plan.outputs.length} features at ${table.rows} observations`;
+  project.progress({ step: 'dataset', message: `${dataset.name}: computing ${told}` });
+  const computed = async (at: ObservationTable, features: FeaturePlan) =>
+    at.rows === 0
+      ? []
+      : computeFeatures(store, at, features, {
+          horizons,
+          knowledge: dataset.knowledge,
+          project,
+          ...(observed ? { observed } : {}),
+        });
+  const planOf = (features: readonly Feature[]): FeaturePlan => planFeatures(project.definitions, features);
+  const columns = new Map<string, Column>();
+  for (const { feature, column } of await computed(table, untouched ? planOf(untouched.others) : plan))
+    columns.set(feature.name, column);
+  if (untouched !== null) {
+    const made = await computed(touched, planOf(untouched.kept));
+    for (const { name, valueType } of untouched.kept) {
+      const own = made.find(({ feature }) => feature.name === name)?.column;
+      columns.set(name, mergeColumn(name, valueType, own, untouched));
+    }
+  }
+  return plan.outputs.flatMap(({ name }) => {
+    const column = columns.get(name);
+    return column ? [{ name, column }] : [];
+  });
+}
+
 export interface ComputedPartitions {
   readonly entries: readonly PartitionEntry[];
   /** What the transforms that were read claimed wrongly. */
@@ -321,27 +365,8 @@ export async function computePartitions(
     });
     enforceAudit(dataset, leakageOf(project, recipe, [...present, countsOf(0, table.rows)]));
 
-    project.progress({
-      step: 'dataset',
-      message: `${name}: computing ${plan.outputs.length} features at ${untouched ? `${touched.rows} of ` : ''}${table.rows} observations`,
-    });
-    const computed =
-      touched.rows === 0
-        ? []
-        : await computeFeatures(store, touched, plan, {
-            horizons,
-            knowledge: dataset.knowledge,
-            project,
-            ...(observed ? { observed } : {}),
-          });
+    const features = await featureColumns(project, store, recipe, { table, touched, untouched, observed });
     if (untouched !== null) await store.release(touched);
-    const made = new Map(computed.map(({ feature, column }) => [feature.name, column]));
-    const features = untouched
-      ? plan.outputs.map(({ name: feature, valueType }) => ({
-          name: feature,
-          column: mergeColumn(feature, valueType, made.get(feature), untouched),
-        }))
-      : computed.map(({ feature, column }) => ({ name: feature.name, column }));
     const added: { name: string; column: Column }[] = [
       ...features,
       ...(labelled ? [{ name: label!.name, column: labelled.column }] : []),

@@ -206,7 +206,7 @@ export async function planPartitions(project: Project, recipe: Recipe): Promise<
           definitions.sources.get(label.source)!,
           horizons.get(label.source) ?? 0,
         );
-  const meaning = partitionMeaning(definitions, dataset, recipe.engine);
+  const meaning = partitionMeaning(definitions, dataset, plan.outputs, recipe.engine);
   return all.map(({ from, to }, i) => {
     const parents: Record<string, string> = {};
     if (recipe.observationsHash !== null) parents['observations file'] = recipe.observationsHash;

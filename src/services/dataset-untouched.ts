@@ -1,12 +1,15 @@
 /**
- * Rows that no change reaches. A partition is made again because records of some entities came or were corrected: what
- * it said of all other entities, it says again. Those values are taken from its file of before.
+ * Values that no change reaches. A partition is made again because records of some entities came or were corrected, or
+ * because some features are new: what it said of all other entities in all other features, it says again. Those values
+ * are taken from its file of before.
  */
+import type { Fingerprint } from '../core/base/fingerprint.js';
 import { type Instant, printInstant } from '../core/base/time.js';
 import type { DatasetManifest, PartitionEntry } from '../core/dataset/manifest.js';
-import { partitionKey } from '../core/dataset/partition.js';
-import type { JoinKey, Source } from '../core/define/types.js';
+import { partitionKey, partitionMeaning } from '../core/dataset/partition.js';
+import type { Feature, JoinKey, Label, Source } from '../core/define/types.js';
 import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
+import { planFeatures } from '../core/engine/feature-plan.js';
 import type { Column } from '../core/engine/types.js';
 import type { ValueType } from '../core/schema/types.js';
 import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
@@ -17,9 +20,15 @@ import type { Project } from './project.js';
 /** Values that a file gives back as they were written. */
 const PLAIN: readonly string[] = ['int64', 'float64', 'decimal', 'boolean', 'timestamp', 'date', 'string'];
 /** Where more rows than this share are made again, all are. */
-const MOST_TOUCHED = 0.5;
+const MOST_TOUCHED = 0.8;
+/** What is read of before may take this share of the memory limit. */
+const MEMORY_SHARE = 1 / 8;
 
 export interface Untouched {
+  /** Features of which values are taken over. */
+  readonly kept: readonly Feature[];
+  /** Features that are computed for all observations. */
+  readonly others: readonly Feature[];
   /** Observations that are made again, ascending. */
   readonly touched: Int32Array;
   /** What stood in a column, by observation; null for those that are touched. */
@@ -56,18 +65,39 @@ interface Asked {
   readonly keyFields: readonly string[];
 }
 
-/** The features of each source, and the label where it is told from an entity's records; null: it looks further. */
-function askedOf(project: Project, { plan, dataset }: Recipe): readonly Asked[] | null {
-  if (plan.groups.some(({ searches, joinKeys }) => searches.length > 0 || joinKeys.length === 0)) return null;
-  const asked: Asked[] = plan.groups.map(({ source, joinKeys, keyFields }) => ({
-    source,
-    joinKeys,
-    keyFields,
-  }));
-  const label = dataset.label === null ? undefined : project.definitions.labels.get(dataset.label)!;
+/** Features that are as they were, told from their entity's own records and read back from a file as they were written. */
+function keptFeatures(
+  { definitions }: Project,
+  { plan }: Recipe,
+  before: DatasetManifest,
+): readonly Feature[] {
+  const known = new Map(before.features.map(({ name, fingerprint }) => [name, fingerprint]));
+  return plan.outputs.filter(
+    (feature) =>
+      known.get(feature.name) === feature.fingerprint &&
+      PLAIN.includes(feature.valueType.kind) &&
+      planFeatures(definitions, [feature]).groups.every(
+        ({ searches, joinKeys }) => searches.length === 0 && joinKeys.length > 0,
+      ),
+  );
+}
+
+/** The sources of the features, and that of a label that is told from its entity's records. */
+function askedOf(
+  { definitions }: Project,
+  features: readonly Feature[],
+  label: Label | null,
+): readonly Asked[] {
+  const asked: Asked[] = planFeatures(definitions, features).groups.map(
+    ({ source, joinKeys, keyFields }) => ({
+      source,
+      joinKeys,
+      keyFields,
+    }),
+  );
   if (label?.kind !== 'aggregation') return asked;
-  const source = project.definitions.sources.get(label.source)!;
-  const { joinKeys } = project.definitions.entities.get(label.entity!)!;
+  const source = definitions.sources.get(label.source)!;
+  const { joinKeys } = definitions.entities.get(label.entity!)!;
   const keyFields = joinKeys.map(({ name }) => source.keys[name] ?? name);
   const known = asked.some(
     (item) => item.source.name === source.name && item.keyFields.join() === keyFields.join(),
@@ -77,8 +107,9 @@ function askedOf(project: Project, { plan, dataset }: Recipe): readonly Asked[] 
 
 const textOf = (at: Instant | null): string | null => (at === null ? null : printInstant(at));
 
-/** Partitions of before that differ in nothing but records of features and label. */
+/** Partitions of before that differ in nothing but the features and the records of features and label. */
 function predecessorsOf(
+  meaning: Fingerprint,
   table: ObservationTable,
   wanted: readonly PlannedPartition[],
   before: DatasetManifest,
@@ -99,8 +130,8 @@ function predecessorsOf(
       (parent) => partition.parents[parent] !== entry.parents[parent],
     );
     if (differing.some((parent) => parent.startsWith('observations '))) continue;
-    // An equal key but for the parents: the same meaning, and the same labels are mature.
-    if (partitionKey({ ...partition, parents: entry.parents }) !== entry.key) continue;
+    // Its key then: the same meaning, and the same labels are mature.
+    if (partitionKey({ ...partition, meaning, parents: entry.parents }) !== entry.key) continue;
     if (!takeUpEntry(folder, entry)) continue;
     found.push({ entry, from });
     for (const parent of differing) changed.add(parent.slice(parent.indexOf(' ') + 1));
@@ -130,17 +161,23 @@ export async function untouchedRows(
   before: DatasetManifest,
 ): Promise<Untouched | null> {
   const { definitions } = project;
-  const { dataset, plan, horizons } = recipe;
-  const asked = askedOf(project, recipe);
+  const { dataset, horizons } = recipe;
   const label = dataset.label === null ? null : definitions.labels.get(dataset.label)!;
-  const written = [...plan.outputs, ...(label?.kind === 'aggregation' ? [label] : [])].map(
-    ({ name, valueType }) => ({ name, type: valueType }),
-  );
-  if (asked === null || !written.every(({ type }) => PLAIN.includes(type.kind))) return null;
-  const { found, changed } = predecessorsOf(table, wanted, before, folder);
+  const kept = keptFeatures(project, recipe, before);
+  const written = [...kept, ...(label?.kind === 'aggregation' ? [label] : [])].map(({ name, valueType }) => ({
+    name,
+    type: valueType,
+  }));
+  if (written.length === 0 || !written.every(({ type }) => PLAIN.includes(type.kind))) return null;
+  const bytes = 8 * table.rows * written.length;
+  if (bytes > MEMORY_SHARE * definitions.settings.memoryLimitBytes) return null;
+  const meaning = partitionMeaning(definitions, dataset, before.features, recipe.engine);
+  const { found, changed } = predecessorsOf(meaning, table, wanted, before, folder);
   if (found.length === 0) return null;
-  for (const source of changed)
-    if (!((before.horizons[source] ?? Number.POSITIVE_INFINITY) <= (horizons.get(source) ?? 0))) return null;
+  const asked = askedOf(project, kept, label).filter(({ source }) => changed.has(source.name));
+  for (const { source } of asked)
+    if (!((before.horizons[source.name] ?? Number.POSITIVE_INFINITY) <= (horizons.get(source.name) ?? 0)))
+      return null;
 
   const observed = dataset.observations.from;
   const keys =
@@ -160,23 +197,24 @@ export async function untouchedRows(
   const rowOf = new Int32Array(table.rows).fill(-1);
   const own = await Promise.all(keys.map(({ name, type }) => store.column(table, name, type)));
   const there = keys.map(({ name }) => columns.get(name)!);
-  const same = (row: number, kept: number): boolean =>
-    own.every((column, i) => columnValue(column, row) === columnValue(there[i]!, kept));
-  let kept = 0;
+  const same = (row: number, at: number): boolean =>
+    own.every((column, i) => columnValue(column, row) === columnValue(there[i]!, at));
+  let place = 0;
   for (const { entry, from } of found) {
     // What was left out is not in the file; the others stand there in the same order.
     const whole = entry.rows === entry.observations;
-    const end = kept + entry.rows;
+    const end = place + entry.rows;
     if (whole || keys.length > 0)
-      for (let row = from; row < from + entry.observations && kept < end; row++)
-        if (whole || same(row, kept)) rowOf[row] = kept++;
-    kept = end;
+      for (let row = from; row < from + entry.observations && place < end; row++)
+        if (whole || same(row, place)) rowOf[row] = place++;
+    place = end;
   }
   for (const { source, joinKeys, keyFields } of asked) {
-    if (!changed.has(source.name)) continue;
     const after = before.horizons[source.name]!;
     for (const row of await store.touchedRows(table, { source, joinKeys, keyFields, after })) rowOf[row] = -1;
   }
   const touched = Int32Array.from({ length: table.rows }, (_, row) => row).filter((row) => rowOf[row]! < 0);
-  return touched.length > MOST_TOUCHED * table.rows ? null : { touched, columns, rowOf };
+  if (touched.length > MOST_TOUCHED * table.rows) return null;
+  const others = recipe.plan.outputs.filter((feature) => !kept.includes(feature));
+  return { kept, others, touched, columns, rowOf };
 }

@@ -230,6 +230,29 @@ describe('partitions', () => {
     expect(changed.diff.row_changes!.changed).toBeGreaterThan(0);
   });
 
+  it('keep the columns of features that are as they were where others are new or changed', async () => {
+    await evenDays();
+    await buildDataset(project, 'windows');
+    await open(
+      DEFINITIONS.replace('source: orders, window: 2d', 'source: orders, window: 3d')
+        .replace('[spent, before, last, plan, half]', '[ever, half, before, last, twice, spent, plan]')
+        .replace(
+          "expression: 'spent / 2' }",
+          "expression: 'spent / 2' }\n  - { name: twice, expression: 'spent * 2' }",
+        ),
+    );
+    // What comes late meanwhile counts, too.
+    await ingest('orders', HEADERS.orders, [`late,0,50,${iso(5 * 24)},${iso(5 * 24)},false`]);
+    untouched = 0;
+    const { partitions, version } = await buildDataset(project, 'windows');
+    expect(partitions.computed).toBe(partitions.total);
+    expect(untouched).toBeGreaterThan(0);
+    expect(await reproduceDataset(project, { name: 'windows', version: version.version })).toMatchObject({
+      logical: true,
+      physical: true,
+    });
+  });
+
   const evenDays = async (): Promise<void> => {
     const hours = Array.from({ length: 40 }, (_, i) => i * 12 + 1);
     await ingest(

@@ -196,15 +196,23 @@ export function reachOf({ back, ahead, asOf }: ParentReach, { from, to }: Bounds
   };
 }
 
-/** What the rows of every partition mean: everything of the dataset but the shares and cuts of its parts. */
-export function partitionMeaning(definitions: Definitions, dataset: Dataset, engine: string): Fingerprint {
+/**
+ * What the rows of every partition mean: everything of the dataset but the shares and cuts of its parts. `features` are
+ * its own, or those that it had.
+ */
+export function partitionMeaning(
+  definitions: Definitions,
+  dataset: Dataset,
+  features: readonly { readonly name: string; readonly fingerprint: Fingerprint }[],
+  engine: string,
+): Fingerprint {
   const { from, time, where } = dataset.observations;
   const { split } = dataset;
   return fingerprint({
     kind: 'partition',
     observations: { from: { ...from }, time, where: where?.canonical ?? null },
     source: from.kind === 'source' ? definitions.sources.get(from.source)!.fingerprint : null,
-    features: dataset.features.map((name) => [name, definitions.features.get(name)!.fingerprint]),
+    features: features.map(({ name, fingerprint: own }) => [name, own]),
     label: dataset.label === null ? null : definitions.labels.get(dataset.label)!.fingerprint,
     knowledge: dataset.knowledge,
     // A row's place among the shares is kept with it.
