@@ -79,8 +79,11 @@ export interface DuckDbConnection {
     onChunk: (chunk: ColumnChunk) => void | Promise<void>,
     parameters?: Parameters,
   ): Promise<void>;
-  /** The columns of chunk after chunk as they lie in DuckDB's memory, in order, valid until the next chunk. */
-  vectors(sql: string, onChunk: (rows: number, vectors: readonly RawVector[]) => void): Promise<void>;
+  /**
+   * The columns of chunk after chunk as they lie in DuckDB's memory, in order, valid until the next chunk. False from
+   * `onChunk` ends it.
+   */
+  vectors(sql: string, onChunk: (rows: number, vectors: readonly RawVector[]) => boolean): Promise<void>;
   /** The whole result as one typed array a column. */
   columns(sql: string, parameters?: Parameters): Promise<readonly Column[]>;
   /** Create (or replace) a temporary table from typed arrays. */
@@ -174,10 +177,10 @@ function connection(inner: DuckDBConnection): DuckDbConnection {
           const chunk = await result.fetchChunk();
           if (!chunk || chunk.rowCount === 0) return;
           const rows = chunk.rowCount;
-          onChunk(
-            rows,
-            Array.from({ length: chunk.columnCount }, (_, index) => rawVector(chunk.chunk, index, rows)),
+          const all = Array.from({ length: chunk.columnCount }, (_, index) =>
+            rawVector(chunk.chunk, index, rows),
           );
+          if (!onChunk(rows, all)) return;
         }
       }),
     columns: (sql, parameters) =>

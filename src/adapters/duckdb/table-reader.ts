@@ -31,12 +31,14 @@ const isNumber = (sqlType: string): boolean =>
   /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|UINTEGER|FLOAT|DOUBLE|DECIMAL.*)$/.test(sqlType);
 const isInstant = (sqlType: string): boolean => sqlType.startsWith('TIMESTAMP') || sqlType === 'DATE';
 
-/** Columns that are taken in together. */
-const TOGETHER = 32;
+/** Columns are taken in together up to this many megabytes at worst, and what one of texts or numbers can take. */
+const TOGETHER_MB = 480;
+const TEXTS_MB = 30;
+const NUMBERS_MB = 10;
 /** Texts whose counts a second pass gives, where there are too many to count each. */
 const FREQUENT = 1_000;
 /** Rows of a large delimited file that its types are told from; when a later row does not fit, from all. */
-const SNIFFED_ROWS = 200_000;
+const SNIFFED_ROWS = 65_536;
 const SNIFFED_WHOLE_BYTES = 32 << 20;
 
 interface ReadColumn {
@@ -48,14 +50,19 @@ interface ReadColumn {
 interface Opened {
   readonly from: string;
   readonly columns: readonly ReadColumn[];
+  /** How many rows the types were told from; all where absent. */
+  readonly toldFrom?: number;
 }
 
+type States = Awaited<ReturnType<TableReader['states']>>;
 type Taken = ReturnType<NumberState['finish']> | ReturnType<TextState['finish']>;
 
 /** What takes in one column: its expressions, and where their vectors go. */
 interface Intake {
   readonly sql: readonly string[];
   add(rows: number, vectors: readonly RawVector[]): void;
+  /** Whether it is of texts and all were null until now: a column that could still become anything. */
+  isEmptyText(): boolean;
   finish(): Taken;
 }
 
@@ -87,6 +94,7 @@ function numberIntake(column: string, sqlType: string): Intake {
       } else present.set(data);
       state.add(present, n);
     },
+    isEmptyText: () => false,
     finish: () => state.finish(),
   };
 }
@@ -105,6 +113,7 @@ function textIntake(column: string, sqlType: string): Intake {
         texts!.textAt(row),
       );
     },
+    isEmptyText: () => state.count === 0,
     finish: () => state.finish(FREQUENT),
   };
 }
@@ -122,6 +131,7 @@ function truthIntake(column: string): Intake {
         else seen[data[i]!]!++;
       }
     },
+    isEmptyText: () => false,
     finish: () => ({
       type: 'categorical',
       counts: new Map(
@@ -136,6 +146,22 @@ function intakeOf({ name, type }: ReadColumn): Intake {
   const column = quoteName(name);
   if (isNumber(type) || isInstant(type)) return numberIntake(column, type);
   return type === 'BOOLEAN' ? truthIntake(column) : textIntake(column, type);
+}
+
+/** Columns in their order, as many together as memory allows. */
+function groupsOf(columns: readonly ReadColumn[]): readonly (readonly ReadColumn[])[] {
+  const groups: ReadColumn[][] = [[]];
+  let room = TOGETHER_MB;
+  for (const column of columns) {
+    const size = isNumber(column.type) || isInstant(column.type) ? NUMBERS_MB : TEXTS_MB;
+    if (size > room) {
+      groups.push([]);
+      room = TOGETHER_MB;
+    }
+    room -= size;
+    groups.at(-1)!.push(column);
+  }
+  return groups;
 }
 
 export function createTableReader(db: DuckDb): TableReader {
@@ -190,37 +216,33 @@ export function createTableReader(db: DuckDb): TableReader {
     return found;
   };
 
-  /** Whether the first rows of a delimited file tell its types: a column without any value yet could become anything. */
-  const isTold = async ({ from, columns }: Opened): Promise<boolean> => {
-    const texts = columns.filter(({ type }) => type === 'VARCHAR');
-    if (texts.length === 0) return true;
-    const counts = texts.map(({ name }, i) => `count(${quoteName(name)}) AS n${i}`);
-    const [found] = await db.rows<Record<string, number>>(
-      `SELECT ${counts.join(', ')} FROM (SELECT * FROM ${from} LIMIT ${SNIFFED_ROWS})`,
-    );
-    return texts.every((_, i) => Number(found![`n${i}`]) > 0);
-  };
-
+  /** Undefined where a column has no value among the rows that its type was told from. */
   const takeIn = async ({
     from,
     columns,
-  }: Opened): Promise<{ readonly rows: number; readonly taken: readonly Taken[] }> => {
+    toldFrom = Number.POSITIVE_INFINITY,
+  }: Opened): Promise<{ readonly rows: number; readonly taken: readonly Taken[] } | undefined> => {
     const taken: Taken[] = [];
     let rowsOfFile = 0;
-    for (let first = 0; first < columns.length; first += TOGETHER) {
-      const intakes = columns.slice(first, first + TOGETHER).map(intakeOf);
+    for (const group of groupsOf(columns)) {
+      const intakes = group.map(intakeOf);
+      let told = true;
       rowsOfFile = 0;
       await db.vectors(
         `SELECT ${intakes.flatMap(({ sql }) => sql).join(', ')} FROM ${from}`,
         (rows, vectors) => {
-          rowsOfFile += rows;
           let at = 0;
           for (const intake of intakes) {
             intake.add(rows, vectors.slice(at, at + intake.sql.length));
             at += intake.sql.length;
           }
+          if (rowsOfFile < toldFrom && rowsOfFile + rows >= toldFrom)
+            told = !intakes.some((intake) => intake.isEmptyText());
+          rowsOfFile += rows;
+          return told;
         },
       );
+      if (!told) return undefined;
       for (const intake of intakes) taken.push(intake.finish());
     }
     return { rows: rowsOfFile, taken };
@@ -249,9 +271,11 @@ export function createTableReader(db: DuckDb): TableReader {
     return { type: 'categorical_sketch', ...found, counts, min: ends!.min, max: ends!.max };
   };
 
-  const read = async (table: Opened): Promise<Awaited<ReturnType<TableReader['states']>>> => {
+  const read = async (table: Opened): Promise<States | undefined> => {
     const { from, columns } = table;
-    const { rows, taken } = await takeIn(table);
+    const found = await takeIn(table);
+    if (found === undefined) return undefined;
+    const { rows, taken } = found;
     const states: { name: string; type: ValueType; state: ColumnState }[] = [];
     for (const [i, column] of columns.entries()) {
       const { name, type } = column;
@@ -273,19 +297,19 @@ export function createTableReader(db: DuckDb): TableReader {
     states: async (file) => {
       await inspectWhole(file);
       if (isDelimited(file) && !opened.has(file) && statSync(file).size > SNIFFED_WHOLE_BYTES) {
-        const table = await sniff(file, SNIFFED_ROWS);
-        if (await isTold(table)) {
-          try {
-            const found = await read(table);
+        const table = { ...(await sniff(file, SNIFFED_ROWS)), toldFrom: SNIFFED_ROWS };
+        try {
+          const found = await read(table);
+          if (found !== undefined) {
             opened.set(file, Promise.resolve(table));
             return found;
-          } catch (error) {
-            // A later value is of another type than the first ones: so all of them are asked.
-            if (!(error instanceof MillraceError)) throw error;
           }
+        } catch (error) {
+          // A later value is of another type than the first ones: so all of them are asked.
+          if (!(error instanceof MillraceError)) throw error;
         }
       }
-      return read(await open(file));
+      return (await read(await open(file)))!;
     },
     countTexts: async (file, column, texts) => {
       const { from, columns } = await open(file);

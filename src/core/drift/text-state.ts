@@ -45,8 +45,9 @@ export class TextState {
   readonly #distinct = new DistinctCounter();
   readonly #seen = new Uint32Array(2);
 
-  addNulls(count: number): void {
-    this.#nulls += count;
+  /** Texts until now. */
+  get count(): number {
+    return this.#count;
   }
 
   /** `hashes`: low and high words of row after row; `valid`: a bit a row; `nameOf` is asked for the text of a row that is new. */
