@@ -1,6 +1,6 @@
 /** Model versions side by side: how they were made, what they are worth, and both on the same rows. */
 import { printInstant } from '../core/base/time.js';
-import { definitionLines } from '../core/dataset/difference.js';
+import { definitionLines } from '../core/define/lines.js';
 import { type PairedDifference, pairedAuc, pairedMean, residualBins } from '../core/learn/paired.js';
 import type { VersionRecord } from '../ports/registry.js';
 import type {

@@ -83,7 +83,7 @@ export function rememberDefinitions(project: Project, registry: Registry): void 
 const TIMINGS = 2000;
 
 /** The definitions that a whole run has applied. */
-const KNOWN_DEFINITIONS = 'definitions:applied';
+const KNOWN_DEFINITIONS = 'definitions:lines';
 const KNOWN_DIGEST = 'definitions:digest';
 
 export const planProject = async (project: Project, names: readonly string[] = []): Promise<Plan> =>

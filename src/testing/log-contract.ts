@@ -59,7 +59,8 @@ function orders(availableAt: Availability, rules: readonly RowRule[] = [range]):
     keys: {},
     contract: { rows: rules, batch: [] },
   };
-  return { ...source, fingerprint: fingerprint(JSON.parse(JSON.stringify(source))) };
+  const print = fingerprint(JSON.parse(JSON.stringify(source)));
+  return { ...source, records: print, fingerprint: print };
 }
 
 const at = (text: string): number => parseInstant(text)!;

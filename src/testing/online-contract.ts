@@ -36,7 +36,8 @@ const shape = {
   keys: {},
   contract: { rows: [], batch: [] },
 };
-const SOURCE: Source = { ...shape, fingerprint: fingerprint(JSON.parse(JSON.stringify(shape))) };
+const print = fingerprint(JSON.parse(JSON.stringify(shape)));
+const SOURCE: Source = { ...shape, records: print, fingerprint: print };
 
 const feature = (
   name: string,

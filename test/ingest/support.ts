@@ -24,7 +24,7 @@ export function source(
     const [type, from] = text.split('<').map((part) => part.trim());
     return { name: field, type: parseType(type!)!, ...(from ? { from } : {}) };
   });
-  const made: Omit<Source, 'fingerprint'> = {
+  const made: Omit<Source, 'records' | 'fingerprint'> = {
     name,
     kind: 'events',
     tags: [],
@@ -39,7 +39,8 @@ export function source(
     contract: { rows, batch },
     ...others,
   };
-  return { ...made, fingerprint: fingerprint(JSON.parse(JSON.stringify(made))) };
+  const print = fingerprint(JSON.parse(JSON.stringify(made)));
+  return { ...made, records: print, fingerprint: print };
 }
 
 export interface Place {

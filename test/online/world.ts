@@ -48,7 +48,8 @@ const shape = {
   keys: { customer: 'user' },
   contract: { rows: [], batch: [] },
 };
-export const ORDERS: Source = { ...shape, fingerprint: fingerprint(JSON.parse(JSON.stringify(shape))) };
+const print = fingerprint(JSON.parse(JSON.stringify(shape)));
+export const ORDERS: Source = { ...shape, records: print, fingerprint: print };
 
 export function expression(text: string): Expression {
   const parsed = parseExpression(text);

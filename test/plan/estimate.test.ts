@@ -79,7 +79,7 @@ datasets:
 
   it('are cosmetic where people are told something else', () => {
     expect(changes(text.replace('name: churn,', 'name: churn, owner: ann,'))).toEqual([
-      'cosmetic: dataset.churn computes the same: owner',
+      'cosmetic: dataset.churn computes the same: owner ann is new',
     ]);
   });
 
@@ -93,13 +93,45 @@ datasets:
 
   it('are breaking where a meaning changes, in the thing itself and in what reads it', () => {
     expect(changes(text.replace('window: 7d', 'window: 14d'))).toEqual([
-      'breaking: feature.spend_7d means something else: computation.window',
-      'breaking: feature.doubled reads what means something else now',
-      'breaking: dataset.churn reads what means something else now',
+      'breaking: feature.spend_7d means something else: computation.window 7d → 14d',
+      'breaking: feature.doubled through what is read, which means something else now',
+      'breaking: dataset.churn through what is read, which means something else now',
     ]);
     expect(changes(text.replace('name: churn,', 'name: leavers,'))).toEqual([
       'additive: dataset.leavers is new',
       'breaking: dataset.churn is no more',
+    ]);
+  });
+
+  it('of a source concern who reads what has changed, and nobody where new records are judged otherwise', () => {
+    expect(changes(text.replace('city: string', 'city: string, country: string'))).toEqual([
+      'additive: source.users has more fields: fields.country.type string is new',
+    ]);
+    const contract = '\n    contract: { total: { not_null: true } }\n  - name: users';
+    expect(changes(text.replace('\n  - name: users', contract))).toEqual([
+      'additive: source.orders judges new records otherwise',
+    ]);
+    // Observations hold all fields of their source; a feature only those that it is told by.
+    expect(changes(text.replace('paid: boolean', 'paid: string'))).toEqual([
+      'breaking: source.orders has other fields: fields.paid.type boolean → string',
+      'breaking: dataset.churn through what is read, which means something else now',
+    ]);
+  });
+
+  it('of a gate train nothing again', () => {
+    const model = `${text}labels: [{ name: bought, source: orders, expression: paid, horizon: 1h }]
+models: [{ name: pays, dataset: churn, task: binary, trainer: { kind: baseline }, promote: { require: [test.auc >= 0.6] } }]
+`.replace(
+      'features: [spend_7d]',
+      'features: [spend_7d], label: bought, split: { by: time, parts: { train: 0.7, test: 0.3 } }',
+    );
+    const of = (yaml: string) => knownDefinitions(fromYaml(yaml).definitions);
+    expect(definitionChanges(of(model), of(model.replace('0.6', '0.7')))).toEqual([
+      {
+        thing: 'model.pays',
+        class: 'cosmetic',
+        what: 'computes the same: promote.require.0 test.auc >= 0.6 → test.auc >= 0.7',
+      },
     ]);
   });
 });

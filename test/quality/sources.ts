@@ -26,6 +26,7 @@ export function sourceOf(
 ): Source {
   return {
     name: 'orders',
+    records: '0'.repeat(64) as Source['records'],
     fingerprint: '0'.repeat(64) as Source['fingerprint'],
     tags: [],
     kind: 'events',

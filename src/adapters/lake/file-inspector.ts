@@ -33,6 +33,7 @@ interface Layout {
 /** A source that reads one column as text, so that a file can be opened before it is declared. */
 const probe = (file: InputFile, column: string, layout: Layout): Source => ({
   name: 'inspected',
+  records: '',
   fingerprint: '',
   tags: [],
   kind: 'events',

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { MillraceError } from '../../core/base/error.js';
+import type { DefinitionChange } from '../../core/plan/definition-changes.js';
 import type { Plan } from '../../core/plan/plan.js';
 import { approvalReason } from '../../core/plan/policy.js';
 import type { RunResult } from '../../services/apply-plan.js';
@@ -28,7 +29,14 @@ const seconds = (value: number | null): string =>
   value === null ? 'unknown' : value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
 
 function printPlan(io: Io, plan: Plan): void {
-  for (const change of plan.changes) io.print(`${change.class}: ${change.thing} ${change.what}`);
+  // Many things may read one that has changed: they stand on one line.
+  const alike = new Map<string, { readonly things: string[]; readonly of: DefinitionChange }>();
+  for (const change of plan.changes) {
+    const known = alike.get(`${change.class} ${change.what}`);
+    if (known) known.things.push(change.thing);
+    else alike.set(`${change.class} ${change.what}`, { things: [change.thing], of: change });
+  }
+  for (const { things, of } of alike.values()) io.print(`${of.class}: ${things.join(', ')} ${of.what}`);
   for (const { source, from, to, ...diff } of plan.contracts) {
     io.print(`contract of ${source}: ${diff.class}, ${from} → ${to}`);
     printChanges({ print: (line = '') => io.print(`  ${line}`) }, diff.changes);

@@ -1,9 +1,8 @@
 /** What two dataset versions say of each other: definitions as text, rows by key, labels. */
-import { printDuration } from '../base/time.js';
+import { type DifferingLine, definitionLines, differingLines } from '../define/lines.js';
 import type { Definitions } from '../define/types.js';
 import type { Comparison } from '../drift/compare.js';
 import { expandFeatures } from '../engine/feature-plan.js';
-import { printType } from '../schema/types.js';
 import type { PartSummary } from './manifest.js';
 
 export interface DefinitionChange {
@@ -11,7 +10,7 @@ export interface DefinitionChange {
   readonly name: string;
   readonly change: 'added' | 'removed' | 'changed';
   /** Lines of the definition that differ; null where a side has none. */
-  readonly lines: readonly { readonly path: string; readonly a: string | null; readonly b: string | null }[];
+  readonly lines: readonly DifferingLine[];
 }
 
 export interface ChangedValue {
@@ -67,48 +66,6 @@ export interface DatasetDiff {
   readonly lines: readonly string[];
 }
 
-/** Outside of what a definition means. */
-const ASIDE = new Set(['name', 'description', 'owner', 'tags', 'place', 'fingerprint', 'dependsOn']);
-const DURATIONS = new Set([
-  'window',
-  'offset',
-  'maxAge',
-  'horizon',
-  'grace',
-  'halfLife',
-  'delay',
-  'within',
-  'over',
-]);
-
-function flatten(path: string, value: unknown, into: Map<string, string>): void {
-  if (value === null || value === undefined) return;
-  const name = path.slice(path.lastIndexOf('.') + 1);
-  if (typeof value === 'function') return;
-  if (typeof value === 'number' && DURATIONS.has(name)) into.set(path, printDuration(value));
-  else if (typeof value !== 'object') into.set(path, String(value));
-  else if ('canonical' in value && 'text' in value) into.set(path, String(value.text));
-  else if ('kind' in value && (name === 'type' || name === 'valueType'))
-    into.set(path, printType(value as never));
-  else if (Array.isArray(value) && value.every((item) => item === null || typeof item !== 'object'))
-    into.set(path, `[${value.join(', ')}]`);
-  else
-    for (const [key, item] of Array.isArray(value)
-      ? value.map((item, i): [string, unknown] => [
-          typeof item?.name === 'string' ? item.name : typeof item?.id === 'string' ? item.id : String(i),
-          item,
-        ])
-      : Object.entries(value))
-      if (!ASIDE.has(key)) flatten(path === '' ? key : `${path}.${key}`, item, into);
-}
-
-/** The meaning of a definition, a line for each of its properties. */
-export function definitionLines(definition: object): ReadonlyMap<string, string> {
-  const lines = new Map<string, string>();
-  flatten('', definition, lines);
-  return lines;
-}
-
 type Described = ReadonlyMap<
   string,
   { kind: DefinitionChange['kind']; name: string; value: object; fingerprint: string }
@@ -150,10 +107,7 @@ export function definitionChanges(a: DefinedDataset, b: DefinedDataset): readonl
   for (const id of new Set([...left.keys(), ...right.keys()])) {
     const [x, y] = [left.get(id), right.get(id)];
     if (x && y && x.fingerprint === y.fingerprint) continue;
-    const [linesX, linesY] = [definitionLines(x?.value ?? {}), definitionLines(y?.value ?? {})];
-    const lines = [...new Set([...linesX.keys(), ...linesY.keys()])]
-      .filter((path) => linesX.get(path) !== linesY.get(path))
-      .map((path) => ({ path, a: linesX.get(path) ?? null, b: linesY.get(path) ?? null }));
+    const lines = differingLines(definitionLines(x?.value ?? {}), definitionLines(y?.value ?? {}));
     // Only what it depends on has changed: that stands in the list by itself.
     if (x && y && lines.length === 0) continue;
     const { kind, name } = (x ?? y)!;

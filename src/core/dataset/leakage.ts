@@ -4,7 +4,8 @@
  * manifest.
  */
 import { printDuration } from '../base/time.js';
-import type { Aggregation, Dataset, Definitions, Feature, Label, Source } from '../define/types.js';
+import { aggregatedFields, computedFields } from '../define/reading.js';
+import type { Dataset, Definitions, Feature, Label, Source } from '../define/types.js';
 
 export interface LeakageFinding {
   readonly rule:
@@ -57,21 +58,7 @@ function featureClosure(definitions: Definitions, names: readonly string[]): rea
 function outcomeFields(label: Label): ReadonlySet<string> {
   const fields = new Set<string>();
   for (const slot of label.expression?.slots ?? []) fields.add(slot.slot);
-  const aggregation = label.aggregation;
-  if (aggregation?.field) fields.add(aggregation.field);
-  for (const expression of [aggregation?.where, aggregation?.ratioWhere])
-    for (const slot of expression?.slots ?? []) fields.add(slot.slot);
-  return fields;
-}
-
-function fieldsRead(aggregation: Aggregation): ReadonlySet<string> {
-  const fields = new Set<string>();
-  if (aggregation.field) fields.add(aggregation.field);
-  if (aggregation.arguments.by) fields.add(aggregation.arguments.by);
-  if (aggregation.groupBy) fields.add(aggregation.groupBy);
-  for (const expression of [aggregation.where, aggregation.ratioWhere])
-    for (const slot of expression?.slots ?? []) fields.add(slot.slot);
-  return fields;
+  return label.aggregation ? new Set([...fields, ...aggregatedFields(label.aggregation)]) : fields;
 }
 
 /** True when the source says when its records became known, rather than leaving it at the event time. */
@@ -117,7 +104,7 @@ export function auditLeakage(definitions: Definitions, dataset: Dataset): readon
           : source.availableAt.kind === 'delay'
             ? `${printDuration(source.availableAt.delay)} after its event_time`
             : 'when it arrives';
-      const touched = computation.kind === 'lookup' ? new Set([computation.field]) : fieldsRead(computation);
+      const touched = computedFields(computation);
       const readsOutcome = [...touched].filter((field) => outcomeReads.has(field));
       if ((isOutcome || derived) && perRecord && source.kind !== 'states' && readsOutcome.length > 0) {
         findings.push({

@@ -30,6 +30,10 @@ export const fieldOf = (source: Source, name: string): FieldDefinition | undefin
 export const keyField = (source: Source, key: string): FieldDefinition | undefined =>
   fieldOf(source, Object.hasOwn(source.keys, key) ? source.keys[key]! : key);
 
+/** Names of the fields in which a source holds join keys. */
+export const keyFields = (source: Source, joinKeys: readonly string[]): readonly string[] =>
+  joinKeys.flatMap((key) => keyField(source, key)?.name ?? []);
+
 export function findSource(context: Resolved, subject: string, name: Located<string>): Source | undefined {
   const known = sourceNames(context);
   if (!known.includes(name.value)) return context.report.unknown(subject, 'source', name, known);

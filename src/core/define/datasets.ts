@@ -16,6 +16,7 @@ import {
 } from './context.js';
 import { readCondition } from './expressions.js';
 import { expandNames, featurePrints } from './feature-sets.js';
+import { wholeReading } from './reading.js';
 import { type Located, type Out, suggestion } from './shape.js';
 import type { datasetShape } from './shapes/training.js';
 import { PART_NAMES } from './shapes/words.js';
@@ -97,7 +98,7 @@ function resolveDataset(
       time: observations.time,
       where: observations.where?.canonical ?? null,
     },
-    source: source?.fingerprint ?? null,
+    source: source ? wholeReading(source) : null,
     features: featurePrints(context, features),
     label: label?.fingerprint ?? null,
     split,

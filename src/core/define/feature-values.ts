@@ -3,8 +3,9 @@
 import { fingerprint } from '../base/fingerprint.js';
 import { isNumeric, printType, sameType, type Value, type ValueType } from '../schema/types.js';
 import { documentationOf } from './collect.js';
-import { joinKeysOf, type Resolved } from './context.js';
+import { joinKeysOf, keyFields, type Resolved } from './context.js';
 import type { RawFeature, Unit } from './feature-unit.js';
+import { computedFields, readingPrint } from './reading.js';
 import type { Located } from './shape.js';
 import { canonicalValue } from './sources.js';
 import type { Aggregation, Computation, Feature, Source } from './types.js';
@@ -45,7 +46,9 @@ export function finish(
       name,
       entities: entities.map((entity) => context.entities.get(entity)?.fingerprint ?? entity),
       computation: canonicalComputation(computation),
-      sources: (basis.sources ?? []).map((source) => source.fingerprint),
+      sources: (basis.sources ?? []).map((source) =>
+        readingPrint(source, [...computedFields(computation), ...keyFields(source, joinKeys)]),
+      ),
       features: Object.fromEntries(
         (basis.features ?? []).map((feature) => [feature.name, feature.fingerprint]),
       ),

@@ -5,9 +5,10 @@ import { printType } from '../schema/types.js';
 import { readAggregation } from './aggregation.js';
 import { documentationOf } from './collect.js';
 import { foldName, PART_COLUMN } from './columns.js';
-import { findSource, joinKeysOf, keyField, type Resolved, recordScope } from './context.js';
+import { findSource, joinKeysOf, keyField, keyFields, type Resolved, recordScope } from './context.js';
 import { readExpression } from './expressions.js';
 import { canonicalAggregation, declaredType, typedDefault } from './feature-values.js';
+import { aggregatedFields, readingPrint } from './reading.js';
 import type { Out } from './shape.js';
 import type { labelShape } from './shapes/training.js';
 import { canonicalValue } from './sources.js';
@@ -86,11 +87,15 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
       written && written.value !== null ? typedDefault(context, subject, written, valueType) : undefined;
     if (fallback === 'invalid') return undefined;
     const { aggregation } = found;
+    const joinKeys = joinKeysOf(context, [raw.entity.value]).map(({ name: key }) => key);
     const print = fingerprint({
       kind: 'label',
       name,
       aggregation: canonicalAggregation(aggregation),
-      source: found.source.fingerprint,
+      source: readingPrint(found.source, [
+        ...aggregatedFields(aggregation),
+        ...keyFields(found.source, joinKeys),
+      ]),
       entity: context.entities.get(raw.entity.value)!.fingerprint,
       horizon,
       grace,
@@ -127,7 +132,10 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
     kind: 'label',
     name,
     expression: expression.canonical,
-    source: source.fingerprint,
+    source: readingPrint(
+      source,
+      expression.slots.map(({ slot }) => slot),
+    ),
     horizon,
     grace,
     valueType: printType(valueType),

@@ -191,7 +191,6 @@ function resolveModel(
     task,
     trainer,
     exclude,
-    promote,
   });
   return {
     ...documentationOf(raw),

@@ -1,10 +1,11 @@
-import { fingerprint } from '../base/fingerprint.js';
+import { type Fingerprint, fingerprint } from '../base/fingerprint.js';
 import { printType, TYPE_NAMES, type Value, type ValueType } from '../schema/types.js';
 import { documentationOf } from './collect.js';
 import { isSystemName } from './columns.js';
 import { fieldOf, findField, type Resolved, sourceNames } from './context.js';
 import { readContract } from './contract.js';
 import { readPromises, withAliases } from './promises.js';
+import { wholeReading } from './reading.js';
 import { type Located, type Out, refusedKeys } from './shape.js';
 import type { sourceShape, transformShape } from './shapes/source.js';
 import { sqlTables } from './sql-tables.js';
@@ -294,7 +295,7 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
   }
   const recordKey = readRecordKey(context, subject, raw, draft, keys, kind, eventTime);
   const timezone = raw.timezone?.value ?? context.settings.timezone;
-  const bare: Omit<Source, 'contract' | 'fingerprint'> = {
+  const bare: Omit<Source, 'contract' | 'records' | 'fingerprint'> = {
     ...documentationOf(raw),
     name,
     kind,
@@ -313,11 +314,12 @@ function resolveSource(context: Resolved, name: string, raw: RawSource, from: Re
   };
   const contract = readContract(
     context,
-    { ...bare, contract: { rows: [], batch: [] }, fingerprint: '' },
+    { ...bare, contract: { rows: [], batch: [] }, records: '', fingerprint: '' },
     raw.contract,
     raw.on_error?.value,
   );
-  return { ...bare, contract, fingerprint: sourceFingerprint(context, bare, contract) };
+  const records = recordsPrint(context, bare);
+  return { ...bare, contract, records, fingerprint: sourceFingerprint(records, bare, contract) };
 }
 
 function watchable(
@@ -486,24 +488,19 @@ function readRecordKey(
   });
 }
 
-function sourceFingerprint(
-  context: Resolved,
-  source: Omit<Source, 'contract' | 'fingerprint'>,
-  contract: Source['contract'],
-): string {
-  const parents =
-    source.read.kind === 'transform'
-      ? source.read.parents.map((name) => context.sources.get(name)?.fingerprint ?? '')
-      : [];
-  const repairs = contract.rows.flatMap((rule) =>
-    rule.action === 'cap' || rule.action === 'impute' ? [rule.id] : [],
-  );
+type Declared = Omit<Source, 'contract' | 'records' | 'fingerprint'>;
+
+function recordsPrint(context: Resolved, source: Declared): Fingerprint {
+  const parents = source.read.kind === 'transform' ? source.read.parents : [];
   return fingerprint({
     kind: 'source',
     name: source.name,
     form: source.kind,
     read: { ...source.read },
-    parents,
+    parents: parents.map((name) => {
+      const parent = context.sources.get(name);
+      return parent ? wholeReading(parent) : '';
+    }),
     recordKey: source.recordKey,
     eventTime: source.eventTime,
     availableAt: { ...source.availableAt },
@@ -511,13 +508,26 @@ function sourceFingerprint(
     sequence: source.sequence,
     timezone: source.timezone,
     ambiguousTime: source.ambiguousTime,
+    keys: source.keys,
+  });
+}
+
+function sourceFingerprint(
+  records: Fingerprint,
+  source: Declared,
+  contract: Source['contract'],
+): Fingerprint {
+  const repairs = contract.rows.flatMap((rule) =>
+    rule.action === 'cap' || rule.action === 'impute' ? [rule.id] : [],
+  );
+  return fingerprint({
+    records,
     fields: Object.fromEntries(
       source.fields.map(({ name, type, from, format }) => [
         name,
         [printType(type), from ?? null, ...(format === undefined ? [] : [format])],
       ]),
     ),
-    keys: source.keys,
     rows: Object.fromEntries(
       contract.rows.map((rule) => [
         rule.id,

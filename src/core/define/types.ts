@@ -159,6 +159,8 @@ export interface Source extends Named {
   /** Join key name → field of this source, where they differ. */
   readonly keys: Readonly<Record<string, string>>;
   readonly contract: Contract;
+  /** What its records are, apart from its fields and its contract. */
+  readonly records: Fingerprint;
   /** Absent kinds have their defaults. Like `history` and `serviceLevels` outside of the fingerprint. */
   readonly schemaChanges?: Readonly<Partial<Record<SchemaChangeKind, SchemaChangeAction>>>;
   /** Absent: the defaults. */

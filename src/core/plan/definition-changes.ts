@@ -1,5 +1,6 @@
 /** What has changed in definitions since they were last applied. */
 import type { Fingerprint } from '../base/fingerprint.js';
+import { type DifferingLine, definitionLines, differingLines } from '../define/lines.js';
 import type { Definitions } from '../define/types.js';
 
 export type ChangeClass = 'cosmetic' | 'additive' | 'breaking';
@@ -11,24 +12,15 @@ export interface DefinitionChange {
   readonly what: string;
 }
 
-type Plain = null | boolean | number | string | readonly Plain[] | { readonly [key: string]: Plain };
+/** Thing → the fingerprint of its meaning, and the lines of all that is written of it. */
+export type KnownDefinitions = Readonly<
+  Record<string, readonly [meaning: Fingerprint, lines: Readonly<Record<string, string>>]>
+>;
 
-/** Thing → the fingerprint of its meaning, and all that is written of it. */
-export type KnownDefinitions = Readonly<Record<string, readonly [meaning: Fingerprint, written: Plain]>>;
-
-/** As JSON, without where it stands in its file and without fingerprints, which say the same in another way. */
-const plain = (value: unknown): Plain =>
-  JSON.parse(
-    JSON.stringify(value, (key, item: unknown) => {
-      if (key === 'fingerprint') return undefined;
-      if (key === 'place' && typeof item === 'object') return undefined;
-      if (item instanceof Map || item instanceof Set) return [...item];
-      return typeof item === 'bigint' ? `${item}` : item;
-    }),
-  ) as Plain;
+const isSource = (thing: string): boolean => thing.startsWith('source.');
 
 export function knownDefinitions(definitions: Definitions): KnownDefinitions {
-  const known: Record<string, readonly [Fingerprint, Plain]> = {};
+  const known: Record<string, readonly [Fingerprint, Readonly<Record<string, string>>]> = {};
   const kinds = {
     source: definitions.sources,
     feature: definitions.features,
@@ -39,23 +31,46 @@ export function knownDefinitions(definitions: Definitions): KnownDefinitions {
     monitor: definitions.monitors,
   };
   for (const [kind, things] of Object.entries(kinds))
-    for (const thing of things.values()) known[`${kind}.${thing.name}`] = [thing.fingerprint, plain(thing)];
+    for (const thing of things.values())
+      known[`${kind}.${thing.name}`] = [
+        // Fields and contract are judged by their lines.
+        'records' in thing ? thing.records : thing.fingerprint,
+        Object.fromEntries(definitionLines(thing, { documentation: true })),
+      ];
   return known;
 }
 
-/** Deeper than this, what differs is named by what holds it. */
-const DEPTH = 2;
+const THROUGH = 'through what is read, which means something else now';
+const SHOWN = 6;
+const WIDTH = 60;
+const short = (text: string): string => (text.length > WIDTH ? `${text.slice(0, WIDTH - 1)}…` : text);
 
-/** Where two definitions differ: `computation.window`. */
-function differences(before: Plain | undefined, after: Plain | undefined, path: string, depth = 0): string[] {
-  if (before === after) return [];
-  const isObject = (value: Plain | undefined): value is { readonly [key: string]: Plain } =>
-    typeof value === 'object' && value !== null && !Array.isArray(value);
-  if (depth < DEPTH && isObject(before) && isObject(after))
-    return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((key) =>
-      differences(before[key], after[key], path === '' ? key : `${path}.${key}`, depth + 1),
+/** `computation.window 30d → 7d, default 0 is new`. */
+function told(lines: readonly DifferingLine[]): string {
+  const texts = lines
+    .slice(0, SHOWN)
+    .map(({ path, a, b }) =>
+      a === null
+        ? `${path} ${short(b!)} is new`
+        : b === null
+          ? `${path} ${short(a)} is gone`
+          : `${path} ${short(a)} → ${short(b)}`,
     );
-  return JSON.stringify(before) === JSON.stringify(after) ? [] : [path];
+  return [...texts, ...(lines.length > SHOWN ? [`${lines.length - SHOWN} more`] : [])].join(', ');
+}
+
+/** A source whose records are the same otherwise: who reads it reads fields, and its contract judges what comes. */
+function sourceChange(thing: string, lines: readonly DifferingLine[]): DefinitionChange | undefined {
+  const fields = lines.filter(({ path }) => path.startsWith('fields.'));
+  if (fields.some(({ a }) => a !== null))
+    return { thing, class: 'breaking', what: `has other fields: ${told(fields)}` };
+  if (fields.length > 0) return { thing, class: 'additive', what: `has more fields: ${told(fields)}` };
+  // What that means is told of its contract.
+  if (lines.some(({ path }) => path.startsWith('contract.')))
+    return { thing, class: 'additive', what: 'judges new records otherwise' };
+  return lines.length === 0
+    ? undefined
+    : { thing, class: 'cosmetic', what: `holds the same: ${told(lines)}` };
 }
 
 /**
@@ -73,14 +88,16 @@ export function definitionChanges(
       changes.push({ thing, class: 'additive', what: 'is new' });
       continue;
     }
-    const where = differences(old[1], written, '').join(', ');
+    const lines = differingLines(new Map(Object.entries(old[1])), new Map(Object.entries(written)));
     if (old[0] !== meaning)
       changes.push({
         thing,
         class: 'breaking',
-        what: where === '' ? 'reads what means something else now' : `means something else: ${where}`,
+        what: lines.length === 0 ? THROUGH : `means something else: ${told(lines)}`,
       });
-    else if (where !== '') changes.push({ thing, class: 'cosmetic', what: `computes the same: ${where}` });
+    else if (isSource(thing)) changes.push(...[sourceChange(thing, lines)].flatMap((change) => change ?? []));
+    else if (lines.length > 0)
+      changes.push({ thing, class: 'cosmetic', what: `computes the same: ${told(lines)}` });
   }
   for (const thing of Object.keys(before))
     if (after[thing] === undefined) changes.push({ thing, class: 'breaking', what: 'is no more' });

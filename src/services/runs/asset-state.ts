@@ -1,19 +1,22 @@
 /** What is known of an asset now, and why it would be computed again. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { fingerprint } from '../../core/base/fingerprint.js';
-import type { Definitions } from '../../core/define/types.js';
+import { type Fingerprint, fingerprint } from '../../core/base/fingerprint.js';
+import { versionTitle } from '../../core/dataset/retention.js';
+import type { Definitions, Model } from '../../core/define/types.js';
 import { type AssetKind, type AssetState, assetGraph } from '../../core/plan/plan.js';
-import type { Registry } from '../../ports/registry.js';
+import type { Registry, VersionRecord } from '../../ports/registry.js';
 import { backtestKey } from '../backtest.js';
 import { datasetChange, datasetInputs } from '../dataset-recipe.js';
 import { manifestOfDataset } from '../dataset-versions.js';
 import { newFiles } from '../file-marks.js';
 import { staleGroups } from '../materialize.js';
+import { manifestOf } from '../model-manifest.js';
 import type { Project } from '../project.js';
 import { CHAMPION } from '../promote.js';
 import { isPulled, pullReason } from '../pull.js';
 import { modelKey, trainerCode } from '../train.js';
+import type { CodeVersion } from '../train-process.js';
 import { transformKey } from '../transform.js';
 import { knownTransformKind } from '../transform-sql.js';
 
@@ -73,16 +76,20 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
       const dataset = registry.version('dataset', model.dataset);
       const rows = await inputRows(project, 'model', name);
       if (!latest) return { stale: 'never trained', rows };
-      const key = dataset && modelKey(model, dataset, await trainerCode(project, model));
+      const code = await trainerCode(project, model);
+      const key = dataset && modelKey(model, dataset, code);
       // Not the latest: another may have been imported since.
       const own = key === undefined ? undefined : registry.byKey('model', name, key);
-      if (!own) return { stale: 'its definition, its code or its dataset has changed', rows };
+      if (!own) return { stale: whyTrain(latest, dataset, code), rows };
+      const judged = registry.getFact(judgedFact(name)) as Judgement | undefined;
       return {
         rows,
         stale:
-          registry.getFact(judgedFact(name)) === own.version
-            ? null
-            : `version ${own.version} has not passed its gate yet`,
+          judged?.version !== own.version
+            ? `version ${own.version} has not been judged by its gate yet`
+            : judged.gate === judgement(model, own.version).gate
+              ? null
+              : 'its gate has changed',
       };
     }
     case 'service': {
@@ -108,7 +115,25 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
   }
 }
 
-/** The version that the gate has judged last: a run killed between training and promotion finds it open. */
+function whyTrain(latest: VersionRecord, dataset: VersionRecord | undefined, code?: CodeVersion): string {
+  const then = manifestOf(latest);
+  if (code && then.code && code.sha256 !== then.code.sha256) return 'its code has changed';
+  if (dataset && (then.dataset.name !== dataset.name || then.dataset.version !== dataset.version))
+    return `version ${latest.version} was trained on ${versionTitle(then.dataset)}, now there is ${versionTitle(dataset)}`;
+  return 'its definition, or that of its dataset, has changed';
+}
+
+/** What the gate has judged last, and which gate: a run killed between training and promotion finds it open. */
+interface Judgement {
+  readonly version: number;
+  readonly gate: Fingerprint;
+}
+
+export const judgement = ({ promote }: Model, version: number): Judgement => ({
+  version,
+  gate: fingerprint(promote),
+});
+
 export const judgedFact = (model: string): string => `judged:${model}`;
 
 export const championOf = (project: Project, registry: Registry, service: string): number | undefined =>

@@ -12,7 +12,7 @@ import { type PromotionResult, promoteModel } from '../promote.js';
 import { isPulled, pullSource } from '../pull.js';
 import { type TrainedVersion, trainModel } from '../train.js';
 import { runTransform } from '../transform.js';
-import { championOf, inputRows, judgedFact, monitorKey, stateOf } from './asset-state.js';
+import { championOf, inputRows, judgedFact, judgement, monitorKey, stateOf } from './asset-state.js';
 import type { StepOutcome } from './execute.js';
 
 /** What the steps of a run made, in their order. */
@@ -96,7 +96,10 @@ export async function performStep(project: Project, step: Step, made: Made): Pro
       made.models.push(trained);
       const promotion = await promoteModel(project, step.name, { version: trained.version.version });
       made.promotions.push(promotion);
-      registry.setFact(judgedFact(step.name), trained.version.version);
+      registry.setFact(
+        judgedFact(step.name),
+        judgement(project.definitions.models.get(step.name)!, trained.version.version),
+      );
       const standing = promotion.promoted
         ? 'promoted'
         : promotion.previous === promotion.version

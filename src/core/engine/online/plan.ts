@@ -4,6 +4,7 @@ import type { Fold } from '../../algebra/fold.js';
 import { invariant } from '../../base/error.js';
 import { type Fingerprint, fingerprint } from '../../base/fingerprint.js';
 import type { Duration } from '../../base/time.js';
+import { readingPrint } from '../../define/reading.js';
 import type { Feature, Source } from '../../define/types.js';
 import { compileJsRow, type Expression } from '../../expression/index.js';
 import { printType, type Value, type ValueType } from '../../schema/types.js';
@@ -144,7 +145,11 @@ export function planGroup(group: FeatureGroup, seal: SealSizes = SEAL): OnlineGr
     id: group.id,
     fingerprint: fingerprint([
       ONLINE_FORMAT,
-      source.fingerprint,
+      readingPrint(source, [
+        ...names,
+        ...group.keyFields,
+        ...[...expressions.values()].flatMap(({ slots }) => slots.map(({ slot }) => slot)),
+      ]),
       source.name,
       source.recordKey,
       group.keyFields,
