@@ -51,7 +51,7 @@ export async function profileRelation(
             `${numberSql(field, `min(${column})`)} AS l${i}`,
             `${numberSql(field, `max(${column})`)} AS h${i}`,
             `avg(${number}) AS m${i}`,
-            `${deviationSql(number)} AS s${i}`,
+            `${field.type.kind === 'float64' ? deviationSql(number) : `stddev_samp(${number})`} AS s${i}`,
           ]
         : []),
     ];

@@ -1,10 +1,10 @@
 /** What makes two refused rows the same delivery: their content, whatever their columns were called by then. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { toJsonText } from './ledger.js';
 
 type RawRow = Readonly<Record<string, unknown>>;
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+const sha256 = (text: string): string => hash('sha256', text);
 
 const contentOf = (entries: readonly (readonly [string, unknown])[]): string =>
   sha256(toJsonText([...entries].sort(([a], [b]) => (a < b ? -1 : 1))));

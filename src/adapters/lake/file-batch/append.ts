@@ -11,6 +11,7 @@ import type { BatchCommit } from '../ledger.js';
 import { logColumns } from '../shape.js';
 import { POSITION } from '../stage.js';
 import type { FileBatch } from './batch.js';
+import { gapsSql, NUMBER, NUMBERED } from './numbering.js';
 import { refusedRows } from './refused.js';
 
 /** What a segment holds. */
@@ -96,14 +97,7 @@ export async function append(batch: FileBatch): Promise<IngestResult> {
 async function writeSegment(batch: FileBatch, file: string, firstSeq: number): Promise<Written> {
   const { db } = batch.context;
   const { source } = batch;
-  const everything =
-    batch.unmoved &&
-    batch.counts.accepted === batch.counts.rows &&
-    batch.inputs.every((input) => input.unreadable.length === 0);
-  // Rows that were not moved are read in the order of their places: they are numbered as they come, not sorted.
-  const seq = everything
-    ? `${firstSeq} + ${batch.streamed ? '"_place"' : 'rowid'}`
-    : `${firstSeq - 1} + row_number() OVER (${batch.unmoved ? '' : `ORDER BY ${POSITION}`})`;
+  const [seq, rows] = await numbers(batch, firstSeq);
   const flags = batch.rulesWith('flag').map((rule) => quoteText(rule.id));
   const flagged =
     flags.length === 0
@@ -112,7 +106,7 @@ async function writeSegment(batch: FileBatch, file: string, firstSeq: number): P
   const fields = source.fields.map((field) => quoteName(field.name));
   const repairs =
     repairRules(source).fields.length > 0 ? '"_repairs"' : `CAST(NULL AS ${REPAIRS_TYPE}) AS "_repairs"`;
-  const numbered = `SELECT ${fields.map((name) => `${name}, `).join('')}${seq} AS "_seq", "_declared_order", "_event_time", "_available_at", "_deleted", ${flagged} AS "_flags", ${repairs} FROM staged${everything ? '' : ` WHERE ${batch.acceptable}`}`;
+  const numbered = `SELECT ${fields.map((name) => `${name}, `).join('')}${seq} AS "_seq", "_declared_order", "_event_time", "_available_at", "_deleted", ${flagged} AS "_flags", ${repairs} FROM ${rows}`;
   const select = logColumns(source).map(([name, type]) =>
     name === '_order'
       ? `CAST(coalesce("_declared_order", "_seq") AS BIGINT) AS "_order"`
@@ -123,9 +117,27 @@ async function writeSegment(batch: FileBatch, file: string, firstSeq: number): P
   await db.run(
     `COPY (SELECT ${select.join(', ')} FROM (${numbered})${batch.unmoved ? '' : ' ORDER BY "_seq"'}) TO ${quoteText(file)} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)`,
   );
-  const rows = await db.rows<Written>(
+  const [written] = await db.rows<Written>(
     'SELECT count(*) AS rows, count(*) FILTER ("_deleted") AS deleted, max("_available_at") AS "maxAvailableAt",' +
       ` min("_event_time") AS "minEventTime", max("_event_time") AS "maxEventTime" FROM read_parquet(${quoteText(file)})`,
   );
-  return rows[0]!;
+  return written!;
+}
+
+/** SQL of the number of an accepted row, and where such rows are read. */
+async function numbers(batch: FileBatch, firstSeq: number): Promise<readonly [seq: string, rows: string]> {
+  if (batch.streamed) {
+    if (batch.excluded === 0) return [`${firstSeq} + "_place"`, 'staged'];
+    const excluded = `SELECT "_place" FROM staged SEMI JOIN excluded ON excluded."_row" = ${POSITION}`;
+    await batch.context.db.run(gapsSql(batch.read, excluded));
+    return [`${firstSeq} + ${NUMBER}`, NUMBERED];
+  }
+  // Rows that were not moved are read in the order of their places: they are numbered as they come, not sorted.
+  const all = batch.unmoved && batch.excluded === 0;
+  return all
+    ? [`${firstSeq} + rowid`, 'staged']
+    : [
+        `${firstSeq - 1} + row_number() OVER (${batch.unmoved ? '' : `ORDER BY ${POSITION}`})`,
+        `staged WHERE ${batch.acceptable}`,
+      ];
 }

@@ -130,6 +130,7 @@ export class FileBatch {
       'staged',
       'late',
       'excluded',
+      'gaps',
       'seen',
       'filled',
       'reference_rows',

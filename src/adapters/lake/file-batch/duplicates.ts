@@ -57,8 +57,8 @@ export async function deduplicate(batch: FileBatch): Promise<void> {
   }
   batch.counts.duplicates += repeated;
   batch.counts.corrections = await batch.one(
-    `SELECT count(*) AS n FROM (SELECT "_row", row_number() OVER (PARTITION BY ${keys.join(', ')} ORDER BY "_row") AS "_copy"` +
-      ` FROM ${acceptable()}) WHERE "_copy" > 1 OR "_row" IN (SELECT "_row" FROM seen)`,
+    `SELECT coalesce(sum(copies - CASE WHEN known THEN 0 ELSE 1 END), 0)::BIGINT AS n FROM (SELECT count(*) AS copies,` +
+      ` bool_or("_row" IN (SELECT "_row" FROM seen)) AS known FROM ${acceptable()} GROUP BY ${keys.join(', ')})`,
   );
 }
 

@@ -4,37 +4,15 @@ import { encodeSql, repairRules, typeOfField } from '../../../core/quality/index
 import { quoteName } from '../../duckdb/text.js';
 import type { OpenedInput } from '../open-input.js';
 import { wideSource } from '../stage.js';
+import { rawRow } from './raw-row.js';
 import type { StagedRows } from './staged-rows.js';
-
-/** A row as it stands in its file: kept as it comes, made a text only where somebody wants to see it. */
-interface RawRow {
-  /** SQL over the raw columns. */
-  readonly kept: string;
-  /** SQL over `_raw`, which holds `kept`: a text for each column of a table, or the one JSON value. */
-  readonly texts: readonly string[];
-}
-
-export function rawRow(input: OpenedInput): RawRow {
-  const names = input.header.map((_, i) => `_c${i}`);
-  switch (input.format) {
-    case 'csv':
-      return { kept: `[${names.join(', ')}]`, texts: names.map((_, i) => `"_raw"[${i + 1}]`) };
-    case 'parquet':
-      return {
-        kept: `{${names.map((name) => `'${name}': ${name}`).join(', ')}}`,
-        texts: names.map((name) => `CAST("_raw".${name} AS VARCHAR)`),
-      };
-    default:
-      return { kept: 'CAST("_j" AS VARCHAR)', texts: ['"_raw"'] };
-  }
-}
 
 /** Those of an input: see `judgedSql`. */
 export const judgedTable = (file: number): string => `judged_${file}`;
 
 /**
  * The rows that break a rule, a table for each input: `_line`, `_reasons`, `_marks`, and of those with reasons `_raw`
- * (see `RawRow`) and `_repaired` (the values of fields that rules may repair, as texts, when any was repaired). View
+ * (see raw-row.ts) and `_repaired` (the values of fields that rules may repair, as texts, when any was repaired). View
  * `judged` has all of them without `_raw`, and `_file`. `streamed`: rows that are not in one table.
  */
 export function judgedSql(

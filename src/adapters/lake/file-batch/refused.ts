@@ -9,7 +9,8 @@ import { contentDigests, copyDigest, renamedColumns } from '../refused-digest.js
 import { inputFields } from '../shape.js';
 import { wideSource } from '../stage.js';
 import type { FileBatch } from './batch.js';
-import { judgedTable, rawRow } from './judged-rows.js';
+import { judgedTable } from './judged-rows.js';
+import { rawRow } from './raw-row.js';
 import { RefusedRows } from './refused-rows.js';
 
 /** A refused row, and the digests under which the ledger may hold it. */
@@ -35,12 +36,15 @@ export async function refusedRows(batch: FileBatch, most?: number): Promise<Refu
   const { db, ledger, temporaryFolder } = batch.context;
   const out = new RefusedRows(join(temporaryFolder, `refused-${batch.id}`));
   batch.refused = out;
+  const none = ledger.quarantineCount({ source: batch.source.name }) === 0;
   /** Refused rows that the ledger has from an earlier reading are duplicates, as accepted ones are. */
   const settle = (entries: readonly Entry[]): void => {
-    const held = ledger.held(
-      batch.source.name,
-      entries.flatMap(({ digests }) => digests),
-    );
+    const held = none
+      ? new Set<string>()
+      : ledger.held(
+          batch.source.name,
+          entries.flatMap(({ digests }) => digests),
+        );
     for (const { digests, ...row } of entries) {
       const known = digests.find((digest) => held.has(digest));
       const again = known !== undefined;
@@ -85,18 +89,17 @@ export async function refusedRows(batch: FileBatch, most?: number): Promise<Refu
     );
     const names = input.header;
     const json = input.format === 'json' || input.format === 'ndjson';
-    const texts = rawRow(input).texts.map((text, i) => `${text} AS t${i}`);
     await db.stream(
-      `SELECT "_line", array_to_string("_reasons", chr(1)) AS ids, "_repaired", ${texts.join(', ')} FROM ${judgedTable(index)}` +
+      `SELECT "_line", array_to_string("_reasons", chr(1)) AS ids, "_repaired", ${rawRow(input).json} AS raw FROM ${judgedTable(index)}` +
         ` WHERE "_reasons" IS NOT NULL ORDER BY "_line"${most === undefined ? '' : ` LIMIT ${most}`}`,
       ({ rows, columns }) => {
-        const cells = columns.slice(3);
         const entries: Entry[] = [];
         for (let i = 0; i < rows; i++) {
           const line = Number(columns[0]!.data[i]);
+          const raw: unknown = JSON.parse(columns[3]!.data[i] as string);
           const row = json
-            ? (JSON.parse(cells[0]!.data[i] as string) as Record<string, unknown>)
-            : Object.fromEntries(names.map((name, c) => [name, cells[c]!.data[i] as string | null]));
+            ? (raw as Record<string, unknown>)
+            : Object.fromEntries(names.map((name, c) => [name, (raw as (string | null)[])[c]]));
           const rules = (columns[1]!.data[i] as string).split('\u0001');
           const repaired =
             columns[2]!.valid?.[i] === 0 ? null : (columns[2]!.data[i] as (string | null)[] | null);

@@ -16,7 +16,7 @@ import { quoteText } from '../../duckdb/text.js';
 import type { OpenedInput } from '../open-input.js';
 import { inputFields } from '../shape.js';
 import { scriptRules, stagedSql } from '../stage.js';
-import { rawRow } from './judged-rows.js';
+import { rawRow } from './raw-row.js';
 
 /** Nothing but a row itself decides about it. */
 export const isJudgedAlone = (source: Source): boolean =>
