@@ -22,9 +22,14 @@ export {
 } from './core/define/builders.js';
 export type { Definitions } from './core/define/types.js';
 export type { Value, ValueType } from './core/schema/types.js';
-export type { OpenOptions } from './open.js';
 export type { IngestResult } from './ports/record-log.js';
-export { type MillraceProject, type OnlineRequest, open, type When } from './project-handle.js';
+export {
+  type MillraceProject,
+  type OnlineRequest,
+  type OpenOptions,
+  open,
+  type When,
+} from './project-handle.js';
 export type { BuiltDataset } from './services/build-dataset.js';
 export type { HistoricalRequest, HistoricalResult } from './services/historical.js';
 export type { MaterializeResult } from './services/materialize.js';

@@ -16,6 +16,8 @@ import { readSource } from './services/read-source.js';
 import { answerFeatures, type FeatureAnswer, type FeatureReader, featureReader } from './services/serve.js';
 import { runTransform } from './services/transform.js';
 
+export type { OpenOptions };
+
 /** Microseconds since 1970, a Date, ISO 8601 text (without an offset: UTC); absent: now. */
 export type When = number | Date | string;
 

@@ -61,15 +61,20 @@ const signature = (name, code, file) =>
         .replace(/^export /, '')
         .replaceAll('    ', '  ');
 
+/** The declaration of a name in a file, or where the file has it from. */
+function declared(name, file) {
+  const found = declarations(file).get(name);
+  if (found) return { name, doc: found.doc, code: signature(name, found.code, file) };
+  const from = new RegExp(`import (?:type )?\\{[^}]*\\b${name}\\b[^}]*\\} from '([^']+)'`).exec(
+    readFileSync(file, 'utf8'),
+  );
+  if (!from) throw new Error(`${name} is not declared in ${file}`);
+  return declared(name, path.join(path.dirname(file), from[1].replace(/\.js$/, '.d.ts')));
+}
+
 function section(entry) {
-  const files = new Map();
   return exported(entry)
-    .map(([name, file]) => {
-      if (!files.has(file)) files.set(file, declarations(file));
-      const found = files.get(file).get(name);
-      if (!found) throw new Error(`${name} is not declared in ${file}`);
-      return { name, doc: found.doc, code: signature(name, found.code, file) };
-    })
+    .map(([name, file]) => declared(name, file))
     .map(({ name, doc, code }) =>
       code === `${name}(definition)`
         ? `### \`${code}\`\n\n${doc}\n`
