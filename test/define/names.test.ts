@@ -120,6 +120,14 @@ datasets:
 describe('a name stands for one thing', () => {
   it.each(CASES)('%s', (_, text, expected) => check(`${BASE}---\n${text}`, expected));
 
+  it('a misspelt setting is told from those that there are', () => {
+    const said = (text: string) =>
+      fromYaml(text, true).diagnostics.map(({ nearest, hint }) => nearest ?? hint);
+    expect(said('timezon: UTC\n')).toEqual(['timezone']);
+    expect(said('entitiez: []\n')).toEqual(['entities']);
+    expect(said('quux: 1\n')).toEqual([expect.stringMatching(/^Known keys: .*timezone.*lineage.*sources/)]);
+  });
+
   it('settings name what is in this version', () => {
     const found = fromYaml(
       'engine: spark://host:15002\nlake: s3://bucket/prefix\nonline: redis://host:6379\nregistry: postgres://u@h/db\n',

@@ -30,7 +30,10 @@ export async function check(io: Io): Promise<number> {
     io.print(
       `ok: ${Object.entries(counts)
         .filter(([, n]) => n > 0)
-        .map(([kind, n]) => `${n} ${kind.replace('_', ' ')}`)
+        .map(
+          ([kind, n]) =>
+            `${n} ${(n === 1 ? kind.replace(/ies$/, 'y').replace(/s$/, '') : kind).replace('_', ' ')}`,
+        )
         .join(', ')}${warnings > 0 ? `; ${warnings} warning${warnings === 1 ? '' : 's'}` : ''}`,
     );
   else io.print(`${errors} error${errors === 1 ? '' : 's'}, ${warnings} warning${warnings === 1 ? '' : 's'}`);

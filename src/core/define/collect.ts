@@ -5,13 +5,7 @@ import type { Node } from './node.js';
 import { createReport } from './report.js';
 import { type Located, type ObjectPlaces, type Out, read } from './shape.js';
 import type { featureSetShape, featureShape } from './shapes/feature.js';
-import {
-  type monitorShape,
-  type scheduleShape,
-  type sensorShape,
-  type serviceShape,
-  settingsKeys,
-} from './shapes/operation.js';
+import type { monitorShape, scheduleShape, sensorShape, serviceShape } from './shapes/operation.js';
 import type { entityShape, sourceShape, transformShape } from './shapes/source.js';
 import type { datasetShape, labelShape, modelShape } from './shapes/training.js';
 import { definitionFileShape, type ListKey, listKeys, projectFileShape } from './shapes.js';
@@ -87,15 +81,10 @@ export function collect(inputs: readonly DefinitionInput[], diagnostics: Diagnos
     if (input.root.kind === 'scalar' && input.root.value === null) continue;
     const context = { diagnostics, typescript: input.typescript };
     if (input.settings) {
-      const raw = read(
-        pick(input.root, Object.keys(settingsKeys), true),
-        projectFileShape,
-        'the file',
-        context,
-      );
+      const raw = read(pick(input.root, kinds, false), projectFileShape, 'the file', context);
       if (raw) settings.push(raw);
     }
-    const root = pick(input.root, Object.keys(settingsKeys), false, input.settings);
+    const root = pick(input.root, kinds, true, input.settings);
     const file = root.kind === 'map' ? labelled(root) : root;
     const lists = read(file, definitionFileShape, 'the file', context);
     if (!lists) continue;
@@ -151,7 +140,7 @@ export function collect(inputs: readonly DefinitionInput[], diagnostics: Diagnos
   };
 }
 
-/** The keys of settings, or all others: each is read once. */
+/** The lists of definitions, or all other keys: each is read once. */
 function pick(root: Node, names: readonly string[], keep: boolean, active = true): Node {
   if (root.kind !== 'map' || !active) return root;
   return { ...root, entries: new Map([...root.entries].filter(([name]) => names.includes(name) === keep)) };
