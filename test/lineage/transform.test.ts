@@ -235,6 +235,52 @@ describe('new records alone', () => {
     );
   });
 
+  it('come to what the query says of everything, where it joins, deduplicates and groups', async () => {
+    const definitions = `${TOTALS}
+  - name: paid
+    sql: SELECT o.id, o.total - coalesce(r.total, 0) AS total, o.ts FROM orders o LEFT JOIN refunds r USING (id)
+    record_key: id
+    event_time: ts
+    fields: { id: int64, total: int64, ts: timestamp }
+  - name: first_of_user
+    sql: SELECT * FROM (SELECT user_id, id, ts FROM orders) QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY ts, id) = 1
+    record_key: user_id
+    event_time: ts
+    fields: { user_id: int64, id: int64, ts: timestamp }
+`;
+    const names = ['totals', 'paid', 'first_of_user'];
+    const row = fc.record({
+      id: fc.integer({ min: 1, max: 4 }),
+      user_id: fc.integer({ min: 1, max: 2 }),
+      total: fc.integer({ min: 0, max: 9 }),
+      day: fc.integer({ min: 1, max: 3 }),
+      gone: fc.boolean(),
+    });
+    const batch = fc.record({
+      source: fc.constantFrom('orders', 'orders', 'refunds'),
+      rows: fc.array(row, { minLength: 1, maxLength: 3 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(batch, { minLength: 2, maxLength: 4 }), async (batches) => {
+        const [steps, once] = [await project(definitions), await project(definitions)];
+        for (const [at, { source, rows }] of batches.entries()) {
+          const known = rows.map((one) => ({ ...one, known: 10 + at }));
+          for (const opened of [steps, once]) await push(opened, source, known);
+          for (const name of names) await runTransform(steps, name);
+        }
+        for (const name of names) {
+          await runTransform(once, name);
+          expect(await known(steps, name)).toEqual(await known(once, name));
+        }
+        for (const { project: opened, folder } of open.splice(0)) {
+          await opened.close();
+          rmSync(folder, { recursive: true, force: true });
+        }
+      }),
+      { numRuns: 4, seed: 11 },
+    );
+  });
+
   it('are all that is read', async () => {
     const opened = await project(BIG);
     await push(
