@@ -199,7 +199,7 @@ const PARTS = {
   huge: () => measureWindows({ size: 'huge', runs: 1 }),
   keys: () => measureHotKeys({ size }),
   state: () => measureState({ size, runs }),
-  incremental: () => measureIncremental({ events: size === 'full' ? 20_000_000 : 5_000_000 }),
+  incremental: () => measureIncremental({ sizes: size === 'full' ? [5_000_000, 20_000_000] : [5_000_000] }),
   online: measureReads,
   http: measureHttp,
   peers: measureOnlinePeers,

@@ -397,11 +397,14 @@ export async function computePartitions(
       const counts = countsOf(from, row);
       const all = Uint32Array.from({ length: row - from }, (_, k) => from + k);
       const kept = all.filter(fateIs(KEPT));
-      const slice = added.map((item) => ({ name: item.name, column: takeColumn(item.column, all) }));
+      const take = (items: typeof added, rows: Uint32Array): typeof added =>
+        items.map((item) => ({ name: item.name, column: takeColumn(item.column, rows) }));
+      const slice = take(added, all);
+      const whole = kept.length === all.length;
       const columns: PartitionColumns = Object.fromEntries(
-        [...ownColumns, ...added].map((item) => [
+        [...take(ownColumns, kept), ...(whole ? slice : take(added, kept))].map((item) => [
           item.name,
-          columnStatistics(item.name, takeColumn(item.column, kept)),
+          columnStatistics(item.name, item.column),
         ]),
       );
       const written =
