@@ -2,7 +2,7 @@
 
 import type { Instant } from '../core/base/time.js';
 import type { DatasetManifest } from '../core/dataset/manifest.js';
-import type { Comparison } from '../core/drift/compare.js';
+import type { Comparison } from '../core/drift/comparison.js';
 import type { ColumnProfile } from '../core/drift/profile.js';
 import type { BinaryEvaluation, Evaluation, MulticlassEvaluation } from '../core/learn/metrics.js';
 import type { LevelStatus } from '../core/quality/service-level.js';

@@ -3,7 +3,8 @@ import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import { printInstant } from '../core/base/time.js';
 import type { Model, Monitor } from '../core/define/types.js';
-import { type Comparison, compareProfiles } from '../core/drift/compare.js';
+import { compareProfiles } from '../core/drift/compare.js';
+import type { Comparison } from '../core/drift/comparison.js';
 import type { ColumnSample } from '../core/drift/grouped.js';
 import type { ColumnProfile } from '../core/drift/profile.js';
 import {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { compareColumns, compareProfiles, mergeSmallBins } from '../../src/core/drift/compare.js';
+import { compareColumns, compareProfiles } from '../../src/core/drift/compare.js';
+import { mergeSmallBins } from '../../src/core/drift/compare-categories.js';
 import type { ColumnSample } from '../../src/core/drift/grouped.js';
 import { groupSorted, sortNumbers } from '../../src/core/drift/grouped.js';
 import { type ColumnProfile, profileColumn, profileColumns } from '../../src/core/drift/profile.js';

@@ -1,7 +1,7 @@
 /** What two dataset versions say of each other: definitions as text, rows by key, labels. */
 import { type DifferingLine, definitionLines, differingLines } from '../define/lines.js';
 import type { Definitions } from '../define/types.js';
-import type { Comparison } from '../drift/compare.js';
+import type { Comparison } from '../drift/comparison.js';
 import { expandFeatures } from '../engine/feature-plan.js';
 import type { PartSummary } from './manifest.js';
 

@@ -1,4 +1,4 @@
-import type { ColumnComparison } from '../../core/drift/compare.js';
+import type { ColumnComparison } from '../../core/drift/comparison.js';
 import type { MonitorReport, MonitorResultReport, ReportData } from '../data.js';
 import {
   count,
