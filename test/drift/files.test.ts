@@ -70,6 +70,36 @@ describe('A file that is too large to keep', () => {
     expect(flag).toMatchObject({ distinct: 2, top: [{ value: 'false' }, { value: 'true', count: 200_000 }] });
   });
 
+  it('has every value counted where its footer says that they are few, nulls too', async () => {
+    await db.run(
+      `COPY (SELECT i % 3 = 0 AS flag, (i % 7)::INTEGER AS n, 'k' || i % 5 AS t,
+        CASE WHEN i % 4 > 0 THEN ((hash(i) % 5000)::INTEGER / 100)::DECIMAL(12, 2) END AS price
+      FROM range(${ROWS}) r(i)) TO '${at('few.parquet')}' (FORMAT parquet)`,
+    );
+    const { rows, columns } = await profileFile(reader, at('few.parquet'));
+    const [exact] = await db.rows<Record<string, number>>(
+      `SELECT count(DISTINCT price) AS d, avg(price) AS mean, stddev_samp(price) AS std, quantile_cont(price::DOUBLE, 0.95) AS q FROM '${at('few.parquet')}'`,
+    );
+    expect(rows).toBe(ROWS);
+    expect(columns['price']).toMatchObject({
+      count: (ROWS * 3) / 4,
+      nulls: ROWS / 4,
+      distinct: exact!['d'],
+      min: 0,
+      max: 49.99,
+      mean: expect.closeTo(exact!['mean']!, 9),
+      std: expect.closeTo(exact!['std']!, 9),
+      quantiles: expect.objectContaining({ '0.95': exact!['q'] }),
+    });
+    expect(columns['price']).not.toHaveProperty('rank_error');
+    expect(columns['flag']!.top).toEqual([
+      { value: 'false', count: 400_000 },
+      { value: 'true', count: 200_000 },
+    ]);
+    expect(columns['t']).toMatchObject({ distinct: 5, min: 'k0', max: 'k4', count: ROWS });
+    expect(columns['n']).toMatchObject({ distinct: 7, min: 0, max: 6, mean: expect.closeTo(3, 4) });
+  });
+
   it('counts frequent texts exactly among too many others, and says how sure it is of their number', async () => {
     const word = profile.columns['word']!;
     const [exact] = await db.rows<Record<string, number>>(

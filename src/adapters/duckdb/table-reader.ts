@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { MillraceError } from '../../core/base/error.js';
-import { NumberState } from '../../core/drift/number-state.js';
+import { EXACT_VALUES, NumberState } from '../../core/drift/number-state.js';
 import type { ColumnState } from '../../core/drift/profile.js';
 import type { CategoricalSketch } from '../../core/drift/sketch.js';
 import { type FrequentTexts, TextState } from '../../core/drift/text-state.js';
@@ -10,16 +10,19 @@ import type { TableReader } from '../../ports/table-reader.js';
 import { inspectWhole } from '../files/whole.js';
 import type { RawVector } from './columns.js';
 import type { DuckDb } from './connection.js';
+import { countValues, type FewValues, fewValues } from './few-values.js';
 import { quoteName, quoteText } from './text.js';
 import { NumberBuffer } from './value-buffer.js';
 
 const bareName = (file: string): string => file.replace(/\.(gz|zst)$/i, '').toLowerCase();
 const isDelimited = (file: string): boolean => /\.(csv|tsv|txt)$/.test(bareName(file));
 
+const isParquet = (file: string): boolean => bareName(file).endsWith('.parquet');
+
 function relation(file: string): string {
   const bare = bareName(file);
   const name = quoteText(file);
-  if (/\.parquet$/.test(bare)) return `read_parquet(${name})`;
+  if (isParquet(file)) return `read_parquet(${name})`;
   if (/\.(json|ndjson|jsonl)$/.test(bare)) return `read_json_auto(${name})`;
   throw new MillraceError('FORMAT_UNKNOWN', `cannot tell the format of "${file}"`, {
     place: { file },
@@ -52,6 +55,8 @@ interface Opened {
   readonly columns: readonly ReadColumn[];
   /** How many rows the types were told from; all where absent. */
   readonly toldFrom?: number;
+  /** Columns that DuckDB groups by value, and their number of rows. */
+  readonly few?: FewValues;
 }
 
 type States = Awaited<ReturnType<TableReader['states']>>;
@@ -210,7 +215,9 @@ export function createTableReader(db: DuckDb): TableReader {
         const columns = await db.rows<ReadColumn>(
           `SELECT column_name AS name, column_type AS type FROM (DESCRIBE SELECT * FROM ${from})`,
         );
-        return { from, columns };
+        return isParquet(file)
+          ? { from, columns, few: await fewValues(db, file, columns) }
+          : { from, columns };
       })();
     opened.set(file, found);
     return found;
@@ -272,20 +279,26 @@ export function createTableReader(db: DuckDb): TableReader {
   };
 
   const read = async (table: Opened): Promise<States | undefined> => {
-    const { from, columns } = table;
-    const found = await takeIn(table);
+    const { from, columns, few } = table;
+    const counted = few?.rows && few.rows > EXACT_VALUES ? few : undefined;
+    const streamed = columns.filter(({ name }) => !counted?.names.has(name));
+    const found =
+      streamed.length === 0
+        ? { rows: counted!.rows, taken: [] }
+        : await takeIn({ ...table, columns: streamed });
     if (found === undefined) return undefined;
-    const { rows, taken } = found;
+    const taken = new Map(streamed.map(({ name }, i) => [name, found.taken[i]!]));
     const states: { name: string; type: ValueType; state: ColumnState }[] = [];
-    for (const [i, column] of columns.entries()) {
+    for (const column of columns) {
       const { name, type } = column;
-      const each = taken[i]!;
+      const each = taken.get(name) ?? (await countValues(db, from, column));
       states.push({
         name,
         type: typeOfDuckDb(type) ?? (isNumber(type) ? { kind: 'float64' } : STRING),
         state: 'hashes' in each ? await nameTexts(from, column, each) : each,
       });
     }
+    const { rows } = found;
     return { rows, columns: states };
   };
 

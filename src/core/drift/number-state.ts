@@ -1,4 +1,4 @@
-import { CompensatedSum } from '../base/summation.js';
+import { CompensatedSum, sumOf } from '../base/summation.js';
 import type { ColumnSample } from './grouped.js';
 import { NumberTable } from './number-table.js';
 import { NumberTrie } from './number-trie.js';
@@ -10,6 +10,44 @@ export const EXACT_VALUES = 262_144;
 const BATCH = 16_384;
 /** Values that a loop goes over: V8 takes a loop that runs long before its end was ever reached for one without an end. */
 const STRIDE = 1_024;
+
+type Distribution = Pick<
+  NumericSketch,
+  'low' | 'high' | 'counts' | 'rankError' | 'distinct' | 'distinctError'
+>;
+
+/** A cell for each of different values. */
+function cellsOfValues(values: Float64Array, counts: Float64Array): Distribution {
+  const order = Uint32Array.from(values.keys()).sort((a, b) => values[a]! - values[b]!);
+  const sorted = Float64Array.from(order, (i) => values[i]!);
+  return {
+    low: sorted,
+    high: sorted,
+    counts: Float64Array.from(order, (i) => counts[i]!),
+    rankError: 0,
+    distinct: sorted.length,
+    distinctError: 0,
+  };
+}
+
+/** A column of numbers of which each different value was counted; none is NaN or infinite. */
+export function countedNumbers(values: Float64Array, counts: Float64Array, nulls: number): NumericSketch {
+  const cells = cellsOfValues(values, counts);
+  const n = sumOf(values.length, (i) => counts[i]!);
+  const mean = n === 0 ? null : sumOf(values.length, (i) => values[i]! * counts[i]!) / n;
+  const squares = mean === null ? 0 : sumOf(values.length, (i) => (values[i]! - mean) ** 2 * counts[i]!);
+  return {
+    type: 'numeric_sketch',
+    count: n,
+    nulls,
+    nans: 0,
+    min: cells.low[0] ?? Number.POSITIVE_INFINITY,
+    max: cells.low.at(-1) ?? Number.NEGATIVE_INFINITY,
+    mean,
+    std: n < 2 ? null : Math.sqrt(squares / (n - 1)),
+    ...cells,
+  };
+}
 
 /**
  * Takes in a column of numbers chunk by chunk, in any order. Up to `EXACT_VALUES` values it keeps them all; beyond, it
@@ -140,16 +178,10 @@ export class NumberState {
     };
   }
 
-  #distribution(): Pick<
-    NumericSketch,
-    'low' | 'high' | 'counts' | 'rankError' | 'distinct' | 'distinctError'
-  > {
+  #distribution(): Distribution {
     if (this.#table) {
-      const found = this.#table.list();
-      const order = Uint32Array.from(found.values.keys()).sort((a, b) => found.values[a]! - found.values[b]!);
-      const values = Float64Array.from(order, (i) => found.values[i]!);
-      const counts = Float64Array.from(order, (i) => found.counts[i]!);
-      return { low: values, high: values, counts, rankError: 0, distinct: values.length, distinctError: 0 };
+      const { values, counts } = this.#table.list();
+      return cellsOfValues(values, counts);
     }
     const { low, high, counts, unplaced } = this.#trie!.list(this.#min, this.#max);
     const distinct =
