@@ -1,4 +1,5 @@
 /** What a version of a dataset is made from, and which partitions that gives. */
+import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
@@ -176,10 +177,26 @@ async function logDigests(
   return cells;
 }
 
+/** @throws MillraceError STORE_CORRUPT where files are gone that hold what is read. */
+async function requireSegments(project: Project, { horizons }: Recipe): Promise<void> {
+  const log = await project.log();
+  for (const [name, seq] of horizons) {
+    const { segments } = await log.state(project.definitions.sources.get(name)!);
+    const lost = segments.filter(({ file, firstSeq }) => firstSeq <= seq && !existsSync(file));
+    if (lost.length > 0)
+      throw new MillraceError(
+        'STORE_CORRUPT',
+        `the log of ${name} has lost ${lost.map(({ file }) => path.basename(file)).join(', ')}`,
+        { hint: 'Put it back from a copy of the project state: its records are nowhere else in it.' },
+      );
+  }
+}
+
 /** The partitions that a recipe gives, in order of time. */
 export async function planPartitions(project: Project, recipe: Recipe): Promise<readonly PlannedPartition[]> {
   const { definitions } = project;
   const { dataset, plan, horizons } = recipe;
+  await requireSegments(project, recipe);
   const reaches = parentReaches(definitions, dataset, plan);
   const cells: (readonly DigestCell[])[] = [];
   for (const { source, time } of reaches)

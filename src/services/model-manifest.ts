@@ -59,6 +59,8 @@ export interface ModelManifest {
   readonly model_sha256: string;
   /** Object with the texts of the definitions that its features had; null: not at hand. */
   readonly definitions_sha256?: string | null;
+  /** Who trained it. Absent: an earlier release, or imported. */
+  readonly actor?: string;
   /** Absent: trained here. */
   readonly imported?: ImportedFrom;
   readonly environment: Environment;

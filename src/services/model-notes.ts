@@ -1,8 +1,9 @@
 /** What people say of models and versions: description, owner, tags; every change with who, when and why. */
 import { MillraceError } from '../core/base/error.js';
 import type { AliasChange, NoteChange, VersionRecord } from '../ports/registry.js';
+import { userName } from './actor.js';
 import type { Project } from './project.js';
-import { CHAMPION, userName } from './promote.js';
+import { CHAMPION } from './promote.js';
 
 export interface Notes {
   readonly description: string | null;

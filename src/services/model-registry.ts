@@ -2,10 +2,11 @@
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
 import type { AliasChange, VersionRecord } from '../ports/registry.js';
+import { userName } from './actor.js';
 import { manifestOf } from './model-manifest.js';
 import { type Notes, notesOf, type Stage, stageOf } from './model-notes.js';
 import type { Project } from './project.js';
-import { CHAMPION, userName } from './promote.js';
+import { CHAMPION } from './promote.js';
 
 /** Points an alias at a version; the champion's has a gate and goes by `promote`. */
 export async function aliasModel(

@@ -2,6 +2,7 @@
 import { MillraceError } from '../core/base/error.js';
 import type { MetricRequirement, Model } from '../core/define/types.js';
 import type { AliasChange, VersionRecord } from '../ports/registry.js';
+import { userName } from './actor.js';
 import { evaluateOn } from './evaluate-model.js';
 import { definitionsOfModel } from './feature-versions.js';
 import { promoteRun, recordRun } from './lineage-events.js';
@@ -252,7 +253,3 @@ export async function rollbackModel(
   });
   return { ...change, features: kept ? 'kept' : 'current' };
 }
-
-/** Who does it: MILLRACE_ACTOR, else the user of the system. */
-export const userName = (): string =>
-  process.env['MILLRACE_ACTOR'] ?? process.env['USER'] ?? process.env['LOGNAME'] ?? 'unknown';

@@ -9,6 +9,7 @@ import { takeRows } from '../core/learn/matrix.js';
 import type { Evaluation } from '../core/learn/metrics.js';
 import type { ModelRuntime, ProcessEnvironment } from '../ports/model-runtime.js';
 import type { VersionRecord } from '../ports/registry.js';
+import { userName } from './actor.js';
 import { keepDefinitions } from './definition-snapshot.js';
 import { evaluatePart } from './evaluate-model.js';
 import { storedFault } from './load-model.js';
@@ -112,6 +113,7 @@ export async function registerModel(
     ...fitted.told,
     model_sha256: fitted.model_sha256,
     definitions_sha256: definitions,
+    ...(fitted.told.imported ? {} : { actor: userName() }),
     environment: environmentOf(project, fitted.process),
     ...(await codeOf(project)),
     timings: watch.finish(),

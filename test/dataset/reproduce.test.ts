@@ -219,6 +219,16 @@ describe('a version that cannot be made again', () => {
     });
   });
 
+  it('is refused where the log has lost a file', async () => {
+    const source = [...project.definitions.sources.values()][0]!;
+    const { segments } = await (await project.log()).state(source);
+    await rm(segments[0]!.file);
+    await expect(reproduceDataset(project, { name: 'daily', version: 1 })).rejects.toMatchObject({
+      code: 'STORE_CORRUPT',
+      message: expect.stringContaining(path.basename(segments[0]!.file)),
+    });
+  });
+
   it('is refused where its definitions are neither in the project nor kept', async () => {
     await rm(path.join(folder, '.millrace/objects'), { recursive: true });
     await writeFile(path.join(folder, 'definitions/all.yaml'), definitions('max'));

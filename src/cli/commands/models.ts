@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
+import { versionTitle } from '../../core/dataset/retention.js';
 import type { VersionRecord } from '../../ports/registry.js';
 import type { DifferingValue } from '../../report/comparison.js';
 import { compareModels } from '../../services/compare-models.js';
@@ -221,8 +222,8 @@ export const history = (io: Io, args: readonly string[]): Promise<number> =>
         what: manifestOf(each).imported ? 'imported' : 'trained',
         from: null as string | null,
         to: `${model}@${each.version}` as string | null,
-        actor: manifestOf(each).imported?.actor ?? '',
-        reason: manifestOf(each).imported?.reason ?? '',
+        actor: manifestOf(each).imported?.actor ?? manifestOf(each).actor ?? '',
+        reason: manifestOf(each).imported?.reason ?? `on ${versionTitle(manifestOf(each).dataset)}`,
       })),
       ...registry.aliasHistory(model).map(({ alias: what, previous, ...change }) => ({
         ...change,
@@ -315,7 +316,7 @@ const shortHash = (sha256: string): string => sha256.slice(0, 12);
 /** What a version came from, as far as it is known. */
 function printRecord(io: Io, manifest: ModelManifest, { aliases, stage, notes }: FoundVersion): void {
   const { environment, git, locks, timings, imported, trainer, code } = manifest;
-  const parameters = Object.entries(trainer.parameters).map(
+  const parameters = Object.entries(manifest.parameters ?? trainer.parameters).map(
     ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   );
   const lines: [string, string | undefined][] = [
