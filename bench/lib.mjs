@@ -69,22 +69,23 @@ const DUCK = path.join(here, 'duck.mjs');
 /** Statements in a fresh DuckDB process. */
 export const duck = (...statements) => node([DUCK, JSON.stringify(statements)]);
 
+/** Words of `millrace features historical`. */
+export const historicalWords = (folder, observations, features, out) => [
+  'features',
+  'historical',
+  '--project',
+  folder,
+  '--observations',
+  observations,
+  '--time',
+  'at',
+  '--features',
+  features.join(','),
+  '--out',
+  out,
+];
 /** `millrace features historical`, measured. */
-export const historical = (folder, observations, features, out) =>
-  millrace([
-    'features',
-    'historical',
-    '--project',
-    folder,
-    '--observations',
-    observations,
-    '--time',
-    'at',
-    '--features',
-    features.join(','),
-    '--out',
-    out,
-  ]);
+export const historical = (...given) => millrace(historicalWords(...given));
 
 /**
  * Contenders in turns, so that a busy moment of the machine meets every one alike: medians by name, null for one that

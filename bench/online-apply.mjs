@@ -6,59 +6,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openLmdbOnlineStore } from '../dist/adapters/lmdb/online-store.js';
 import { planGroup } from '../dist/core/engine/online/index.js';
+import { eventsSource, FLOAT64, feature } from './frozen.mjs';
 
 const S = 1_000_000;
 const DAY = 86_400 * S;
 const text = process.argv.includes('--text');
 const KEY = { kind: text ? 'string' : 'int64' };
-const source = {
-  name: 'events',
-  kind: 'events',
-  tags: [],
-  fingerprint: 'bench',
-  read: { kind: 'push' },
-  recordKey: ['id'],
-  eventTime: 'at',
-  availableAt: { kind: 'event_time' },
-  timezone: 'UTC',
-  ambiguousTime: 'refuse',
-  fields: [
-    { name: 'id', type: KEY },
-    { name: 'user', type: KEY },
-    { name: 'amount', type: { kind: 'float64' } },
-    { name: 'page', type: { kind: 'string' } },
-  ],
-  keys: {},
-  contract: { rows: [], batch: [] },
-};
-const aggregation = (fn, field, window) => ({
-  name: `${fn}_${field}_${window}`,
-  fingerprint: `${fn}_${field}_${window}`,
-  tags: [],
-  entities: ['user'],
-  joinKeys: ['user'],
-  computation: {
-    kind: 'aggregation',
-    function: fn,
-    source: 'events',
-    field,
-    arguments: { ignoreNulls: false },
-    window,
-    offset: 0,
-    includeCurrent: false,
-    where: null,
-    ratioWhere: null,
-    groupBy: null,
-  },
-  valueType: { kind: 'float64' },
-  default: undefined,
-  dependsOn: [],
-  requestFields: [],
-});
+const source = eventsSource([
+  { name: 'id', type: KEY },
+  { name: 'user', type: KEY },
+  { name: 'amount', type: FLOAT64 },
+  { name: 'page', type: { kind: 'string' } },
+]);
 const features = [3600 * S, DAY, 30 * DAY].flatMap((w) => [
-  aggregation('count', null, w),
-  aggregation('sum', 'amount', w),
-  ...(text ? [aggregation('count_distinct', 'page', w)] : []),
+  feature('count', null, w),
+  feature('sum', 'amount', w),
+  ...(text ? [feature('count_distinct', 'page', w)] : []),
 ]);
 const group = planGroup({
   id: 'events(user)',

@@ -7,62 +7,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openLmdbOnlineStore } from '../dist/adapters/lmdb/online-store.js';
 import { planGroup, planReader } from '../dist/core/engine/online/index.js';
+import { eventsSource, FLOAT64, feature } from './frozen.mjs';
 
 const S = 1_000_000;
 const DAY = 86_400 * S;
 const WINDOWS = [3600 * S, 6 * 3600 * S, DAY, 7 * DAY, 30 * DAY, 90 * DAY];
-const FLOAT64 = { kind: 'float64' };
-const source = {
-  name: 'events',
-  kind: 'events',
-  tags: [],
-  fingerprint: 'bench',
-  read: { kind: 'push' },
-  recordKey: ['id'],
-  eventTime: 'at',
-  availableAt: { kind: 'event_time' },
-  timezone: 'UTC',
-  ambiguousTime: 'refuse',
-  fields: [
-    { name: 'id', type: { kind: 'int64' } },
-    { name: 'user', type: { kind: 'int64' } },
-    { name: 'amount', type: FLOAT64 },
-  ],
-  keys: {},
-  contract: { rows: [], batch: [] },
-};
-const aggregation = (fn, field, window) => ({
-  name: `${fn}_${window}`,
-  fingerprint: `${fn}_${window}`,
-  tags: [],
-  entities: ['user'],
-  joinKeys: ['user'],
-  computation: {
-    kind: 'aggregation',
-    function: fn,
-    source: 'events',
-    field,
-    arguments: { ignoreNulls: false },
-    window,
-    offset: 0,
-    includeCurrent: false,
-    where: null,
-    ratioWhere: null,
-    groupBy: null,
-  },
-  valueType: FLOAT64,
-  default: undefined,
-  dependsOn: [],
-  requestFields: [],
-});
-const INVERTIBLE = WINDOWS.flatMap((w) => [aggregation('count', null, w), aggregation('sum', 'amount', w)]);
+const source = eventsSource([
+  { name: 'id', type: { kind: 'int64' } },
+  { name: 'user', type: { kind: 'int64' } },
+  { name: 'amount', type: FLOAT64 },
+]);
+const INVERTIBLE = WINDOWS.flatMap((w) => [feature('count', null, w), feature('sum', 'amount', w)]);
 const MIXED = WINDOWS.slice(0, 2).flatMap((w) => [
-  ...['sum', 'mean', 'min', 'max', 'last'].map((fn) => aggregation(fn, 'amount', w)),
-  aggregation('count', null, w),
+  ...['sum', 'mean', 'min', 'max', 'last'].map((fn) => feature(fn, 'amount', w)),
+  feature('count', null, w),
 ]);
 const MANY = WINDOWS.slice(0, 5).flatMap((w) => [
-  ...['count', 'sum', 'mean', 'min', 'max', 'std', 'first', 'last'].map((fn) => aggregation(fn, 'amount', w)),
-  aggregation('seconds_since_last', null, w),
+  ...['count', 'sum', 'mean', 'min', 'max', 'std', 'first', 'last'].map((fn) => feature(fn, 'amount', w)),
+  feature('seconds_since_last', null, w),
 ]);
 
 const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'));

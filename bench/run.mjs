@@ -9,7 +9,19 @@ import { CACHE, eventsFile, millions, observationsFile } from './data.mjs';
 import { measure as measureHotKeys } from './hot-keys.mjs';
 import { measure as measureIncremental } from './incremental.mjs';
 import { measure as measureState } from './latest-state.mjs';
-import { argument, MAIN, median, node, note, quiet, ratio, run, table, WORK } from './lib.mjs';
+import {
+  argument,
+  historicalWords,
+  MAIN,
+  median,
+  node,
+  note,
+  quiet,
+  ratio,
+  run,
+  table,
+  WORK,
+} from './lib.mjs';
 import { ingested, LABELS, measure as measureWindows } from './offline-windows.mjs';
 import { measure as measurePeers } from './online-peers.mjs';
 import { plot } from './plot.mjs';
@@ -125,18 +137,12 @@ async function measureProfile() {
       '--cpu-prof',
       `--cpu-prof-dir=${profiles}`,
       MAIN,
-      'features',
-      'historical',
-      '--project',
-      folder,
-      '--observations',
-      observations,
-      '--time',
-      'at',
-      '--features',
-      features.map((one) => one.name).join(','),
-      '--out',
-      path.join(WORK, 'profile.parquet'),
+      ...historicalWords(
+        folder,
+        observations,
+        features.map((one) => one.name),
+        path.join(WORK, 'profile.parquet'),
+      ),
     ]);
     const profile = JSON.parse(readFileSync(path.join(profiles, readdirSync(profiles)[0]), 'utf8'));
     const frames = new Map(profile.nodes.map((one) => [one.id, one.callFrame]));

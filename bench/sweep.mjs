@@ -1,6 +1,7 @@
 // The sweep alone on synthetic events: node bench/sweep.mjs [events] [observations] [inv12|mix12] [late share]
 // Needs a build (npm run build) or: node --import tsx bench/sweep.mjs ...
 import { performance } from 'node:perf_hooks';
+import { aggregation, FLOAT64 } from './frozen.mjs';
 
 const [events = 2e6, observations = 2e5, mix = 'inv12', lateShare = 0] = process.argv.slice(2);
 const base = process.env.MILLRACE_DIST ?? '../src';
@@ -39,23 +40,11 @@ for (let i = 0; i < m; i++) {
   who[i] = user();
   at[i] = Math.floor(random() * 90 * DAY);
 }
-const FLOAT64 = { kind: 'float64' };
 const INT64 = { kind: 'int64' };
 const STRING = { kind: 'string' };
 const feature = (fn, field, window) => ({
   name: `${fn}_${window}`,
-  aggregation: {
-    function: fn,
-    source: 's',
-    field,
-    arguments: { ignoreNulls: false },
-    window,
-    offset: 0,
-    includeCurrent: false,
-    where: null,
-    ratioWhere: null,
-    groupBy: null,
-  },
+  aggregation: aggregation('s', fn, field, window),
   inputType: field === null ? null : field === 'code' ? STRING : FLOAT64,
   byType: null,
   outputType: fn === 'count' || fn === 'count_distinct' ? INT64 : FLOAT64,
