@@ -181,22 +181,25 @@ async function candidates(
           reason: 'no version names it',
           age: GRACE_MS,
         });
-  found.push(...(await scratch(project)));
+  found.push(...(await scratch(project, lake)));
   const list = (kind: 'dataset' | 'model', reasons: ReadonlyMap<string, string>) =>
     [...reasons].map(([name, reason]) => ({ kind, name, reason }));
   return { candidates: found, kept: [...list('dataset', kept.datasets), ...list('model', kept.models)] };
 }
 
-/** What processes that ended wrote to: all that is in `tmp`, and beside files of the state those not yet renamed. */
-async function scratch(project: Project): Promise<readonly Candidate[]> {
+/** What processes that ended wrote to: all that is in `tmp`, and beside other files those not yet renamed. */
+async function scratch(project: Project, lake: string): Promise<readonly Candidate[]> {
+  const temporary = path.join(project.stateFolder, 'tmp');
+  const beside = ['', 'digests', 'cache'].map((below) => path.join(project.stateFolder, below));
+  const statistics = (await entries(lake)).map(({ name }) => path.join(lake, name, STATISTICS));
   const found: Candidate[] = [];
-  for (const below of ['tmp', '', 'digests', 'cache'])
-    for (const { name } of await entries(path.join(project.stateFolder, below)))
-      if ((below === 'tmp' || ownerOf(name) !== undefined) && !ofLivingProcess(name))
+  for (const folder of [temporary, ...beside, ...statistics])
+    for (const { name } of await entries(folder))
+      if ((folder === temporary || ownerOf(name) !== undefined) && !ofLivingProcess(name))
         found.push({
           kind: 'leftover',
           name,
-          target: path.join(project.stateFolder, below, name),
+          target: path.join(folder, name),
           reason: 'left by work that ended',
           age: SCRATCH_MS,
         });

@@ -150,9 +150,11 @@ describe('garbage collection', () => {
       `tmp/train-m1-${dead}`,
       `digests/events.json.${dead}.tmp`,
       `lock.${dead}`,
+      `lake/_datasets/set/statistics/tallies.json.${dead}.tmp`,
     ];
     const written = [`tmp/train-m1-${living}`, `digests/events.json.${living}.tmp`, 'registry.db'];
-    for (const below of ['tmp', 'digests']) await mkdir(at(below), { recursive: true });
+    for (const below of ['tmp', 'digests', 'lake/_datasets/set/statistics'])
+      await mkdir(at(below), { recursive: true });
     for (const name of [...left, ...written.slice(0, 2)]) await writeFile(at(name), '');
     const { removed } = await collectGarbage(project, { dryRun: false, retention: 1000 * DAY });
     expect(
