@@ -189,13 +189,18 @@ async function candidates(
 
 /** What processes that ended wrote to: all that is in `tmp`, and beside other files those not yet renamed. */
 async function scratch(project: Project, lake: string): Promise<readonly Candidate[]> {
-  const temporary = path.join(project.stateFolder, 'tmp');
-  const beside = ['', 'digests', 'cache'].map((below) => path.join(project.stateFolder, below));
-  const statistics = (await entries(lake)).map(({ name }) => path.join(lake, name, STATISTICS));
+  const state = (below: string): string => path.join(project.stateFolder, below);
+  const owned = (name: string): boolean => ownerOf(name) !== undefined;
+  const unnamed = (name: string): boolean => name !== 'tallies.json' && !name.startsWith('sample-');
+  const places: readonly (readonly [string, (name: string) => boolean])[] = [
+    [state('tmp'), () => true],
+    ...['', 'digests', 'cache'].map((below) => [state(below), owned] as const),
+    ...(await entries(lake)).map(({ name }) => [path.join(lake, name, STATISTICS), unnamed] as const),
+  ];
   const found: Candidate[] = [];
-  for (const folder of [temporary, ...beside, ...statistics])
+  for (const [folder, isScratch] of places)
     for (const { name } of await entries(folder))
-      if ((folder === temporary || ownerOf(name) !== undefined) && !ofLivingProcess(name))
+      if (isScratch(name) && !ofLivingProcess(name))
         found.push({
           kind: 'leftover',
           name,
