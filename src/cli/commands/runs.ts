@@ -1,6 +1,6 @@
 import { MillraceError } from '../../core/base/error.js';
 import { printInstant } from '../../core/base/time.js';
-import type { RunDetail } from '../../ports/run-store.js';
+import type { RunDetail, StepRecord } from '../../ports/run-store.js';
 import type { Project } from '../../services/project.js';
 import type { Io } from '../io.js';
 import { integer } from '../parse.js';
@@ -22,6 +22,10 @@ const statusOf = (run: RunDetail): string =>
         ? 'cancelling'
         : 'running'
       : 'left behind';
+
+/** Tries that were begun; one that was interrupted is taken up again and counts once. */
+const triesOf = ({ startedAt, failures, status }: StepRecord): number =>
+  startedAt === null ? 0 : failures + (status === 'failed' ? 0 : 1);
 
 async function theRun(project: Project, text: string | undefined): Promise<RunDetail> {
   const store = await project.runs();
@@ -80,7 +84,7 @@ export async function show(io: Io, args: readonly string[]): Promise<number> {
           step.step,
           step.action,
           step.status,
-          `${step.token}`,
+          `${triesOf(step)}`,
           step.seconds === null ? '-' : step.seconds.toFixed(2),
           step.detail === '' ? step.reason : step.detail,
         ]),

@@ -37,7 +37,11 @@ export async function liveCalmly(base: string): Promise<readonly Calm[]> {
     const trace = path.join(base, `trace-${i}`);
     inGoodOrder(await perform(phase, next, { trace }), phase);
     const points = readFileSync(trace, 'utf8').trimEnd().split('\n');
-    lived.push({ phase, before: folder, points, holds: await holdings(next) });
+    const swept = path.join(base, 'swept');
+    copyProject(next, swept);
+    inGoodOrder(await perform(SWEEP, swept), SWEEP);
+    lived.push({ phase, before: folder, points, holds: await holdings(swept) });
+    rmSync(swept, { recursive: true });
     folder = next;
   }
   return lived;
