@@ -134,6 +134,12 @@ function printError(error: MillraceError): void {
   if (error.hint) write(2, `    → ${error.hint}\n`);
 }
 
+/** A full disk shows wherever something is written. */
+const codeOf = (caught: unknown): 'DISK_FULL' | 'INTERNAL' =>
+  /^(ENOSPC|EDQUOT|EFBIG)$/.test((caught as NodeJS.ErrnoException | null)?.code ?? '')
+    ? 'DISK_FULL'
+    : 'INTERNAL';
+
 /** Runs a command and turns what it throws into a message, a JSON error and an exit status. */
 export async function runHandled(io: Io, work: () => Promise<number>): Promise<number> {
   try {
@@ -142,7 +148,7 @@ export async function runHandled(io: Io, work: () => Promise<number>): Promise<n
     const error =
       caught instanceof MillraceError
         ? caught
-        : new MillraceError('INTERNAL', caught instanceof Error ? caught.message : String(caught), {
+        : new MillraceError(codeOf(caught), caught instanceof Error ? caught.message : String(caught), {
             cause: caught,
           });
     printError(error);
