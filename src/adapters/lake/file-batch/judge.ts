@@ -16,13 +16,26 @@ import type { FailedReason, FileBatch } from './batch.js';
 import { example, placeOf, refusal, refusedExample, remedy } from './findings.js';
 import { batchParts, type FilePart } from './parts.js';
 
+/** Throws BATCH_REFUSED. */
 export async function judge(batch: FileBatch): Promise<void> {
-  const { db } = batch.context;
+  const failures = [...(await judgeRows(batch)), ...(await judgeWhole(batch))];
+  if (failures.length === 0) return;
+  const place = await placeOf(batch, failures[0]!.rule);
+  throw refusal(
+    batch,
+    failures,
+    remedy(batch, failures),
+    place ?? placeIn(batch.source, batch.files[0]!.path),
+  );
+}
+
+/** Counts what the rules for rows say, and leaves out the rows that are refused or dropped. */
+async function judgeRows(batch: FileBatch): Promise<readonly FailedReason[]> {
   for (const input of batch.inputs) {
     batch.counts.quarantined += input.unreadable.length;
     for (const row of input.unreadable) batch.reasons[row.rule] = (batch.reasons[row.rule] ?? 0) + 1;
   }
-  await db.run('CREATE OR REPLACE TEMP TABLE excluded ("_row" BIGINT)');
+  await batch.context.db.run('CREATE OR REPLACE TEMP TABLE excluded ("_row" BIGINT)');
   batch.counts.quarantined += await batch.exclude(
     `SELECT ${POSITION} FROM judged WHERE "_reasons" IS NOT NULL`,
   );
@@ -54,6 +67,13 @@ export async function judge(batch: FileBatch): Promise<void> {
   if (batch.source.contract.onError === 'fail' && batch.counts.quarantined > 0)
     for (const rule of Object.keys(batch.reasons).sort())
       failures.push({ rule, message: await refusedExample(batch, rule) });
+  return failures;
+}
+
+/** The rules for the batch, its columns and its history, over the rows that are left. */
+async function judgeWhole(batch: FileBatch): Promise<readonly FailedReason[]> {
+  const { db } = batch.context;
+  const failures: FailedReason[] = [];
   const contract = effectiveContract(batch.source);
   const measures = batchMeasuresSql(contract);
   const values: Record<string, number | null> =
@@ -110,15 +130,7 @@ export async function judge(batch: FileBatch): Promise<void> {
     ...values,
     ...distributions.found,
   };
-  if (failures.length > 0) {
-    const place = await placeOf(batch, failures[0]!.rule);
-    throw refusal(
-      batch,
-      failures,
-      remedy(batch, failures),
-      place ?? placeIn(batch.source, batch.files[0]!.path),
-    );
-  }
+  return failures;
 }
 
 /** Columns most of whose values can no longer be read, and columns in another order where that is refused. */
