@@ -180,8 +180,8 @@ async function watch(
     );
   }
   const policy = {
-    minimumRows: monitor.minimumRows,
-    ...(monitor.features.threshold === undefined ? {} : { minimumEffect: monitor.features.threshold }),
+    minimum_rows: monitor.minimumRows,
+    ...(monitor.features.threshold === undefined ? {} : { minimum_effect: monitor.features.threshold }),
   };
   const features = compareProfiles(reference, current, policy);
   const scores = Float64Array.from(

@@ -77,7 +77,7 @@ describe('plan, apply and the policy', () => {
     await writeFile(path.join(folder, 'millrace.yaml'), 'policy: { run: ask }\n');
     const asked = await cli('run', 'big');
     expect([asked.status, asked.json.error.code]).toEqual([3, 'RUN_NOT_APPROVED']);
-    expect((await cli('runs', 'list')).json).toEqual([]);
+    expect((await cli('runs', 'list')).json).toEqual({ runs: [] });
     expect((await cli('run', 'big', '--yes')).status).toBe(0);
     await writeFile(path.join(folder, 'millrace.yaml'), 'policy: { budget: { rows: 50 } }\n');
     await deliver(2, 1000);
@@ -213,7 +213,7 @@ transforms:
 describe('schedule', () => {
   it('list and next say when; run --once fires what is due, and 99 says that nothing is', async () => {
     const next = await cli('schedule', 'next', 'minutely', '--from', '2026-03-29T00:59:30Z', '--count', '2');
-    expect(next.json.map(({ at }: { at: string }) => at)).toEqual([
+    expect(next.json.times.map(({ at }: { at: string }) => at)).toEqual([
       '2026-03-29T01:00:00Z',
       '2026-03-29T01:01:00Z',
     ]);
@@ -245,8 +245,9 @@ describe('schedule', () => {
     // All that was left, and what came since.
     for (let left = 1; left > 0; ) {
       await new Promise((resolve) => setTimeout(resolve, 500));
-      const log = (await cli('schedule', 'log', 'arrivals', '--limit', '50')).json as { status: string }[];
-      const open = log.filter(({ status }) => status === 'due' || status === 'running').length;
+      const log = (await cli('schedule', 'log', 'arrivals', '--limit', '50')).json;
+      const { firings } = log as { firings: { status: string }[] };
+      const open = firings.filter(({ status }) => status === 'due' || status === 'running').length;
       left = open + ((await cli('plan', 'big')).status === 99 ? 0 : 1);
     }
     running.child.kill('SIGINT');
@@ -255,7 +256,7 @@ describe('schedule', () => {
       batches: { accepted: number }[];
     };
     expect(batches.reduce((sum, { accepted }) => sum + accepted, 0)).toBe(rows);
-    const runs = (await cli('runs', 'list')).json as { status: string }[];
+    const { runs } = (await cli('runs', 'list')).json as { runs: { status: string }[] };
     expect(runs.every(({ status }) => status === 'done')).toBe(true);
     expect(await readdir(path.join(folder, '.millrace'))).not.toContain('scheduler.lock');
   });

@@ -58,7 +58,7 @@ export async function judgeDistributions(
     const comparison = compareProfiles(
       Object.fromEntries(ids.map((id) => [id, references[id]![0]])),
       Object.fromEntries(ids.map((id) => [id, samples[fields[id]!]!])),
-      { minimumEffect: check.minimumEffect, minimumRows: check.minimumRows },
+      { minimum_effect: check.minimumEffect, minimum_rows: check.minimumRows },
     );
     for (const id of ids) {
       const column = comparison.columns[id]!;

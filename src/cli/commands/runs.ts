@@ -1,5 +1,5 @@
 import { MillraceError } from '../../core/base/error.js';
-import { printInstant } from '../../core/base/time.js';
+import { type Instant, printInstant } from '../../core/base/time.js';
 import type { RunDetail, StepRecord } from '../../ports/run-store.js';
 import type { Project } from '../../services/project.js';
 import type { Io } from '../io.js';
@@ -26,6 +26,21 @@ const statusOf = (run: RunDetail): string =>
 /** Tries that were begun; one that was interrupted is taken up again and counts once. */
 const triesOf = ({ startedAt, failures, status }: StepRecord): number =>
   startedAt === null ? 0 : failures + (status === 'failed' ? 0 : 1);
+
+const printed = (at: Instant | null): string | null => (at === null ? null : printInstant(at));
+
+const runJson = ({ startedAt, endedAt, ...run }: RunDetail): Record<string, unknown> => ({
+  ...run,
+  started_at: printInstant(startedAt),
+  ended_at: printed(endedAt),
+});
+
+const stepJson = ({ startedAt, endedAt, timeoutSeconds, ...step }: StepRecord): Record<string, unknown> => ({
+  ...step,
+  timeout_seconds: timeoutSeconds,
+  started_at: printed(startedAt),
+  ended_at: printed(endedAt),
+});
 
 async function theRun(project: Project, text: string | undefined): Promise<RunDetail> {
   const store = await project.runs();
@@ -63,7 +78,7 @@ export async function list(io: Io, _args: readonly string[], options: Options): 
         ]),
       ),
     );
-    io.result(runs.map(({ steps, ...run }) => ({ ...run, steps: steps.length })));
+    io.result({ runs: runs.map((run) => ({ ...runJson(run), steps: run.steps.length })) });
     return 0;
   });
 }
@@ -90,7 +105,7 @@ export async function show(io: Io, args: readonly string[]): Promise<number> {
         ]),
       ),
     );
-    io.result(run);
+    io.result({ ...runJson(run), steps: run.steps.map(stepJson) });
     return 0;
   });
 }
@@ -102,7 +117,7 @@ export async function logs(io: Io, args: readonly string[]): Promise<number> {
     const lines = (await project.runs()).lines(run.id, step);
     for (const line of lines)
       io.print(`${printInstant(line.at)} ${step === undefined ? `${line.step} ` : ''}${line.text}`);
-    io.result({ run: run.id, lines });
+    io.result({ run: run.id, lines: lines.map((line) => ({ ...line, at: printInstant(line.at) })) });
     return 0;
   });
 }

@@ -114,7 +114,7 @@ export async function next(io: Io, args: readonly string[], options: Options): P
         times.map(({ at, schedule, local }) => [schedule, printInstant(at), local]),
       ),
     );
-    io.result(times.map(({ at, ...more }) => ({ at: printInstant(at), ...more })));
+    io.result({ times: times.map(({ at, ...more }) => ({ at: printInstant(at), ...more })) });
     return times.length === 0 ? 99 : 0;
   });
 }
@@ -134,7 +134,7 @@ export async function log(io: Io, args: readonly string[], options: Options): Pr
         ]),
       ),
     );
-    io.result(firings.map(firingJson));
+    io.result({ firings: firings.map(firingJson) });
     return firings.length === 0 ? 99 : 0;
   });
 }

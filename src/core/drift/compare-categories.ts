@@ -75,7 +75,7 @@ export function draftCategorical(
   const nulls = nullCandidate([reference.nulls, current.nulls], rows, policy);
   const candidates: Candidate[] = nulls ? [nulls.candidate] : [];
   const tests: { -readonly [K in keyof ColumnTests]: ColumnTests[K] } = {};
-  const enough = Math.min(...sizes) >= policy.minimumRows;
+  const enough = Math.min(...sizes) >= policy.minimum_rows;
   const identifier =
     enough &&
     reference.distinct > IDENTIFIER_SHARE * sizes[0] &&
@@ -87,7 +87,7 @@ export function draftCategorical(
     tests.l_infinity = { value: lInfinity(a, b) };
     tests.hellinger = { value: hellinger(a, b) };
     if (enough && !identifier) {
-      const table = mergeSmallBins(a, b, policy.minimumExpected);
+      const table = mergeSmallBins(a, b, policy.minimum_expected);
       const { statistic, degrees_of_freedom, p_value } = chiSquaredContingency(table.a, table.b);
       tests.chi_squared_merged = {
         statistic,
@@ -105,7 +105,7 @@ export function draftCategorical(
           totalVariation(table.a, table.b),
           totalVariationNoise(table.a, table.b),
         ),
-        floor: policy.minimumEffect,
+        floor: policy.minimum_effect,
       });
     }
   }

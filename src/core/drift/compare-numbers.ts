@@ -72,7 +72,7 @@ export function draftNumeric(
   const sketch = rankError > 0;
   const nulls = nullCandidate(missing, rows, policy);
   const comparable = sizes[0] > 0 && sizes[1] > 0;
-  const enough = Math.min(...sizes) >= policy.minimumRows;
+  const enough = Math.min(...sizes) >= policy.minimum_rows;
   const candidates: Candidate[] = nulls ? [nulls.candidate] : [];
   const tests: { -readonly [K in keyof ColumnTests]: ColumnTests[K] } = {};
   let outside: Draft['outside'];
@@ -98,7 +98,7 @@ export function draftNumeric(
         reason: 'distribution_changed',
         pValue: ks.p_value,
         effect: effect('ks', ks.statistic, noise + rankError),
-        floor: policy.minimumEffect,
+        floor: policy.minimum_effect,
       });
     }
   }

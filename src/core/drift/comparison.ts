@@ -9,24 +9,24 @@ import type { ChiSquaredResult, ContingencyResult, KsResult } from './tests.js';
 export interface ComparePolicy {
   readonly fdr: number;
   /** Floor of KS D or total variation after the noise is taken off. */
-  readonly minimumEffect: number;
+  readonly minimum_effect: number;
   /** Floor of the change of the null rate after the noise is taken off. */
-  readonly minimumNullEffect: number;
+  readonly minimum_null_effect: number;
   /** Fewer values on either side: `insufficient_data`, never silently `ok`. */
-  readonly minimumRows: number;
+  readonly minimum_rows: number;
   /** Quantile bins of the reference for PSI and Jensen–Shannon. */
   readonly bins: number;
   /** Categories are merged, smallest first, until every expected count is at least this. */
-  readonly minimumExpected: number;
+  readonly minimum_expected: number;
 }
 
 export const DEFAULT_POLICY: ComparePolicy = {
   fdr: 0.05,
-  minimumEffect: 0.05,
-  minimumNullEffect: 0.01,
-  minimumRows: 30,
+  minimum_effect: 0.05,
+  minimum_null_effect: 0.01,
+  minimum_rows: 30,
   bins: DEFAULT_BINS,
-  minimumExpected: 5,
+  minimum_expected: 5,
 };
 
 export type ColumnVerdict = 'ok' | 'drifted' | 'insufficient_data';

@@ -30,7 +30,7 @@ export function nullCandidate(
   policy: ComparePolicy,
 ): { readonly test: NonNullable<ColumnTests['null_rate']>; readonly candidate: Candidate } | undefined {
   const [n, m] = rows;
-  if (n < policy.minimumRows || m < policy.minimumRows || missing[0] + missing[1] === 0) return undefined;
+  if (n < policy.minimum_rows || m < policy.minimum_rows || missing[0] + missing[1] === 0) return undefined;
   const { difference, z, p_value } = twoProportions(missing[0], n, missing[1], m);
   const pooled = (missing[0] + missing[1]) / (n + m);
   const noise = Math.sqrt(((2 * pooled * (1 - pooled)) / Math.PI) * (1 / n + 1 / m));
@@ -41,7 +41,7 @@ export function nullCandidate(
       reason: 'null_rate_changed',
       pValue: p_value,
       effect: effect('null_rate', Math.abs(difference), noise),
-      floor: policy.minimumNullEffect,
+      floor: policy.minimum_null_effect,
     },
   };
 }

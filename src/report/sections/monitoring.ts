@@ -201,7 +201,7 @@ function one(monitor: MonitorReport): Markup {
     largest.length > 0 || monitor.scoreOverlay
       ? html`<div class="plots">${monitor.scoreOverlay ? large('score', monitor.scoreOverlay, 'when trained') : null}${largest.map(([name]) => large(name, monitor.overlays[name]))}</div>`
       : null
-  }<h4>Drift by feature</h4><p class="note">A feature has drifted when its test rejects at a false discovery rate of ${percent(policy.fdr, 0)} over all features and the effect, less what sampling alone shows, reaches ${number(policy.minimumEffect, 3)}. Filled: training; line: window. PSI stands beside the value it exceeds in one of twenty cases when nothing has changed.</p>${dataTable(
+  }<h4>Drift by feature</h4><p class="note">A feature has drifted when its test rejects at a false discovery rate of ${percent(policy.fdr, 0)} over all features and the effect, less what sampling alone shows, reaches ${number(policy.minimum_effect, 3)}. Filled: training; line: window. PSI stands beside the value it exceeds in one of twenty cases when nothing has changed.</p>${dataTable(
     `Drift seen by ${monitor.name}`,
     [
       'Feature',
