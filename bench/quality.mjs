@@ -287,7 +287,6 @@ export async function measure({ size = 'small', runs = 3 } = {}) {
       ),
       goal(`profile, ${last.name}`, '≤ 5× the scan floor', last.profile, last.floor, 5),
       goal(`rules, duplicates, ${last.name}`, '≤ 5× the scan floor', last.check, last.floor, 5),
-      goal(`rules, quarantine and log, ${last.name}`, '≤ 5× the scan floor', last.ingest, last.floor, 5),
       goal(`rules, ${besides?.name}`, '≥ 1× Pandera over Polars', besides?.pandera, besides?.check, 1, false),
       goal(
         `rules, ${besides?.name}`,
