@@ -27,14 +27,18 @@ export const replayError = (result: ReplayResult): MillraceError =>
     },
   );
 
-export const promotionError = (result: PromotionResult): MillraceError =>
-  new MillraceError(
+export function promotionError({ model, version, previous, reason }: PromotionResult): MillraceError {
+  const stands = previous === version;
+  return new MillraceError(
     'PROMOTION_REFUSED',
-    `${result.model}@${result.version} is not promoted: ${result.reason}`,
+    `${model}@${version} ${stands ? 'is the champion and does not pass its gate' : 'is not promoted'}: ${reason}`,
     {
-      hint: `See \`millrace models compare ${result.model}@${result.version}\`; \`millrace promote --force\` goes past the gate and says so in the history.`,
+      hint: stands
+        ? `It serves on. Train another, or go back: \`millrace rollback ${model}\`.`
+        : `See \`millrace models compare ${model}@${version}\`; \`millrace promote --force\` goes past the gate and says so in the history.`,
     },
   );
+}
 
 export const driftError = (results: readonly MonitorResult[]): MillraceError =>
   new MillraceError(

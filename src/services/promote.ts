@@ -46,6 +46,8 @@ export interface PromotionResult {
   readonly version: number;
   readonly previous: number | null;
   readonly promoted: boolean;
+  /** It meets its gate; false with `promoted`: by force. */
+  readonly passed: boolean;
   readonly checks: readonly GateCheck[];
   readonly reason: string;
 }
@@ -159,33 +161,29 @@ async function judgeAndPromote(
       { hint: `Run \`millrace train ${name}\`.` },
     );
   const current = registry.alias(name, CHAMPION);
-  if (current === candidate.version)
-    return {
-      model: name,
-      version: current,
-      previous: current,
-      promoted: false,
-      checks: [],
-      reason: 'it is the champion already',
-    };
   const champion = current === undefined ? undefined : registry.version('model', name, current);
-  const beat = model.promote.beatChampion;
+  // The champion need not beat itself.
+  const stands = current === candidate.version;
+  const beat = stands ? undefined : model.promote.beatChampion;
   const standing = beat && champion ? await standingOf(project, beat, candidate, champion) : null;
-  const fault = await storedFault(candidate);
+  const fault = stands ? undefined : await storedFault(candidate);
   if (fault) throw fault;
   const checks = judgePromotion(model, manifestOf(candidate), standing);
   const passed = checks.every((check) => check.passed);
-  if (!passed && !options.force)
+  if (stands || (!passed && !options.force))
     return {
       model: name,
       version: candidate.version,
       previous: current ?? null,
       promoted: false,
+      passed,
       checks,
-      reason: checks
-        .filter((check) => !check.passed)
-        .map((check) => `${check.text} (observed ${check.observed ?? 'nothing'})`)
-        .join('; '),
+      reason: passed
+        ? 'it is the champion already'
+        : checks
+            .filter((check) => !check.passed)
+            .map((check) => `${check.text} (observed ${check.observed ?? 'nothing'})`)
+            .join('; '),
     };
   const change = registry.setAlias({
     model: name,
@@ -204,6 +202,7 @@ async function judgeAndPromote(
     version: candidate.version,
     previous: change.previous,
     promoted: true,
+    passed,
     checks,
     reason: change.reason,
   };

@@ -291,7 +291,7 @@ async function perform(project: Project, names: readonly string[], key: string):
     key,
   });
   const done = result.steps.filter(({ outcome }) => outcome === 'done').length;
-  const refused = result.promotions.find((item) => !item.promoted && item.previous !== item.version);
+  const refused = result.promotions.find((item) => !item.promoted && !item.passed);
   const differs = proof !== null && proof.differing > 0;
   return settle(
     {
@@ -299,7 +299,7 @@ async function perform(project: Project, names: readonly string[], key: string):
       run: result.run,
       detail: differs
         ? `${proof.differing} of ${proof.checked} values differ between offline and online`
-        : `${done} of ${result.steps.length} steps made something${refused ? `; ${refused.model} was not promoted: ${refused.reason}` : ''}`,
+        : `${done} of ${result.steps.length} steps made something${refused ? `; ${refused.model} did not pass its gate: ${refused.reason}` : ''}`,
     },
     differs || refused ? 3 : 0,
   );

@@ -103,6 +103,20 @@ describe('a model that does not pass its gate', () => {
     const model = path.join(folder, 'definitions/model.yaml');
     const text = await readFile(model, 'utf8');
     await writeFile(model, text.replace('test.auc >= 0.55', 'test.auc >= 0.99'));
+    // Another gate judges the champion and trains nothing.
+    const judged = await millrace(['run', '--project', folder, '--json']);
+    expect(judged.status, judged.stderr).toBe(3);
+    expect(judged.json.promotions).toEqual([
+      expect.objectContaining({
+        promoted: false,
+        passed: false,
+        version: 1,
+        previous: 1,
+        checks: [expect.objectContaining({ text: 'test.auc >= 0.99', passed: false })],
+      }),
+    ]);
+    expect((await millrace(['run', '--project', folder, '--json'])).status).toBe(99);
+    await writeFile(model, (await readFile(model, 'utf8')).replace('seed: 7', 'seed: 8'));
     const refused = await millrace(['run', '--project', folder, '--json']);
     expect(refused.status, refused.stderr).toBe(3);
     expect(refused.json.promotions[0]).toMatchObject({

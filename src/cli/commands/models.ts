@@ -584,8 +584,7 @@ export const promote = (io: Io, args: readonly string[], options: Options): Prom
         ? `${result.model}@${result.version} is the champion${result.previous === null ? '' : `, before it ${result.previous}`}`
         : `not promoted: ${result.reason}`,
     );
-    if (!result.promoted && result.previous !== result.version)
-      return io.refuse(promotionError(result), { ...result });
+    if (!result.promoted && !result.passed) return io.refuse(promotionError(result), { ...result });
     io.result(result);
     return 0;
   });

@@ -259,7 +259,7 @@ async function perform(io: Io, project: Project, planned: Plan, request: AssetsR
   printSummary(io, project, result, proof, report);
   const summary = summaryOf(project, result, proof, report);
   if (proof !== null && proof.differing > 0) return io.refuse(parityError(proof), summary);
-  const refused = result.promotions.find((item) => !item.promoted && item.previous !== item.version);
+  const refused = result.promotions.find((item) => !item.promoted && !item.passed);
   if (refused) return io.refuse(promotionError(refused), summary);
   io.result(summary);
   return 0;
@@ -356,7 +356,7 @@ function printSummary(
       'promotion',
       promotion.promoted
         ? `${promotion.model}@${promotion.version} is the champion`
-        : `${promotion.model}@${promotion.version}: ${promotion.reason}`,
+        : `${promotion.model}@${promotion.version}${promotion.passed ? '' : promotion.previous === promotion.version ? ', the champion, does not pass its gate' : ' is not promoted'}: ${promotion.reason}`,
     ]);
   for (const monitor of result.monitors)
     lines.push([

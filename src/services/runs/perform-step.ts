@@ -102,11 +102,11 @@ export async function performStep(project: Project, step: Step, made: Made): Pro
       );
       const standing = promotion.promoted
         ? 'promoted'
-        : promotion.previous === promotion.version
+        : promotion.passed
           ? 'champion'
-          : `not promoted: ${promotion.reason}`;
+          : `${promotion.previous === promotion.version ? 'champion that does not pass its gate' : 'not promoted'}: ${promotion.reason}`;
       return {
-        status: promotion.promoted || promotion.previous === promotion.version ? 'done' : 'refused',
+        status: promotion.promoted || promotion.passed ? 'done' : 'refused',
         detail: `${step.name}@${trained.version.version}, ${standing}`,
       };
     }
