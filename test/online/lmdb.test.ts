@@ -103,6 +103,19 @@ describe('the online store on LMDB', () => {
     );
   });
 
+  it('refuses to write where a page might find no room, and goes on when there is room', async () => {
+    let free = 2 ** 30;
+    const store = openLmdbOnlineStore(folder, { freeBytes: () => free });
+    await store.open(reader.group);
+    free = 2 ** 20;
+    await expect(applyFrom(store, reader.group, MOVING_LOG)).rejects.toMatchObject({ code: 'DISK_FULL' });
+    expect(store.applied(reader.group)?.seq ?? 0).toBe(0);
+    free = 2 ** 30;
+    await applyFrom(store, reader.group, MOVING_LOG);
+    same(store, await clean(MOVING_LOG));
+    await store.close();
+  });
+
   it('equals the store in memory over records that move between entities and in time', async () => {
     const store = openLmdbOnlineStore(folder);
     await store.open(reader.group);

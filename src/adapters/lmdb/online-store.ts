@@ -11,6 +11,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statfsSync,
   writeSync,
 } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
@@ -28,7 +29,17 @@ export interface LmdbOptions {
   readonly bootId?: string | null;
   /** Opened by a thread beside one that keeps the marker. */
   readonly beside?: boolean;
+  /** Bytes that may still be written where the store is; by default the file system is asked. */
+  readonly freeBytes?: () => number;
 }
+
+/** What the pages of one transaction may take: a mapped page that finds no room ends the process (SIGBUS). */
+const LEAST_FREE_BYTES = 16 * 2 ** 20;
+
+const freeBytesOf = (folder: string): number => {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
+};
 
 /** How often this thread has each store open for writing: the last one to close it says that all is synced. */
 const writers = new Map<string, number>();
@@ -65,7 +76,7 @@ function writeMarker(file: string, marker: Marker): void {
 
 type Root = RootDatabase<Uint8Array, Uint8Array>;
 
-function lmdbByteEngine(root: Root): ByteEngine {
+function lmdbByteEngine(root: Root, requireSpace: () => void): ByteEngine {
   return {
     get: (key) => root.getBinaryFast(key),
     keys: (prefix) => {
@@ -76,6 +87,7 @@ function lmdbByteEngine(root: Root): ByteEngine {
         .map((key) => Buffer.from(key));
     },
     write: (body) => {
+      requireSpace();
       let result: ReturnType<typeof body> | undefined;
       let failure: unknown;
       let failed = false;
@@ -103,7 +115,10 @@ function lmdbByteEngine(root: Root): ByteEngine {
   };
 }
 
-/** Opens, or creates, the store in a folder of its own. */
+/**
+ * Opens, or creates, the store in a folder of its own. Writes throw DISK_FULL, and change nothing, where less than 16 MiB
+ * are free.
+ */
 export function openLmdbOnlineStore(folder: string, options: LmdbOptions = {}): OnlineStore {
   const readOnly = options.readOnly ?? false;
   const bootId = options.bootId === undefined ? systemBootId() : options.bootId;
@@ -147,7 +162,16 @@ export function openLmdbOnlineStore(folder: string, options: LmdbOptions = {}): 
       await handle.close();
     }
   };
-  return onlineStoreOver(lmdbByteEngine(root), {
+  const freeBytes = options.freeBytes ?? ((): number => freeBytesOf(folder));
+  const requireSpace = (): void => {
+    const free = freeBytes();
+    if (free < LEAST_FREE_BYTES)
+      throw new MillraceError(
+        'DISK_FULL',
+        `the online store is not written to: ${(free / 2 ** 20).toFixed(1)} MiB are left for ${folder}, it wants ${LEAST_FREE_BYTES / 2 ** 20}`,
+      );
+  };
+  return onlineStoreOver(lmdbByteEngine(root, requireSpace), {
     condition: trusted ? 'ready' : 'rebuild',
     refresh: () => root.resetReadTxn(),
     sync,
