@@ -29,7 +29,6 @@ const SIZES = {
     [1e6, 'parquet'],
     [1e6, 'csv'],
     [5e6, 'parquet'],
-    [5e6, 'csv'],
     [20e6, 'parquet'],
   ],
 };
