@@ -155,6 +155,10 @@ describe('a process killed as it took the lock', () => {
     writeFileSync(`${file}.guard`, '');
     acquireLock(file, 'x').release();
     expect(existsSync(file)).toBe(false);
+    // The same, once the stale lock was gone.
+    writeFileSync(`${file}.guard`, '');
+    acquireLock(file, 'x').release();
+    expect(existsSync(`${file}.guard`)).toBe(false);
   }, 20_000);
 });
 

@@ -166,6 +166,8 @@ function take(file: string, mine: LockHolder): void {
     for (const end = Date.now() + 2 * GUARD_MS; Date.now() < end; ) {
       try {
         linkSync(candidate, file);
+        // Whoever is guarded now finds this lock and leaves it; a guard without an owner was left by a killed process.
+        rmSync(guardOf(file), { force: true });
         return;
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw systemError(error, file);
@@ -180,9 +182,11 @@ function take(file: string, mine: LockHolder): void {
   }
 }
 
+const guardOf = (file: string): string => `${file}.guard`;
+
 /** Removes a stale lock under a guard file, so that two processes never remove each other's fresh lock. */
 function takeAway(file: string, stale: LockHolder | undefined): void {
-  const guard = `${file}.guard`;
+  const guard = guardOf(file);
   try {
     closeSync(openSync(guard, 'wx'));
   } catch {
