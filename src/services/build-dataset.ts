@@ -4,7 +4,7 @@ import { mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { type Fingerprint, fingerprint } from '../core/base/fingerprint.js';
-import { type Instant, printDuration, printInstant } from '../core/base/time.js';
+import { type Instant, printDuration, printOptionalInstant } from '../core/base/time.js';
 import { VERSION } from '../core/base/version.js';
 import { labelBalance } from '../core/dataset/balance.js';
 import { brokenChecks, hasChecks } from '../core/dataset/checks.js';
@@ -204,7 +204,7 @@ export async function datasetPartitions(project: Project, name: string): Promise
     to,
     key,
     state: there.has(key) ? 'present' : 'missing',
-    rows: there.get(key)?.rows ?? before.get(from === null ? null : printInstant(from))?.rows ?? null,
+    rows: there.get(key)?.rows ?? before.get(printOptionalInstant(from))?.rows ?? null,
     published: published.has(key),
   }));
 }
@@ -396,8 +396,8 @@ async function assembleManifest(
     return {
       name: part,
       rows: tally.rows,
-      from: tally.from === null ? null : printInstant(tally.from),
-      to: tally.to === null ? null : printInstant(tally.to),
+      from: printOptionalInstant(tally.from),
+      to: printOptionalInstant(tally.to),
       label: balance?.[i] ?? null,
     };
   });
@@ -478,7 +478,7 @@ async function assembleManifest(
       type: printType(label.valueType),
       horizon: printDuration(label.horizon),
       grace: printDuration(label.grace),
-      known_through: knownThrough === null ? null : printInstant(knownThrough),
+      known_through: printOptionalInstant(knownThrough),
     },
     features: plan.outputs.map((feature) => ({
       name: feature.name,

@@ -6,7 +6,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
-import { printInstant } from '../core/base/time.js';
+import { printOptionalInstant } from '../core/base/time.js';
 import { columnStatistics, hashTable, takeColumn } from '../core/dataset/content.js';
 import type { LeakageFinding } from '../core/dataset/leakage.js';
 import type { DatasetManifest, PartitionColumns, PartitionEntry } from '../core/dataset/manifest.js';
@@ -422,8 +422,8 @@ export async function computePartitions(
       const columns_sha256 = createHash('sha256').update(text).digest('hex');
       await putFile(columnsObject(folder, columns_sha256), (file) => writeFile(file, text));
       const entry: PartitionEntry = {
-        from: partition.from === null ? null : printInstant(partition.from),
-        to: partition.to === null ? null : printInstant(partition.to),
+        from: printOptionalInstant(partition.from),
+        to: printOptionalInstant(partition.to),
         key: partition.key,
         parents: partition.parents,
         ...counts,

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { type Fingerprint, fingerprint } from '../core/base/fingerprint.js';
 import { nearest } from '../core/base/nearest.js';
-import { type Instant, MICROS_PER_DAY, printInstant } from '../core/base/time.js';
+import { type Instant, MICROS_PER_DAY, printInstant, printOptionalInstant } from '../core/base/time.js';
 import { auditLeakage } from '../core/dataset/leakage.js';
 import { type DatasetManifest, ENGINE_VERSION } from '../core/dataset/manifest.js';
 import {
@@ -316,7 +316,7 @@ export async function datasetChange(
   const entries = new Map(before.map((entry) => [entry.from, entry]));
   const sources = new Set<string>();
   for (const { from, parents } of changed) {
-    const entry = entries.get(from === null ? null : printInstant(from));
+    const entry = entries.get(printOptionalInstant(from));
     for (const [parent, digest] of Object.entries(parents))
       if (entry?.parents[parent] !== digest) sources.add(parent.slice(parent.indexOf(' ') + 1));
   }

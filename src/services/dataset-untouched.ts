@@ -4,7 +4,7 @@
  * are taken from its file of before.
  */
 import type { Fingerprint } from '../core/base/fingerprint.js';
-import { type Instant, printInstant } from '../core/base/time.js';
+import { printOptionalInstant } from '../core/base/time.js';
 import type { DatasetManifest, PartitionEntry } from '../core/dataset/manifest.js';
 import { partitionKey, partitionMeaning } from '../core/dataset/partition.js';
 import type { Feature, JoinKey, Label, Source } from '../core/define/types.js';
@@ -105,8 +105,6 @@ function askedOf(
   return known ? asked : [...asked, { source, joinKeys, keyFields }];
 }
 
-const textOf = (at: Instant | null): string | null => (at === null ? null : printInstant(at));
-
 /** Partitions of before that differ in nothing but the features and the records of features and label. */
 function predecessorsOf(
   meaning: Fingerprint,
@@ -124,7 +122,9 @@ function predecessorsOf(
   for (const partition of wanted) {
     const from = row;
     row = endOf(table, partition, row);
-    const entry = entries.get(`${textOf(partition.from)} ${textOf(partition.to)}`);
+    const entry = entries.get(
+      `${printOptionalInstant(partition.from)} ${printOptionalInstant(partition.to)}`,
+    );
     if (entry?.sha256 == null || entry.observations !== row - from) continue;
     const differing = Object.keys(partition.parents).filter(
       (parent) => partition.parents[parent] !== entry.parents[parent],

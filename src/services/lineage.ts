@@ -1,7 +1,7 @@
 /** Where an asset or a field comes from and what it feeds, with what is known of how far each can be trusted. */
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
-import { type Instant, printInstant } from '../core/base/time.js';
+import { type Instant, printOptionalInstant } from '../core/base/time.js';
 import type { Definitions } from '../core/define/types.js';
 import {
   type EdgeRole,
@@ -255,8 +255,8 @@ export async function lineageOf(
       id: node.id,
       kind: node.kind,
       owner: ownerOf(definitions, node),
-      updated: updated === null ? null : printInstant(updated),
-      known_through: oldest === null ? null : printInstant(oldest),
+      updated: printOptionalInstant(updated),
+      known_through: printOptionalInstant(oldest),
       trust: worst,
       unresolved: node.unresolved,
     };

@@ -1,7 +1,7 @@
 /** Feature values as events arrive: at an instant, with what they were answered from. */
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
-import { type Instant, MICROS_PER_SECOND, printInstant } from '../core/base/time.js';
+import { type Instant, MICROS_PER_SECOND, printInstant, printOptionalInstant } from '../core/base/time.js';
 import type { Definitions, Feature } from '../core/define/types.js';
 import {
   deriveRow,
@@ -327,7 +327,7 @@ export const printPositions = (
   Object.fromEntries(
     [...positions].map(([source, { seq, availableAt }]) => [
       source,
-      { seq, available_at: availableAt === null ? null : printInstant(availableAt) },
+      { seq, available_at: printOptionalInstant(availableAt) },
     ]),
   );
 

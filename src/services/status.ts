@@ -1,5 +1,5 @@
 /** Where everything stands: sources, groups, models, monitors. Reads only what is already known. */
-import { MICROS_PER_SECOND, printInstant } from '../core/base/time.js';
+import { MICROS_PER_SECOND, printInstant, printOptionalInstant } from '../core/base/time.js';
 import type { Source } from '../core/define/types.js';
 import type { LevelStatus } from '../core/quality/index.js';
 import { type BatchVerdict, listBatches } from './batches.js';
@@ -53,8 +53,6 @@ export interface ProjectStatus {
   }[];
 }
 
-const printed = (instant: number | null): string | null => (instant === null ? null : printInstant(instant));
-
 /** Every source, or those given: how far it has come, how it was judged last, what it promises. */
 export async function sourceStatuses(
   project: Project,
@@ -70,7 +68,7 @@ export async function sourceStatuses(
       source: source.name,
       seq: state.lastSeq,
       rows: state.rows,
-      available_at: printed(state.maxAvailableAt),
+      available_at: printOptionalInstant(state.maxAvailableAt),
       age_seconds:
         state.maxAvailableAt === null ? null : Math.max(0, (now - state.maxAvailableAt) / MICROS_PER_SECOND),
       levels: await sourceLevels(project, source),
@@ -93,7 +91,7 @@ export async function projectStatus(project: Project, champions: Champions): Pro
       source: group.source.name,
       seq: applied?.seq ?? null,
       behind: applied === null ? null : Math.max(0, last.get(group.source.name)! - applied.seq),
-      available_at: printed(applied?.availableAt ?? null),
+      available_at: printOptionalInstant(applied?.availableAt ?? null),
     };
   });
   const failures = champions.failures();
@@ -119,7 +117,7 @@ export async function projectStatus(project: Project, champions: Champions): Pro
       const fact = registry.getFact(`monitor:${monitor}`) as
         | { readonly verdict?: string; readonly at?: number }
         | undefined;
-      return { monitor, verdict: fact?.verdict ?? null, at: printed(fact?.at ?? null) };
+      return { monitor, verdict: fact?.verdict ?? null, at: printOptionalInstant(fact?.at ?? null) };
     }),
   };
 }

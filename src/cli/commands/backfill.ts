@@ -1,5 +1,5 @@
 import { MillraceError } from '../../core/base/error.js';
-import { printInstant } from '../../core/base/time.js';
+import { printInstant, printOptionalInstant } from '../../core/base/time.js';
 import { planBackfill } from '../../services/backfill.js';
 import type { Io } from '../io.js';
 import { instant } from '../parse.js';
@@ -42,8 +42,8 @@ export async function backfill(io: Io, args: readonly string[], options: Options
         partitions:
           partitions?.map((partition) => ({
             ...partition,
-            from: partition.from === null ? null : printInstant(partition.from),
-            to: partition.to === null ? null : printInstant(partition.to),
+            from: printOptionalInstant(partition.from),
+            to: printOptionalInstant(partition.to),
           })) ?? null,
       };
       if (plan.steps.length === 0) {

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
-import { printInstant } from '../../core/base/time.js';
+import { printInstant, printOptionalInstant } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
 import { CHANGE_CLASSES } from '../../core/quality/contract-diff.js';
 import { contractFingerprint, snapshotOf } from '../../core/quality/contract-snapshot.js';
@@ -106,7 +106,7 @@ export async function contractVersions(io: Io, args: readonly string[]): Promise
     const list = versions.map(({ contract: _, since, lastBatchAt, ...rest }) => ({
       ...rest,
       since: printInstant(since),
-      last_batch_at: lastBatchAt === null ? null : printInstant(lastBatchAt),
+      last_batch_at: printOptionalInstant(lastBatchAt),
     }));
     io.print(
       list.length === 0

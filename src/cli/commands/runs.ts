@@ -1,5 +1,5 @@
 import { MillraceError } from '../../core/base/error.js';
-import { type Instant, printInstant } from '../../core/base/time.js';
+import { printInstant, printOptionalInstant } from '../../core/base/time.js';
 import type { RunDetail, StepRecord } from '../../ports/run-store.js';
 import type { Project } from '../../services/project.js';
 import type { Io } from '../io.js';
@@ -27,19 +27,17 @@ const statusOf = (run: RunDetail): string =>
 const triesOf = ({ startedAt, failures, status }: StepRecord): number =>
   startedAt === null ? 0 : failures + (status === 'failed' ? 0 : 1);
 
-const printed = (at: Instant | null): string | null => (at === null ? null : printInstant(at));
-
 const runJson = ({ startedAt, endedAt, ...run }: RunDetail): Record<string, unknown> => ({
   ...run,
   started_at: printInstant(startedAt),
-  ended_at: printed(endedAt),
+  ended_at: printOptionalInstant(endedAt),
 });
 
 const stepJson = ({ startedAt, endedAt, timeoutSeconds, ...step }: StepRecord): Record<string, unknown> => ({
   ...step,
   timeout_seconds: timeoutSeconds,
-  started_at: printed(startedAt),
-  ended_at: printed(endedAt),
+  started_at: printOptionalInstant(startedAt),
+  ended_at: printOptionalInstant(endedAt),
 });
 
 async function theRun(project: Project, text: string | undefined): Promise<RunDetail> {

@@ -1,4 +1,4 @@
-import { type Instant, printDuration, printInstant } from '../../core/base/time.js';
+import { type Instant, printDuration, printInstant, printOptionalInstant } from '../../core/base/time.js';
 import type { Schedule, Sensor } from '../../core/define/types.js';
 import { zoneOffset } from '../../core/expression/zone.js';
 import { timesAfter } from '../../core/schedule/due.js';
@@ -71,7 +71,7 @@ export async function list(io: Io): Promise<number> {
       scheduler: leader,
       triggers: rows.map(({ runs: _, next, last, ...row }) => ({
         ...row,
-        next: next === null ? null : printInstant(next),
+        next: printOptionalInstant(next),
         last: last === null ? null : firingJson(last),
       })),
     });
@@ -79,15 +79,13 @@ export async function list(io: Io): Promise<number> {
   });
 }
 
-const printed = (at: Instant | null): string | null => (at === null ? null : printInstant(at));
-
 const firingJson = (firing: Firing): Record<string, unknown> => ({
   name: firing.trigger,
   due: printInstant(firing.due),
   status: firing.status,
   run: firing.run,
-  started_at: printed(firing.startedAt),
-  ended_at: printed(firing.endedAt),
+  started_at: printOptionalInstant(firing.startedAt),
+  ended_at: printOptionalInstant(firing.endedAt),
   detail: firing.detail,
 });
 

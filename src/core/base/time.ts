@@ -186,6 +186,10 @@ export function printInstant(micros: Instant): string {
   return `${pad(year, 4)}-${pad(month, 2)}-${pad(day, 2)}T${clock}${tail}Z`;
 }
 
+/** The same where there may be none. */
+export const printOptionalInstant = (instant: Instant | null): string | null =>
+  instant === null ? null : printInstant(instant);
+
 export function printDate(days: number): string {
   const { year, month, day } = civilFromDays(days);
   return `${pad(year, 4)}-${pad(month, 2)}-${pad(day, 2)}`;
