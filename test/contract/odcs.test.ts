@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fingerprint } from '../../src/core/base/fingerprint.js';
 import type { Source } from '../../src/core/define/types.js';
@@ -8,6 +7,7 @@ import type { Form } from '../../src/core/quality/form.js';
 import { toOdcs } from '../../src/core/quality/odcs.js';
 import { fromOdcs } from '../../src/core/quality/odcs-import.js';
 import { fromYaml } from '../define/check.js';
+import fc from '../property.js';
 import { odcsValidator } from './odcs-schema.js';
 import { yamlOf } from './support.js';
 

@@ -2,7 +2,6 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hashColumn } from '../../src/core/dataset/content.js';
 import type { DatasetDiff } from '../../src/core/dataset/difference.js';
@@ -18,6 +17,7 @@ import { diffDatasets } from '../../src/services/diff-datasets.js';
 import { exportDataset } from '../../src/services/export-dataset.js';
 import { sha256File } from '../../src/services/objects.js';
 import type { Project } from '../../src/services/project.js';
+import fc from '../property.js';
 
 const definitions = (fold: string, feature = ''): string => `
 entities:

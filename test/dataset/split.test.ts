@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { cutRanks, partIndex, partRule, placeOf } from '../../src/core/dataset/split.js';
 import type { PartName, Split } from '../../src/core/define/types.js';
+import fc from '../property.js';
 
 const HOUR = 3_600_000_000;
 

@@ -1,10 +1,10 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseDocument, stringify } from 'yaml';
 import { parseInstant } from '../../src/core/base/time.js';
 import * as build from '../../src/core/define/builders.js';
 import { define, readDefinitionModule } from '../../src/core/define/index.js';
 import type { Aggregation, Definitions } from '../../src/core/define/types.js';
+import fc from '../property.js';
 import { BASE, ENVIRONMENT, fromYaml, show } from './check.js';
 
 /** Definitions of a text that must have no faults. */

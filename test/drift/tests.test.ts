@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   energyDistance,
@@ -25,6 +24,7 @@ import {
   ksTwoSample,
   twoProportions,
 } from '../../src/core/drift/tests.js';
+import fc from '../property.js';
 import { expectClose } from './close.js';
 import { golden, type StatisticsGolden } from './golden.js';
 

@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { jsonFault, parseJson } from '../../src/http/json.js';
+import fc from '../property.js';
 
 describe('jsonFault', () => {
   it.each([

@@ -1,9 +1,9 @@
 import { gzipSync } from 'node:zlib';
-import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { MillraceError } from '../../src/core/base/error.js';
 import type { Source } from '../../src/core/define/types.js';
 import type { QuarantinedRow } from '../../src/ports/record-log.js';
+import fc from '../property.js';
 import { type Opened, source, temporaryPlaces } from './support.js';
 
 const place = temporaryPlaces(afterEach);

@@ -1,12 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DuckDb, openDuckDb } from '../../src/adapters/duckdb/connection.js';
 import { fastCoerce } from '../../src/adapters/lake/fast-coerce.js';
 import { coerceSql } from '../../src/core/schema/coerce-sql.js';
 import { parseType } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'millrace-fast-'));
 let db: DuckDb;

@@ -1,7 +1,6 @@
 import { mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { VersionIndex } from '../../src/adapters/lake/dedupe.js';
 import { LineBuffer } from '../../src/adapters/lake/line-buffer.js';
@@ -12,6 +11,7 @@ import { TupleWords } from '../../src/adapters/lake/tuple-words.js';
 import { parseInstant, parsePlainInstant } from '../../src/core/base/time.js';
 import { coerceJson } from '../../src/core/schema/coerce.js';
 import { decimal, type Value } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 import { source } from './support.js';
 
 describe('SipHash with 128 bits', () => {
@@ -40,7 +40,7 @@ const show = (value: unknown): string =>
 
 const digit = (count: number): fc.Arbitrary<string> =>
   fc.stringMatching(new RegExp(`^[0-9]{${count}}$`), { size: 'max' });
-const timeText = fc
+const hostileTime = fc
   .tuple(
     fc.oneof(digit(4), fc.constantFrom('1684', '2255', '2256', '0000', '2024', '2023')),
     fc.constantFrom('01', '02', '04', '08', '11', '12', '13', '00'),
@@ -54,11 +54,15 @@ const timeText = fc
   )
   .map(([y, mo, d, t, h, mi, s, f, z]) => `${y}-${mo}-${d}${t}${h}:${mi}:${s}${f}${z}`);
 
+const plainTime = fc
+  .tuple(fc.date({ min: new Date('1685-01-01'), max: new Date('2255-01-01'), noInvalidDate: true }), digit(3))
+  .map(([date, micros]) => date.toISOString().replace('Z', `${micros}Z`));
+
 describe('the short ways of reading', () => {
   it('of an instant gives what the long way gives, or leaves it to that', () => {
     let plain = 0;
     fc.assert(
-      fc.property(fc.oneof(timeText, fc.string()), (text) => {
+      fc.property(fc.oneof(plainTime, hostileTime, fc.string()), (text) => {
         const short = parsePlainInstant(text);
         if (Number.isNaN(short)) return;
         plain++;
@@ -66,7 +70,7 @@ describe('the short ways of reading', () => {
       }),
       { numRuns: 5_000 },
     );
-    expect(plain).toBeGreaterThan(50);
+    expect(plain).toBeGreaterThan(1_000);
     expect(parsePlainInstant('2024-03-01T12:00:00.123456Z')).toBe(1_709_294_400_123_456);
     expect(parsePlainInstant('1969-12-31 23:59:59.5Z')).toBe(-500_000);
   });

@@ -1,10 +1,10 @@
-import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Imputation, RowAction, RowRule, Source } from '../../src/core/define/types.js';
 import { deliveredFields } from '../../src/core/quality/index.js';
 import { printValue } from '../../src/core/schema/coerce-print.js';
 import type { Value } from '../../src/core/schema/types.js';
 import type { IngestResult } from '../../src/ports/record-log.js';
+import fc from '../property.js';
 import { expression } from '../quality/sources.js';
 import { type Opened, openAt, source, temporaryPlaces } from './support.js';
 

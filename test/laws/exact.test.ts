@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   addExact,
@@ -13,6 +12,7 @@ import {
   roundRatio,
   roundSquareRoot,
 } from '../../src/core/algebra/exact.js';
+import fc from '../property.js';
 import { hostileDouble, rationalOf, roundedRational } from './reference.js';
 
 const finite = fc.double({ noNaN: true, noDefaultInfinity: true });

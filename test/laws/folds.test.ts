@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FOLDS, foldFor } from '../../src/core/algebra/catalogue.js';
 import { exp2 } from '../../src/core/algebra/exp2.js';
@@ -14,6 +13,7 @@ import {
   type Value,
   type ValueType,
 } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 import { hostileDouble } from './reference.js';
 
 const VALUES: readonly (readonly [ValueType, fc.Arbitrary<Value>])[] = [

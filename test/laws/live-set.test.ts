@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LiveSet } from '../../src/core/engine/kernels/live-set.js';
+import fc from '../property.js';
 
 const contents = (set: LiveSet): number[] => {
   const found: number[] = [];

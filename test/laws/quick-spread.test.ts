@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { addExact, exactSum, exactValue } from '../../src/core/algebra/exact.js';
 import { addMoment, emptyMoments, spreadOf } from '../../src/core/algebra/moments.js';
 import { addSquares, joinSquares, quickSpread } from '../../src/core/algebra/quick-spread.js';
 import type { ValueType } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 
 /** Σx as the exact sum of two doubles, or null when two do not hold it. */
 function pairOf(values: readonly number[]): readonly [number, number] | null {

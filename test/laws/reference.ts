@@ -1,5 +1,5 @@
 /** Arithmetic in the most literal way, for comparison: BigInt rationals and a rounding that shares no code. */
-import fc from 'fast-check';
+import fc from '../property.js';
 
 /** A finite double in units of 2^-1074. */
 export function rationalOf(x: number): bigint {

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MillraceError } from '../../src/core/base/error.js';
 import { binEdges } from '../../src/core/learn/bins.js';
@@ -19,6 +18,7 @@ import {
   TIMESTAMP,
   type Value,
 } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 
 const FEATURES: Feature[] = [
   { name: 'age', type: FLOAT64 },

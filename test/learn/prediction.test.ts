@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { buildTable, type Feature, takeRows } from '../../src/core/learn/matrix.js';
 import { compileModel, type Prediction, type TrainSpec, train } from '../../src/core/learn/model.js';
@@ -11,6 +10,7 @@ import {
   TIMESTAMP,
   type Value,
 } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 
 const FEATURES: readonly Feature[] = [
   { name: 'x', type: FLOAT64 },

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MillraceError } from '../../src/core/base/error.js';
 import { checkTrainer, TRAINERS, trainersReference } from '../../src/core/define/trainers.js';
@@ -10,6 +9,7 @@ import { buildTable, type Feature, takeRows } from '../../src/core/learn/matrix.
 import { compileModel, type TrainedModel, type TrainPart, train } from '../../src/core/learn/model.js';
 import { type Convex, lbfgs, newton, solveSymmetric } from '../../src/core/learn/solve.js';
 import { BOOLEAN, FLOAT64, STRING, type Value } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 import { golden, partsOf } from './golden.js';
 
 /** Numbers in [0, 1) that are the same in every run. */

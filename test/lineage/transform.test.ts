@@ -1,11 +1,11 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type OpenedProject, openProject } from '../../src/open.js';
 import { runTransform } from '../../src/services/transform.js';
 import { transformKind } from '../../src/services/transform-sql.js';
+import fc from '../property.js';
 
 const BASE = `
 entities: [{ name: user, join_key: user_id }]

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   areaUnderRoc,
@@ -9,6 +8,7 @@ import {
 import { expectClose } from '../drift/close.js';
 import { golden } from '../drift/golden.js';
 import { drawing } from '../drift/random.js';
+import fc from '../property.js';
 
 type Numbers = Readonly<Record<string, number | null>>;
 interface MetricsGolden {

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { memoryByteEngine } from '../../src/adapters/memory/online-store.js';
 import {
@@ -12,6 +11,7 @@ import {
   type SealSizes,
 } from '../../src/core/engine/online/index.js';
 import type { LogRecord } from '../../src/ports/record-log.js';
+import fc from '../property.js';
 import { MOVING_LOG } from './process-log.js';
 import { aggregate, logs, readerOf, S, through, UNBOUNDED, WINDOWED } from './world.js';
 

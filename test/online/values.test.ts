@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { memoryOnlineStore } from '../../src/adapters/memory/online-store.js';
 import type { Feature } from '../../src/core/define/types.js';
@@ -6,6 +5,7 @@ import { SEAL } from '../../src/core/engine/online/index.js';
 import type { Value } from '../../src/core/schema/types.js';
 import type { OnlineStore } from '../../src/ports/online-store.js';
 import type { LogRecord } from '../../src/ports/record-log.js';
+import fc from '../property.js';
 import {
   aggregate,
   expected,

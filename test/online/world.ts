@@ -1,5 +1,5 @@
 /** A source, features over it, and random logs with everything that a log may hold. */
-import fc from 'fast-check';
+
 import { categoryText } from '../../src/core/algebra/compare.js';
 import { fingerprint } from '../../src/core/base/fingerprint.js';
 import { MICROS_PER_SECOND } from '../../src/core/base/time.js';
@@ -21,6 +21,7 @@ import {
 import { BOOLEAN, decimal, FLOAT64, INT64, STRING, type Value } from '../../src/core/schema/types.js';
 import type { LogRecord } from '../../src/ports/record-log.js';
 import { type OracleAnswer, oracleFeature, oracleLookup, type RawVersion } from '../../src/testing/oracle.js';
+import fc from '../property.js';
 
 const FIELDS = [
   { name: 'id', type: INT64 },

@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DuckDb, openDuckDb } from '../../src/adapters/duckdb/connection.js';
 import { createOfflineStore, type LakeReader } from '../../src/adapters/duckdb/offline-store.js';
@@ -29,6 +28,7 @@ import type { ObservationTable, OfflineStore } from '../../src/ports/offline-sto
 import type { LogState } from '../../src/ports/record-log.js';
 import { computeFeatures, heldFeatures } from '../../src/services/historical.js';
 import { oracleLookup, type RawVersion } from '../../src/testing/oracle.js';
+import fc from '../property.js';
 
 const VALUES: Readonly<Record<string, { readonly type: ValueType; readonly values: readonly Value[] }>> = {
   city: { type: STRING, values: ['a', 'B', 'é', 'é', '\u{1F600}', '', "o'k", 'x'.repeat(40)] },

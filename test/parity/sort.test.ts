@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundedSum } from '../../src/core/algebra/exact.js';
 import { roundParts } from '../../src/core/engine/kernels/limbs.js';
 import { sortByTime } from '../../src/core/engine/kernels/sort.js';
+import fc from '../property.js';
 
 describe('sorting by time', () => {
   test('orders rows by time, then by the tie-break, and leaves the times beside them', () => {

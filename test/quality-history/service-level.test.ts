@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseInstant } from '../../src/core/base/time.js';
 import { type Arrival, serviceLevelStatus } from '../../src/core/quality/service-level.js';
+import fc from '../property.js';
 
 const HOUR = 3_600_000_000;
 const DAY = 24 * HOUR;

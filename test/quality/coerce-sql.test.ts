@@ -1,9 +1,9 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CoerceOptions, coerceText } from '../../src/core/schema/coerce.js';
 import { coerceSql } from '../../src/core/schema/coerce-sql.js';
 import { parseType, printType, type ValueType } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 import { connect, loadTexts, readingOf, sqlReadings } from './duck.js';
 
 const RUNS = Number(process.env['MILLRACE_COERCE_RUNS'] ?? 1500);

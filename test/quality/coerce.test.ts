@@ -1,10 +1,10 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CoerceOptions, coerceJson, coerceText } from '../../src/core/schema/coerce.js';
 import { printValue, toCsv, toJson } from '../../src/core/schema/coerce-print.js';
 import { coerceNativeSql, duckDbType, literalSql, typeOfDuckDb } from '../../src/core/schema/coerce-sql.js';
 import { parseType, printType, type Value } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 import { canonical, connect, loadTexts, readingOf, rowsOf, sqlReadings } from './duck.js';
 
 const RUNS = Number(process.env['MILLRACE_COERCE_RUNS'] ?? 1000);

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { patternWithin } from '../../src/core/quality/pattern-order.js';
 import { checkPattern, compilePattern } from '../../src/core/schema/pattern.js';
+import fc from '../property.js';
 
 describe('whether a pattern accepts all that another does', () => {
   it.each([

@@ -1,8 +1,8 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { quoteText } from '../../src/core/schema/coerce-sql.js';
 import { checkPattern, compilePattern, patternSql } from '../../src/core/schema/pattern.js';
+import fc from '../property.js';
 import { connect, loadTexts, rowsOf } from './duck.js';
 
 const RUNS = Number(process.env['MILLRACE_COERCE_RUNS'] ?? 400);

@@ -1,5 +1,4 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Imputation, RowRule } from '../../src/core/define/types.js';
 import {
@@ -20,6 +19,7 @@ import {
 } from '../../src/core/quality/index.js';
 import { duckDbType, literalSql, quoteName } from '../../src/core/schema/coerce-sql.js';
 import type { Value } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 import { connect, rowsOf } from './duck.js';
 import { expression, fieldsOf, readings, rule, sourceOf } from './sources.js';
 

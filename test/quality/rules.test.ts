@@ -1,5 +1,4 @@
 import type { DuckDBConnection } from '@duckdb/node-api';
-import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BatchRule, Contract, RowRule, Statistic } from '../../src/core/define/types.js';
 import {
@@ -23,6 +22,7 @@ import {
 import { coerceText } from '../../src/core/schema/coerce.js';
 import { duckDbType, literalSql, quoteName } from '../../src/core/schema/coerce-sql.js';
 import { DATE, parseType, type Value } from '../../src/core/schema/types.js';
+import fc from '../property.js';
 import { connect, rowsOf } from './duck.js';
 import { expression, fieldsOf, readings, rule, sourceOf } from './sources.js';
 

@@ -1,7 +1,6 @@
 import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openDuckDb } from '../../src/adapters/duckdb/connection.js';
 import { quoteText } from '../../src/adapters/duckdb/text.js';
@@ -9,6 +8,7 @@ import { coerceJson } from '../../src/core/schema/coerce.js';
 import { inTimeFormat, inTimeFormatSql, isTimeFormat } from '../../src/core/schema/time-format.js';
 import { TIMESTAMP } from '../../src/core/schema/types.js';
 import { readSource } from '../../src/services/read-source.js';
+import fc from '../property.js';
 import { folderOf, inProject, recordsOf, removeFolder } from './support.js';
 
 let folder = '';
