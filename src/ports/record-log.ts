@@ -272,14 +272,18 @@ export interface StateScope {
   readonly within: string | null;
 }
 
+export interface IngestFilesOptions {
+  readonly now?: Instant;
+  readonly signal?: AbortSignal;
+  readonly state?: StateScope;
+  /** Facts of the registry that are true once the batch is in the log: written in its transaction. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+}
+
 export interface RecordLog {
   state(source: Source): Promise<LogState>;
   /** Validate, split, deduplicate and append the records of files as one atomic batch. */
-  ingestFiles(
-    source: Source,
-    files: readonly string[],
-    options?: { readonly now?: Instant; readonly signal?: AbortSignal; readonly state?: StateScope },
-  ): Promise<IngestResult>;
+  ingestFiles(source: Source, files: readonly string[], options?: IngestFilesOptions): Promise<IngestResult>;
   /**
    * What `ingestFiles` would come to now, with up to `show` of the rows that it would refuse; throws as it would.
    * Nothing is written and no lock is taken.

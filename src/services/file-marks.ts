@@ -39,8 +39,15 @@ export async function newFiles(
   return { files, bytes };
 }
 
-/** Remembers files as ingested, so that the next plan finds nothing to do. */
-export async function markFiles(project: Project, source: Source, files: readonly string[]): Promise<void> {
+/**
+ * The fact that these files are in the log as they look now, so that the next plan finds nothing to do. Taken before they
+ * are read: one that is written to meanwhile is new again.
+ */
+export async function filesTaken(
+  project: Project,
+  source: Source,
+  files: readonly string[],
+): Promise<Readonly<Record<string, FileMarks>>> {
   const registry = await project.registry();
   const marks: Record<string, FileMark> = {
     ...((registry.getFact(marksName(source.name)) ?? {}) as FileMarks),
@@ -49,5 +56,5 @@ export async function markFiles(project: Project, source: Source, files: readonl
     const info = await stat(file);
     marks[path.resolve(file)] = { size: info.size, modified: info.mtimeMs, fingerprint: source.fingerprint };
   }
-  registry.setFact(marksName(source.name), marks);
+  return { [marksName(source.name)]: marks };
 }

@@ -16,14 +16,19 @@ export interface ReplayedSource extends ReplayResult {
   readonly source: string;
 }
 
-/** Validates and appends the records of files as one batch. */
+/** Validates and appends the records of files as one batch; `facts` are true with it. */
 export const ingestFiles = (
   project: Project,
   source: Source,
   files: readonly string[],
+  facts?: Readonly<Record<string, unknown>>,
 ): Promise<IngestResult> =>
   recordRun(project, ingestRun(project, source, files), async () =>
-    (await project.log()).ingestFiles(source, files, { now: project.now(), signal: project.signal }),
+    (await project.log()).ingestFiles(source, files, {
+      now: project.now(),
+      signal: project.signal,
+      ...(facts ? { facts } : {}),
+    }),
   );
 
 /** What ingesting files would come to, with the first rows that would be refused. Nothing is written. */

@@ -52,10 +52,7 @@ export async function pullReason(project: Project, source: Source): Promise<stri
   return inputs === mark.inputs ? null : 'a file that its SQL reads has changed';
 }
 
-/**
- * Reads what is new and appends it. Null: there was nothing. Killed in between, the next run reads the same rows again,
- * which are then duplicates.
- */
+/** Reads what is new and appends it, and how far it has read with it. Null: there was nothing. */
 export async function pullSource(project: Project, source: Source): Promise<IngestResult | null> {
   const { read } = source;
   invariant(read.kind === 'sql' || read.kind === 'postgres', `source ${source.name} is not pulled`);
@@ -74,13 +71,10 @@ export async function pullSource(project: Project, source: Source): Promise<Inge
           message: `${source.name}: ${error.message}; attempt ${attempt + 1}`,
         }),
     });
-    const result = rows === 0 ? null : await ingestFiles(project, source, [file]);
-    (await project.registry()).setFact(markName(source.name), {
-      fingerprint: source.fingerprint,
-      cursor,
-      inputs,
-    } satisfies PullMark);
-    return result;
+    const mark: PullMark = { fingerprint: source.fingerprint, cursor, inputs };
+    if (rows > 0) return await ingestFiles(project, source, [file], { [markName(source.name)]: mark });
+    (await project.registry()).setFact(markName(source.name), mark);
+    return null;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

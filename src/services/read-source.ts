@@ -1,7 +1,7 @@
 import { MillraceError } from '../core/base/error.js';
 import type { Source } from '../core/define/types.js';
 import type { IngestResult } from '../ports/record-log.js';
-import { markFiles } from './file-marks.js';
+import { filesTaken } from './file-marks.js';
 import { ingestFiles } from './ingest.js';
 import type { Project } from './project.js';
 import { isPulled, pullSource } from './pull.js';
@@ -19,7 +19,5 @@ export async function readSource(project: Project, source: Source): Promise<Inge
     throw new MillraceError('USAGE', `source ${source.name} has no files of its own`, {
       hint: `Name files: millrace ingest ${source.name} FILE...; or send it records.`,
     });
-  const result = await ingestFiles(project, source, files);
-  await markFiles(project, source, files);
-  return result;
+  return ingestFiles(project, source, files, await filesTaken(project, source, files));
 }

@@ -13,15 +13,6 @@ import { recordRun, transformRun } from './lineage-events.js';
 import type { Project } from './project.js';
 import { knownTransformKind } from './transform-sql.js';
 
-/** Changes when the SQL or any parent's log does. */
-export async function transformKey(project: Project, source: Source): Promise<string> {
-  if (source.read.kind !== 'transform') return '';
-  return keyAt(source, await currentHorizons(project, source.read.parents));
-}
-
-const keyAt = (source: Source, horizons: ReadonlyMap<string, number>): string =>
-  fingerprint({ source: source.fingerprint, horizons: Object.fromEntries(horizons) });
-
 /** Through which records of its parents a transform has been brought, and by which definition. */
 interface Applied {
   readonly fingerprint: string;
@@ -30,9 +21,30 @@ interface Applied {
 
 const appliedFact = (name: string): string => `transform_applied:${name}`;
 
-function appliedOf(fact: unknown, source: Source): Applied | undefined {
-  const applied = fact as Applied | undefined;
-  return applied?.fingerprint === source.fingerprint ? applied : undefined;
+async function appliedOf(project: Project, name: string): Promise<Applied | undefined> {
+  return (await project.registry()).getFact(appliedFact(name)) as Applied | undefined;
+}
+
+/** How a transform stands as its parents are now. */
+async function wantedOf(project: Project, { read, fingerprint }: Source): Promise<Applied> {
+  const horizons = await currentHorizons(project, read.kind === 'transform' ? read.parents : []);
+  return { fingerprint, parents: Object.fromEntries(horizons) };
+}
+
+/** Why a transform has to run, and what it would be brought to. */
+export async function transformState(
+  project: Project,
+  source: Source,
+): Promise<{ readonly stale: string | null; readonly mark: string }> {
+  const applied = await appliedOf(project, source.name);
+  const mark = fingerprint({ ...(await wantedOf(project, source)) });
+  const stale =
+    applied === undefined
+      ? 'never computed'
+      : fingerprint({ ...applied }) === mark
+        ? null
+        : 'its definition or a parent has changed';
+  return { stale, mark };
 }
 
 export interface TransformOptions {
@@ -59,12 +71,12 @@ async function bringUp(project: Project, source: Source, options: TransformOptio
   const { sql, parents: names } = source.read;
   const log = await project.log();
   const store = await project.offline();
-  const registry = await project.registry();
   const kind = await knownTransformKind(project, source, { remember: true });
-  const horizons = await currentHorizons(project, names);
+  const wanted = await wantedOf(project, source);
   const parents = names.map((parent) => project.definitions.sources.get(parent)!);
-  const applied = appliedOf(registry.getFact(appliedFact(name)), source);
-  const increment = kind.kind !== 'full' && applied !== undefined && options.full !== true;
+  const applied = await appliedOf(project, name);
+  const increment =
+    kind.kind !== 'full' && applied?.fingerprint === source.fingerprint && options.full !== true;
   // A name used once: DuckDB remembers the statistics of a file by its name and the second of its change.
   const base = path.join(project.stateFolder, 'tmp', `transform-${name}-${randomUUID()}`);
   const [file, keys] = [`${base}.parquet`, `${base}-keys.parquet`];
@@ -85,7 +97,7 @@ async function bringUp(project: Project, source: Source, options: TransformOptio
         cause: error,
       });
     });
-    const result = await log.ingestFiles(source, [file], {
+    return await log.ingestFiles(source, [file], {
       now: project.now(),
       signal: project.signal,
       state: {
@@ -95,13 +107,8 @@ async function bringUp(project: Project, source: Source, options: TransformOptio
         retract: kind.volatile.length === 0 && source.deleted === undefined,
         within: increment ? keys : null,
       },
+      facts: { [appliedFact(name)]: wanted },
     });
-    registry.setFact(`transform:${name}`, keyAt(source, horizons));
-    registry.setFact(appliedFact(name), {
-      fingerprint: source.fingerprint,
-      parents: Object.fromEntries(horizons),
-    } satisfies Applied);
-    return result;
   } finally {
     await rm(file, { force: true });
     await rm(keys, { force: true });

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError } from '../core/base/error.js';
 import type { Source } from '../core/define/types.js';
 import type { IngestResult } from '../ports/record-log.js';
-import { markFiles, newFiles } from './file-marks.js';
+import { filesTaken, newFiles } from './file-marks.js';
 import { ingestFiles } from './ingest.js';
 import type { Project } from './project.js';
 import { isPulled, pullReason, pullSource } from './pull.js';
@@ -66,8 +66,8 @@ class Watched {
       this.#seen.set(file, look);
       if (!steady || this.#refused.get(file) === look) continue;
       try {
-        const result = await ingestFiles(this.#project, this.#source, [file]);
-        await markFiles(this.#project, this.#source, [file]);
+        const taken = await filesTaken(this.#project, this.#source, [file]);
+        const result = await ingestFiles(this.#project, this.#source, [file], taken);
         await this.#events.onResult(this.#source, result);
       } catch (error) {
         if (!(error instanceof MillraceError) || error.code === 'INTERRUPTED') throw error;

@@ -1,9 +1,10 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from '@photostructure/sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type OpenedProject, openProject } from '../../src/open.js';
-import { runTransform } from '../../src/services/transform.js';
+import { runTransform, transformState } from '../../src/services/transform.js';
 import { transformKind } from '../../src/services/transform-sql.js';
 import fc from '../property.js';
 
@@ -109,6 +110,28 @@ const BIG = `
     event_time: ts
     fields: { id: int64, user_id: int64, twice: int64, ts: timestamp }
 `;
+
+describe('a run of a transform', () => {
+  it('is in the log together with how far it has read, or not at all', async () => {
+    const opened = await project(
+      '  - { name: copies, record_key: id, event_time: ts, sql: "SELECT id, total, ts FROM refunds", fields: { id: int64, total: int64, ts: timestamp } }\n',
+    );
+    const copies = opened.definitions.sources.get('copies')!;
+    const log = await opened.log();
+    await push(opened, 'refunds', [{ id: 1, total: 5 }]);
+    const db = new DatabaseSync(opened.definitions.settings.registry);
+    db.exec(`CREATE TRIGGER stopped BEFORE INSERT ON fact WHEN new.name = 'transform_applied:copies'
+      BEGIN SELECT raise(ABORT, 'stopped at the mark'); END`);
+    await expect(runTransform(opened, 'copies')).rejects.toThrow('stopped at the mark');
+    expect((await log.state(copies)).rows).toBe(0);
+    expect(await log.batches('copies')).toEqual([]);
+    expect(await transformState(opened, copies)).toMatchObject({ stale: 'never computed' });
+    db.exec('DROP TRIGGER stopped');
+    db.close();
+    expect(await runTransform(opened, 'copies')).toMatchObject({ accepted: 1, duplicates: 0 });
+    expect(await transformState(opened, copies)).toMatchObject({ stale: null });
+  });
+});
 
 describe('what a transform no longer gives', () => {
   it('is taken back, known from the instant at which the parents made it so', async () => {

@@ -27,7 +27,7 @@ export const checkFiles = async (
   context: IngestContext,
   source: Source,
   patterns: readonly string[],
-  options: Omit<IngestOptions, 'state' | 'check'> & { readonly show: number },
+  options: Omit<IngestOptions, 'state' | 'check' | 'facts'> & { readonly show: number },
 ): Promise<FileVerdict> => {
   let refused: readonly RefusedRow[] = [];
   const result = await judged(context, source, patterns, { ...options, check: true }, async (batch) => {
@@ -72,7 +72,10 @@ async function judged(
     }
   }
   const batch = new FileBatch(context, source, randomUUID(), options, counts);
-  if (fresh.length === 0) return batch.result(context.lastSeq);
+  if (fresh.length === 0) {
+    if (options.facts) ledger.keepFacts(options.facts);
+    return batch.result(context.lastSeq);
+  }
   const stop = interruptible(context.db, options.signal);
   try {
     await judgeFiles(batch, fresh);

@@ -18,6 +18,7 @@ import type {
   QuarantineFilter,
 } from '../../ports/record-log.js';
 import { type Database, statement, transaction } from '../sqlite/database.js';
+import { writeFacts } from '../sqlite/facts.js';
 import { lastContracts, listContracts, recordContract, tieBatch } from './contract-versions.js';
 import type { LakeSegment } from './relation.js';
 
@@ -58,6 +59,8 @@ export interface BatchCommit {
   readonly notes?: BatchNotes;
   /** What was said of it before it came in. */
   readonly mark?: BatchMark;
+  /** Facts of the registry that are true with it. */
+  readonly facts?: Readonly<Record<string, unknown>>;
 }
 
 /** A committed batch with what later ones are judged by. */
@@ -85,6 +88,8 @@ export type CommittedState = Omit<LogState, 'segments'> & { readonly segments: r
 export interface Ledger {
   state(source: string): CommittedState;
   commit(commit: BatchCommit): void;
+  /** Facts that are true though there is no batch to commit. */
+  keepFacts(facts: Readonly<Record<string, unknown>>): void;
   refuse(batch: Omit<BatchCommit, 'segment' | 'quarantined'>, reason: string): void;
   /** Rows of a file with this content that is already in the log under this definition; undefined: it is not. */
   knownFile(source: string, sha256: string, fingerprint: string): number | undefined;
@@ -123,7 +128,7 @@ export const withoutWriting = (ledger: Ledger): Ledger => {
     throw new Error('millrace invariant broken: a check commits nothing');
   };
   const nothing = (): void => undefined;
-  return { ...ledger, commit: refused, refuse: nothing, keepReference: nothing };
+  return { ...ledger, commit: refused, refuse: nothing, keepReference: nothing, keepFacts: nothing };
 };
 
 type Row = Record<string, unknown>;
@@ -330,7 +335,9 @@ export function createLedger(db: Database, lake: string): Ledger {
           "UPDATE quarantine SET reasons = ? WHERE source = ? AND digest = ? AND status = 'open'",
         );
         for (const row of commit.again ?? []) again.run(reasonsText(row), result.source, row.digest);
+        writeFacts(db, commit.facts ?? {});
       }),
+    keepFacts: (facts) => transaction(db, () => writeFacts(db, facts)),
     refuse: (batch, reason) => transaction(db, () => insertBatch(batch, 'refused', reason)),
     knownFile: (source, sha256, fingerprint) => {
       const row = all(

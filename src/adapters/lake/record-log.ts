@@ -9,7 +9,6 @@ import type {
   QuarantinedRow,
   QuarantineFilter,
   RecordLog,
-  StateScope,
 } from '../../ports/record-log.js';
 import type { DuckDb, DuckDbConnection } from '../duckdb/connection.js';
 import { splitRecord } from '../files/delimited.js';
@@ -51,11 +50,6 @@ export interface RecordLogOptions {
 
 /** The record log with what only this adapter offers. */
 export interface LakeLog extends RecordLog {
-  ingestFiles(
-    source: Source,
-    files: readonly string[],
-    options?: { readonly now?: Instant; readonly signal?: AbortSignal; readonly state?: StateScope },
-  ): ReturnType<RecordLog['ingestFiles']>;
   /** A SELECT over exactly the rows of a snapshot (see `relationSql`). */
   relation(state: LogState, source?: Source): string;
   /** A SELECT over the versions as intervals of knowledge (see `knownSql`). */
@@ -289,7 +283,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
       source.read.kind === 'files' ? expandFiles(source.read.patterns, options.projectFolder) : [],
     match: (pattern) => matchFiles(pattern, options.projectFolder),
     knownSql: (source, state, known) => knownSql(source, state, relation(state, source), known),
-    ingestFiles: (source, files, { now = Date.now() * 1000, signal, state: scope } = {}) =>
+    ingestFiles: (source, files, { now = Date.now() * 1000, signal, state: scope, facts } = {}) =>
       exclusively(async () => {
         const { ingestFiles } = await import('./ingest-files.js');
         const writing = await beginWriting(source);
@@ -300,6 +294,7 @@ export async function openRecordLog(options: RecordLogOptions): Promise<LakeLog>
           now: at,
           ...(signal ? { signal } : {}),
           ...(scope ? { state: scope } : {}),
+          ...(facts ? { facts } : {}),
         });
       }),
     checkFiles: (source, files, { now, show, signal }) =>

@@ -1,4 +1,5 @@
 import type { Migration } from './database.js';
+import { FACT_TABLE } from './facts.js';
 
 /** Tables of the record log: what is committed of each source, its files, its batches, the quarantine ledger. */
 export const LOG_MIGRATIONS: readonly Migration[] = [
@@ -80,4 +81,5 @@ ALTER TABLE log_batch ADD COLUMN drops TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE log_batch ADD COLUMN flags TEXT NOT NULL DEFAULT '{}';
 `,
   },
+  { name: 'log-5', sql: FACT_TABLE },
 ];

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import type { AliasChange, NoteChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
 import { type Database, statement, transaction } from './database.js';
+import { FACT_TABLE, readFact, writeFacts } from './facts.js';
 
 export const RUN_TABLE = `
 CREATE TABLE IF NOT EXISTS run (
@@ -26,7 +27,7 @@ CREATE TABLE IF NOT EXISTS note_change (
   at INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS note_change_by_name ON note_change (model, version, field, id);
-CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+${FACT_TABLE}
 ${RUN_TABLE}
 `;
 
@@ -195,17 +196,8 @@ export function createRegistry(
         ? all('SELECT * FROM note_change ORDER BY id')
         : all('SELECT * FROM note_change WHERE model = ? ORDER BY id', model)
       ).map(toNote),
-    getFact: (name) => {
-      const row = first('SELECT value FROM fact WHERE name = ?', name);
-      return row === undefined ? undefined : JSON.parse(row['value'] as string);
-    },
-    setFact: (name, value) => {
-      transact(() =>
-        db
-          .prepare('INSERT INTO fact VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value')
-          .run(name, JSON.stringify(value)),
-      );
-    },
+    getFact: (name) => readFact(db, name),
+    setFact: (name, value) => transact(() => writeFacts(db, { [name]: value })),
     startRun: (command, at) =>
       Number(
         db

@@ -17,7 +17,7 @@ import { CHAMPION } from '../promote.js';
 import { isPulled, pullReason } from '../pull.js';
 import { modelKey, trainerCode } from '../train.js';
 import type { CodeVersion } from '../train-process.js';
-import { transformKey } from '../transform.js';
+import { transformState } from '../transform.js';
 import { knownTransformKind } from '../transform-sql.js';
 
 export async function stateOf(project: Project, kind: AssetKind, name: string): Promise<AssetState> {
@@ -28,19 +28,11 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
       const source = definitions.sources.get(name)!;
       if (source.read.kind === 'push') return { stale: null };
       if (source.read.kind === 'transform') {
-        const known = registry.getFact(`transform:${name}`);
         const { kind, reason } = await knownTransformKind(project, source);
-        const key = await transformKey(project, source);
         return {
-          mark: key,
+          ...(await transformState(project, source)),
           rows: await inputRows(project, 'source', name),
           how: `${kind}${reason === '' ? '' : `: ${reason}`}`,
-          stale:
-            known === undefined
-              ? 'never computed'
-              : known === key
-                ? null
-                : 'its definition or a parent has changed',
         };
       }
       if (isPulled(source)) return { stale: await pullReason(project, source) };

@@ -3,7 +3,7 @@ import type { Step } from '../../core/plan/plan.js';
 import type { IngestResult } from '../../ports/record-log.js';
 import { runBacktest } from '../backtest.js';
 import { type BuiltDataset, buildDataset, buildPartitions, datasetPartitions } from '../build-dataset.js';
-import { markFiles } from '../file-marks.js';
+import { filesTaken } from '../file-marks.js';
 import { ingestFiles } from '../ingest.js';
 import { materialize } from '../materialize.js';
 import { type MonitorResult, runMonitor } from '../monitor.js';
@@ -48,8 +48,8 @@ export async function performStep(project: Project, step: Step, made: Made): Pro
         made.ingested.push(pulled);
         return { status: pulled.accepted > 0 ? 'done' : 'unchanged', detail: describe(pulled) };
       }
-      const result = await ingestFiles(project, source, step.files);
-      await markFiles(project, source, step.files);
+      const taken = await filesTaken(project, source, step.files);
+      const result = await ingestFiles(project, source, step.files, taken);
       made.ingested.push(result);
       return {
         status: result.accepted > 0 ? 'done' : 'unchanged',

@@ -173,10 +173,9 @@ export async function holdings(folder: string): Promise<Readonly<Record<string, 
     .map((line) => (JSON.parse(line) as { readonly prediction_id: string }).prediction_id);
   const held = {
     log: all('SELECT * FROM log_source ORDER BY source'),
-    // A transform that is killed between its records and its mark delivers them again: they are duplicates.
     batches: all(
       `SELECT source, status, sum(accepted) AS accepted, sum(quarantined) AS quarantined, sum(dropped) AS dropped,
-  sum(corrections) AS corrections, sum(iif(source = 'dear_visits', 0, duplicates)) AS duplicates
+  sum(corrections) AS corrections, sum(duplicates) AS duplicates
 FROM log_batch GROUP BY source, status ORDER BY source, status`,
     ),
     segments: all(

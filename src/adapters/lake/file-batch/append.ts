@@ -38,6 +38,7 @@ export async function append(batch: FileBatch): Promise<IngestResult> {
     profile: batch.profile,
     notes: batch.notes,
     ...(batch.mark ? { mark: batch.mark } : {}),
+    ...(batch.options.facts ? { facts: batch.options.facts } : {}),
   } as const;
   if (batch.counts.accepted === 0) {
     const result = batch.result(lastSeq);

@@ -43,6 +43,8 @@ export interface IngestOptions {
   readonly now: Instant;
   readonly signal?: AbortSignal;
   readonly state?: StateScope;
+  /** Facts that are true once the batch is in the log. */
+  readonly facts?: Readonly<Record<string, unknown>>;
   /** Nothing is to be written. */
   readonly check?: boolean;
 }
