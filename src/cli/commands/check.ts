@@ -1,9 +1,10 @@
 import { withSqlReader } from '../../open.js';
 import { checkSql, hasSql } from '../../services/check-sql.js';
 import { loadProject } from '../../services/load-project.js';
-import { type Io, printDiagnostic } from '../io.js';
+import type { Command } from '../command.js';
+import { printDiagnostic } from '../io.js';
 
-export async function check(io: Io): Promise<number> {
+export const command: Command = async (io) => {
   const { definitions, diagnostics: read } = await loadProject(io.projectFolder);
   const sound = read.every((diagnostic) => diagnostic.severity !== 'error');
   // The parser and the engine are loaded only where there is SQL to read.
@@ -41,4 +42,4 @@ export async function check(io: Io): Promise<number> {
     io.print(`transform ${name}: ${kind}${reason === '' ? '' : `, ${reason}`}`);
   io.result({ ok: errors === 0, errors, warnings, counts, diagnostics, transforms: checked.transforms });
   return errors === 0 ? 0 : 2;
-}
+};

@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, open, rm, statfs } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { loadProject } from '../../services/load-project.js';
-import type { Io } from '../io.js';
-import { table } from '../table.js';
+import type { Command } from '../command.js';
+import { table } from '../print/table.js';
 
 interface Finding {
   readonly check: string;
@@ -21,7 +21,7 @@ async function probe(check: string, work: () => Promise<string>): Promise<Findin
   }
 }
 
-export async function doctor(io: Io): Promise<number> {
+export const command: Command = async (io) => {
   const temporary = await mkdtemp(path.join(os.tmpdir(), 'millrace-doctor-'));
   const state = path.join(path.resolve(io.projectFolder), '.millrace');
   const findings: Finding[] = [
@@ -101,4 +101,4 @@ export async function doctor(io: Io): Promise<number> {
   const ok = findings.every((item) => item.ok);
   io.result({ ok, findings });
   return ok ? 0 : 1;
-}
+};

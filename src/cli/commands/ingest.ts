@@ -2,77 +2,43 @@ import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import { parseDuration } from '../../core/base/time.js';
 import type { Source } from '../../core/define/types.js';
-import type { IngestResult } from '../../ports/record-log.js';
 import { checkFiles, ingestFiles } from '../../services/ingest.js';
 import type { Project } from '../../services/project.js';
 import { readSource } from '../../services/read-source.js';
 import { failureText, watchSource } from '../../services/watch.js';
+import { inProject } from '../in-project.js';
 import type { Io } from '../io.js';
 import { known } from '../parse.js';
-import { count, table } from '../table.js';
-import { within } from '../within.js';
+import { printIngest } from '../print/ingest.js';
+import { table } from '../print/table.js';
 
-/** What rules did to records, one rule a line. */
-export function printRules(
-  io: Io,
-  result: Pick<IngestResult, 'repairs' | 'flags' | 'drops' | 'reasons'>,
-): void {
-  const done = [
-    ['repaired', result.repairs],
-    ['flagged', result.flags],
-    ['dropped', result.drops],
-    ['quarantined', result.reasons],
-  ] as const;
-  for (const [what, rules] of done)
-    for (const [rule, rows] of Object.entries(rules)) io.print(`  ${what} by ${rule}: ${count(rows)}`);
-}
-
-function printIngest(io: Io, result: IngestResult, taken = true): void {
-  io.print(
-    `${result.source}: ${count(result.rows)} rows in = ${count(result.accepted)} accepted + ${count(result.quarantined)} quarantined + ${count(result.duplicates)} duplicates + ${count(result.dropped)} dropped${result.corrections > 0 ? ` (${count(result.corrections)} corrections)` : ''}`,
-  );
-  printRules(io, result);
-  for (const warning of result.warnings) io.warn(`${result.source}: [${warning.rule}] ${warning.message}`);
-  if (!taken) return;
-  if (result.quarantined > 0) io.note(`see them: millrace quarantine show --source ${result.source}`);
-  if (result.repaired > 0) io.note(`see what was changed: millrace quarantine repairs ${result.source}`);
-}
-
-export async function ingest(
-  io: Io,
-  args: readonly string[],
-  options: Readonly<Record<string, unknown>>,
-): Promise<number> {
-  return within(io, async (project) => {
-    const name = args[0]!;
-    const source = project.definitions.sources.get(
-      known(name, project.definitions.sources.keys(), 'source'),
-    )!;
-    if (options['dryRun'] === true) return dryRun(io, project, source, args.slice(1), options);
-    await project.lockForWriting(io.command);
-    if (options['watch'] === true) return watch(io, project, source, options['every'] as string | undefined);
-    const given = args.slice(1).map((file) => path.resolve(file));
-    if (given.length > 0 && source.read.kind === 'transform')
-      throw new MillraceError('USAGE', `source ${name} is computed from ${source.read.parents.join(', ')}`, {
-        hint: `Ingest its parents, or bring it up to date without files: millrace ingest ${name}`,
-      });
-    const result =
-      given.length > 0 ? await ingestFiles(project, source, given) : await readSource(project, source);
-    if (result === null) {
-      io.print(`${name}: nothing new`);
-      io.result({ source: name, rows: 0 });
-      return 99;
-    }
-    if (source.read.kind === 'transform' && result.accepted === 0) {
-      printIngest(io, result);
-      io.result(result);
-      return 99;
-    }
+export const command = inProject(async (project, io, args, options) => {
+  const name = args[0]!;
+  const source = project.definitions.sources.get(known(name, project.definitions.sources.keys(), 'source'))!;
+  if (options['dryRun'] === true) return dryRun(io, project, source, args.slice(1), options);
+  await project.lockForWriting(io.command);
+  if (options['watch'] === true) return watch(io, project, source, options['every'] as string | undefined);
+  const given = args.slice(1).map((file) => path.resolve(file));
+  if (given.length > 0 && source.read.kind === 'transform')
+    throw new MillraceError('USAGE', `source ${name} is computed from ${source.read.parents.join(', ')}`, {
+      hint: `Ingest its parents, or bring it up to date without files: millrace ingest ${name}`,
+    });
+  const result =
+    given.length > 0 ? await ingestFiles(project, source, given) : await readSource(project, source);
+  if (result === null) {
+    io.print(`${name}: nothing new`);
+    io.result({ source: name, rows: 0 });
+    return 99;
+  }
+  if (source.read.kind === 'transform' && result.accepted === 0) {
     printIngest(io, result);
     io.result(result);
-    return 0;
-  });
-}
+    return 99;
+  }
+  printIngest(io, result);
+  io.result(result);
+  return 0;
+});
 
 /** The verdict on files without taking them in. */
 async function dryRun(

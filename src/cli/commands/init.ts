@@ -4,9 +4,10 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MillraceError } from '../../core/base/error.js';
 import { nearest } from '../../core/base/nearest.js';
-import type { Io } from '../io.js';
+import type { Command } from '../command.js';
 
 const PACKAGE = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../..');
+
 const EXAMPLES = path.join(PACKAGE, 'examples');
 
 const STARTER = {
@@ -74,11 +75,7 @@ async function makeFolders(folder: string): Promise<void> {
   }
 }
 
-export async function init(
-  io: Io,
-  args: readonly string[],
-  options: Readonly<Record<string, unknown>>,
-): Promise<number> {
+export const command: Command = async (io, args, options) => {
   const folder = path.resolve(io.projectFolder, args[0] ?? '.');
   if (existsSync(path.join(folder, 'millrace.yaml')) || existsSync(path.join(folder, 'definitions')))
     throw new MillraceError('USAGE', `there is a project in ${folder} already`, {
@@ -124,4 +121,4 @@ export async function init(
   );
   io.result({ project: folder, example: example ?? null });
   return 0;
-}
+};

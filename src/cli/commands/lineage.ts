@@ -1,7 +1,7 @@
 import { MillraceError } from '../../core/base/error.js';
 import { type LineageNode, type LineageStep, lineageOf } from '../../services/lineage.js';
+import { inProject } from '../in-project.js';
 import type { Io } from '../io.js';
-import { within } from '../within.js';
 
 function describe(node: LineageNode): string {
   const facts = [
@@ -38,30 +38,24 @@ function printTree(io: Io, root: string, steps: readonly LineageStep[]): void {
   }
 }
 
-export async function lineage(
-  io: Io,
-  args: readonly string[],
-  options: Readonly<Record<string, unknown>> = {},
-): Promise<number> {
+export const command = inProject(async (project, io, args, options) => {
   const { up, down } = options;
   if (up === true && down === true)
     throw new MillraceError('USAGE', '--up and --down together', {
       hint: 'Leave both out to see both directions.',
     });
-  return within(io, async (project) => {
-    const direction = up === true ? 'up' : down === true ? 'down' : undefined;
-    const result = await lineageOf(project, args[0]!, direction ? { direction } : {});
-    io.print(describe(result.asset));
-    if (result.also.length > 0) io.print(`also of this name: ${result.also.join(', ')}`);
-    if (direction !== 'down') {
-      io.print(result.up.length === 0 ? 'comes from nothing defined here' : 'comes from:');
-      printTree(io, result.asset.id, result.up);
-    }
-    if (direction !== 'up') {
-      io.print(result.down.length === 0 ? 'feeds nothing' : 'feeds:');
-      printTree(io, result.asset.id, result.down);
-    }
-    io.result(result);
-    return 0;
-  });
-}
+  const direction = up === true ? 'up' : down === true ? 'down' : undefined;
+  const result = await lineageOf(project, args[0]!, direction ? { direction } : {});
+  io.print(describe(result.asset));
+  if (result.also.length > 0) io.print(`also of this name: ${result.also.join(', ')}`);
+  if (direction !== 'down') {
+    io.print(result.up.length === 0 ? 'comes from nothing defined here' : 'comes from:');
+    printTree(io, result.asset.id, result.up);
+  }
+  if (direction !== 'up') {
+    io.print(result.down.length === 0 ? 'feeds nothing' : 'feeds:');
+    printTree(io, result.asset.id, result.down);
+  }
+  io.result(result);
+  return 0;
+});

@@ -1,9 +1,9 @@
 import { type MonitorResult, runMonitor } from '../../services/monitor.js';
 import { driftError } from '../gates.js';
+import { inProject } from '../in-project.js';
 import type { Io } from '../io.js';
 import { instant } from '../parse.js';
-import { count, metric, table } from '../table.js';
-import { within } from '../within.js';
+import { count, metric, table } from '../print/table.js';
 
 function printMonitor(io: Io, result: MonitorResult): void {
   io.print(
@@ -46,23 +46,17 @@ function printMonitor(io: Io, result: MonitorResult): void {
   for (const alert of result.alerts) io.warn(`${result.monitor}: ${alert}`);
 }
 
-export async function monitor(
-  io: Io,
-  args: readonly string[],
-  options: Readonly<Record<string, unknown>>,
-): Promise<number> {
-  return within(io, async (project) => {
-    const at = instant(options['at'], '--at');
-    const results: MonitorResult[] = [];
-    for (const name of args.length > 0 ? args : project.definitions.monitors.keys()) {
-      const result = await runMonitor(project, name, at === undefined ? {} : { at });
-      printMonitor(io, result);
-      results.push(result);
-    }
-    const alerted = results.filter((result) => result.alerts.length > 0);
-    if (options['fail'] === true && alerted.length > 0)
-      return io.refuse(driftError(alerted), { monitors: results });
-    io.result({ monitors: results });
-    return 0;
-  });
-}
+export const command = inProject(async (project, io, args, options) => {
+  const at = instant(options['at'], '--at');
+  const results: MonitorResult[] = [];
+  for (const name of args.length > 0 ? args : project.definitions.monitors.keys()) {
+    const result = await runMonitor(project, name, at === undefined ? {} : { at });
+    printMonitor(io, result);
+    results.push(result);
+  }
+  const alerted = results.filter((result) => result.alerts.length > 0);
+  if (options['fail'] === true && alerted.length > 0)
+    return io.refuse(driftError(alerted), { monitors: results });
+  io.result({ monitors: results });
+  return 0;
+});

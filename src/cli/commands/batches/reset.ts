@@ -1,0 +1,3 @@
+import { marking } from '../../marking.js';
+
+export const command = marking(null);

@@ -1,0 +1,3 @@
+import { pinning } from '../../pinning.js';
+
+export const command = pinning(true);

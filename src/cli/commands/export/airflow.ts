@@ -1,0 +1,3 @@
+import { exporting } from '../../exporting.js';
+
+export const command = exporting('airflow');
