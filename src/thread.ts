@@ -1,4 +1,7 @@
 /** Threads that may end while V8 still has code of theirs to optimize. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
@@ -25,4 +28,16 @@ export function startThread(code: URL | string, options: WorkerOptions): Worker 
     ready();
     throw error;
   }
+}
+
+/** A thread of a compiled module of ours; run from sources, of its source, with a translator of its own. */
+export function startModule(compiled: URL, workerData: unknown): Worker {
+  if (existsSync(fileURLToPath(compiled))) return startThread(compiled, { workerData });
+  // Node 20 does not give the thread ours.
+  const translator = createRequire(import.meta.url)
+    .resolve('tsx/esm/api')
+    .replace(/cjs$/, 'mjs');
+  const source = compiled.href.replace(/\.js$/, '.ts');
+  const code = `import(${JSON.stringify(pathToFileURL(translator).href)}).then(({ register }) => { register(); return import(${JSON.stringify(source)}); })`;
+  return startThread(code, { workerData, eval: true });
 }

@@ -2,14 +2,11 @@
  * Where batches of scanned records go and swept columns come from: this thread, or threads that arrange batches while
  * the scan goes on and then take blocks, the largest first. Values do not depend on the number of threads.
  */
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Worker } from 'node:worker_threads';
 import { MillraceError } from '../../core/base/error.js';
 import type { Leftover } from '../../core/engine/blocks.js';
 import type { Value } from '../../core/schema/types.js';
-import { startThread } from '../../thread.js';
+import { startModule } from '../../thread.js';
 import { type Dictionaries, type StoredBatch, SweepBlocks, type SweepJob } from './sweep-blocks.js';
 
 export type ToWorker =
@@ -98,19 +95,6 @@ export function inlineSweeper(job: SweepJob, capacity: number, signal: AbortSign
   };
 }
 
-const WORKER = new URL('./sweep-worker.js', import.meta.url);
-
-function startWorker(job: SweepJob): Worker {
-  if (existsSync(fileURLToPath(WORKER))) return startThread(WORKER, { workerData: job });
-  // Run from sources: the thread needs a translator of its own, and Node 20 does not give it ours.
-  const translator = createRequire(import.meta.url)
-    .resolve('tsx/esm/api')
-    .replace(/cjs$/, 'mjs');
-  const source = new URL('./sweep-worker.ts', import.meta.url);
-  const code = `import(${JSON.stringify(pathToFileURL(translator).href)}).then(({ register }) => { register(); return import(${JSON.stringify(source.href)}); })`;
-  return startThread(code, { workerData: job, eval: true });
-}
-
 export function threadedSweeper(
   jobs: readonly SweepJob[],
   capacity: number,
@@ -144,7 +128,7 @@ export function threadedSweeper(
   };
   const outstanding = jobs.map(() => 0);
   const workers = jobs.map((one, w) => {
-    const worker = startWorker(one);
+    const worker = startModule(new URL('./sweep-worker.js', import.meta.url), one);
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'stored') {
         batches[message.id] = message.stored;

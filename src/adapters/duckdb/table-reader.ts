@@ -1,16 +1,18 @@
 import { statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { MillraceError } from '../../core/base/error.js';
-import { EXACT_VALUES, NumberState } from '../../core/drift/number-state.js';
+import { EXACT_VALUES } from '../../core/drift/number-state.js';
 import type { ColumnState } from '../../core/drift/profile.js';
 import type { CategoricalSketch } from '../../core/drift/sketch.js';
-import { type FrequentTexts, TextState } from '../../core/drift/text-state.js';
+import type { FrequentTexts } from '../../core/drift/text-state.js';
 import { typeOfDuckDb } from '../../core/schema/coerce-sql.js';
 import { STRING, type ValueType } from '../../core/schema/types.js';
 import type { TableReader } from '../../ports/table-reader.js';
 import { inspectWhole } from '../files/whole.js';
-import type { RawVector } from './columns.js';
+import { foldColumns, isNumber, type ReadColumn, textSql } from './column-fold.js';
 import type { DuckDb } from './connection.js';
 import { countValues, type FewValues, fewValues } from './few-values.js';
+import { foldOnThreads, threadsFor } from './fold-threads.js';
 import { quoteName, quoteText } from './text.js';
 import { NumberBuffer } from './value-buffer.js';
 
@@ -30,24 +32,9 @@ function relation(file: string): string {
   });
 }
 
-const isNumber = (sqlType: string): boolean =>
-  /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|UINTEGER|FLOAT|DOUBLE|DECIMAL.*)$/.test(sqlType);
-const isInstant = (sqlType: string): boolean => sqlType.startsWith('TIMESTAMP') || sqlType === 'DATE';
-
-/** Columns are taken in together up to this many megabytes at worst, and what one of texts or numbers can take. */
-const TOGETHER_MB = 480;
-const TEXTS_MB = 30;
-const NUMBERS_MB = 10;
-/** Texts whose counts a second pass gives, where there are too many to count each. */
-const FREQUENT = 1_000;
 /** Rows of a large delimited file that its types are told from; when a later row does not fit, from all. */
 const SNIFFED_ROWS = 65_536;
 const SNIFFED_WHOLE_BYTES = 32 << 20;
-
-interface ReadColumn {
-  readonly name: string;
-  readonly type: string;
-}
 
 /** A file as a relation that is read again without looking for its dialect and types again. */
 interface Opened {
@@ -60,116 +47,9 @@ interface Opened {
 }
 
 type States = Awaited<ReturnType<TableReader['states']>>;
-type Taken = ReturnType<NumberState['finish']> | ReturnType<TextState['finish']>;
 
-/** What takes in one column: its expressions, and where their vectors go. */
-interface Intake {
-  readonly sql: readonly string[];
-  add(rows: number, vectors: readonly RawVector[]): void;
-  /** Whether it is of texts and all were null until now: a column that could still become anything. */
-  isEmptyText(): boolean;
-  finish(): Taken;
-}
-
-const isSet = (bits: Uint8Array, row: number): boolean => ((bits[row >> 3]! >> (row & 7)) & 1) === 1;
-
-/** The numbers of one chunk that are not null. */
-const present = new Float64Array(2_048);
-
-/** Numbers, instants (µs) and dates (days) as doubles. */
-function numberIntake(column: string, sqlType: string): Intake {
-  const state = new NumberState();
-  const value =
-    sqlType === 'DATE'
-      ? `date_diff('day', DATE '1970-01-01', ${column})`
-      : isInstant(sqlType)
-        ? `epoch_us(${column})`
-        : column;
-  return {
-    sql: [`CAST(${value} AS DOUBLE)`],
-    add: (rows, [vector]) => {
-      const bytes = vector!.bytes(8);
-      const data = new Float64Array(bytes.buffer, bytes.byteOffset, rows);
-      const { valid } = vector!;
-      let n = rows;
-      if (valid) {
-        n = 0;
-        for (let i = 0; i < rows; i++) if (isSet(valid, i)) present[n++] = data[i]!;
-        state.addNulls(rows - n);
-      } else present.set(data);
-      state.add(present, n);
-    },
-    isEmptyText: () => false,
-    finish: () => state.finish(),
-  };
-}
-
-const textSql = (column: string, sqlType: string): string =>
-  sqlType === 'VARCHAR' ? column : `CAST(${column} AS VARCHAR)`;
-
-function textIntake(column: string, sqlType: string): Intake {
-  const state = new TextState();
-  const text = textSql(column, sqlType);
-  return {
-    sql: [`hash(${text})`, text],
-    add: (rows, [hashes, texts]) => {
-      const bytes = hashes!.bytes(8);
-      state.add(new Uint32Array(bytes.buffer, bytes.byteOffset, 2 * rows), rows, texts!.valid, (row) =>
-        texts!.textAt(row),
-      );
-    },
-    isEmptyText: () => state.count === 0,
-    finish: () => state.finish(FREQUENT),
-  };
-}
-
-function truthIntake(column: string): Intake {
-  const seen = [0, 0];
-  let nulls = 0;
-  return {
-    sql: [`CAST(${column} AS UTINYINT)`],
-    add: (rows, [vector]) => {
-      const data = vector!.bytes(1);
-      const { valid } = vector!;
-      for (let i = 0; i < rows; i++) {
-        if (valid && !isSet(valid, i)) nulls++;
-        else seen[data[i]!]!++;
-      }
-    },
-    isEmptyText: () => false,
-    finish: () => ({
-      type: 'categorical',
-      counts: new Map(
-        [['false', seen[0]!] as const, ['true', seen[1]!] as const].filter(([, count]) => count > 0),
-      ),
-      nulls,
-    }),
-  };
-}
-
-function intakeOf({ name, type }: ReadColumn): Intake {
-  const column = quoteName(name);
-  if (isNumber(type) || isInstant(type)) return numberIntake(column, type);
-  return type === 'BOOLEAN' ? truthIntake(column) : textIntake(column, type);
-}
-
-/** Columns in their order, as many together as memory allows. */
-function groupsOf(columns: readonly ReadColumn[]): readonly (readonly ReadColumn[])[] {
-  const groups: ReadColumn[][] = [[]];
-  let room = TOGETHER_MB;
-  for (const column of columns) {
-    const size = isNumber(column.type) || isInstant(column.type) ? NUMBERS_MB : TEXTS_MB;
-    if (size > room) {
-      groups.push([]);
-      room = TOGETHER_MB;
-    }
-    room -= size;
-    groups.at(-1)!.push(column);
-  }
-  return groups;
-}
-
-export function createTableReader(db: DuckDb): TableReader {
+/** `temporaryDirectory`: where threads beside this one may spill. */
+export function createTableReader(db: DuckDb, temporaryDirectory: string): TableReader {
   /** `rows`: how many of them the dialect and the types are told from; -1: all. */
   const sniff = async (file: string, rows: number): Promise<Opened> => {
     const [found] = await db.rows<{
@@ -223,38 +103,6 @@ export function createTableReader(db: DuckDb): TableReader {
     return found;
   };
 
-  /** Undefined where a column has no value among the rows that its type was told from. */
-  const takeIn = async ({
-    from,
-    columns,
-    toldFrom = Number.POSITIVE_INFINITY,
-  }: Opened): Promise<{ readonly rows: number; readonly taken: readonly Taken[] } | undefined> => {
-    const taken: Taken[] = [];
-    let rowsOfFile = 0;
-    for (const group of groupsOf(columns)) {
-      const intakes = group.map(intakeOf);
-      let told = true;
-      rowsOfFile = 0;
-      await db.vectors(
-        `SELECT ${intakes.flatMap(({ sql }) => sql).join(', ')} FROM ${from}`,
-        (rows, vectors) => {
-          let at = 0;
-          for (const intake of intakes) {
-            intake.add(rows, vectors.slice(at, at + intake.sql.length));
-            at += intake.sql.length;
-          }
-          if (rowsOfFile < toldFrom && rowsOfFile + rows >= toldFrom)
-            told = !intakes.some((intake) => intake.isEmptyText());
-          rowsOfFile += rows;
-          return told;
-        },
-      );
-      if (!told) return undefined;
-      for (const intake of intakes) taken.push(intake.finish());
-    }
-    return { rows: rowsOfFile, taken };
-  };
-
   /** The frequent texts of a column by name, with exact counts. */
   const nameTexts = async (
     from: string,
@@ -282,10 +130,12 @@ export function createTableReader(db: DuckDb): TableReader {
     const { from, columns, few } = table;
     const counted = few?.rows && few.rows > EXACT_VALUES ? few : undefined;
     const streamed = columns.filter(({ name }) => !counted?.names.has(name));
+    const fold = { ...table, columns: streamed };
+    const threads = few ? threadsFor(few.rows * streamed.length, availableParallelism()) : 1;
     const found =
       streamed.length === 0
         ? { rows: counted!.rows, taken: [] }
-        : await takeIn({ ...table, columns: streamed });
+        : await (threads > 1 ? foldOnThreads(db, fold, threads, temporaryDirectory) : foldColumns(db, fold));
     if (found === undefined) return undefined;
     const taken = new Map(streamed.map(({ name }, i) => [name, found.taken[i]!]));
     const states: { name: string; type: ValueType; state: ColumnState }[] = [];
