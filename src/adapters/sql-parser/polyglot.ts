@@ -1,4 +1,5 @@
 /** @polyglot-sql/sdk's syntax tree of DuckDB SQL, read into core/lineage's query. The only file that knows the library. */
+import { setFlagsFromString } from 'node:v8';
 import type {
   Item,
   Join,
@@ -553,8 +554,13 @@ function readQuery(node: unknown, outer: Context): Query {
   }
 }
 
-/** Loads the library (WebAssembly, a fifth of a second): ask for it only when there is SQL to read. */
+/**
+ * Loads the library (WebAssembly, a fifth of a second): ask for it only when there is SQL to read. V8 must not
+ * optimize it: some of its functions are so large that one takes five seconds of processor time, and a thousand queries
+ * need one.
+ */
 export async function createSqlParser(): Promise<SqlParser> {
+  for (const flag of ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) setFlagsFromString(flag);
   const library = await import('@polyglot-sql/sdk');
   const dialect = library.Dialect.DuckDB;
   const print = (node: unknown): string => {
