@@ -33,15 +33,22 @@ ${RUN_TABLE}
 
 type Row = Record<string, unknown>;
 
-const toVersion = (row: Row, root: string): VersionRecord => ({
-  kind: row['kind'] as VersionRecord['kind'],
-  name: row['name'] as string,
-  version: Number(row['version']),
-  key: row['key'] as string,
-  folder: path.resolve(root, row['folder'] as string),
-  manifest: JSON.parse(row['manifest'] as string),
-  createdAt: Number(row['created_at']),
-});
+/** Manifests hold whole profiles, megabytes of them, and many who ask for a version want its key: read when looked at. */
+const toVersion = (row: Row, root: string): VersionRecord => {
+  let manifest: VersionRecord['manifest'] | undefined;
+  return {
+    kind: row['kind'] as VersionRecord['kind'],
+    name: row['name'] as string,
+    version: Number(row['version']),
+    key: row['key'] as string,
+    folder: path.resolve(root, row['folder'] as string),
+    get manifest() {
+      manifest ??= JSON.parse(row['manifest'] as string) as VersionRecord['manifest'];
+      return manifest;
+    },
+    createdAt: Number(row['created_at']),
+  };
+};
 
 const toAlias = (row: Row): AliasChange => ({
   model: row['model'] as string,
