@@ -408,7 +408,10 @@ async function assembleManifest(
       'DATASET_EMPTY',
       `dataset ${name} has no row: ${counts.observations} observations, ${counts.immature_label} with an immature label, ${counts.no_outcome} without an outcome, ${all} purged`,
       {
-        hint: 'Check the horizon of the label, the record keys and the split.',
+        hint:
+          counts.observations === 0 && dataset.observations.from.kind === 'source'
+            ? `Nothing of source ${dataset.observations.from.source} is read yet, or \`where\` leaves nothing: \`millrace run ${name}\` ingests what a dataset needs and builds it.`
+            : 'Check the horizon of the label, the record keys and the split.',
       },
     );
 

@@ -150,7 +150,10 @@ function withUntouched(label: Label, made: Labelled, untouched: Untouched | null
   };
 }
 
-/** What a random or entity split hashes: the entity key, or the observation's own record key and time. */
+/**
+ * What a random or entity split hashes: the entity key, the record key of the observation, or of a file the whole row:
+ * rows that are equal must not be on both sides.
+ */
 async function places(
   project: Project,
   store: OfflineStore,
@@ -164,18 +167,12 @@ async function places(
   const keys =
     split.by === 'entity'
       ? project.definitions.entities.get(split.entity!)!.joinKeys
-      : (source?.recordKey ?? []).map((name) => ({
-          name,
-          type: source!.fields.find((field) => field.name === name)!.type,
-        }));
+      : (source?.recordKey.map((key) => source.fields.find(({ name }) => name === key)!) ?? table.columns);
   const columns = await Promise.all(keys.map((key) => store.column(table, key.name, key.type)));
   for (let row = 0; row < table.rows; row++)
     found[row] = placeOf(
       split.seed,
-      JSON.stringify([
-        ...columns.map((column) => String(columnValue(column, row))),
-        ...(split.by === 'random' && columns.length === 0 ? [row, table.at[row]] : []),
-      ]),
+      JSON.stringify(columns.map((column) => String(columnValue(column, row)))),
     );
   return found;
 }

@@ -160,7 +160,12 @@ export async function labelledRows(
   };
   return {
     classes,
-    parts: new Map([...rowsOf].map(([part, rows]) => [part, rows.length])),
+    parts: new Map(
+      manifestOfDataset(dataset).parts.flatMap(({ name }) => {
+        const rows = rowsOf.get(name);
+        return rows ? [[name, rows.length]] : [];
+      }),
+    ),
     part: (name) => {
       const rows = rowsOf.get(name);
       return rows && { table: takeRows(table, rows), target: Float64Array.from(rows, (row) => target[row]!) };

@@ -29,6 +29,8 @@ const LOWER_IS_BETTER = new Set([
 export interface GateCheck {
   readonly text: string;
   readonly observed: number | null;
+  /** Where nothing was observed: why. */
+  readonly missing?: string;
   readonly passed: boolean;
   /** Of a comparison with the champion: its value, and the rows on which both were judged. */
   readonly champion?: number | null;
@@ -68,21 +70,36 @@ export const holds = (value: number, { operator, value: bound }: MetricRequireme
   }
 };
 
+/** What a check saw, or why it saw nothing. */
+export const observedText = ({ observed, missing }: GateCheck): string =>
+  observed === null && missing !== undefined ? `nothing: ${missing}` : String(observed);
+
+function whyMissing({ evaluation }: ModelManifest, part: string, metric: string): string {
+  const judged = evaluation[part];
+  return judged === undefined
+    ? `its training set has no rows in part ${part}`
+    : (judged.reasons[metric] ?? `${metric} was not measured`);
+}
+
 /** Pure: what the gate says of a candidate beside the champion. */
 export function judgePromotion(
   model: Model,
   candidate: ModelManifest,
   champion: Standing | null,
 ): readonly GateCheck[] {
-  const metric = (manifest: ModelManifest, part: string, name: string): number | null =>
-    manifest.metrics[part]?.[name] ?? null;
+  const seen = (part: string, metric: string): Pick<GateCheck, 'missing'> & { observed: number | null } => {
+    const observed = candidate.metrics[part]?.[metric] ?? null;
+    return observed === null ? { observed, missing: whyMissing(candidate, part, metric) } : { observed };
+  };
   const checks: GateCheck[] = model.promote.require.map((requirement) => {
-    const observed = metric(candidate, requirement.part, requirement.metric);
-    return { text: requirement.text, observed, passed: observed !== null && holds(observed, requirement) };
+    const found = seen(requirement.part, requirement.metric);
+    const passed = found.observed !== null && holds(found.observed, requirement);
+    return { text: requirement.text, ...found, passed };
   });
   const beat = model.promote.beatChampion;
   if (beat && champion) {
-    const ours = metric(candidate, beat.part, beat.metric);
+    const found = seen(beat.part, beat.metric);
+    const ours = found.observed;
     const theirs = champion.value;
     const lower = LOWER_IS_BETTER.has(beat.metric);
     const text = `${beat.part}.${beat.metric} better than the champion's ${theirs === null ? 'none' : Number(theirs.toPrecision(6))} by ${beat.by}, ${champion.rows}`;
@@ -92,8 +109,8 @@ export function judgePromotion(
     const gain = more === null ? null : lower ? -more : more;
     checks.push({
       text,
-      observed: ours,
-      passed: gain !== null && gain >= beat.by,
+      ...found,
+      passed: gain !== null && gain > 0 && gain >= beat.by,
       champion: theirs,
       rows: champion.rows,
     });
@@ -182,7 +199,7 @@ async function judgeAndPromote(
         ? 'it is the champion already'
         : checks
             .filter((check) => !check.passed)
-            .map((check) => `${check.text} (observed ${check.observed ?? 'nothing'})`)
+            .map((check) => `${check.text} (observed ${observedText(check)})`)
             .join('; '),
     };
   const change = registry.setAlias({

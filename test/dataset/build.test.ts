@@ -209,6 +209,39 @@ describe('a training set', () => {
     expect((await rowsOf()).rows['b']).toEqual([1, 0, 'true', 'train']);
   });
 
+  it('equal rows of a file fall into one part, whatever else the file holds', async () => {
+    const rows = Array.from({ length: 40 }, (_, i) => `1,2024-01-${10 + (i % 20)}T00:00:00Z`);
+    const partsOf = async (lines: readonly string[]): Promise<ReadonlyMap<string, string>> => {
+      await writeFile(path.join(folder, 'data/asked.csv'), `user_id,asked\n${lines.join('\n')}\n`);
+      await buildDataset(project, 'asked', { out: path.join(folder, 'asked.csv') });
+      const [, ...written] = (await readFile(path.join(folder, 'asked.csv'), 'utf8')).trimEnd().split('\n');
+      const found = new Map<string, string>();
+      for (const line of written) {
+        const cells = line.split(',');
+        const part = cells.at(-1)!;
+        expect(found.get(cells[1]!) ?? part).toBe(part);
+        found.set(cells[1]!, part);
+      }
+      return found;
+    };
+    await writeFile(
+      path.join(folder, 'definitions/asked.yaml'),
+      `datasets:
+  - name: asked
+    observations: { files: data/asked.csv, time: asked }
+    features: [settled_before]
+    split: { by: random, parts: { train: 0.5, test: 0.5 } }
+`,
+    );
+    await project.close();
+    project = await openProject(folder);
+    const first = await partsOf(rows);
+    expect(new Set(first.values())).toEqual(new Set(['train', 'test']));
+    expect(await partsOf(['1,2024-03-01T00:00:00Z', ...rows])).toEqual(
+      new Map([...first, ['2024-03-01T00:00:00Z', expect.any(String)]]),
+    );
+  });
+
   it('without one row is refused with the reasons', async () => {
     const error = await buildDataset(project, 'train', { horizons: new Map([['settlements', 0]]) }).catch(
       (caught: unknown) => caught,

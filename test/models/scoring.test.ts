@@ -155,6 +155,7 @@ ${script
 async function scorer(
   script: string,
   given: Partial<ScoringModel['scoring']> = {},
+  task: ScoringModel['task'] = 'regression',
 ): Promise<ModelRuntime & { readonly log: string }> {
   const own = await mkdtemp(path.join(folder, 'command-'));
   await writeFile(path.join(own, 'score.py'), script);
@@ -162,7 +163,7 @@ async function scorer(
   const made = createScorer({
     name: 'm@1',
     folder: own,
-    task: 'regression',
+    task,
     classes: null,
     features: [{ name: 'x', type: 'float64' }],
     log,
@@ -219,9 +220,26 @@ describe('a scoring command that fails', () => {
       ),
     );
     expect((await failure(runtime.predictRows([[13]]))).message).toContain('refuses: unlucky');
-    expect((await failure(runtime.predictRows([[14]]))).message).toContain('a number for each row');
-    expect((await failure(runtime.predictRows([[null], [5]]))).message).toContain('expected "scores"');
+    expect((await failure(runtime.predictRows([[14]]))).message).toContain('with [1,2]: expected a number');
+    expect((await failure(runtime.predictRows([[null], [5]]))).message).toContain('with null: expected');
     expect(await runtime.predictRows([[5]])).toEqual([{ score: 5 }]);
+    runtime.close?.();
+  });
+
+  it("is told at once that Python's NaN is no score", async () => {
+    const runtime = await scorer(BODY('value = float("nan")'));
+    expect((await failure(runtime.predictRows([[1]]))).message).toContain('with null: expected a number');
+    runtime.close?.();
+  });
+
+  it('is told that a classifier gives probabilities, up to what single precision rounds', async () => {
+    const runtime = await scorer(BODY('pass'), {}, 'binary');
+    expect(await runtime.predictRows([[1.0000001]])).toEqual([{ probability: 1, label: 1 }]);
+    const error = await failure(runtime.predictRows([[194.8]]));
+    expect(error).toMatchObject({
+      message: expect.stringContaining('194.8'),
+      hint: expect.stringContaining('sigmoid'),
+    });
     runtime.close?.();
   });
 

@@ -12,7 +12,7 @@ import {
   writeNumbers,
 } from '../../core/learn/matrix.js';
 import type { Prediction } from '../../core/learn/model.js';
-import { toPrediction } from '../../core/learn/scores.js';
+import { settleScores, toPrediction } from '../../core/learn/scores.js';
 import { parseType, type Value } from '../../core/schema/types.js';
 import type { ForeignModel, ModelRuntime, OnnxRuntime } from '../../ports/model-runtime.js';
 
@@ -205,7 +205,8 @@ function bind(ort: Ort, session: Session, model: ForeignModel): ModelRuntime {
     const scores = model.task === 'binary' && data.length === 2 ? data.subarray(1) : data;
     if (scores.length !== width)
       throw unfit(model, `gives ${data.length} numbers a row in "${output}", expected ${width}`);
-    if (!scores.every(Number.isFinite)) throw unfit(model, `gives ${[...scores].join(', ')} for a row`);
+    const flaw = settleScores(model.task, scores);
+    if (flaw) throw unfit(model, `gives ${flaw.score} for a row`, flaw.hint);
     return scores;
   };
   const rowCells = (values: readonly (Value | undefined)[]): Cells => {

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { MillraceError } from '../../core/base/error.js';
 import type { Prediction } from '../../core/learn/model.js';
-import { type Cell, rowCells, toPrediction } from '../../core/learn/scores.js';
+import { type Cell, rowCells, settleScores, toPrediction } from '../../core/learn/scores.js';
 import type { ModelRuntime, ScoringModel } from '../../ports/model-runtime.js';
 import { killGroup, masker } from './group.js';
 
@@ -40,7 +40,19 @@ interface Life {
   readonly dead: () => boolean;
 }
 
-function startLife(model: ScoringModel, failed: (message: string) => MillraceError, width: number): Life {
+type Failed = (message: string, hint?: string) => MillraceError;
+
+/** A line that is an object. Python's json writes NaN and Infinity, which JSON has not: they are null. */
+function messageOf(line: string): Readonly<Record<string, unknown>> | undefined {
+  if (!line.startsWith('{')) return undefined;
+  for (const text of [line, line.replaceAll(/\bNaN\b|-?\bInfinity\b/g, 'null')])
+    try {
+      return JSON.parse(text) as Record<string, unknown>;
+    } catch {}
+  return undefined;
+}
+
+function startLife(model: ScoringModel, failed: Failed, width: number): Life {
   const { scoring } = model;
   const env = {
     ...process.env,
@@ -123,18 +135,18 @@ function startLife(model: ScoringModel, failed: (message: string) => MillraceErr
   };
   const stop = (): void => kill(new MillraceError('INTERRUPTED', `scoring by ${model.name} was interrupted`));
 
-  const scoresOf = (given: unknown): Float64Array | undefined => {
-    const list = width === 1 && typeof given === 'number' ? [given] : given;
-    if (!Array.isArray(list) || list.length !== width || !list.every(Number.isFinite)) return undefined;
-    return Float64Array.from(list as number[]);
-  };
-  const messageOf = (line: string): Readonly<Record<string, unknown>> | undefined => {
-    try {
-      const value: unknown = JSON.parse(line);
-      return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-    } catch {
-      return undefined;
+  /** @throws MillraceError for what is no score of one row. */
+  const scoresOf = (given: unknown, row: number): Float64Array => {
+    const list = width === 1 && !Array.isArray(given) ? [given] : given;
+    if (!Array.isArray(list) || list.length !== width || !list.every(Number.isFinite)) {
+      const each = width === 1 ? 'a number' : `${width} numbers`;
+      const shownScore = mask(JSON.stringify(given) ?? 'nothing').slice(0, 200);
+      throw failed(`\`${shown}\` answered row ${row + 1} with ${shownScore}: expected ${each}`);
     }
+    const scores = Float64Array.from(list as number[]);
+    const flaw = settleScores(model.task, scores);
+    if (flaw) throw failed(`\`${shown}\` answered row ${row + 1} with ${flaw.score}`, flaw.hint);
+    return scores;
   };
   const settle = ({ rows, resolve, reject }: Pending, answer: Readonly<Record<string, unknown>>): void => {
     if (answer['error'] !== undefined) {
@@ -142,17 +154,16 @@ function startLife(model: ScoringModel, failed: (message: string) => MillraceErr
       return;
     }
     const given = answer['scores'];
-    const scores = Array.isArray(given) ? given.map(scoresOf) : [];
-    if (scores.length === rows && !scores.includes(undefined)) {
-      resolve(scores as Float64Array[]);
+    if (!Array.isArray(given) || given.length !== rows) {
+      const told = mask(JSON.stringify(answer)).slice(0, 200);
+      reject(failed(`\`${shown}\` answered ${rows} rows with ${told}: expected "scores", one for each row`));
       return;
     }
-    const each = width === 1 ? 'a number' : `${width} numbers`;
-    reject(
-      failed(
-        `\`${shown}\` answered ${rows} rows with ${mask(JSON.stringify(answer)).slice(0, 200)}: expected "scores", ${each} for each row`,
-      ),
-    );
+    try {
+      resolve(given.map(scoresOf));
+    } catch (error) {
+      reject(error as MillraceError);
+    }
   };
   const hear = (line: string): void => {
     const message = messageOf(line);
@@ -239,8 +250,12 @@ export function createScorer(model: ScoringModel): ModelRuntime {
   const classes = model.classes ?? [];
   const width = task === 'multiclass' ? classes.length : 1;
   const cells = rowCells(model.features);
-  const failed = (message: string): MillraceError =>
-    new MillraceError('SCORING_FAILED', `model ${model.name}: ${message}`);
+  const failed: Failed = (message, hint) =>
+    new MillraceError(
+      'SCORING_FAILED',
+      `model ${model.name}: ${message}`,
+      hint === undefined ? {} : { hint },
+    );
   let life: Life | undefined;
   let failures = 0;
   let pauseUntil = 0;

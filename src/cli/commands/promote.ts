@@ -1,4 +1,4 @@
-import { promoteModel } from '../../services/promote.js';
+import { observedText, promoteModel } from '../../services/promote.js';
 import { promotionError } from '../gates.js';
 import { inProject } from '../in-project.js';
 import { integer } from '../parse.js';
@@ -11,7 +11,7 @@ export const command = inProject(async (project, io, args, options) => {
     force: options['force'] === true,
   });
   for (const check of result.checks)
-    io.print(`${check.passed ? 'holds' : 'FAILS'}  ${check.text} (observed ${check.observed ?? 'nothing'})`);
+    io.print(`${check.passed ? 'holds' : 'FAILS'}  ${check.text} (observed ${observedText(check)})`);
   io.print(
     result.promoted
       ? `${result.model}@${result.version} is the champion${result.previous === null ? '' : `, before it ${result.previous}`}`

@@ -1,5 +1,5 @@
 import { balanceText } from '../../core/dataset/balance.js';
-import type { DatasetManifest } from '../../core/dataset/manifest.js';
+import { type DatasetManifest, emptyParts } from '../../core/dataset/manifest.js';
 import type { Io } from '../io.js';
 import { count, table } from './table.js';
 
@@ -33,6 +33,8 @@ export function printManifest(
     io.print(
       `${partitions.length} partitions from ${partitions[0]!.from} to ${partitions.at(-1)!.to}, ${count(partitions.reduce((sum, { bytes }) => sum + bytes, 0))} bytes`,
     );
+  const empty = emptyParts(manifest);
+  if (empty !== null) io.warn(`${empty} → longer parts, or a shorter horizon`);
   for (const finding of manifest.leakage) io.warn(`[${finding.rule}] ${finding.message} → ${finding.remedy}`);
   io.print(`knowledge ${manifest.knowledge}; logical hash ${manifest.logical_sha256}`);
 }

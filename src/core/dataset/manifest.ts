@@ -119,3 +119,18 @@ export interface DatasetManifest {
   readonly logical_sha256: Fingerprint;
   readonly column_sha256: Readonly<Record<string, Fingerprint>>;
 }
+
+/** What to say of parts that have no rows, which nothing can be judged on; null: all have some. */
+export function emptyParts({
+  parts,
+  counts,
+  label,
+}: Pick<DatasetManifest, 'parts' | 'counts' | 'label'>): string | null {
+  const empty = parts.filter(({ rows }) => rows === 0).map(({ name }) => name);
+  if (empty.length === 0) return null;
+  const purged =
+    counts.purged > 0 && label
+      ? `: ${counts.purged} rows are left out because their label, which looks ${label.horizon} ahead, ends after their part does`
+      : '';
+  return `no rows in ${empty.join(', ')}${purged}`;
+}

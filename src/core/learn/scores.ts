@@ -23,6 +23,33 @@ export function toPrediction(task: Task, classes: readonly string[], scores: Arr
   };
 }
 
+/** Single precision rounds an average of ones to a little more than 1. */
+const ROUNDING = 1e-5;
+
+export interface ScoreFlaw {
+  readonly score: number;
+  readonly hint: string;
+}
+
+/**
+ * Scores of one row by a model made elsewhere, held to what its task promises: of a classifier each is brought to [0, 1].
+ * @returns the first that is no number, or no probability.
+ */
+export function settleScores(task: Task, scores: Float64Array): ScoreFlaw | undefined {
+  for (const [k, score] of scores.entries()) {
+    if (!Number.isFinite(score))
+      return {
+        score,
+        hint: 'A missing number is given as such: the model has to take it, or fill it first.',
+      };
+    if (task === 'regression') continue;
+    if (score < -ROUNDING || score > 1 + ROUNDING)
+      return { score, hint: 'A classifier gives probabilities: end it with a sigmoid or a softmax.' };
+    scores[k] = Math.min(1, Math.max(0, score));
+  }
+  return undefined;
+}
+
 /** Text, number, or the numbers of a vector; null where it is missing. */
 export type Cell = string | number | null | readonly (number | null)[];
 

@@ -1,4 +1,5 @@
 /** Performs one step of a plan. What it publishes it publishes as a whole: the log, the registry or the store swaps. */
+import { emptyParts } from '../../core/dataset/manifest.js';
 import type { Step } from '../../core/plan/plan.js';
 import type { IngestResult } from '../../ports/record-log.js';
 import { runBacktest } from '../backtest.js';
@@ -84,10 +85,11 @@ export async function performStep(project: Project, step: Step, made: Made): Pro
       const built = await buildDataset(project, step.name);
       made.datasets.push(built);
       const { computed, total } = built.partitions;
+      const empty = emptyParts(built.manifest);
       const rows = await inputRows(project, 'dataset', step.name);
       return {
         status: built.built ? 'done' : 'unchanged',
-        detail: `${step.name}@${built.version.version}: ${built.manifest.counts.rows} rows${total > 1 ? `, ${computed} of ${total} partitions computed` : ''}`,
+        detail: `${step.name}@${built.version.version}: ${built.manifest.counts.rows} rows${empty === null ? '' : ` (${empty})`}${total > 1 ? `, ${computed} of ${total} partitions computed` : ''}`,
         amount: { rows: rows && Math.round((rows * computed) / Math.max(1, total)), bytes: null },
       };
     }

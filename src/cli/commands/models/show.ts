@@ -16,13 +16,15 @@ export const command = inProject(async (project, io, args) => {
     (each) => each.version.version === version.version,
   )!;
   printRecord(io, manifest, about);
-  io.print();
-  io.print(
-    table(
-      ['feature', 'gain'],
-      manifest.importance.slice(0, 20).map((item) => [item.feature, item.gain.toFixed(4)]),
-    ),
-  );
+  if (manifest.importance.length > 0) {
+    io.print();
+    io.print(
+      table(
+        ['feature', 'gain'],
+        manifest.importance.slice(0, 20).map((item) => [item.feature, item.gain.toFixed(4)]),
+      ),
+    );
+  }
   io.result({
     model: version.name,
     version: version.version,
