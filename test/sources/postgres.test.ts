@@ -40,16 +40,16 @@ describe('a source that reads PostgreSQL', () => {
     await sql(`
       CREATE SCHEMA shop;
       CREATE TABLE shop."Typed" (id bigint, amount numeric, ratio float8, small int2, ok boolean, day date, at timestamptz,
-        local timestamp, name text, doc jsonb, vec float8[], updated_at timestamptz);
+        local timestamp, name text, doc jsonb, vec float8[], parts int[], updated_at timestamptz);
       INSERT INTO shop."Typed" VALUES
         (9007199254740993, 12345678901234.56, 0.1, -7, true, '2024-02-29', '2024-03-31 01:30:00.123456+02',
-         '2024-07-01 12:00', E'a "quoted", line\\nand ünïcode 🚂', '{"a": [1, null]}', '{1,-2.5,1e300}', '2024-01-01Z'),
-        (2, NULL, 'NaN', NULL, false, NULL, NULL, NULL, '', NULL, NULL, '2024-01-01Z'),
-        (3, 1, 1, 1, NULL, 'infinity', NULL, NULL, 'x', NULL, NULL, '2024-01-01Z')`);
+         '2024-07-01 12:00', E'a "quoted", line\\nand ünïcode 🚂', '{"a": [1, null]}', '{1,-2.5,1e300}', '{1,2}', '2024-01-01Z'),
+        (2, NULL, 'NaN', NULL, false, NULL, NULL, NULL, '', NULL, NULL, NULL, '2024-01-01Z'),
+        (3, 1, 1, 1, NULL, 'infinity', NULL, NULL, 'x', NULL, NULL, NULL, '2024-01-01Z')`);
     folder = folderOf(
       definitions(
         `table: 'shop.Typed'`,
-        'id: int64, amount: decimal(2), ratio: float64, small: int64, ok: boolean, day: date, at: timestamp, local: timestamp, name: string, doc: string, vec: float64_vector(3), updated_at: timestamp',
+        'id: int64, amount: decimal(2), ratio: float64, small: int64, ok: boolean, day: date, at: timestamp, local: timestamp, name: string, doc: string, vec: float64_vector(3), parts: string, updated_at: timestamp',
       ),
     );
     expect(await read()).toMatchObject({ rows: 3, accepted: 1, quarantined: 2 });
@@ -65,6 +65,7 @@ describe('a source that reads PostgreSQL', () => {
         local: Date.UTC(2024, 6, 1, 12) * 1000,
         name: 'a "quoted", line\nand ünïcode 🚂',
         doc: '{"a": [1, null]}',
+        parts: '{1,2}',
       });
       expect([...(record!['vec'] as number[])]).toEqual([1, -2.5, 1e300]);
       const rows = await (await project.log()).quarantine({ source: 'orders' });
@@ -99,6 +100,22 @@ describe('a source that reads PostgreSQL', () => {
     });
   });
 
+  it('misses nothing after a cursor that is null, infinite or ahead of the clock', async () => {
+    await sql(`CREATE TABLE odd (id int PRIMARY KEY, amount numeric(10,2), updated_at timestamptz, changed timestamptz);
+      INSERT INTO odd VALUES (1, 1, '2024-01-01Z', '2024-01-01Z'), (2, 2, '2024-01-01Z', NULL),
+        (3, 3, '2024-01-01Z', 'infinity'), (4, 4, '2024-01-01Z', '9999-12-31Z')`);
+    folder = folderOf(
+      definitions(
+        'table: odd, cursor: changed',
+        'id: int64, amount: decimal(2), updated_at: timestamp, changed: timestamp',
+      ),
+    );
+    // The instants of infinity and of the year 9999 are for the type to refuse.
+    expect(await read()).toMatchObject({ rows: 4, accepted: 2, quarantined: 2 });
+    await sql(`INSERT INTO odd VALUES (5, 5, '2024-01-01Z', now()), (6, 6, '2024-01-01Z', NULL)`);
+    expect(await read()).toMatchObject({ accepted: 2, quarantined: 0 });
+  });
+
   it('reads a query, and has nothing new where it gives no row', async () => {
     await sql(`CREATE TABLE plain (id int, cents int, updated_at timestamptz)`);
     folder = folderOf(
@@ -127,6 +144,16 @@ describe('a source that reads PostgreSQL', () => {
       undefined,
       /password authentication failed/,
       /password in the URL is wrong/,
+    ],
+    [
+      'what is no URL',
+      'table: steps',
+      () => {
+        process.env['ORDERS_DB'] = 'host=localhost password=s3cret';
+      },
+      undefined,
+      /ORDERS_DB is no URL/,
+      /postgres:\/\//,
     ],
     ['no such table', 'table: stepz', () => undefined, undefined, /"stepz" does not exist/, /Name a table/],
     [

@@ -78,6 +78,27 @@ sources:
     expect(await read('ticks')).toMatchObject({ rows: 3, duplicates: 2, accepted: 1 });
   });
 
+  it('misses nothing after a cursor that is null, ahead of the clock, or a text', async () => {
+    const row = (id: number, changed: string) => `${id},2024-01-01T00:00:00Z,${changed}\n`;
+    const first = `id,at,changed\n${row(1, '2024-01-01T00:00:00Z')}${row(2, '')}${row(3, '2200-01-01T00:00:00Z')}`;
+    folder = folderOf(
+      `
+sources:
+  - name: ticks
+    kind: events
+    read: { sql: "SELECT * FROM read_csv('data/ticks.csv', all_varchar = true)", cursor: changed }
+    record_key: id
+    event_time: at
+    fields: { id: int64, at: timestamp, changed: timestamp }
+`,
+      { 'data/ticks.csv': first },
+    );
+    expect(await read('ticks')).toMatchObject({ rows: 3, accepted: 3 });
+    const later = `${row(4, new Date().toISOString())}${row(5, '')}`;
+    writeFileSync(path.join(folder, 'data/ticks.csv'), first + later);
+    expect(await read('ticks')).toMatchObject({ rows: 4, duplicates: 2, accepted: 2 });
+  });
+
   it('an accepted rename is read by the cursor too, and goes on where it was', async () => {
     const definitions = (rename: string) => `
 sources:

@@ -7,6 +7,9 @@ import type { DuckDb } from './connection.js';
 import { interruptible } from './lazy.js';
 import { quoteName, quoteText } from './text.js';
 
+/** How the text of a cursor is read, by its declared type. */
+const TEXT_AS = { timestamp: 'TIMESTAMP', date: 'DATE', int64: 'BIGINT' } as const;
+
 /** Rows of a SELECT over files; they come as a Parquet file. */
 export function createSqlPuller(db: DuckDb, projectFolder: string): Puller {
   return {
@@ -37,21 +40,27 @@ export function createSqlPuller(db: DuckDb, projectFolder: string): Puller {
           return { rows: await countOf(connection, file), cursor: null };
         }
         const name = columnAmong(source, cursor.field, present);
-        const type = columns.find((column) => column.column_name === name)?.column_type;
-        if (type === undefined) throw noColumn(source, name, names);
-        const column = quoteName(name);
+        const given = columns.find((column) => column.column_name === name)?.column_type;
+        if (given === undefined) throw noColumn(source, name, names);
+        const declared = source.fields.find((field) => field.name === cursor.field)!.type;
+        // A text that is no such value is read every time, as a null is.
+        const type = given === 'VARCHAR' ? TEXT_AS[declared.kind as keyof typeof TEXT_AS] : given;
+        const column = given === type ? quoteName(name) : `TRY_CAST(${quoteName(name)} AS ${type})`;
         const timed = /^(TIMESTAMP|DATE)/.test(type);
+        const overlap = timed ? `to_microseconds(${cursor.overlap})` : `${cursor.overlap}`;
         const from =
           after === null
             ? 'true'
-            : timed
-              ? `${column} >= CAST(${quoteText(after)} AS ${type}) - to_microseconds(${cursor.overlap})`
-              : `${column} >= CAST(${quoteText(after)} AS ${type}) - ${cursor.overlap}`;
+            : `${column} >= CAST(${quoteText(after)} AS ${type}) - ${overlap} OR ${column} IS NULL`;
+        // What is greater than everything that comes later is no place to go on from.
+        const greatest = timed
+          ? `max(least(${column}, CAST(now() AS ${type}))) FILTER (isfinite(${column}))`
+          : `max(${column})`;
         await connection.run(
           `COPY (SELECT * FROM (${sql}) WHERE ${from} ORDER BY ${column}) TO ${quoteText(file)} (FORMAT parquet)`,
         );
         const [found] = await connection.rows<{ n: number; greatest: string | null }>(
-          `SELECT count(*) AS n, CAST(max(${column}) AS VARCHAR) AS greatest FROM read_parquet(${quoteText(file)})`,
+          `SELECT count(*) AS n, CAST(${greatest} AS VARCHAR) AS greatest FROM read_parquet(${quoteText(file)})`,
         );
         return { rows: found!.n, cursor: found!.greatest ?? after };
       } catch (error) {

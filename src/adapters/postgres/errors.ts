@@ -25,12 +25,17 @@ export function isTransient(error: ServerError): boolean {
   return NETWORK.has(code) || PASSING.has(code) || code.startsWith('08');
 }
 
+const UNKNOWN_AUTHORITY = "Name the server's authority in the URL: `?sslmode=verify-full&sslrootcert=FILE`.";
+
 const HINTS: Readonly<Record<string, string>> = {
   '28P01': 'The user or the password in the URL is wrong.',
   '28000': 'The server does not let this user in.',
   '3D000': 'The database in the URL does not exist.',
   '42P01': 'Name a table that is there, with its schema: `sales.orders`.',
   '42501': 'Grant this user SELECT on what the source reads.',
+  SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_AUTHORITY,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNKNOWN_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_AUTHORITY,
 };
 
 /** Host and database of the URL, never its user or password. */

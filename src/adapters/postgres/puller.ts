@@ -19,21 +19,27 @@ type PostgresRead = Extract<Source['read'], { readonly kind: 'postgres' }>;
 interface Column {
   readonly name: string;
   readonly oid: number;
+  /** Declared as a vector: the server's array of numbers is one. */
+  readonly vector: boolean;
 }
 
 /** The URL itself stays here: no message shows it. */
 function urlOf(source: Source, { connection }: PostgresRead, env: NodeJS.ProcessEnv): string {
-  if (connection.includes('://')) return connection;
-  const url = env[connection];
-  if (url) return url;
-  throw new MillraceError(
-    'SOURCE_REFUSED',
-    `source ${source.name} reads from PostgreSQL, but the environment has no ${connection}`,
-    {
-      ...(source.place ? { place: source.place } : {}),
-      hint: `Set it: export ${connection}=postgres://user:password@host:5432/database`,
-    },
-  );
+  const named = !connection.includes('://');
+  const url = named ? env[connection] : connection;
+  if (url && /^postgres(ql)?:\/\//.test(url) && URL.canParse(url)) return url;
+  const wrong = !named
+    ? 'its connection is no URL of PostgreSQL'
+    : url
+      ? `what the environment has as ${connection} is no URL`
+      : `the environment has no ${connection}`;
+  const form = 'postgres://user:password@host:5432/database';
+  throw new MillraceError('SOURCE_REFUSED', `source ${source.name} reads from PostgreSQL, but ${wrong}`, {
+    ...(source.place ? { place: source.place } : {}),
+    hint: named
+      ? `Set it: export ${connection}=${form} (signs in a password as %40 for @)`
+      : `Write it as ${form.replace(':password', '')}, or name a variable that holds it.`,
+  });
 }
 
 async function driver(): Promise<typeof import('pg')> {
@@ -55,6 +61,8 @@ const tableName = (text: string): string =>
 const relationOf = ({ table, query }: PostgresRead): string =>
   table === undefined ? `(${query!.trim().replace(/;$/, '')})` : tableName(table);
 
+const isTimed = ({ oid }: Column): boolean => /^(timestamp|date)/.test(sqlTypeOf(oid));
+
 /** The declared columns; where one is missing all, so that ingestion can say what has become of it. */
 function chosen(source: Source, columns: readonly Column[]): readonly Column[] {
   const present = new Set(columns.map(({ name }) => name));
@@ -72,11 +80,9 @@ function beginning(
 ): string {
   if (after === null) return '';
   const type = sqlTypeOf(column.oid);
-  const overlap =
-    type.startsWith('timestamp') || type === 'date'
-      ? `interval '${cursor.overlap} microseconds'`
-      : `${cursor.overlap}`;
-  return ` WHERE ${quoteName(column.name)} >= CAST(${literal(after)} AS ${type}) - ${overlap}`;
+  const overlap = isTimed(column) ? `interval '${cursor.overlap} microseconds'` : `${cursor.overlap}`;
+  const name = quoteName(column.name);
+  return ` WHERE ${name} >= CAST(${literal(after)} AS ${type}) - ${overlap} OR ${name} IS NULL`;
 }
 
 async function readSnapshot(
@@ -94,13 +100,23 @@ async function readSnapshot(
   await client.query('SET LOCAL extra_float_digits = 1');
   const relation = relationOf(read);
   const { fields } = await client.query(`SELECT * FROM ${relation} AS millrace_rows LIMIT 0`);
-  const columns = fields.map(({ name, dataTypeID }) => ({ name, oid: dataTypeID }));
+  const present = new Set(fields.map(({ name }) => name));
+  const vectors = new Set(
+    source.fields
+      .filter(({ type }) => type.kind === 'float64_vector')
+      .map(({ name }) => columnAmong(source, name, present)),
+  );
+  const columns = fields.map(({ name, dataTypeID }) => ({
+    name,
+    oid: dataTypeID,
+    vector: vectors.has(name),
+  }));
   let where = '';
   let order = '';
   let place = -1;
   const taken = chosen(source, columns);
   if (read.cursor) {
-    const name = columnAmong(source, read.cursor.field, new Set(columns.map((column) => column.name)));
+    const name = columnAmong(source, read.cursor.field, present);
     place = taken.findIndex((column) => column.name === name);
     if (place < 0) throw noColumn(source, name, columns);
     where = beginning(read.cursor, taken[place]!, after, (text) => client.escapeLiteral(text));
@@ -124,15 +140,28 @@ async function readSnapshot(
     for (const row of part.rows) {
       let line = '{';
       for (let i = 0; i < row.length; i++)
-        line += `${i === 0 ? '' : ','}${keys[i]}${jsonOf(taken[i]!.oid, row[i]!)}`;
+        line += `${i === 0 ? '' : ','}${keys[i]}${jsonOf(taken[i]!, row[i]!)}`;
       text += `${line}}\n`;
     }
     await file.write(text);
     rows += part.rows.length;
-    if (place >= 0) cursor = part.rows.at(-1)![place] ?? cursor;
+    if (place >= 0) cursor = part.rows.findLast((row) => isPlace(row[place]!))?.[place] ?? cursor;
   }
+  if (cursor !== null && isTimed(taken[place]!)) cursor = await notAhead(client, cursor, taken[place]!);
   await client.query('COMMIT');
   return { rows, cursor: read.cursor ? cursor : null };
+}
+
+/** NaN and infinity are greater than every value that comes later. */
+const isPlace = (text: string | null): boolean => text !== null && !/nan|infinity/i.test(text);
+
+/** Times ahead of the server's clock are read again until it has passed them: what changes before is not missed. */
+async function notAhead(client: Client, cursor: string, { oid }: Column): Promise<string> {
+  const type = sqlTypeOf(oid);
+  const { rows } = await client.query<{ place: string }>(
+    `SELECT CAST(least(CAST(${client.escapeLiteral(cursor)} AS ${type}), CAST(now() AS ${type})) AS text) AS place`,
+  );
+  return rows[0]!.place;
 }
 
 function noColumn(source: Source, name: string, columns: readonly Column[]): MillraceError {

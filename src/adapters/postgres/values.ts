@@ -30,13 +30,22 @@ export function sqlTypeOf(oid: number): string {
       return 'timestamptz';
     case OID.numeric:
       return 'numeric';
+    case OID.float4:
+    case OID.float8:
+      return 'float8';
     default:
       return 'text';
   }
 }
 
-/** Numbers as texts: no digit is lost on the way. `infinity` and years before Christ are left for the type to refuse. */
-export function jsonOf(oid: number, text: string | null): string {
+/**
+ * Numbers as texts: no digit is lost on the way. `infinity` and years before Christ are left for the type to refuse.
+ * `vector`: an array of numbers is to be a list, and stays the server's text otherwise.
+ */
+export function jsonOf(
+  { oid, vector }: { readonly oid: number; readonly vector: boolean },
+  text: string | null,
+): string {
   if (text === null) return 'null';
   switch (oid) {
     case OID.boolean:
@@ -46,7 +55,7 @@ export function jsonOf(oid: number, text: string | null): string {
     case OID.timestamp:
       return JSON.stringify(text.replace(' ', 'T'));
     default:
-      return NUMBER_LISTS.has(oid) && /^\{[-+\d.eE,]*\}$/.test(text)
+      return vector && NUMBER_LISTS.has(oid) && /^\{[-+\d.eE,]*\}$/.test(text)
         ? `[${text.slice(1, -1)}]`
         : JSON.stringify(text);
   }
