@@ -475,3 +475,45 @@ describe('a source that fails fast', () => {
     ).toMatchObject({ accepted: 1 });
   });
 });
+
+describe('a value that cannot be read', () => {
+  it('is neither repaired nor judged by rules that look at nulls, in files and pushes', async () => {
+    const T = '2024-01-01T00:00:00Z';
+    const fields = { id: 'string', at: 'timestamp', pages: 'int64', score: 'float64' };
+    const check = (id: string, text: string): RowRule => ({
+      id,
+      field: null,
+      check: { kind: 'expression', expression: expression(text, { pages: 'int64', score: 'float64' }) },
+      severity: 'error',
+      action: 'fail',
+    });
+    const visits = source('visits', fields, {
+      rows: [
+        missing('pages', { kind: 'constant', value: 7 }),
+        range('pages', 10, undefined, 'fail'),
+        { ...missing('pages', { kind: 'constant', value: 7 }, 'pages.not_null#2'), action: 'fail' },
+        missing('score', { kind: 'mean' }),
+        check('some', 'pages is not null'),
+        check('logarithm', 'ln(coalesce(score, 0.5)) > 0'),
+      ],
+    });
+    const rows = [
+      { id: 'a', at: T, pages: 'x', score: '2' },
+      { id: 'b', at: T, pages: 'x', score: '3' },
+      { id: 'c', at: T, pages: '10', score: 'y' },
+    ];
+    const expected = {
+      accepted: 0,
+      quarantined: 3,
+      repaired: 0,
+      reasons: { 'pages.type': 2, 'score.type': 1 },
+    };
+    const lines = rows.map((row) => Object.values(row).join(','));
+    const [filed, pushed] = [place(), place()];
+    const file = filed.write('a.csv', `id,at,pages,score\n${lines.join('\n')}\n`);
+    const { log } = await filed.open([visits]);
+    expect(await log.ingestFiles(visits, [file])).toMatchObject(expected);
+    const other = await pushed.open([visits]);
+    expect(await other.log.ingestRows(visits, rows, { now: 0 })).toMatchObject(expected);
+  });
+});

@@ -78,7 +78,7 @@ const isQuarantined = (reasons: readonly Reason[]): boolean =>
 export class RowJudge {
   readonly #wide: Source;
   readonly #checks: ((row: Row) => readonly Reason[]) | undefined;
-  readonly #allChecks: (row: Row) => readonly Reason[];
+  readonly #allChecks: ReturnType<typeof compileRowChecks>;
   readonly #repairs: RowRepairs | undefined;
   readonly #relations: readonly (ReferenceRule | UniqueRule | SqlRule)[];
   /** Rules that compare records, or repairs that may need them. */
@@ -115,22 +115,16 @@ export class RowJudge {
   }
 
   #judge(delivered: Row, unread: readonly Reason[]): JudgedRow {
-    const { row, repairs } = this.#repairs?.first(delivered) ?? { row: delivered, repairs: NO_REPAIRS };
-    // A record that has a value that cannot be read is refused whatever it is repaired to.
-    const open =
-      unread.length > 0 || !this.#repairs ? NONE_OPEN : this.#repairs.late.filter((late) => late.broken(row));
-    const broken = this.#allChecks(row);
-    const waits = new Set(open.map((late) => late.rule.id));
-    const names = new Set(unread.map((reason) => reason.field));
-    const reasons = [
-      ...unread,
-      ...broken.filter(
-        ({ rule, field }) =>
-          // A value that could not be read is null here; its type reason already says why.
-          !waits.has(rule) && !(rule.endsWith('.not_null') && names.has(field)),
-      ),
-    ];
-    return { fields: row, delivered, repairs, reasons, open };
+    const names = new Set(unread.flatMap(({ field }) => field ?? []));
+    const { row, repairs } = this.#repairs?.first(delivered, names) ?? {
+      row: delivered,
+      repairs: NO_REPAIRS,
+    };
+    const late = this.#repairs?.late.filter(({ broken }) => broken(row)) ?? NONE_OPEN;
+    const waits = new Set(late.map(({ rule }) => rule.id));
+    const reasons = [...unread, ...this.#allChecks(row, names).filter(({ rule }) => !waits.has(rule))];
+    // A record with a value that cannot be read is refused whatever it is repaired to.
+    return { fields: row, delivered, repairs, reasons, open: unread.length > 0 ? NONE_OPEN : late };
   }
 
   /** True when `settle` has something to do for these rows. */

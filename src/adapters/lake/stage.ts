@@ -6,6 +6,7 @@ import {
   firstRepairsSql,
   itemsSql,
   judgedAction,
+  judgedWhere,
   REPAIRS_TYPE,
   repairRules,
   rowChecksSql,
@@ -147,9 +148,8 @@ function judgement(
   const out: Judgement = { bad: [], marks: [] };
   for (const { rule, violated } of rowChecksSql(wideSource(source), column, READINGS.print)) {
     if (violated === undefined) continue;
-    const given = rule.check.kind === 'not_null' && rule.field !== null ? unread(rule.field) : undefined;
-    const broken = given === undefined ? `(${violated})` : `(${violated} AND NOT ${given})`;
-    (judgedAction(rule) === 'quarantine' ? out.bad : out.marks).push([broken, rule.id]);
+    const broken = judgedWhere(rule, violated, unread);
+    (judgedAction(rule) === 'quarantine' ? out.bad : out.marks).push([`(${broken})`, rule.id]);
   }
   if (source.availableAt.kind === 'delay')
     out.bad.push([
@@ -228,9 +228,9 @@ export function stagedSql(
   const clocks = clocksSql(source, column);
   const available = clocks.available.replaceAll('$now', String(now));
   const refuses = readings.map((reading) => reading !== undefined && reading.bad !== NEVER);
-  const { bad, marks } = judgement(source, column, available, (name) =>
-    refuses[indexOf.get(name)!] ? `"_b${indexOf.get(name)!}"` : undefined,
-  );
+  const unread = (name: string): string | undefined =>
+    refuses[indexOf.get(name)!] ? `"_b${indexOf.get(name)!}"` : undefined;
+  const { bad, marks } = judgement(source, column, available, unread);
   const types = fields.flatMap(({ name }, index): [string, string][] =>
     refuses[index] ? [[`"_b${index}"`, `${name}.type`]] : [],
   );
@@ -242,18 +242,15 @@ export function stagedSql(
     refuses[index] ? [`${reading!.badOf(typed(index))} AS "_b${index}"`] : [],
   );
   const { fields: repairing, late } = repairRules(source);
-  const repairs = firstRepairsSql(wideSource(source), column, READINGS.print);
+  const repairs = firstRepairsSql(wideSource(source), column, READINGS.print, unread);
   const anyUnread = `(${anyOf(types)})`;
   const lateIds = new Set(late.map((rule) => rule.id));
-  const waiting = bad.map(([condition, id]): readonly [string, string] =>
-    lateIds.has(id) ? [`(${anyUnread} AND ${condition})`, id] : [condition, id],
-  );
   const delivered = repairing.map((name) => `${column(name)} AS "_d${indexOf.get(name)!}"`);
   const read =
     `SELECT ${['*', ...bads, ...delivered].join(', ')} FROM` +
     ` (SELECT *, ${values.join(', ')} FROM (${input.rawSql}))`;
   const repaired = repairs.layers.reduce((inner, layer) => `${layer} FROM (${inner})`, read);
-  const reasons = [...types, ...waiting];
+  const reasons = [...types, ...bad.filter(([, id]) => !lateIds.has(id))];
   const judged = `SELECT *, ${anyOf(reasons)} AS "_refused", ${anyOf(marks)} AS "_marked" FROM (${repaired})`;
   const more =
     repairing.length === 0

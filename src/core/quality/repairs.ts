@@ -27,6 +27,8 @@ import {
   type ExpressionReadings,
   effectiveContract,
   isTombstone,
+  judgedWhere,
+  looksAtNull,
   type Row,
   rowRuleSql,
   tombstoneSql,
@@ -97,8 +99,8 @@ export interface LateRepair {
 }
 
 export interface RowRepairs {
-  /** Caps and constants; the row itself where there is nothing to do. */
-  first(row: Row): { readonly row: Row; readonly repairs: readonly Repair[] };
+  /** Caps and constants; the row itself where there is nothing to do. `unread`: see `compileRowChecks`. */
+  first(row: Row, unread?: ReadonlySet<string>): { readonly row: Row; readonly repairs: readonly Repair[] };
   readonly late: readonly LateRepair[];
 }
 
@@ -133,12 +135,12 @@ export function compileRepairs(source: Source, readings: ExpressionReadings): Ro
   };
   const early = first.map(compiled);
   return {
-    first: (given) => {
+    first: (given, unread) => {
       if (isTombstone(source, given)) return { row: given, repairs: [] };
       let row = given;
       const repairs: Repair[] = [];
       for (const { rule, broken } of early) {
-        if (!broken(row)) continue;
+        if (!broken(row) || looksAtNull(rule).some((field) => unread?.has(field))) continue;
         const done = repaired(source, rule, row, replacement(rule, row[rule.field] ?? null));
         row = done.row;
         repairs.push(done.repair);
@@ -181,17 +183,23 @@ export const repairSql = (source: Source, rule: RepairRule, original: string): s
     original,
   )}, 'contract': ${quoteText(source.fingerprint)}}`;
 
-/** `RowRepairs.first` in SQL. `column` gives plain column names of the innermost relation. */
+/**
+ * `RowRepairs.first` in SQL. `column` gives plain column names of the innermost relation; `unread` what is true there
+ * of a value that could not be read.
+ */
 export function firstRepairsSql(
   source: Source,
   column: (field: string) => string,
   print: ExpressionReadings['print'],
+  unread: (field: string) => string | undefined = () => undefined,
 ): FirstRepairsSql {
   const { first, late } = repairRules(source);
   const dead = tombstoneSql(source, column);
   const violated = (rule: RepairRule): string => {
     const sql = rowRuleSql(rule, source.fields, column, print);
-    return sql === undefined ? 'false' : dead === 'false' ? sql : `(NOT ${dead} AND ${sql})`;
+    if (sql === undefined) return 'false';
+    const judged = judgedWhere(rule, sql, unread);
+    return dead === 'false' ? judged : `(NOT ${dead} AND ${judged})`;
   };
   const layers: string[] = [];
   for (const [index, rule] of first.entries()) {

@@ -234,27 +234,52 @@ export function compileRule(
   }
 }
 
+/**
+ * Fields that the rule looks at even where they are null; of all others a null breaks nothing. Where a value could not
+ * be read it stands as null, and such a rule says nothing of its record: the reason for the type already does.
+ */
+export function looksAtNull({ field, check }: RowRule): readonly string[] {
+  if (check.kind === 'expression') return check.expression.slots.map(({ slot }) => slot);
+  return check.kind === 'not_null' && field !== null ? [field] : [];
+}
+
+/** What `looksAtNull` asks for in SQL, where `unread` gives what is true of a value that could not be read. */
+export function judgedWhere(
+  rule: RowRule,
+  violated: string,
+  unread: (field: string) => string | undefined,
+): string {
+  const guards = [...new Set(looksAtNull(rule))].flatMap((field) => unread(field) ?? []);
+  return guards.length === 0 ? violated : `(${violated} AND NOT (${guards.join(' OR ')}))`;
+}
+
+const ALL_READ: ReadonlySet<string> = new Set();
+
 /** A rule that fails while it judges counts as broken, and says so. */
 export const notJudged = ({ id }: { readonly id: string }, error: unknown): string =>
   `${id} could not be judged: ${error instanceof Error ? error.message : error}`;
 
 /**
  * The row rules of the effective contract over typed rows, in the order of the rules. Tombstones are judged only
- * by the implied rules. Rules that compare records are left out. A rule that throws is broken.
+ * by the implied rules. Rules that compare records are left out. A rule that throws is broken. `unread` names the
+ * fields whose values could not be read; they are null in the row.
  */
 export function compileRowChecks(
   source: Source,
   readings: ExpressionReadings,
-): (row: Row) => readonly Reason[] {
+): (row: Row, unread?: ReadonlySet<string>) => readonly Reason[] {
   const rules = effectiveContract(source).rows.flatMap((rule) => {
     const broken = compileRule(rule, readings);
-    return broken ? [{ rule, tombstones: judgesTombstones(source, rule), broken }] : [];
+    return broken
+      ? [{ rule, tombstones: judgesTombstones(source, rule), reads: looksAtNull(rule), broken }]
+      : [];
   });
-  return (row) => {
+  return (row, unread = ALL_READ) => {
     const dead = isTombstone(source, row);
     const reasons: Reason[] = [];
-    for (const { rule, tombstones, broken } of rules) {
+    for (const { rule, tombstones, reads, broken } of rules) {
       if (dead && !tombstones) continue;
+      if (unread.size > 0 && reads.some((field) => unread.has(field))) continue;
       try {
         if (broken(row)) reasons.push(reasonFor(rule, row, source.fields));
       } catch (error) {

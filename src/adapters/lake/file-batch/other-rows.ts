@@ -12,6 +12,7 @@ import {
   isSql,
   isUnique,
   judgedAction,
+  looksAtNull,
   type RepairRule,
   referenceSql,
   repairRules,
@@ -81,7 +82,6 @@ export async function repairLate(batch: FileBatch): Promise<void> {
 }
 
 /** Rules that look at other records, or that only TypeScript can judge: their ids join the row's lists. */
-/** Rules that look at other records, or that only TypeScript can judge: their ids join the row's lists. */
 export async function judgeRelations(batch: FileBatch): Promise<void> {
   const { db } = batch.context;
   const rules = effectiveContract(batch.source).rows;
@@ -139,6 +139,7 @@ async function judgeByScript(batch: FileBatch, rule: RowRule): Promise<void> {
   invariant(rule.check.kind === 'expression', 'only expressions are judged by script');
   const { db } = batch.context;
   const broken: bigint[] = [];
+  const unread = looksAtNull(rule).map((field) => quoteText(`${field}.type`));
   const check = compileRowChecks(
     { ...wideSource(batch.source), contract: { rows: [rule], batch: [] } },
     READINGS,
@@ -146,7 +147,7 @@ async function judgeByScript(batch: FileBatch, rule: RowRule): Promise<void> {
   await readRecords(
     db,
     inputFields(batch.source),
-    `SELECT ${POSITION} AS "_seq", * FROM staged WHERE NOT "_deleted"`,
+    `SELECT ${POSITION} AS "_seq", * FROM staged WHERE NOT "_deleted" AND NOT coalesce(list_has_any("_reasons", [${unread.join(', ')}]::VARCHAR[]), false)`,
     (rows) => {
       for (const row of rows)
         if (check(row.fields).some((reason) => reason.rule === rule.id)) broken.push(BigInt(row.seq));
