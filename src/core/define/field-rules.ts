@@ -1,12 +1,13 @@
 /** Rules of one field. */
 
+import type { Place } from '../base/error.js';
 import { checkPattern } from '../schema/pattern.js';
 import { isNumeric, printType, type Value } from '../schema/types.js';
 import { fieldOf, findField, type Resolved } from './context.js';
 import { freshId, type Judgement, judged, wrongType } from './judgement.js';
 import type { ScalarValue } from './node.js';
 import type { Located, MappingEntry } from './shape.js';
-import type { RowRule, Source } from './types.js';
+import type { FieldDefinition, RowRule, Source } from './types.js';
 import { literalValue } from './values.js';
 
 export type FieldRules = {
@@ -23,6 +24,150 @@ export type FieldRules = {
   readonly references?: Located<string>;
   readonly as_of?: Located<'record' | 'ingest'>;
 } & Judgement;
+
+type Check = RowRule['check'];
+
+/** A field with rules written about it. */
+interface RuledField {
+  readonly context: Resolved;
+  readonly field: FieldDefinition;
+  readonly raw: FieldRules;
+  /** How a key of the rules is named in a message. */
+  readonly label: (key: string) => string;
+}
+
+const labelOf =
+  (name: string): RuledField['label'] =>
+  (key) =>
+    `\`${key}\` of field \`${name}\``;
+
+function literal(
+  { context, field, label }: RuledField,
+  item: Located<ScalarValue> | undefined,
+  key: string,
+): Value | undefined {
+  if (!item || item.value === null) return undefined;
+  const value = literalValue(item.value, item.text, field.type);
+  if (value === undefined) wrongType(context, item, label(key), field.type);
+  return value;
+}
+
+function needs(
+  { context, field, label }: RuledField,
+  kind: string,
+  key: string,
+  item: { readonly place: Place },
+): boolean {
+  if (field.type.kind === kind) return true;
+  context.report.add(
+    'DEF_TYPE',
+    item.place,
+    `${label(key)} needs a ${kind} field, and \`${field.name}\` is ${printType(field.type)}`,
+  );
+  return false;
+}
+
+const isOrdered = ({ type }: FieldDefinition): boolean =>
+  isNumeric(type) || ['timestamp', 'date', 'string'].includes(type.kind);
+
+function readRange(ruled: RuledField): Check | undefined {
+  const { context, field, raw, label } = ruled;
+  const low = raw.range?.[0] ?? raw.min ?? raw.greater_than;
+  const high = raw.range?.[1] ?? raw.max ?? raw.less_than;
+  const first = low ?? high;
+  if (!first) return undefined;
+  if (!isOrdered(field)) {
+    needs(ruled, 'numeric', 'range', first);
+    return undefined;
+  }
+  const min = literal(ruled, low, 'range');
+  const max = literal(ruled, high, 'range');
+  if (min !== undefined && max !== undefined && (min as number) > (max as number))
+    return context.report.add(
+      'DEF_INVALID_VALUE',
+      first.place,
+      `${label('range')} is empty: ${low!.text} is greater than ${high!.text}`,
+    );
+  if (min === undefined && max === undefined) return undefined;
+  return {
+    kind: 'range',
+    ...(min === undefined ? {} : { min }),
+    ...(max === undefined ? {} : { max }),
+    minExclusive: low !== undefined && low === raw.greater_than,
+    maxExclusive: high !== undefined && high === raw.less_than,
+  };
+}
+
+function readSet(ruled: RuledField): Check | undefined {
+  const values = ruled.raw.in?.flatMap((item) => literal(ruled, item, 'in') ?? []) ?? [];
+  return values.length > 0 ? { kind: 'set', values } : undefined;
+}
+
+function readPattern(ruled: RuledField): Check | undefined {
+  const { pattern } = ruled.raw;
+  if (!pattern || !needs(ruled, 'string', 'pattern', pattern)) return undefined;
+  const broken = checkPattern(pattern.value);
+  if (broken === undefined) return { kind: 'pattern', pattern: pattern.value };
+  return ruled.context.report.add(
+    'DEF_INVALID_VALUE',
+    pattern.place,
+    `${ruled.label('pattern')} is no pattern that every engine reads alike: ${broken}`,
+  );
+}
+
+function readLength(ruled: RuledField): Check | undefined {
+  const { length } = ruled.raw;
+  if (!length?.[0] || !needs(ruled, 'string', 'length', length[0])) return undefined;
+  const isBound = (value: ScalarValue): boolean =>
+    value === null || (typeof value === 'number' && Number.isInteger(value) && value >= 0);
+  if (!length.every(({ value }) => isBound(value)))
+    return ruled.context.report.add(
+      'DEF_INVALID_VALUE',
+      length[0].place,
+      `${ruled.label('length')} is not \`[least, greatest]\`: expected whole numbers from 0, or null`,
+    );
+  const [min, max] = length.map(({ value }) => (value === null ? undefined : (value as number)));
+  return {
+    kind: 'length',
+    ...(min === undefined ? {} : { min }),
+    ...(max === undefined ? {} : { max }),
+  };
+}
+
+function readReference({ context, raw, label }: RuledField): Check | undefined {
+  const { references, as_of: asOf } = raw;
+  if (!references) {
+    if (asOf)
+      context.report.add('DEF_MISSING_KEY', asOf.place, `${label('as_of')} stands without \`references\``);
+    return undefined;
+  }
+  const dot = references.value.indexOf('.');
+  if (dot < 0)
+    return context.report.add(
+      'DEF_INVALID_VALUE',
+      references.place,
+      `${label('references')} is \`${references.value}\`: expected source.field such as planes.tailnum`,
+    );
+  return {
+    kind: 'reference',
+    source: references.value.slice(0, dot),
+    field: references.value.slice(dot + 1),
+    ...(asOf?.value === 'ingest' ? { asOf: 'ingest' } : {}),
+  };
+}
+
+/** The rules of a field by the key that they are written under, in the order in which they judge. */
+const READERS: readonly (readonly [key: string, read: (ruled: RuledField) => Check | undefined])[] = [
+  ['not_null', ({ raw }) => (raw.not_null?.value ? { kind: 'not_null' } : undefined)],
+  ['range', readRange],
+  ['in', readSet],
+  ['pattern', readPattern],
+  ['length', readLength],
+  ['unique', ({ raw, field }) => (raw.unique?.value ? { kind: 'unique', fields: [field.name] } : undefined)],
+  ['references', readReference],
+];
+
+/** Adds the rules written about a field to those of the source. */
 export function readFieldRules(
   context: Resolved,
   source: Source,
@@ -30,131 +175,39 @@ export function readFieldRules(
   { value: raw, keyPlace }: MappingEntry<FieldRules>,
   rows: RowRule[],
 ): void {
-  const { report } = context;
-  const subject = `contract of source \`${source.name}\``;
   const written: Located<string> = { value: name, text: name, place: keyPlace, at: () => keyPlace };
-  const field = findField(context, subject, source, written);
+  const field = findField(context, `contract of source \`${source.name}\``, source, written);
   if (!field) return;
-  const label = (key: string): string => `\`${key}\` of field \`${name}\``;
-  const add = (suffix: string, key: string, check: RowRule['check']): void => {
-    const id = `${name}.${suffix}`;
-    const judgement = judged(context, source, raw, { label: label(key), check, target: field });
-    if (!judgement) return;
-    const rule: RowRule = { id, field: name, check, ...judgement };
-    const implied =
-      check.kind === 'not_null' && (source.recordKey.includes(name) || name === source.eventTime)
-        ? rows.findIndex((other) => other.id === id)
-        : -1;
-    if (implied < 0) rows.push({ ...rule, id: freshId(id, rows) });
-    else if (rule.action === 'flag' || rule.action === 'warn') {
-      report.add(
-        'DEF_INVALID_VALUE',
-        (raw.action as Located<string>).place,
-        `${label('not_null')} has the action ${rule.action}: a record without its key or time cannot be kept`,
-        {
-          hint: 'Use quarantine, drop or fail.',
-        },
-      );
-    } else rows[implied] = rule;
-  };
-  const literal = (item: Located<ScalarValue> | undefined, key: string): Value | undefined => {
-    if (!item || item.value === null) return undefined;
-    const value = literalValue(item.value, item.text, field.type);
-    if (value === undefined) wrongType(context, item, label(key), field.type);
-    return value;
-  };
-  const needs = (kind: string, key: string, item: { readonly place: Located<string>['place'] }): boolean => {
-    if (field.type.kind === kind) return true;
-    report.add(
-      'DEF_TYPE',
-      item.place,
-      `${label(key)} needs a ${kind} field, and \`${name}\` is ${printType(field.type)}`,
-    );
-    return false;
-  };
+  const ruled: RuledField = { context, field, raw, label: labelOf(name) };
+  for (const [key, read] of READERS) {
+    const check = read(ruled);
+    if (check) addRule(ruled, source, key, check, rows);
+  }
+}
 
-  if (raw.not_null?.value) add('not_null', 'not_null', { kind: 'not_null' });
-  const low = raw.range?.[0] ?? raw.min ?? raw.greater_than;
-  const high = raw.range?.[1] ?? raw.max ?? raw.less_than;
-  if (low || high) {
-    const place = (low ?? high)!;
-    if (!isNumeric(field.type) && !['timestamp', 'date', 'string'].includes(field.type.kind))
-      needs('numeric', 'range', place);
-    else {
-      const min = literal(low, 'range');
-      const max = literal(high, 'range');
-      if (min !== undefined && max !== undefined && (min as number) > (max as number)) {
-        report.add(
-          'DEF_INVALID_VALUE',
-          place.place,
-          `${label('range')} is empty: ${low!.text} is greater than ${high!.text}`,
-        );
-      } else if (min !== undefined || max !== undefined) {
-        add('range', 'range', {
-          kind: 'range',
-          ...(min === undefined ? {} : { min }),
-          ...(max === undefined ? {} : { max }),
-          minExclusive: low !== undefined && low === raw.greater_than,
-          maxExclusive: high !== undefined && high === raw.less_than,
-        });
-      }
-    }
-  }
-  if (raw.in) {
-    const values = raw.in.flatMap((item) => literal(item, 'in') ?? []);
-    if (values.length > 0) add('set', 'in', { kind: 'set', values });
-  }
-  if (raw.pattern && needs('string', 'pattern', raw.pattern)) {
-    const broken = checkPattern(raw.pattern.value);
-    if (broken === undefined) add('pattern', 'pattern', { kind: 'pattern', pattern: raw.pattern.value });
-    else
-      report.add(
-        'DEF_INVALID_VALUE',
-        raw.pattern.place,
-        `${label('pattern')} is no pattern that every engine reads alike: ${broken}`,
-      );
-  }
-  if (raw.length?.[0] && needs('string', 'length', raw.length[0])) {
-    const [min, max] = raw.length.map((item) =>
-      typeof item.value === 'number' && Number.isInteger(item.value) && item.value >= 0
-        ? item.value
-        : undefined,
+/** One rule more; `not_null` of a key or the event time is there already, and what is written takes its place. */
+function addRule(
+  { context, field, raw, label }: RuledField,
+  source: Source,
+  key: string,
+  check: Check,
+  rows: RowRule[],
+): void {
+  const judgement = judged(context, source, raw, { label: label(key), check, target: field });
+  if (!judgement) return;
+  const id = `${field.name}.${check.kind}`;
+  const rule: RowRule = { id, field: field.name, check, ...judgement };
+  const isNeeded = source.recordKey.includes(field.name) || field.name === source.eventTime;
+  const implied = check.kind === 'not_null' && isNeeded ? rows.findIndex((other) => other.id === id) : -1;
+  if (implied < 0) rows.push({ ...rule, id: freshId(id, rows) });
+  else if (rule.action === 'flag' || rule.action === 'warn')
+    context.report.add(
+      'DEF_INVALID_VALUE',
+      (raw.action as Located<string>).place,
+      `${label('not_null')} has the action ${rule.action}: a record without its key or time cannot be kept`,
+      { hint: 'Use quarantine, drop or fail.' },
     );
-    if (
-      raw.length.some((item) => item.value !== null && (typeof item.value !== 'number' || item.value < 0))
-    ) {
-      report.add(
-        'DEF_INVALID_VALUE',
-        raw.length[0].place,
-        `${label('length')} is not \`[least, greatest]\`: expected whole numbers from 0, or null`,
-      );
-    } else
-      add('length', 'length', {
-        kind: 'length',
-        ...(min === undefined ? {} : { min }),
-        ...(max === undefined ? {} : { max }),
-      });
-  }
-  if (raw.unique?.value) add('unique', 'unique', { kind: 'unique', fields: [name] });
-  if (raw.references) {
-    const dot = raw.references.value.indexOf('.');
-    if (dot < 0) {
-      report.add(
-        'DEF_INVALID_VALUE',
-        raw.references.place,
-        `${label('references')} is \`${raw.references.value}\`: expected source.field such as planes.tailnum`,
-      );
-    } else {
-      add('reference', 'references', {
-        kind: 'reference',
-        source: raw.references.value.slice(0, dot),
-        field: raw.references.value.slice(dot + 1),
-        ...(raw.as_of?.value === 'ingest' ? { asOf: 'ingest' } : {}),
-      });
-    }
-  } else if (raw.as_of) {
-    report.add('DEF_MISSING_KEY', raw.as_of.place, `${label('as_of')} stands without \`references\``);
-  }
+  else rows[implied] = rule;
 }
 
 /** `references: planes.tailnum` must name a field of another source, of the same type. */

@@ -24,97 +24,111 @@ export function resolveLabels(context: Resolved): ReadonlyMap<string, Label> {
   return labels;
 }
 
+/** What labels of both forms have, and where to say what is wrong. */
+interface LabelFrame {
+  readonly context: Resolved;
+  readonly raw: RawLabel;
+  readonly subject: string;
+  readonly common: Pick<Label, 'name' | 'description' | 'owner' | 'tags' | 'grace'>;
+}
+
 function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | undefined {
-  const { report } = context;
-  const subject = `label \`${name}\``;
-  const horizon = raw.horizon?.value;
-  const grace = raw.grace?.value ?? 0;
-  const common = { ...documentationOf(raw), name, grace };
-  if (name.startsWith('_') || [PART_COLUMN, 'rowid'].includes(foldName(name))) {
-    report.add(
+  const common = { ...documentationOf(raw), name, grace: raw.grace?.value ?? 0 };
+  if (name.startsWith('_') || [PART_COLUMN, 'rowid'].includes(foldName(name)))
+    context.report.add(
       'DEF_INVALID_VALUE',
       raw.name!.place,
       `a label cannot be named \`${name}\`: \`${PART_COLUMN}\`, \`rowid\` and names that begin with _ are kept for the system`,
       { hint: 'Give it another name.' },
     );
+  const frame: LabelFrame = { context, raw, subject: `label \`${name}\``, common };
+  return raw.$.keys.has('aggregation') ? aggregationLabel(frame) : recordLabel(frame);
+}
+
+/** Keys of features that a label, which looks forward, does not take. */
+const BACKWARD = ['window', 'windows', 'offset', 'include_current'] as const;
+
+function sayAggregationFaults({ context: { report }, raw, subject }: LabelFrame): void {
+  for (const key of ['source', 'expression'] as const)
+    if (raw[key])
+      report.add(
+        'DEF_INVALID_VALUE',
+        raw[key].place,
+        `${subject} has both \`aggregation\` and \`${key}\`: expected one form`,
+      );
+  for (const key of BACKWARD) {
+    const place = raw.aggregation?.$.keys.get(key);
+    if (place)
+      report.add(
+        'DEF_UNKNOWN_KEY',
+        place,
+        `${subject}: a label looks forward by \`horizon\` and takes no \`${key}\``,
+        { hint: `Remove \`${key}\`.` },
+      );
   }
-  if (raw.$.keys.has('aggregation')) {
-    for (const key of ['source', 'expression'] as const) {
-      if (raw[key])
-        report.add(
-          'DEF_INVALID_VALUE',
-          raw[key].place,
-          `${subject} has both \`aggregation\` and \`${key}\`: expected one form`,
-        );
-    }
-    if (!raw.entity) {
-      return report.add(
-        'DEF_MISSING_KEY',
-        raw.$.place,
-        `${subject} has no \`entity\`: expected whose records are aggregated`,
-      );
-    }
-    if (!context.raw.entities.has(raw.entity.value))
-      return report.unknown(subject, 'entity', raw.entity, context.raw.entities.keys());
-    if (!raw.aggregation || horizon === undefined) return undefined;
-    for (const key of ['window', 'windows', 'offset', 'include_current'] as const) {
-      const place = raw.aggregation.$.keys.get(key);
-      if (place)
-        report.add(
-          'DEF_UNKNOWN_KEY',
-          place,
-          `${subject}: a label looks forward by \`horizon\` and takes no \`${key}\``,
-          { hint: `Remove \`${key}\`.` },
-        );
-    }
-    const found = readAggregation(context, subject, raw.aggregation, horizon);
-    if (!found || !context.entities.has(raw.entity.value)) return undefined;
-    const missing = joinKeysOf(context, [raw.entity.value]).find((key) => !keyField(found.source, key.name));
-    if (missing) {
-      return report.add(
-        'DEF_UNKNOWN_NAME',
-        raw.aggregation.source!.place,
-        `${subject}: source \`${found.source.name}\` has no field for the join key \`${missing.name}\``,
-        {
-          hint: `Add \`keys: { ${missing.name}: FIELD }\` to the source if the field has another name.`,
-        },
-      );
-    }
-    const valueType = declaredType(context, subject, raw.value_type, found.type);
-    if (!valueType) return undefined;
-    const written = raw.aggregation.default;
-    const fallback =
-      written && written.value !== null ? typedDefault(context, subject, written, valueType) : undefined;
-    if (fallback === 'invalid') return undefined;
-    const { aggregation } = found;
-    const joinKeys = joinKeysOf(context, [raw.entity.value]).map(({ name: key }) => key);
-    const print = fingerprint({
+}
+
+/** A label over the records in `[t, t + horizon)`. */
+function aggregationLabel(frame: LabelFrame): Label | undefined {
+  const { context, raw, subject, common } = frame;
+  const { report } = context;
+  sayAggregationFaults(frame);
+  if (!raw.entity)
+    return report.add(
+      'DEF_MISSING_KEY',
+      raw.$.place,
+      `${subject} has no \`entity\`: expected whose records are aggregated`,
+    );
+  const entity = raw.entity.value;
+  if (!context.raw.entities.has(entity))
+    return report.unknown(subject, 'entity', raw.entity, context.raw.entities.keys());
+  const horizon = raw.horizon?.value;
+  if (!raw.aggregation || horizon === undefined) return undefined;
+  const found = readAggregation(context, subject, raw.aggregation, horizon);
+  if (!found || !context.entities.has(entity)) return undefined;
+  const joinKeys = joinKeysOf(context, [entity]).map((key) => key.name);
+  const missing = joinKeys.find((key) => !keyField(found.source, key));
+  if (missing !== undefined)
+    return report.add(
+      'DEF_UNKNOWN_NAME',
+      raw.aggregation.source!.place,
+      `${subject}: source \`${found.source.name}\` has no field for the join key \`${missing}\``,
+      { hint: `Add \`keys: { ${missing}: FIELD }\` to the source if the field has another name.` },
+    );
+  const valueType = declaredType(context, subject, raw.value_type, found.type);
+  if (!valueType) return undefined;
+  const written = raw.aggregation.default;
+  const fallback =
+    written && written.value !== null ? typedDefault(context, subject, written, valueType) : undefined;
+  if (fallback === 'invalid') return undefined;
+  const { aggregation, source } = found;
+  return {
+    ...common,
+    default: fallback,
+    source: source.name,
+    kind: 'aggregation',
+    expression: null,
+    aggregation,
+    entity,
+    horizon,
+    valueType,
+    fingerprint: fingerprint({
       kind: 'label',
-      name,
+      name: common.name,
       aggregation: canonicalAggregation(aggregation),
-      source: readingPrint(found.source, [
-        ...aggregatedFields(aggregation),
-        ...keyFields(found.source, joinKeys),
-      ]),
-      entity: context.entities.get(raw.entity.value)!.fingerprint,
+      source: readingPrint(source, [...aggregatedFields(aggregation), ...keyFields(source, joinKeys)]),
+      entity: context.entities.get(entity)!.fingerprint,
       horizon,
-      grace,
+      grace: common.grace,
       valueType: printType(valueType),
       default: fallback === undefined ? undefined : [canonicalValue(fallback)],
-    });
-    return {
-      ...common,
-      default: fallback,
-      source: found.source.name,
-      kind: 'aggregation',
-      expression: null,
-      aggregation,
-      entity: raw.entity.value,
-      horizon,
-      valueType,
-      fingerprint: print,
-    };
-  }
+    }),
+  };
+}
+
+/** A label that is an expression over one record, which is complete `horizon` after t. */
+function recordLabel({ context, raw, subject, common }: LabelFrame): Label | undefined {
+  const { report } = context;
   for (const key of ['source', 'expression'] as const) {
     if (raw.$.keys.has(key)) continue;
     report.add('DEF_MISSING_KEY', raw.$.place, `${subject} has no \`${key}\``, {
@@ -125,21 +139,11 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
   if (raw.entity && !context.raw.entities.has(raw.entity.value))
     report.unknown(subject, 'entity', raw.entity, context.raw.entities.keys());
   if (!source || !raw.expression) return undefined;
+  const horizon = raw.horizon?.value;
   const expression = readExpression(report, subject, raw.expression, recordScope(context, source));
   const valueType = expression && declaredType(context, subject, raw.value_type, expression.type);
   if (!expression || !valueType || horizon === undefined) return undefined;
-  const print = fingerprint({
-    kind: 'label',
-    name,
-    expression: expression.canonical,
-    source: readingPrint(
-      source,
-      expression.slots.map(({ slot }) => slot),
-    ),
-    horizon,
-    grace,
-    valueType: printType(valueType),
-  });
+  const fields = expression.slots.map(({ slot }) => slot);
   return {
     ...common,
     default: undefined,
@@ -150,6 +154,14 @@ function resolveLabel(context: Resolved, name: string, raw: RawLabel): Label | u
     entity: raw.entity?.value ?? null,
     horizon,
     valueType,
-    fingerprint: print,
+    fingerprint: fingerprint({
+      kind: 'label',
+      name: common.name,
+      expression: expression.canonical,
+      source: readingPrint(source, fields),
+      horizon,
+      grace: common.grace,
+      valueType: printType(valueType),
+    }),
   };
 }
