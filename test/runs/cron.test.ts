@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseCron } from '../../src/core/base/cron.js';
 import { parseInstant, printInstant } from '../../src/core/base/time.js';
+import { parseCron } from '../../src/core/define/cron.js';
 import { dueTimes, startOf, timesAfter } from '../../src/core/schedule/due.js';
 import { sense } from '../../src/core/schedule/sense.js';
 
@@ -38,6 +38,35 @@ describe('cron on the clocks of a zone', () => {
     // Asked between the two: it has been run.
     expect(times('30 1 * * *', 'America/New_York', '2026-11-01T05:45:00Z', 1)).toEqual([
       '2026-11-02T06:30:00Z',
+    ]);
+  });
+
+  it('does so for each of several fixed times, wherever the clocks change', () => {
+    // Twice in autumn, both before: neither is due again.
+    expect(times('0,30 1 * * *', 'America/New_York', '2026-11-01T04:00:00Z', 3)).toEqual([
+      '2026-11-01T05:00:00Z',
+      '2026-11-01T05:30:00Z',
+      '2026-11-02T06:00:00Z',
+    ]);
+    expect(times('21 0,1 * * *', 'America/Havana', '2026-11-01T03:00:00Z', 3)).toEqual([
+      '2026-11-01T04:21:00Z',
+      '2026-11-01T06:21:00Z',
+      '2026-11-02T05:21:00Z',
+    ]);
+    // Of two hours one is skipped in spring; of a day all times of it, which are then one.
+    expect(times('30 0,2 * * *', 'America/New_York', '2026-03-08T00:00:00Z', 3)).toEqual([
+      '2026-03-08T05:30:00Z',
+      '2026-03-08T07:00:00Z',
+      '2026-03-09T04:30:00Z',
+    ]);
+    expect(times('*/15 0 * * *', 'America/Havana', '2026-03-08T04:50:00Z', 2)).toEqual([
+      '2026-03-08T05:00:00Z',
+      '2026-03-09T04:00:00Z',
+    ]);
+    // By half an hour.
+    expect(times('6 2,4 * * *', 'Australia/Lord_Howe', '2026-10-03T14:00:00Z', 2)).toEqual([
+      '2026-10-03T15:30:00Z',
+      '2026-10-03T17:06:00Z',
     ]);
   });
 

@@ -1,8 +1,9 @@
 /** When assets run, and how their steps are performed. Nothing here is part of a fingerprint. */
-import { parseCron } from '../base/cron.js';
+
 import { MICROS_PER_SECOND } from '../base/time.js';
 import { documentationOf, type RawDefinitions, type RawSettings } from './collect.js';
 import type { Resolved } from './context.js';
+import { parseCron } from './cron.js';
 import type { Report } from './report.js';
 import type { Located } from './shape.js';
 import type { ExecutorSettings, Schedule, Sensor, StepSettings } from './types.js';

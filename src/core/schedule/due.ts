@@ -1,8 +1,9 @@
 /** Which times of a schedule are to be run now, and which are not. Pure: the clock is an argument. */
-import { parseCron } from '../base/cron.js';
+
 import { invariant } from '../base/error.js';
 import { fingerprint } from '../base/fingerprint.js';
 import { type Instant, MICROS_PER_DAY, MICROS_PER_SECOND, printInstant } from '../base/time.js';
+import { parseCron } from '../define/cron.js';
 import type { Schedule } from '../define/types.js';
 
 /** More times that were missed than these are not caught up with: the last ones are. */
