@@ -108,7 +108,7 @@ interface Leaf {
 }
 
 /** The spans with the policy applied: each with another offset than the one before; undefined is refused. */
-function leavesOf(zone: string, policy: AmbiguousTime): readonly Leaf[] {
+function readLeaves(zone: string, policy: AmbiguousTime): readonly Leaf[] {
   const leaves: Leaf[] = [];
   for (const span of zoneSpans(zone)) {
     const offset = chosenOffset(span, policy);
@@ -129,11 +129,18 @@ function printTree(leaves: readonly Leaf[]): string {
 const BUCKET_MICROS = 7_889_400_000_000;
 const BUCKETS = 4 * 130;
 
+interface Table {
+  /** For each bucket the first offset, then those after the first, second … change within it. */
+  readonly offsets: readonly string[];
+  /** For each bucket where its first, second … change is. */
+  readonly starts: readonly string[];
+}
+
 /**
- * Offsets of local times from 1970 to 2100, by constant lists with one element for each bucket: the first offset,
- * and then where the next begins and what it is.
+ * Offsets of local times from 1970 to 2100, as lists with one element for each bucket. They are cast from texts: DuckDB
+ * binds one constant faster than hundreds.
  */
-function printTable(leaves: readonly Leaf[], localSql: string): string {
+function readTable(leaves: readonly Leaf[]): Table {
   const rows = Array.from({ length: BUCKETS }, (_, bucket) => {
     const start = bucket * BUCKET_MICROS;
     const first = leaves.findLastIndex((leaf) => leaf.from <= start);
@@ -142,16 +149,44 @@ function printTable(leaves: readonly Leaf[], localSql: string): string {
     return leaves.slice(first, end);
   });
   const width = Math.max(...rows.map((row) => row.length));
-  const at = `${localSql} // ${BUCKET_MICROS} + 1`;
-  const pick = (cells: readonly string[]): string => `([${cells.join(', ')}]::BIGINT[])[${at}]`;
-  const offsets = (k: number): string =>
-    pick(rows.map((row) => printOffset(row[Math.min(k, row.length - 1)]!)));
-  const branches: string[] = [];
-  for (let k = width - 1; k > 0; k--) {
-    const starts = pick(rows.map((row) => `${row[k]?.from ?? Number.MAX_SAFE_INTEGER}`));
-    branches.push(` WHEN ${localSql} >= ${starts} THEN ${offsets(k)}`);
+  const list = (cell: (row: readonly Leaf[]) => string): string =>
+    `('[${rows.map(cell).join(', ')}]'::BIGINT[])`;
+  return {
+    offsets: Array.from({ length: width }, (_, k) =>
+      list((row) => printOffset(row[Math.min(k, row.length - 1)]!)),
+    ),
+    starts: Array.from({ length: width - 1 }, (_, k) =>
+      list((row) => `${row[k + 1]?.from ?? Number.MAX_SAFE_INTEGER}`),
+    ),
+  };
+}
+
+interface ZoneSql {
+  readonly leaves: readonly Leaf[];
+  readonly table: Table;
+  readonly tree: string;
+}
+
+const zonesInSql = new Map<string, ZoneSql>();
+
+/** Printed once: it is in the SQL of every local timestamp of every file. */
+function zoneInSql(zone: string, policy: AmbiguousTime): ZoneSql {
+  const key = `${policy} ${zone}`;
+  let known = zonesInSql.get(key);
+  if (known === undefined) {
+    const leaves = readLeaves(zone, policy);
+    known = { leaves, table: readTable(leaves), tree: printTree(leaves) };
+    zonesInSql.set(key, known);
   }
-  return branches.length === 0 ? offsets(0) : `CASE${branches.join('')} ELSE ${offsets(0)} END`;
+  return known;
+}
+
+function printTable({ offsets, starts }: Table, localSql: string): string {
+  const at = `[${localSql} // ${BUCKET_MICROS} + 1]`;
+  const branches = starts.map((list, k) => ` WHEN ${localSql} >= ${list}${at} THEN ${offsets[k + 1]}${at}`);
+  return branches.length === 0
+    ? `${offsets[0]}${at}`
+    : `CASE${branches.reverse().join('')} ELSE ${offsets[0]}${at} END`;
 }
 
 /**
@@ -159,12 +194,12 @@ function printTable(leaves: readonly Leaf[], localSql: string): string {
  * `localSql` is repeated, so it should be cheap.
  */
 export function resolveLocalSql(localSql: string, zone: string, policy: AmbiguousTime): string {
-  const leaves = leavesOf(zone, policy);
+  const { leaves, table, tree } = zoneInSql(zone, policy);
   if (leaves.length === 1)
     return leaves[0]!.offset === 0 ? localSql : `(${localSql} - (${leaves[0]!.offset}))`;
   // DuckDB prepares the body of a lambda anew for each batch of rows: too dear for the usual years.
   return (
-    `CASE WHEN ${localSql} BETWEEN 0 AND ${BUCKETS * BUCKET_MICROS - 1} THEN ${localSql} - (${printTable(leaves, localSql)})` +
-    ` WHEN ${localSql} IS NOT NULL THEN list_transform([${localSql}], lambda l: l - (${printTree(leaves)}))[1] END`
+    `CASE WHEN ${localSql} BETWEEN 0 AND ${BUCKETS * BUCKET_MICROS - 1} THEN ${localSql} - (${printTable(table, localSql)})` +
+    ` WHEN ${localSql} IS NOT NULL THEN list_transform([${localSql}], lambda l: l - (${tree}))[1] END`
   );
 }
