@@ -1,5 +1,6 @@
 import type { Plan } from '../core/plan/plan.js';
 import type { RunResult } from '../services/apply-plan.js';
+import { gateRefused } from '../services/gate.js';
 import type { Project } from '../services/project.js';
 import type { AssetsRequest } from '../services/run-assets.js';
 import type { VerifyResult } from '../services/verify.js';
@@ -19,7 +20,7 @@ export async function perform(
   printSummary(io, project, result, proof, report);
   const summary = summaryOf(project, result, proof, report);
   if (proof !== null && proof.differing > 0) return io.refuse(parityError(proof), summary);
-  const refused = result.promotions.find((item) => !item.promoted && !item.passed);
+  const refused = result.promotions.find(gateRefused);
   if (refused) return io.refuse(promotionError(refused), summary);
   io.result(summary);
   return 0;

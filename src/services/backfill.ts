@@ -25,7 +25,9 @@ export interface Backfill {
 /** @throws UNKNOWN_NAME; USAGE for what has no records or rows of a time. */
 export async function planBackfill(project: Project, name: string, range: Range): Promise<Backfill> {
   if (range.from >= range.to)
-    throw new MillraceError('USAGE', `the range ends at ${printInstant(range.to)}, not after it begins`);
+    throw new MillraceError('USAGE', `the range ends at ${printInstant(range.to)}, not after it begins`, {
+      hint: '`--to` is the first instant after the range: for one day, the day after it.',
+    });
   const graph = assetGraph(project.definitions);
   const candidates = selectAssets(graph, [name]).filter((one) => one.id === name || one.name === name);
   const asset = candidates.find(({ kind }) => kind === 'dataset' || kind === 'source') ?? candidates[0]!;

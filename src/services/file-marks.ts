@@ -1,42 +1,64 @@
 /** Which files of a source are new or changed since they were ingested: what makes it stale. */
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
+import { type Fingerprint, fingerprint } from '../core/base/fingerprint.js';
 import type { Source } from '../core/define/types.js';
+import { sha256File } from './objects.js';
 import type { Project } from './project.js';
 
-/** What a file looked like when it was ingested: size, time of change, and the definition that read it. */
+/** What a file looked like when it was ingested, and the definition that read it. */
 interface FileMark {
   readonly size: number;
   readonly modified: number;
+  readonly sha256: string;
   readonly fingerprint: string;
 }
 
+/** By the path from the project folder: a copied project knows its files. */
 type FileMarks = Readonly<Record<string, FileMark>>;
 
 const marksName = (source: string): string => `files:${source}`;
 
-export async function newFiles(
-  project: Project,
-  source: Source,
-): Promise<{ files: string[]; bytes: number }> {
-  if (source.read.kind !== 'files') return { files: [], bytes: 0 };
-  const marks = ((await project.registry()).getFact(marksName(source.name)) ?? {}) as FileMarks;
+const nameOf = (project: Project, file: string): string =>
+  path.relative(project.folder, path.resolve(file)).replaceAll(path.sep, '/');
+
+const readMarks = async (project: Project, source: Source): Promise<FileMarks> =>
+  ((await project.registry()).getFact(marksName(source.name)) ?? {}) as FileMarks;
+
+export interface NewFiles {
+  readonly files: readonly string[];
+  readonly bytes: number;
+  /** Another one when other files are new, or look otherwise. */
+  readonly mark: Fingerprint;
+}
+
+/** A file with another time of change is read for its hash: copied or touched, it is not new. */
+export async function newFiles(project: Project, source: Source): Promise<NewFiles> {
   const files: string[] = [];
-  let bytes = 0;
+  const looks: (readonly [string, number, number])[] = [];
+  if (source.read.kind !== 'files') return { files, bytes: 0, mark: fingerprint(looks) };
+  const marks = await readMarks(project, source);
+  const touched: Record<string, FileMark> = {};
   for (const file of (await project.log()).expand(source)) {
-    const info = await stat(file);
-    const mark = marks[file];
-    if (
-      mark &&
-      mark.size === info.size &&
-      mark.modified === info.mtimeMs &&
-      mark.fingerprint === source.fingerprint
-    )
-      continue;
+    const { size, mtimeMs: modified } = await stat(file);
+    const name = nameOf(project, file);
+    const mark = marks[name];
+    if (mark && mark.size === size && mark.fingerprint === source.fingerprint) {
+      if (mark.modified === modified) continue;
+      if (mark.sha256 === (await sha256File(file))) {
+        touched[name] = { ...mark, modified };
+        continue;
+      }
+    }
     files.push(file);
-    bytes += info.size;
+    looks.push([name, size, modified]);
   }
-  return { files, bytes };
+  if (Object.keys(touched).length > 0)
+    (await project.registry()).setFact(marksName(source.name), {
+      ...(await readMarks(project, source)),
+      ...touched,
+    });
+  return { files, bytes: looks.reduce((sum, [, size]) => sum + size, 0), mark: fingerprint(looks) };
 }
 
 /**
@@ -48,13 +70,15 @@ export async function filesTaken(
   source: Source,
   files: readonly string[],
 ): Promise<Readonly<Record<string, FileMarks>>> {
-  const registry = await project.registry();
-  const marks: Record<string, FileMark> = {
-    ...((registry.getFact(marksName(source.name)) ?? {}) as FileMarks),
-  };
+  const marks: Record<string, FileMark> = { ...(await readMarks(project, source)) };
   for (const file of files) {
-    const info = await stat(file);
-    marks[path.resolve(file)] = { size: info.size, modified: info.mtimeMs, fingerprint: source.fingerprint };
+    const { size, mtimeMs: modified } = await stat(file);
+    marks[nameOf(project, file)] = {
+      size,
+      modified,
+      sha256: await sha256File(file),
+      fingerprint: source.fingerprint,
+    };
   }
   return { [marksName(source.name)]: marks };
 }

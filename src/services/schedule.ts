@@ -1,12 +1,13 @@
 /** Fires what is due: one process at a time, each time once, whatever becomes of the process. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MillraceError } from '../core/base/error.js';
-import { type Instant, printInstant } from '../core/base/time.js';
+import { type Instant, MICROS_PER_SECOND, printInstant } from '../core/base/time.js';
 import type { Schedule, Sensor } from '../core/define/types.js';
 import { approvalReason } from '../core/plan/policy.js';
 import { dueTimes, startOf, timesAfter } from '../core/schedule/due.js';
 import { sense } from '../core/schedule/sense.js';
 import type { Firing, FiringStatus, Leadership, ScheduleStore } from '../ports/schedule-store.js';
+import { gateRefused } from './gate.js';
 import { planProject, rememberDefinitions } from './plan-project.js';
 import type { Project } from './project.js';
 import { endedUnder, isUnfinished } from './runs/open-run.js';
@@ -14,6 +15,8 @@ import { sightOf } from './sight.js';
 
 /** A sleep is cut short to say that the scheduler is there, and to see changed definitions and other processes. */
 const LONGEST_SLEEP_MS = 5000;
+/** Who has not shown itself for so long was not there. */
+const ABSENCE = 60 * MICROS_PER_SECOND;
 
 export interface SchedulerOptions {
   /** A handle on the project as it is now; closed after use. */
@@ -52,7 +55,7 @@ async function follow(
 ): Promise<readonly Firing[]> {
   const fired: Firing[] = [];
   const said = new Map<string, string>();
-  const began = base.now();
+  const presence = createPresence(base.now());
   const looked = new Map<string, Instant>();
   const say = (trigger: string, reason: string): void => {
     if (said.get(trigger) === reason) return;
@@ -63,12 +66,12 @@ async function follow(
     options.signal.aborted || (options.until !== null && base.now() >= options.until);
 
   while (!isOver()) {
-    leadership.renew(base.now());
+    leadership.renew(presence.at(base.now()));
     let next = Number.POSITIVE_INFINITY;
     try {
       const project = await options.open(options.command);
       try {
-        next = await look(project, store, leadership, { began, looked, say });
+        next = await look(project, store, leadership, { since: presence.since(), looked, say });
       } finally {
         await project.close();
       }
@@ -87,7 +90,7 @@ async function follow(
         next = Math.min(next, firing.startAt);
         continue;
       }
-      const ended = await fire(options, leadership, firing);
+      const ended = await fire(options, leadership, presence, firing);
       if (ended === undefined) {
         waiting = true;
         say(firing.trigger, store.firings(1, firing.trigger)[0]?.detail ?? '');
@@ -106,8 +109,29 @@ async function follow(
   return fired;
 }
 
+/**
+ * Since when the scheduler is there without a pause: a machine that slept was not, though the process lives. Long work
+ * is no pause: it shows itself as often as a look.
+ */
+interface Presence {
+  since(): Instant;
+  at(now: Instant): Instant;
+}
+
+function createPresence(began: Instant): Presence {
+  let [since, last] = [began, began];
+  return {
+    since: () => since,
+    at: (now) => {
+      if (now - last > ABSENCE) since = now;
+      last = now;
+      return now;
+    },
+  };
+}
+
 interface Looking {
-  readonly began: Instant;
+  readonly since: Instant;
   /** Sensor → when it looked last. */
   readonly looked: Map<string, Instant>;
   say(trigger: string, reason: string): void;
@@ -118,7 +142,7 @@ async function look(
   project: Project,
   store: ScheduleStore,
   leadership: Leadership,
-  { began, looked, say }: Looking,
+  { since, looked, say }: Looking,
 ): Promise<Instant> {
   const { schedules, sensors } = project.definitions;
   const states = store.states();
@@ -133,7 +157,7 @@ async function look(
       leadership.observe({ name, seen: now, mark: null, reason }, []);
       if (reason !== '') say(name, reason);
     } else {
-      const { run, skipped } = dueTimes(schedule, seen, now, began);
+      const { run, skipped } = dueTimes(schedule, seen, now, since);
       leadership.observe({ name, seen: now, mark: null, reason: '' }, [
         ...skipped.map(({ due, reason }) => ({
           due,
@@ -205,6 +229,7 @@ const keyOf = ({ trigger, due }: Firing): string => `${trigger}@${printInstant(d
 async function fire(
   options: SchedulerOptions,
   leadership: Leadership,
+  presence: Presence,
   firing: Firing,
 ): Promise<Firing | undefined> {
   const key = keyOf(firing);
@@ -217,7 +242,7 @@ async function fire(
   // Long work does not look like death.
   const beat = setInterval(() => {
     try {
-      leadership.renew(now());
+      leadership.renew(presence.at(now()));
     } catch {
       // Another leads: the end of the firing says so.
     }
@@ -291,7 +316,7 @@ async function perform(project: Project, names: readonly string[], key: string):
     key,
   });
   const done = result.steps.filter(({ outcome }) => outcome === 'done').length;
-  const refused = result.promotions.find((item) => !item.promoted && !item.passed);
+  const refused = result.promotions.find(gateRefused);
   const differs = proof !== null && proof.differing > 0;
   return settle(
     {

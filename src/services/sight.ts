@@ -1,5 +1,4 @@
 /** What a sensor sees in the project now. */
-import { stat } from 'node:fs/promises';
 import { fingerprint } from '../core/base/fingerprint.js';
 import { MICROS_PER_DAY, printInstant } from '../core/base/time.js';
 import type { Sensor } from '../core/define/types.js';
@@ -22,16 +21,10 @@ export async function sightOf(project: Project, { on }: Pick<Sensor, 'on'>): Pro
       // A query over another system does not say what it would give: it is asked as often as the sensor may fire.
       return { mark: fingerprint({ at: project.now() }), reason: `${source.name}: ${reason}` };
     }
-    const { files } = await newFiles(project, source);
+    const { files, mark } = await newFiles(project, source);
     if (files.length === 0) return { mark: null, reason: `${source.name} has no new or changed file` };
-    const looks = await Promise.all(
-      files.map(async (file) => {
-        const { size, mtimeMs } = await stat(file);
-        return [file, size, mtimeMs];
-      }),
-    );
     return {
-      mark: fingerprint(looks),
+      mark,
       reason: `${source.name} has ${files.length} new or changed file${files.length === 1 ? '' : 's'}`,
     };
   }

@@ -177,5 +177,7 @@ describe('a sensor', () => {
     expect(early.fires).toBe(false);
     expect(early.reason).toContain('until 1970-01-01T00:10:00Z');
     expect(sense(sight, { mark: 'a', firedAt: 0 }, 10 * minute, 10 * minute).fires).toBe(true);
+    // The clock was put back by a day since.
+    expect(sense(sight, { mark: 'a', firedAt: 1440 * minute }, 10 * minute, minute).fires).toBe(true);
   });
 });

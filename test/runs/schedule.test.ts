@@ -1,5 +1,5 @@
 /** Schedules, sensors, backfills and the settings of steps, over real projects with a clock of their own. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -77,6 +77,40 @@ describe('a schedule', () => {
     expect(told(await tick('2026-03-30T00:30:00Z'))).toEqual(['nightly 2026-03-30T00:30:00Z nothing']);
   });
 
+  it('was not there while its machine slept: catch_up none runs nothing of that time', async () => {
+    const nightly = (cron: string, more: string) => `{ cron: '${cron}', run: bigger, catch_up: ${more} }`;
+    define(`schedules:\n  - ${nightly('59 1 * * *', 'none, name: none')}\n  - ${nightly('0 2 * * *', 'latest, name: last')}\n`);
+    deliver('data/1.csv', 'a,3,2026-01-01T00:00:00Z');
+    now = parseInstant('2026-03-28T01:58:59.999Z')!;
+    const enough = new AbortController();
+    const reasons: string[] = [];
+    let opened = 0;
+    const fired = await runScheduler({
+      open: async () => {
+        const project = await open();
+        const isFirstLook = ++opened === 2;
+        return {
+          ...project,
+          close: async () => {
+            await project.close();
+            if (isFirstLook) now = parseInstant('2026-03-28T06:00:00Z')!;
+          },
+        };
+      },
+      command: 'a test',
+      once: false,
+      until: null,
+      signal: enough.signal,
+      onEnd: () => enough.abort(),
+      onReason: (trigger, reason) => reasons.push(`${trigger}: ${reason}`),
+      warn: (message) => expect(message).toBe(''),
+    });
+    expect(reasons).toEqual([
+      'none: 2026-03-28T01:59:00Z is skipped: it passed while no scheduler was there, and catch_up is none',
+    ]);
+    expect(told(fired)).toEqual(['last 2026-03-28T02:00:00Z done']);
+  });
+
   it('catches up with all, the latest or none of the times that it missed', async () => {
     const line = (name: string): string =>
       `  - { name: ${name}, cron: '0 2 * * *', run: big, catch_up: ${name} }\n`;
@@ -134,6 +168,38 @@ describe('a schedule', () => {
     const [firing] = await tick('2026-03-29T02:00:00Z');
     expect(firing).toMatchObject({ status: 'refused', run: null });
     expect(firing!.detail).toContain('policy is `ask`');
+  });
+});
+
+describe('a file of a source', () => {
+  it('is not new when it was touched or copied with its project, and is with other bytes', async () => {
+    define('');
+    deliver('data/1.csv', 'a,3,2026-01-01T00:00:00Z');
+    const plan = () => within(planProject);
+    await within(async (project) => applyPlan(project, await planProject(project)));
+    expect((await plan()).steps).toEqual([]);
+    utimesSync(path.join(folder, 'data/1.csv'), 1e9, 1e9);
+    expect((await plan()).steps).toEqual([]);
+
+    const copy = `${folder}-copy`;
+    cpSync(folder, copy, { recursive: true });
+    try {
+      const project = await openProject(copy, { now: () => now });
+      expect((await planProject(project)).steps).toEqual([]);
+      await project.close();
+    } finally {
+      rmSync(copy, { recursive: true, force: true });
+    }
+
+    const worlds = new Set<string>();
+    for (const amount of [4, 5]) {
+      deliver('data/1.csv', `a,${amount},2026-01-01T00:00:00Z`);
+      const { steps, world } = await plan();
+      expect(steps[0]).toMatchObject({ asset: 'source.purchases', reason: '1 new or changed file' });
+      worlds.add(world);
+    }
+    // A saved plan is for the bytes that it saw.
+    expect(worlds.size).toBe(2);
   });
 });
 

@@ -93,9 +93,9 @@ async function run(job: ProcessJob): Promise<{ readonly seconds: number }> {
           new MillraceError(
             'TRAIN_FAILED',
             cause.code === 'ENOENT'
-              ? `there is no program "${job.command[0]}"`
+              ? noProgram(job.command[0]!)
               : `\`${shown}\` cannot be started: ${cause.message}`,
-            { cause, hint: 'Install it, or name it by its path from the project folder.' },
+            { cause, hint: INSTALL },
           ),
         ),
       );
@@ -121,6 +121,9 @@ async function run(job: ProcessJob): Promise<{ readonly seconds: number }> {
   }
 }
 
+const noProgram = (program: string): string => `there is no program "${program}"`;
+const INSTALL = 'Install it, or name it by its path from the project folder.';
+
 const FREEZE = `
 import json, platform
 from importlib import metadata
@@ -135,11 +138,14 @@ async function environment(command: readonly string[], folder: string): Promise<
     cwd: folder,
     timeout: 60_000,
     maxBuffer: 16 << 20,
-  }).catch((cause: Error) => {
-    throw new MillraceError('TRAIN_FAILED', `"${command[0]}" cannot be asked for its packages`, {
-      cause,
-      hint: 'Install it, or name it by its path from the project folder.',
-    });
+  }).catch((cause: NodeJS.ErrnoException) => {
+    throw new MillraceError(
+      'TRAIN_FAILED',
+      cause.code === 'ENOENT'
+        ? noProgram(command[0]!)
+        : `"${command[0]}" does not list its packages: ${cause.message}`,
+      { cause, hint: INSTALL },
+    );
   });
   return { platform, ...(JSON.parse(stdout) as { python: string; packages: string[] }) };
 }

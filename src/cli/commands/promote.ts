@@ -1,3 +1,4 @@
+import { gateRefused } from '../../services/gate.js';
 import { observedText, promoteModel } from '../../services/promote.js';
 import { promotionError } from '../gates.js';
 import { inProject } from '../in-project.js';
@@ -17,7 +18,7 @@ export const command = inProject(async (project, io, args, options) => {
       ? `${result.model}@${result.version} is the champion${result.previous === null ? '' : `, before it ${result.previous}`}`
       : `not promoted: ${result.reason}`,
   );
-  if (!result.promoted && !result.passed) return io.refuse(promotionError(result), { ...result });
+  if (gateRefused(result)) return io.refuse(promotionError(result), { ...result });
   io.result(result);
   return 0;
 });

@@ -33,7 +33,8 @@ export function sense(sight: Sight, past: SensorPast, minimumInterval: Duration,
           ? 'nothing has changed since it first looked'
           : `nothing has changed since it fired at ${printInstant(past.firedAt)}`,
     };
-  if (past.firedAt !== null && now < past.firedAt + minimumInterval)
+  // A firing in the future is of before the clock was put back, and holds nothing up.
+  if (past.firedAt !== null && past.firedAt <= now && now < past.firedAt + minimumInterval)
     return {
       fires: false,
       reason: `${sight.reason}; it fired at ${printInstant(past.firedAt)} and waits ${printDuration(minimumInterval)}, until ${printInstant(past.firedAt + minimumInterval)}`,

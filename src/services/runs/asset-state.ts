@@ -36,10 +36,10 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
         };
       }
       if (isPulled(source)) return { stale: await pullReason(project, source) };
-      const { files, bytes } = await newFiles(project, source);
+      const { files, bytes, mark } = await newFiles(project, source);
       const stale =
         files.length === 0 ? null : `${files.length} new or changed file${files.length === 1 ? '' : 's'}`;
-      return { stale, files, bytes, mark: source.fingerprint };
+      return { stale, files, bytes, mark: fingerprint({ source: source.fingerprint, files: mark }) };
     }
     case 'online': {
       const behind = await staleGroups(project);

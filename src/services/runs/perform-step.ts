@@ -5,6 +5,7 @@ import type { IngestResult } from '../../ports/record-log.js';
 import { runBacktest } from '../backtest.js';
 import { type BuiltDataset, buildDataset, buildPartitions, datasetPartitions } from '../build-dataset.js';
 import { filesTaken } from '../file-marks.js';
+import { gateRefused } from '../gate.js';
 import { ingestFiles } from '../ingest.js';
 import { materialize } from '../materialize.js';
 import { type MonitorResult, runMonitor } from '../monitor.js';
@@ -108,7 +109,7 @@ export async function performStep(project: Project, step: Step, made: Made): Pro
           ? 'champion'
           : `${promotion.previous === promotion.version ? 'champion that does not pass its gate' : 'not promoted'}: ${promotion.reason}`;
       return {
-        status: promotion.promoted || promotion.passed ? 'done' : 'refused',
+        status: gateRefused(promotion) ? 'refused' : 'done',
         detail: `${step.name}@${trained.version.version}, ${standing}`,
       };
     }
