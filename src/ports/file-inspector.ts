@@ -15,7 +15,7 @@ export interface InspectedFiles {
   readonly columns: readonly TextFacts[];
   /** What the values of typed columns are like. `nulls`: texts that mean null. */
   values(
-    columns: readonly { readonly name: string; readonly type: ValueType }[],
+    columns: readonly { readonly name: string; readonly type: ValueType; readonly format?: string }[],
     nulls: readonly string[],
   ): Promise<readonly ValueFacts[]>;
   /** How many rows differ in some columns, for each list of columns. */

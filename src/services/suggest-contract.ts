@@ -79,7 +79,11 @@ export async function suggestContract(
   const types = suggestTypes(inspected.columns);
   const name = options.name ?? sourceName(files[0]!);
   const values = await inspected.values(
-    types.columns.map(({ column, type }) => ({ name: column, type })),
+    types.columns.map(({ column, type, format }) => ({
+      name: column,
+      type,
+      ...(format === undefined ? {} : { format }),
+    })),
     types.nulls,
   );
   const [all] = await inspected.distinct([types.columns.map((item) => item.column)]);

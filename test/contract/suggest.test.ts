@@ -78,7 +78,7 @@ describe('a contract proposed from a file', () => {
       active: 'boolean',
       ordered_at: 'timestamp',
       loaded_at: 'timestamp',
-      us_date: 'string',
+      us_date: { type: 'date', format: '%m/%d/%Y' },
     });
     expect(form).toMatchObject({
       name: 'orders',
@@ -96,9 +96,8 @@ describe('a contract proposed from a file', () => {
     expect(form.contract!['customer']).not.toHaveProperty('not_null');
     expect(form.contract!['note']).not.toHaveProperty('in');
     expect(suggested.text).toMatch(
-      /# digits, but 600 begin with 0: as numbers they would lose it\n\s+zip: string/,
+      /# digits, but 600 begin with 0 or \+: as numbers they would lose it\n\s+zip: string/,
     );
-    expect(suggested.text).toContain("strptime(us_date, '%m/%d/%Y')");
     expect(suggested.text).toContain('"NA" stands for null in customer');
     const again = await suggestFrom('orders.csv', SHOP);
     expect(again.suggested.text).toBe(suggested.text);
@@ -175,6 +174,29 @@ describe('a contract proposed from a file', () => {
     expect(Object.keys(suggested.form.contract!)).toEqual(['batch']);
     expect(suggested.text).toContain('never null, but 30 rows do not rule out 9.5 % of nulls');
     expect(await ingestSuggested(folder, suggested)).toMatchObject({ accepted: 30, quarantined: 0 });
+  });
+
+  it('keeps the digits of what is no quantity, and reads times by the one layout that fits', async () => {
+    const text = `nr,phone,wide,done,at,either\n${lines(200, (i) => [
+      i,
+      `+49301234${100 + i}`,
+      `${10n ** 24n + BigInt(i)}`,
+      i % 2,
+      `${String((i % 28) + 1).padStart(2, '0')}.03.2024 10:${10 + (i % 50)}`,
+      `0${(i % 9) + 1}/0${(i % 7) + 1}/2024`,
+    ])}\n`;
+    const { folder, suggested } = await suggestFrom('calls.csv', text);
+    expect(suggested.form.fields).toEqual({
+      nr: 'int64',
+      phone: 'string',
+      wide: 'string',
+      done: 'int64',
+      at: { type: 'timestamp', format: '%d.%m.%Y %H:%M' },
+      either: 'string',
+    });
+    expect(suggested.form).toMatchObject({ event_time: 'at', contract: { done: { in: [0, 1] } } });
+    expect(suggested.text).toMatch(/# a time: .*%m\/%d\/%Y' } or .*%d\/%m\/%Y' };/);
+    expect(await ingestSuggested(folder, suggested)).toMatchObject({ accepted: 200, quarantined: 0 });
   });
 
   it('gives names that a definition can have', async () => {

@@ -18,6 +18,7 @@ import type { DuckDb } from '../duckdb/connection.js';
 import { quoteText } from '../duckdb/text.js';
 import { type InputFile, inspectFile } from '../files/inputs.js';
 import { type OpenedInput, openInput, SchemaRefusal } from './open-input.js';
+import { writtenSql } from './stage.js';
 
 /** No column has this name: a file that is asked for it says what it has instead. */
 const NOTHING = '\u0000';
@@ -141,8 +142,11 @@ export function createFileInspector(db: DuckDb, temporaryFolder: string): FileIn
       columns,
       values: async (typed, nulls) => {
         const out: ValueFacts[] = [];
-        for (const { name, type } of typed)
-          out.push(await valueFacts(db, name, `c${position(name)}`, types[position(name)]!, type, nulls));
+        for (const { name, type, format } of typed) {
+          const column = { sql: `c${position(name)}`, type: types[position(name)]! };
+          const field = format === undefined ? { type } : { type, format };
+          out.push(await valueFacts(db, name, writtenSql(field, column), type, nulls));
+        }
         return out;
       },
       distinct: async (lists) => {
@@ -230,7 +234,7 @@ async function textFacts(
     `SELECT coalesce(sum(n) FILTER (NOT null_text), 0) AS n, coalesce(sum(n), 0) AS present, count(*) FILTER (NOT null_text) AS d,
       ${CANDIDATES.map((type) => `coalesce(sum(n) FILTER (NOT null_text AND ${readable(type)}), 0) AS ${type}, min(raw) FILTER (NOT null_text AND NOT ${readable(type)}) AS bad_${type}`).join(', ')},
       coalesce(sum(n) FILTER (kind = 'VARCHAR' AND NOT null_text), 0) AS texts,
-      coalesce(sum(n) FILTER (regexp_full_match(t, '[+-]?0[0-9]+(\\.[0-9]*)?')), 0) AS zeros,
+      coalesce(sum(n) FILTER (regexp_full_match(t, '[+-]?0[0-9]+(\\.[0-9]*)?|[+][0-9]{8,15}')), 0) AS zeros,
       coalesce(sum(n) FILTER (${plain}), 0) AS plain, min(${fraction}) FILTER (${plain}) AS fmin, max(${fraction}) FILTER (${plain}) AS fmax,
       max(length(regexp_replace(t, '[^0-9]', '', 'g'))) FILTER (${plain}) AS digits,
       coalesce(sum(n) FILTER (regexp_matches(t, '[0-9] ?([Zz]|UTC|[+-][0-9]{2}(:?[0-9]{2})?)$') AND ${readable('timestamp')} AND NOT ${readable('date')}), 0) AS zoned
@@ -239,9 +243,9 @@ async function textFacts(
   const nulls = await db.rows<{ t: string; n: number }>(
     `SELECT t, sum(n) AS n FROM told WHERE ${isNull} GROUP BY t ORDER BY t`,
   );
-  const [layouts] = await db.rows<Cells>(
-    `SELECT ${LAYOUTS.map((layout, i) => `coalesce(bool_and(try_strptime(t, ${quoteText(layout)}) IS NOT NULL), false) AS l${i}`).join(', ')} FROM (SELECT DISTINCT t FROM told WHERE NOT (${isNull}) ORDER BY t LIMIT ${SAMPLE})`,
-  );
+  const texts = `SELECT DISTINCT t FROM told WHERE NOT (${isNull})`;
+  // Few values rule most layouts out; all of them are asked about the rest.
+  const likely = await fittingLayouts(db, LAYOUTS, `${texts} ORDER BY t LIMIT ${SAMPLE}`);
   const cells = row!;
   return {
     name,
@@ -265,8 +269,21 @@ async function textFacts(
     fractionMax: optional(cells['fmax']),
     digitsMax: optional(cells['digits']),
     zoned: number(cells['zoned']),
-    layouts: LAYOUTS.filter((_, i) => layouts![`l${i}`] === true),
+    layouts: await fittingLayouts(db, likely, texts),
   };
+}
+
+/** Those of the layouts in which every `t` of the query is written. */
+async function fittingLayouts(
+  db: DuckDb,
+  layouts: readonly string[],
+  texts: string,
+): Promise<readonly string[]> {
+  if (layouts.length === 0) return layouts;
+  const [fit] = await db.rows<Cells>(
+    `SELECT ${layouts.map((layout, i) => `coalesce(bool_and(try_strptime(t, ${quoteText(layout)}) IS NOT NULL), false) AS l${i}`).join(', ')} FROM (${texts})`,
+  );
+  return layouts.filter((_, i) => fit![`l${i}`] === true);
 }
 
 /** Numbers, instants and days as doubles. */
@@ -288,19 +305,18 @@ function numberSql(type: ValueType, value: string): string | undefined {
 async function valueFacts(
   db: DuckDb,
   name: string,
-  column: string,
-  sqlType: string,
+  column: { readonly sql: string; readonly type: string },
   type: ValueType,
   nulls: readonly string[],
 ): Promise<ValueFacts> {
   const options = { ...OPTIONS, nulls };
   const reading =
-    sqlType === 'VARCHAR'
-      ? coerceSql(type, column, options)
-      : coerceNativeSql(type, column, sqlType, options);
+    column.type === 'VARCHAR'
+      ? coerceSql(type, column.sql, options)
+      : coerceNativeSql(type, column.sql, column.type, options);
   await db.run(
     `CREATE OR REPLACE TEMP TABLE typed AS SELECT v, bad, CASE WHEN bad THEN min(raw) END AS example, count(*)::DOUBLE AS n FROM
-      (SELECT ${reading.value} AS v, ${reading.bad} AS bad, ${column}::VARCHAR AS raw FROM inspected) GROUP BY v, bad`,
+      (SELECT ${reading.value} AS v, ${reading.bad} AS bad, ${column.sql}::VARCHAR AS raw FROM inspected) GROUP BY v, bad`,
   );
   const numeric = numberSql(type, 'v');
   const isText = type.kind === 'string';

@@ -177,8 +177,8 @@ export function rejudgeSql(source: Source): string {
 }
 
 /** A column in the form that its field's type reads: texts, JSON values and whole numbers of a declared time format as ISO text. */
-function written(
-  field: InputField,
+export function writtenSql(
+  field: Pick<InputField, 'type' | 'format'>,
   column: { readonly sql: string; readonly type: string },
 ): { readonly sql: string; readonly type: string } {
   if (field.format === undefined || !/^(VARCHAR|JSON|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?)$/i.test(column.type))
@@ -217,7 +217,7 @@ export function stagedSql(
   const readings = fields.map((field): CoerceSql | undefined => {
     const name = present(field);
     if (name === undefined) return undefined;
-    const { sql, type } = written(field, input.column(name));
+    const { sql, type } = writtenSql(field, input.column(name));
     return type === 'VARCHAR' && input.format === 'csv'
       ? fastCoerce(field.type, sql, coerceSql(field.type, sql, options), options)
       : coerceNativeSql(field.type, sql, type, options);

@@ -64,7 +64,7 @@ export interface TextFacts {
   readonly texts: number;
   /** Different values of `count`. */
   readonly distinct: number;
-  /** Numbers with zeros in front, such as `007`. */
+  /** Numbers that are no quantities: with zeros in front, such as `007`, or telephone numbers with a `+`. */
   readonly leadingZeros: number;
   /** Numbers without an exponent: how many, and how many digits they have after the point and in all. */
   readonly plain: number;

@@ -27,6 +27,8 @@ const CONFIDENCE = 0.95;
 /** One false alarm in a thousand batches. */
 const Z = 3.09;
 const MAX_CATEGORIES = 50;
+/** Digits of the greatest int64. */
+const INT64_DIGITS = 19;
 const SEEN_WELL = 5;
 const ROWS_PER_CATEGORY = 20;
 
@@ -40,6 +42,8 @@ export interface TypedColumn {
   readonly name: string;
   readonly column: string;
   readonly type: ValueType;
+  /** How its times are written, where not as ISO 8601. */
+  readonly format?: string;
   readonly reasons: readonly string[];
 }
 
@@ -63,8 +67,8 @@ function fits(facts: TextFacts, type: Candidate): boolean {
 
 const isTyped = (facts: TextFacts): boolean =>
   facts.count > 0 &&
-  CANDIDATES.some((type) => fits(facts, type)) &&
-  !(facts.leadingZeros > 0 && fits(facts, 'float64'));
+  (facts.layouts.length === 1 ||
+    (CANDIDATES.some((type) => fits(facts, type)) && !(facts.leadingZeros > 0 && fits(facts, 'float64'))));
 
 /**
  * Names stay as they are but for three sorts: those that begin with _ are the system's, `rules` and `batch` have a
@@ -83,17 +87,23 @@ function fieldName(column: string, taken: ReadonlySet<string>): string {
   return name;
 }
 
-function typeOf(facts: TextFacts, name: string): { readonly type: ValueType; readonly reasons: string[] } {
+interface FoundType {
+  readonly type: ValueType;
+  readonly format?: string;
+  readonly reasons: string[];
+}
+
+function typeOf(facts: TextFacts, name: string): FoundType {
   if (facts.native !== null) return { type: facts.native, reasons: [] };
   if (facts.count === 0) return { type: STRING, reasons: ['no values: a guess'] };
   if (facts.json && facts.texts === facts.count) {
     const time = (['date', 'timestamp'] as const).find((type) => fits(facts, type));
-    return time ? { type: { kind: time }, reasons: [] } : { type: STRING, reasons: layouts(facts) };
+    return time ? { type: { kind: time }, reasons: [] } : laidOut(facts);
   }
   if (facts.leadingZeros > 0 && fits(facts, 'float64'))
     return {
       type: STRING,
-      reasons: [`digits, but ${count(facts.leadingZeros)} begin with 0: as numbers they would lose it`],
+      reasons: [`digits, but ${count(facts.leadingZeros)} begin with 0 or +: as numbers they would lose it`],
     };
   const exact = (type: Candidate): string[] => {
     const bad = facts.count - facts.readable[type];
@@ -111,6 +121,13 @@ function typeOf(facts: TextFacts, name: string): { readonly type: ValueType; rea
   if (fits(facts, 'int64')) return { type: INT64, reasons: [...exact('int64'), ...epoch(facts, name)] };
   const { plain, fractionMin, fractionMax, digitsMax } = facts;
   if (fits(facts, 'float64')) {
+    if (plain === facts.count && fractionMax === 0 && (digitsMax ?? 0) > INT64_DIGITS)
+      return {
+        type: STRING,
+        reasons: [
+          `whole numbers of up to ${digitsMax} digits: more than an int64 holds, and a float64 would round`,
+        ],
+      };
     const fixed = fractionMin === 2 && fractionMax === 2;
     const money = MONEY.test(fold(name)) && fractionMax !== null && fractionMax <= 4;
     if (plain === facts.count && (digitsMax ?? 99) <= 15 && facts.count >= ENOUGH && (fixed || money))
@@ -126,7 +143,7 @@ function typeOf(facts: TextFacts, name: string): { readonly type: ValueType; rea
   }
   for (const type of ['date', 'timestamp'] as const)
     if (fits(facts, type)) return { type: { kind: type }, reasons: [...exact(type), ...zones(facts, type)] };
-  return { type: STRING, reasons: layouts(facts) };
+  return laidOut(facts);
 }
 
 const zones = (facts: TextFacts, type: 'date' | 'timestamp'): string[] =>
@@ -140,19 +157,25 @@ const zones = (facts: TextFacts, type: 'date' | 'timestamp'): string[] =>
             `${count(facts.zoned)} of ${count(facts.count)} values name their offset, the others are read on the clocks of \`timezone\``,
           ];
 
-const layouts = (facts: TextFacts): string[] => {
-  const [first, ...others] = facts.layouts;
-  if (first === undefined) return [];
-  const both = others.length > 0 ? ` (or ${others.join(', ')}: the data do not decide)` : '';
-  return [
-    `a time written as ${first}${both}, and only ISO 8601 is read: give a transform strptime(${facts.name}, '${first}')`,
-  ];
-};
+/** Texts: times, where one layout alone fits them all. */
+function laidOut(facts: TextFacts): FoundType {
+  const [format, ...others] = facts.layouts;
+  if (format === undefined) return { type: STRING, reasons: [] };
+  const kind = /%[HI]/.test(format) ? 'timestamp' : 'date';
+  if (others.length === 0)
+    return { type: { kind }, format, reasons: [`every value is written as ${format}`] };
+  return {
+    type: STRING,
+    reasons: [
+      `a time: ${facts.layouts.map((layout) => `{ type: ${kind}, format: '${layout}' }`).join(' or ')}; the data do not decide`,
+    ],
+  };
+}
 
 const epoch = (facts: TextFacts, name: string): string[] =>
   eventTimeScore(name) > 2 && (facts.digitsMax === 10 || facts.digitsMax === 13 || facts.digitsMax === 16)
     ? [
-        `perhaps an epoch in ${facts.digitsMax === 10 ? 'seconds' : facts.digitsMax === 13 ? 'milliseconds' : 'microseconds'}: timestamps are read from ISO 8601 only`,
+        `perhaps an epoch: { type: timestamp, format: ${facts.digitsMax === 10 ? 'epoch_s' : facts.digitsMax === 13 ? 'epoch_ms' : 'epoch_us'} }`,
       ]
     : [];
 
@@ -168,7 +191,7 @@ export function suggestTypes(columns: readonly TextFacts[]): SuggestedTypes {
   const typed = columns.map((facts) => {
     const name = fieldName(facts.name, taken);
     const whole = isTyped(facts) ? facts : withNullTexts(facts, nulls);
-    const { type, reasons } = typeOf(whole, name);
+    const { type, format, reasons } = typeOf(whole, name);
     const lost = Object.entries(facts.nullTexts).filter(
       ([text]) => nulls.has(text) && type.kind === 'string',
     );
@@ -177,6 +200,7 @@ export function suggestTypes(columns: readonly TextFacts[]): SuggestedTypes {
       name,
       column: facts.name,
       type,
+      ...(format === undefined ? {} : { format }),
       reasons: [
         ...reasons,
         ...lost.map(
@@ -444,12 +468,14 @@ export function suggest(input: SuggestInput): Suggestion {
 
   keys['record_key'] = [
     input.keyHolds
-      ? `${recordKey.join(', ')} ${recordKey.length === 1 ? 'tells' : 'together tell'} all ${count(input.different)} different rows apart`
+      ? `${recordKey.join(', ')} ${recordKey.length === 1 ? 'tells' : 'together tell'} ${input.different === 1 ? 'the one row' : `all ${count(input.different)} different rows apart`}`
       : 'no columns without nulls tell the rows apart: rows with the same key will count as corrections of each other',
     ...(input.different < input.rows
       ? [`${rows(input.rows - input.different)} repeat another exactly and will count as duplicates`]
       : []),
-    ...(input.alsoUnique.length > 0 ? [`also unique: ${input.alsoUnique.map(nameOf).join(', ')}`] : []),
+    ...(input.alsoUnique.length > 0 && input.rows >= ENOUGH
+      ? [`also unique: ${input.alsoUnique.map(nameOf).join(', ')}`]
+      : []),
   ];
   if (event) {
     keys['event_time'] = [
@@ -493,7 +519,7 @@ export function suggest(input: SuggestInput): Suggestion {
           reasons.push(`not_null: no null in ${rows(seen)}, a share above ${percent(share)} is ruled out`);
         } else
           reasons.push(
-            `never null, but ${rows(seen)} do not rule out ${percent(share)} of nulls: no not_null`,
+            `never null, but ${rows(seen)} ${seen === 1 ? 'does' : 'do'} not rule out ${percent(share)} of nulls: no not_null`,
           );
       } else if (facts.nulls > 0) {
         const limit = shareLimit(facts.nulls, seen);
@@ -530,8 +556,15 @@ export function suggest(input: SuggestInput): Suggestion {
   ];
 
   const fields: Record<string, string | FieldForm> = {};
-  for (const { name, column, type } of columns)
-    fields[name] = name === column ? printType(type) : { type: printType(type), from: column };
+  for (const { name, column, type, format } of columns)
+    fields[name] =
+      name === column && format === undefined
+        ? printType(type)
+        : {
+            type: printType(type),
+            ...(name === column ? {} : { from: column }),
+            ...(format === undefined ? {} : { format }),
+          };
   const states = event !== undefined && /^(valid_?from|effective)/.test(fold(event.name));
   const form: SourceForm = {
     name: input.name,
@@ -625,6 +658,11 @@ function numberRules(
     if (numbers.min < 0) return;
     rules['min'] = 0;
     reasons.push(`min: an identifier, never negative`);
+    return;
+  }
+  if (whole && facts.distinct === 2 && numbers.min === 0 && numbers.max === 1 && facts.rarest >= SEEN_WELL) {
+    rules['in'] = [0, 1];
+    reasons.push('in: 0 and 1, as yes and no are written');
     return;
   }
   const range = suggestRange(numbers, whole);
