@@ -1,6 +1,7 @@
 /**
- * What large YAML definitions were read as, kept in `.millrace/cache`: reading a thousand assets takes most of the time
- * of a run that has nothing to do. It is a cache: whatever is wrong with it, the files are read.
+ * What YAML definitions were read as, kept in `.millrace/cache`: loading what reads them and reading a dozen assets takes
+ * a third of the time of a command, reading a thousand most of a run that has nothing to do. It is a cache: whatever is
+ * wrong with it, the files are read.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, statSync } from 'node:fs';
@@ -10,9 +11,6 @@ import { fileURLToPath } from 'node:url';
 import { deserialize, serialize } from 'node:v8';
 import { VERSION } from '../core/base/version.js';
 import type { DefineResult, Environment } from '../core/define/index.js';
-
-/** Smaller definitions are read as quickly as a cache of them. */
-const WORTHWHILE_BYTES = 32_768;
 
 /** Of what is read, of the machine that settings are taken from, and of the code that reads. */
 export function definitionsDigest(
@@ -58,15 +56,8 @@ export async function keptReading(root: string, digest: string): Promise<DefineR
 }
 
 /** Keeps what was read without an error, in a project that has a state folder. */
-export async function keepReading(
-  root: string,
-  digest: string,
-  reading: DefineResult,
-  texts: ReadonlyMap<string, string>,
-): Promise<void> {
-  let bytes = 0;
-  for (const text of texts.values()) bytes += text.length;
-  if (bytes < WORTHWHILE_BYTES || !existsSync(path.join(root, '.millrace'))) return;
+export async function keepReading(root: string, digest: string, reading: DefineResult): Promise<void> {
+  if (!existsSync(path.join(root, '.millrace'))) return;
   if (reading.diagnostics.some(({ severity }) => severity === 'error')) return;
   const file = cacheFile(root);
   const mine = `${file}.${process.pid}`;

@@ -72,7 +72,7 @@ export async function loadProject(dir: string): Promise<LoadedProject> {
     }
   }
   const reading = define(inputs, environment, diagnostics);
-  if (digest !== undefined) await keepReading(root, digest, reading, texts);
+  if (digest !== undefined) await keepReading(root, digest, reading);
   return { root, ...reading, texts, ...(digest === undefined ? {} : { digest }) };
 }
 
