@@ -23,7 +23,7 @@ import type { KeptModel, ProgressEvent, Project } from './services/project.js';
 /** How a project is opened; every key may be absent. */
 export interface OpenOptions {
   readonly command?: string;
-  /** Data sets and models are built although sources do not have what they promise. */
+  /** Datasets and models are built although sources do not have what they promise. */
   readonly ignoreAvailability?: boolean;
   readonly signal?: AbortSignal;
   progress?(event: ProgressEvent): void;

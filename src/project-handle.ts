@@ -53,7 +53,7 @@ export interface MillraceProject {
   online(request: OnlineRequest): Promise<FeatureAnswer>;
   /** What the champion of the service's model says of each entity. MODEL_MISSING when there is none. */
   predict(service: string, request: Omit<OnlineRequest, 'features'>): Promise<PredictAnswer>;
-  /** A new version of a data set, or the present one where nothing has changed. LEAKAGE; DATASET_REJECTED by its checks; UNKNOWN_NAME. */
+  /** A new version of a dataset, or the present one where nothing has changed. LEAKAGE; DATASET_REJECTED by its checks; UNKNOWN_NAME. */
   buildDataset(name: string): Promise<BuiltDataset>;
   /** Waits for what is under way and gives the project free. A second call is the first. */
   close(): Promise<void>;

@@ -17,7 +17,7 @@ const coreBefore = (room: string): string[] => {
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(CORE_ORDER.map((room) => [`core/${room}`, coreBefore(room)])),
   ...Object.fromEntries(CORE_LEAVES.map((room) => [`core/${room}`, coreBefore(room)])),
-  // A data set's manifest holds profiles and hashes engine columns.
+  // A dataset's manifest holds profiles and hashes engine columns.
   'core/dataset': [...coreBefore('dataset'), 'core/drift', 'core/engine'],
   'core/plan': [...coreBefore('plan'), ...CORE_LEAVES.map((room) => `core/${room}`)],
   ports: ['core/*', 'ports'],

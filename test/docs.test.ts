@@ -32,6 +32,25 @@ describe('documentation', () => {
     expect(broken).toEqual([]);
   });
 
+  it('uses one word for one thing: what the glossary names under "not" stands nowhere else', () => {
+    const glossary = readFileSync(path.join(ROOT, 'docs/glossary.md'), 'utf8');
+    const avoided = [...glossary.matchAll(/^\|[^|\n]+\|[^|\n]+\|([^|\n]+)\|$/gm)]
+      .slice(2)
+      .flatMap(([, words]) => words!.split(','))
+      .map((word) => word.trim())
+      .filter((word) => word !== '');
+    expect(avoided.length).toBeGreaterThan(5);
+    // Pages for those who come from elsewhere speak their words.
+    const pagesOfOurs = pages('docs').filter(
+      (page) => !/glossary|coming-from|decisions|benchmarks/.test(page),
+    );
+    const wrong = ['README.md', 'ARCHITECTURE.md', ...pagesOfOurs, ...sources('src')].flatMap((file) => {
+      const text = readFileSync(path.join(ROOT, file), 'utf8').toLowerCase();
+      return avoided.filter((word) => text.includes(word)).map((word) => `${file}: ${word}`);
+    });
+    expect(wrong).toEqual([]);
+  });
+
   it('has a row for every error code, and every code is thrown or reported somewhere', () => {
     const page = readFileSync(path.join(ROOT, 'docs/reference/errors.md'), 'utf8');
     const text = sources('src')

@@ -75,10 +75,14 @@ function declared(name, file) {
 function section(entry) {
   return exported(entry)
     .map(([name, file]) => declared(name, file))
+    .map((each) => {
+      if (each.doc === '') throw new Error(`${each.name} is exported without a doc comment`);
+      return each;
+    })
     .map(({ name, doc, code }) =>
       code === `${name}(definition)`
         ? `### \`${code}\`\n\n${doc}\n`
-        : `### \`${name}\`\n\n${doc === '' ? '' : `${doc}\n\n`}\`\`\`ts\n${code}\n\`\`\`\n`,
+        : `### \`${name}\`\n\n${doc}\n\n\`\`\`ts\n${code}\n\`\`\`\n`,
     )
     .join('\n');
 }

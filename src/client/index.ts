@@ -84,28 +84,42 @@ export interface FeatureAnswer<Row = Readonly<Record<string, Json>>> extends Pro
 
 /** `probability` and `label` (binary), `label` and `probabilities` (multiclass), or `score` (regression). */
 export interface Prediction {
+  /** Binary: of the positive class, 0 to 1. */
   readonly probability?: number;
+  /** The likelier class: 0 or 1 of a binary model, a name of others. */
   readonly label?: number | string;
+  /** Multiclass: class → probability; they sum to 1. */
   readonly probabilities?: Readonly<Record<string, number>>;
+  /** Regression: in the unit of the label. */
   readonly score?: number;
 }
 
 /** One prediction for each entity, in order. */
 export interface PredictAnswer extends Provenance {
   readonly predictions: readonly Prediction[];
+  /** NAME@VERSION of the champion. */
   readonly model: string;
+  /** Under which outcomes are reported, in the same order. */
   readonly prediction_ids: readonly string[];
 }
 
 /** What became of the records: sent = accepted + quarantined + duplicates + dropped, always. */
 export interface IngestAnswer {
+  /** In the log. */
   readonly accepted: number;
+  /** Kept aside with their reasons. */
   readonly quarantined: number;
+  /** In the log already, delivered the same. */
   readonly duplicates: number;
+  /** Left out by a rule that says so. */
   readonly dropped: number;
+  /** Accepted records that are new versions of a key already in the log. */
   readonly corrections: number;
+  /** Accepted records that rules repaired. */
   readonly repaired: number;
+  /** Last position of the source's log after this batch. */
   readonly seq: number;
+  /** Id of the batch. */
   readonly batch: string;
   /** By rule: rows sent to quarantine, repaired, left out, accepted with a flag. */
   readonly reasons: Readonly<Record<string, number>>;
@@ -118,6 +132,7 @@ export interface IngestAnswer {
 /** What came of a prediction. `at`: when it happened; now when absent. */
 export interface Outcome {
   readonly prediction_id: string;
+  /** What came true, as the label's type; null: it is not known after all. */
   readonly label: number | string | boolean | null;
   readonly at?: string | Date;
 }
@@ -139,8 +154,11 @@ export interface ClientOptions {
 export class MillraceClientError extends Error {
   override readonly name = 'MillraceClientError';
   readonly status: number;
+  /** A code of the catalogue of errors; UNKNOWN for an answer that is none of the server's own. */
   readonly code: string;
+  /** What to do. */
   readonly hint: string | undefined;
+  /** Where in the request. */
   readonly place: { readonly path?: string; readonly line?: number; readonly column?: number } | undefined;
 
   constructor(status: number, problem: Readonly<Record<string, unknown>>, cause?: unknown) {

@@ -30,7 +30,7 @@ export interface ServerOptions {
   readonly takeoverPeriodMs?: number;
   /** Faults of the server, never bodies or headers: route and error. */
   onFault?(route: string, error: unknown): void;
-  /** What the operator should know: read-only, materialising. */
+  /** What the operator should know: read-only, materializing. */
   onNotice?(text: string, cause?: unknown): void;
   /** The server cannot go on: the process is to be ended at once, which loses nothing. */
   onFatal?(error: MillraceError): void;

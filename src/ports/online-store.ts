@@ -1,5 +1,5 @@
 /**
- * The materialised view of the logs that answers online reads: for each group (see `planGroup`) the records of every
+ * The materialized view of the logs that answers online reads: for each group (see `planGroup`) the records of every
  * entity, kept so that any window at any instant can be read at once. One process writes, any number read.
  */
 import type { Fingerprint } from '../core/base/fingerprint.js';

@@ -1,4 +1,4 @@
-/** Systems that are asked for their rows: a source's rows come as a file, which ingestion reads as any other. */
+/** Systems that are asked for their rows: a source's rows come as a file, which ingest reads as any other. */
 import type { Source } from '../core/define/types.js';
 
 export interface Pulled {

@@ -70,7 +70,7 @@ export interface Registry {
   ): NoteChange;
   /** Every change, oldest first; the last one of a field is what is said now. */
   noteHistory(model?: string): readonly NoteChange[];
-  /** Small facts by name: materialised groups, transform states, verdicts. */
+  /** Small facts by name: materialized groups, transform states, verdicts. */
   getFact(name: string): unknown;
   setFact(name: string, value: unknown): void;
   startRun(command: string, at: Instant): number;

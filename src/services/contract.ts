@@ -223,7 +223,7 @@ export async function writeNew(files: ReadonlyMap<string, string>, replace: bool
 
 // --- versions
 
-/** What reads a field, or the source itself (null): features, labels, data sets, models, services, monitors, sources. */
+/** What reads a field, or the source itself (null): features, labels, datasets, models, services, monitors, sources. */
 export async function readersOf(project: Project, source: string): Promise<Readers> {
   const graph = await projectGraph(project);
   return (field) => {

@@ -56,9 +56,9 @@ export interface AssetVersion {
   readonly parents: readonly string[];
   /** SHA-256 of what the asset holds; equal means nothing has changed. Null: it holds nothing yet. */
   readonly data_version: string | null;
-  /** Of data sets and models; null of others and before the first. */
+  /** Of datasets and models; null of others and before the first. */
   readonly version: number | null;
-  /** Rows of the data set; null of others. */
+  /** Rows of the dataset; null of others. */
   readonly rows: number | null;
 }
 

@@ -109,7 +109,7 @@ const schemaFacet = (fields: readonly { readonly name: string; readonly type: st
     ? {}
     : facet('schema', { fields: fields.map((field, i) => ({ ...field, ordinal_position: i + 1 })) });
 
-/** A source as a data set; `version` is the position in its log. */
+/** A source as a dataset; `version` is the position in its log. */
 function sourceDataset(project: Project, source: Source, version?: number): EventDataset {
   return {
     namespace: namespaceOf(project),

@@ -24,7 +24,7 @@ export interface SourceStatus {
 export interface GroupStatus {
   readonly group: string;
   readonly source: string;
-  /** Null while the group is not materialised. */
+  /** Null while the group is not materialized. */
   readonly seq: number | null;
   /** Records of the log that it has yet to apply; sequence numbers have no gaps. */
   readonly behind: number | null;
@@ -140,7 +140,7 @@ export function readinessOf(
     groups ??= projectGroups(project);
     const missing = groups
       .filter(({ online }) => store.applied(online) === null)
-      .map(({ group }) => `group ${group.id} is not materialised`);
+      .map(({ group }) => `group ${group.id} is not materialized`);
     for (const { group, online } of groups)
       if (behind.has(group.id) && store.applied(online) !== null)
         missing.push(`group ${group.id} is being brought up to the log`);

@@ -67,7 +67,7 @@ afterAll(() => rm(base, { recursive: true, force: true }));
 const STAGES: readonly (readonly [string, RegExp])[] = [
   ['while it ingests', /ingest movements: 1 new/],
   ['while it transforms', /transform departed: never/],
-  ['while it materialises', /materialize landed\(tail\)/],
+  ['while it materializes', /materialize landed\(tail\)/],
   ['while it builds the training set', /dataset flights_train: computing/],
   ['while it trains', /train flight_late: fitting/],
   ['between training and promotion', /train flight_late: evaluating on test/],

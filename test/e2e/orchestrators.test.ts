@@ -45,7 +45,7 @@ const dagster = environment('dagster-1.13.28', ['dagster==1.13.28']);
 describe.skipIf(dagster === null)('in Dagster', () => {
   const key = (asset: string): string => `orders_late/${asset.replace('.', '/')}`;
 
-  it('assets have the edges and data versions of the project; nothing to do materialises nothing', async () => {
+  it('assets have the edges and data versions of the project; nothing to do materializes nothing', async () => {
     await exported('dagster', dagster!, async (driver, folder) => {
       expect(driver.loaded).toEqual({
         edges: Object.fromEntries(Object.entries(EDGES).map(([id, parents]) => [key(id), parents.map(key)])),

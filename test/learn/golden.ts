@@ -8,7 +8,7 @@ interface Coefficients {
   readonly intercepts: number[];
 }
 
-/** One data set of golden.json, made by make_golden.py with scikit-learn. */
+/** One dataset of golden.json, made by make_golden.py with scikit-learn. */
 export interface GoldenSet {
   readonly name: string;
   readonly task: TrainSpec['task'];

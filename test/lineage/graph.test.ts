@@ -46,7 +46,7 @@ datasets:
   - { name: train, observations: { source: orders, time: at, where: paid }, features: [rate, home] }
 `;
 
-it('leads from columns of data sets through features and transforms to the fields of files', async () => {
+it('leads from columns of datasets through features and transforms to the fields of files', async () => {
   const graph = await graphOf(BASE + TRANSFORM);
   expect(parents(graph, 'source.sold.double')).toEqual([
     'source.orders.total transformation',

@@ -141,7 +141,7 @@ describe.skipIf(!havePython)('events of a whole project', () => {
     expect(check({ ...schema, fields: [{ type: 'string' }] })).toBe(false);
   });
 
-  it('carries our lineage by column, naming only data sets that are among the inputs', () => {
+  it('carries our lineage by column, naming only datasets that are among the inputs', () => {
     const facet = of('transform.returns', 'COMPLETE').outputs[0]!.facets!['columnLineage'] as {
       fields: Record<string, { inputFields: object[] }>;
       dataset: object[];

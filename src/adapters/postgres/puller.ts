@@ -63,7 +63,7 @@ const relationOf = ({ table, query }: PostgresRead): string =>
 
 const isTimed = ({ oid }: Column): boolean => /^(timestamp|date)/.test(sqlTypeOf(oid));
 
-/** The declared columns; where one is missing all, so that ingestion can say what has become of it. */
+/** The declared columns; where one is missing all, so that ingest can say what has become of it. */
 function chosen(source: Source, columns: readonly Column[]): readonly Column[] {
   const present = new Set(columns.map(({ name }) => name));
   const wanted = source.fields.map(({ name }) => columnAmong(source, name, present));

@@ -1,4 +1,4 @@
-/** PostgreSQL's texts of values → the JSON that ingestion reads. The session prints ISO dates in UTC. */
+/** PostgreSQL's texts of values → the JSON that ingest reads. The session prints ISO dates in UTC. */
 
 const OID = {
   boolean: 16,

@@ -2,17 +2,22 @@ import { CATALOGUE, type ErrorCode } from './catalogue.js';
 
 /** Where something stands: a definition file, a data file, a field. Lines and columns count from 1. */
 export interface Place {
+  /** Path from the project folder, or as it was given. */
   readonly file?: string;
   readonly line?: number;
   readonly column?: number;
+  /** Keys inside of a document, joined by dots: `sources.0.fields.amount`. */
   readonly path?: string;
 }
 
 /** What is wrong in definitions. A value, never thrown one by one: all are reported at once. */
 export interface Diagnostic {
   readonly code: ErrorCode;
+  /** Only errors keep a project from being opened. */
   readonly severity: 'error' | 'warning';
+  /** What is wrong, with the value. */
   readonly message: string;
+  /** Where it stands; absent: it is about the whole. */
   readonly place?: Place;
   /** The nearest right name, where there is one. */
   readonly nearest?: string;
@@ -33,9 +38,13 @@ export interface ErrorDetails {
 export class MillraceError extends Error {
   override readonly name = 'MillraceError';
   readonly code: ErrorCode;
+  /** Where it stands, where that is known. */
   readonly place: Place | undefined;
+  /** What to do. */
   readonly hint: string | undefined;
+  /** All that is wrong in definitions; empty for other errors. */
   readonly diagnostics: readonly Diagnostic[];
+  /** Structured facts, as `--json` prints them. */
   readonly data: Readonly<Record<string, unknown>> | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
@@ -47,12 +56,15 @@ export class MillraceError extends Error {
     this.data = details.data;
   }
 
+  /** Exit status of a command that ends with it. */
   get exit(): number {
     return CATALOGUE[this.code].exit;
   }
+  /** HTTP status of an answer that is it. */
   get status(): number {
     return CATALOGUE[this.code].status;
   }
+  /** Whether the same request may succeed later. */
   get retryable(): boolean {
     return CATALOGUE[this.code].retryable;
   }

@@ -1,6 +1,6 @@
 /**
- * The graph of a project: every field, feature, column of a data set, label, model, service and monitor, and what each
- * is made of. An edge says in which role the parent counts. Fields stand under their source or data set, which stand
+ * The graph of a project: every field, feature, column of a dataset, label, model, service and monitor, and what each
+ * is made of. An edge says in which role the parent counts. Fields stand under their source or dataset, which stand
  * for the rows.
  */
 import type { Aggregation, Definitions, Source } from '../define/types.js';
@@ -23,7 +23,7 @@ export interface LineageNode {
   readonly id: string;
   readonly kind: NodeKind;
   readonly name: string;
-  /** Set for fields of sources and columns of data sets. */
+  /** Set for fields of sources and columns of datasets. */
   readonly field: string | null;
   /** What could not be followed on the way up from here. */
   readonly unresolved: readonly string[];
@@ -344,7 +344,7 @@ export function findAssets(graph: LineageGraph, wanted: string): readonly number
   return found;
 }
 
-/** A source or data set stands for itself and its fields. */
+/** A source or dataset stands for itself and its fields. */
 export function withFields(graph: LineageGraph, node: number): readonly number[] {
   const { kind, name, field } = graph.nodes[node]!;
   if (field !== null || (kind !== 'source' && kind !== 'dataset')) return [node];

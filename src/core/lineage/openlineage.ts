@@ -24,7 +24,7 @@ const FACETS = {
   processing_engine: ['1-1-1', 'ProcessingEngineRunFacet'],
 } as const;
 
-/** Ownership and documentation have one schema for data sets and one for jobs. */
+/** Ownership and documentation have one schema for datasets and one for jobs. */
 const SHARED = {
   ownership: { dataset: ['1-0-1', 'OwnershipDatasetFacet'], job: ['1-0-1', 'OwnershipJobFacet'] },
   documentation: { dataset: ['1-1-0', 'DocumentationDatasetFacet'], job: ['1-1-0', 'DocumentationJobFacet'] },
@@ -120,7 +120,7 @@ export function runEvent(facts: EventFacts): RunEvent {
   };
 }
 
-/** A field of an input data set and how it counts. */
+/** A field of an input dataset and how it counts. */
 export interface InputField {
   readonly namespace: string;
   readonly name: string;

@@ -218,7 +218,7 @@ export function describeOperations({ add }: Description): void {
   add('get', '/readyz', {
     tag: 'operations',
     id: 'readyz',
-    summary: 'Every group is materialised and every champion loaded',
+    summary: 'Every group is materialized and every champion loaded',
     answers: ready,
   });
   add('get', '/metrics', {

@@ -66,7 +66,7 @@ const COMMON: Readonly<Record<string, Schema>> = {
   413: problem('The body is larger than this server accepts'),
   415: problem('The content type is not one that this route reads'),
   429: problem('The server has more work than it can take; see Retry-After'),
-  503: problem('Not materialised, not ready or locked; see Retry-After'),
+  503: problem('Not materialized, not ready or locked; see Retry-After'),
 };
 
 interface Operation {

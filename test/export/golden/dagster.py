@@ -56,7 +56,7 @@ def known(context, key):
 
 
 def news(context, result):
-    """Materialisations of the assets that have a data version which Dagster does not know."""
+    """Materializations of the assets that have a data version which Dagster does not know."""
     status, state = call("assets", *ASSETS)
     if status != 0:
         raise dg.Failure(f"millrace assets: {why(status, state)}")

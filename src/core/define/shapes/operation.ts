@@ -192,7 +192,7 @@ export const settingsKeys = {
         anyText,
         'A file, or an http(s) address, that gets an OpenLineage event of every run.',
       ),
-      namespace: optional(anyText, 'Namespace of jobs and data sets. Absent: the name of the project.'),
+      namespace: optional(anyText, 'Namespace of jobs and datasets. Absent: the name of the project.'),
     }),
     'Whom to tell of every run. The key of a receiver comes from MILLRACE_OPENLINEAGE_API_KEY alone.',
   ),

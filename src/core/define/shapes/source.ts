@@ -201,7 +201,7 @@ const serviceLevels = object('service levels', {
         over,
       }),
     ),
-    'How old the newest known record may be. Data sets and models wait until it holds.',
+    'How old the newest known record may be. Datasets and models wait until it holds.',
   ),
   completeness: optional(
     object('completeness', {
@@ -214,7 +214,7 @@ const serviceLevels = object('service levels', {
       share: optional(share, 'Share of the days for which that holds; 0.99 is the default.'),
       over,
     }),
-    'What must have come by when, every day. Data sets and models wait until it holds.',
+    'What must have come by when, every day. Datasets and models wait until it holds.',
   ),
 });
 
