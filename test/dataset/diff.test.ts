@@ -170,6 +170,9 @@ describe('a version for others', () => {
     for (const { name } of types)
       expect(hashColumn(name, exported.get(name)!)).toBe(hashColumn(name, rows.get(name)!));
     for (const text of [
+      'license: cc-by-4.0',
+      'size_categories: ["n<1K"]',
+      '      - { split: rows, path: "data.parquet" }',
       '# set@1',
       '| Licence | CC-BY-4.0 |',
       '| Rows | 79 |',
@@ -178,6 +181,7 @@ describe('a version for others', () => {
       '| train | 79 | 2024-01-01T00:00:00Z | 2024-03-19T00:00:00Z | false 59, true 20 (25.3%) |',
       '| orders\\_before | int64 | feature | 0 | min 0, median 19, mean 19.2532, max 39 |  |',
       '| spent | float64 | feature | 2 |',
+      '| at | timestamp | observation | 0 | min 2024-01-01T00:00:00Z, median 2024-02-09T00:00:00Z, max 2024-03-19T00:00:00Z |',
       'millrace dataset reproduce set@1',
       await sha256File(path.join(out, 'data.parquet')),
     ])

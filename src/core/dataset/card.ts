@@ -1,4 +1,5 @@
 /** The README of an exported training set: what it is, how it was made, how to make it again. */
+import { printDate, printInstant } from '../base/time.js';
 import type { Definitions } from '../define/types.js';
 import type { ColumnProfile } from '../drift/profile.js';
 import { balanceText } from './balance.js';
@@ -42,7 +43,37 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 const short = (value: number | null | undefined): string =>
   value === null || value === undefined ? '–' : String(Number(value.toPrecision(6)));
 
-function statistics(profile: ColumnProfile): string {
+const SIZES = ['n<1K', '1K<n<10K', '10K<n<100K', '100K<n<1M', '1M<n<10M', '10M<n<100M', '100M<n<1B'];
+
+/** What a hub reads of a card, in YAML; a text in JSON's form is one of YAML's. */
+function header({ version, manifest, licence, files, definitions }: CardInput): string {
+  const { rows } = manifest.counts;
+  const size = SIZES[Math.max(0, Math.floor(Math.log10(Math.max(1, rows))) - 2)] ?? 'n>1B';
+  const known = licence !== null && /^[\w.-]+$/.test(licence);
+  const tags = [...(definitions?.datasets.get(manifest.dataset)?.tags ?? []), 'tabular', 'millrace'];
+  return [
+    '---',
+    `pretty_name: ${JSON.stringify(`${manifest.dataset}@${version}`)}`,
+    ...(licence === null ? [] : [`license: ${known ? licence.toLowerCase() : 'other'}`]),
+    ...(licence === null || known ? [] : [`license_name: ${JSON.stringify(licence)}`]),
+    `tags: ${JSON.stringify(tags)}`,
+    `size_categories: ${JSON.stringify([size])}`,
+    'configs:',
+    '  - config_name: default',
+    '    data_files:',
+    ...files.map(({ file }) => `      - { split: rows, path: ${JSON.stringify(file)} }`),
+    '---',
+  ].join('\n');
+}
+
+function statistics({ type, profile }: CardColumn): string {
+  if (profile.type === 'numeric' && (type === 'timestamp' || type === 'date')) {
+    const print = type === 'date' ? printDate : printInstant;
+    const [min, median, max] = [profile.min, profile.quantiles['0.5'], profile.max].map((value) =>
+      typeof value === 'number' ? print(Math.round(value)) : '–',
+    );
+    return `min ${min}, median ${median}, max ${max}`;
+  }
   if (profile.type === 'numeric')
     return `min ${short(profile.min)}, median ${short(profile.quantiles['0.5'])}, mean ${short(profile.mean)}, max ${short(profile.max)}`;
   const top = profile.top.slice(0, 3).map(({ value, count }) => `${cell(value)} (${count})`);
@@ -57,6 +88,7 @@ export function datasetCard(input: CardInput): string {
   const declared = definitions?.datasets.get(manifest.dataset);
   const from = declared?.observations.from;
   const lines = [
+    header(input),
     `# ${cell(name)}`,
     ...(declared?.description ? [cell(declared.description)] : []),
     table(
@@ -116,7 +148,7 @@ export function datasetCard(input: CardInput): string {
         cell(column.type),
         column.role,
         String(column.profile.nulls),
-        statistics(column.profile),
+        statistics(column),
         column.description === null ? '' : cell(column.description),
       ]),
     ),
