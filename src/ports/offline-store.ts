@@ -222,13 +222,14 @@ export interface OfflineStore {
     out: { readonly file: string; readonly rows: Uint8Array },
   ): Promise<void>;
   /**
-   * A query over the known records of `parents`, which stand as tables named after them, to a Parquet file.
+   * A transform's query over the known records of `parents`, which stand as tables named after them, to a Parquet file
+   * with the declared columns, ordered by event time and record key.
    * @throws MillraceError INTERRUPTED when the signal aborts.
    */
-  runSql(
-    sql: string,
+  runWhole(
+    transform: Source,
     parents: readonly Source[],
-    out: { readonly file: string; readonly orderBy: readonly string[]; readonly signal: AbortSignal },
+    out: { readonly file: string; readonly signal: AbortSignal },
   ): Promise<void>;
   /**
    * The same over the records alone whose key has a record after a position of their source's log: for queries that go
@@ -240,7 +241,6 @@ export interface OfflineStore {
     out: {
       readonly file: string;
       readonly keys: string;
-      readonly orderBy: readonly string[];
       readonly signal: AbortSignal;
     },
   ): Promise<void>;

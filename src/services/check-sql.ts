@@ -72,8 +72,9 @@ export async function checkSql(
     );
     if (columns instanceof Error) {
       const words = await wordsOfSql(sql, read, describe);
-      diagnostics.push(
-        diagnostic(
+      const near = meant(columns.message, read);
+      diagnostics.push({
+        ...diagnostic(
           source,
           'DEF_EXPRESSION',
           `the SQL of transform \`${source.name}\` does not run: ${firstLine(columns.message)}`,
@@ -81,7 +82,8 @@ export async function checkSql(
             ? `${words.join(', ')} is a word of SQL: as a name it stands in double quotes, as "${words[0]}".`
             : 'It is DuckDB SQL over the fields of the sources that it reads.',
         ),
-      );
+        ...(near === undefined ? {} : { nearest: near }),
+      });
       continue;
     }
     diagnostics.push(...fieldsOf(source, columns));
@@ -205,4 +207,12 @@ const diagnostic = (
 });
 
 /** DuckDB's first sentence, without the query that we made around it. */
+/** What DuckDB proposes for a name that it does not know, else the parents' field that is nearest to it. */
+function meant(message: string, parents: readonly Source[]): string | undefined {
+  const proposed = /^(?:Candidate bindings: |Did you mean )"([^"]+)"/m.exec(message)?.[1];
+  const unknown = /column (?:named )?"([^"]+)"/.exec(message)?.[1];
+  const fields = parents.flatMap((parent) => parent.fields.map(({ name }) => name));
+  return proposed ?? (unknown === undefined ? undefined : nearest(unknown, fields));
+}
+
 const firstLine = (message: string): string => message.split('\n')[0]!.replace(/^DuckDB says: /, '');

@@ -6,7 +6,6 @@ import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
 import type { Instant } from '../core/base/time.js';
 import type { Source } from '../core/define/types.js';
-import { declaredColumn } from '../core/quality/index.js';
 import type { IngestResult } from '../ports/record-log.js';
 import { currentHorizons } from './historical.js';
 import { recordRun, transformRun } from './lineage-events.js';
@@ -68,7 +67,7 @@ async function bringUp(project: Project, source: Source, options: TransformOptio
     throw new MillraceError('USAGE', `source ${source.name} is no transform`);
   const { name } = source;
   const { signal } = project;
-  const { sql, parents: names } = source.read;
+  const { parents: names } = source.read;
   const log = await project.log();
   const store = await project.offline();
   const kind = await knownTransformKind(project, source, { remember: true });
@@ -80,15 +79,14 @@ async function bringUp(project: Project, source: Source, options: TransformOptio
   // A name used once: DuckDB remembers the statistics of a file by its name and the second of its change.
   const base = path.join(project.stateFolder, 'tmp', `transform-${name}-${randomUUID()}`);
   const [file, keys] = [`${base}.parquet`, `${base}-keys.parquet`];
-  const orderBy = [source.eventTime, ...source.recordKey].map((wanted) => declaredColumn(source, wanted));
   try {
     const work = increment
       ? store.runIncrement(
           source,
           parents.map((parent) => ({ source: parent, after: applied.parents[parent.name] ?? 0 })),
-          { file, keys, orderBy, signal },
+          { file, keys, signal },
         )
-      : store.runSql(sql, parents, { file, orderBy, signal });
+      : store.runWhole(source, parents, { file, signal });
     await work.catch((error: unknown) => {
       if (!(error instanceof MillraceError) || error.code !== 'INTERNAL') throw error;
       throw new MillraceError('EVALUATION', `the SQL of transform ${name} does not run: ${error.message}`, {

@@ -54,7 +54,16 @@ it('a transform is judged before there is a record: columns, types, whether it r
   ).toEqual(['DEF_TYPE the column `order_id` of transform `sold` is BIGINT, and the field is string']);
   expect(
     (await check('SELECT order_id, "at" AS moment, tota FROM orders', 'tota: decimal(2)')).said[0],
-  ).toMatch(/^DEF_EXPRESSION the SQL of transform `sold` does not run: .*tota/);
+  ).toMatch(/^DEF_EXPRESSION the SQL of transform `sold` does not run: .*tota.* \(total\)$/);
+  expect(
+    (await check('SELECT order_id, "at" AS moment, o.tota FROM orders o', 'tota: decimal(2)')).said[0],
+  ).toMatch(/\(total\)$/);
+  expect(
+    (await check('SELECT order_id, "at" AS moment, [total] AS totals FROM orders', 'totals: decimal(2)'))
+      .said,
+  ).toEqual([
+    'DEF_TYPE the column `totals` of transform `sold` is DECIMAL(18,2)[], and the field is decimal(2)',
+  ]);
 });
 
 it('a field that DuckDB takes for a word of its own is named with its quotes', async () => {

@@ -1,5 +1,6 @@
 /** A transform's SQL with its parents standing as tables. */
 import type { Source } from '../../core/define/types.js';
+import { declaredColumn } from '../../core/quality/index.js';
 import { duckDbType } from '../../core/schema/coerce-sql.js';
 import type { OutputColumn } from '../../ports/sql-parser.js';
 import type { DuckDb } from './connection.js';
@@ -17,6 +18,15 @@ export function transformSql(sql: string, tables: readonly ParentTable[]): strin
     return `${quoteName(parent.name)} AS (SELECT ${fields}, "_available_at", "_event_time" FROM (${relation}))`;
   });
   return `WITH ${known.join(', ')} SELECT * FROM (${sql.trim().replace(/;$/, '')})`;
+}
+
+/** The declared columns of a transform's query; its others (a star takes the parents' clocks along) are no fields. */
+export function declaredRows(transform: Source, query: string): string {
+  const columns = transform.fields.map(({ name, from }) => quoteName(from ?? name));
+  const order = [transform.eventTime, ...transform.recordKey].map((name) =>
+    quoteName(declaredColumn(transform, name)),
+  );
+  return `SELECT ${columns.join(', ')} FROM (${query}) ORDER BY ${order.join(', ')}`;
 }
 
 /** Names and types of a query's columns over parents without records; throws what DuckDB says. */

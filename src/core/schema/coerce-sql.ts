@@ -93,6 +93,9 @@ const decimalOf = (name: string): { readonly width: number; readonly scale: numb
   return found ? { width: Number(found[1]), scale: Number(found[2]) } : undefined;
 };
 
+/** No list of them. */
+const isEnum = (name: string): boolean => /^ENUM\(.*\)$/.test(name);
+
 const ZONED_TIMES = /^(TIMESTAMP WITH TIME ZONE|TIMESTAMPTZ)$/;
 
 /** The value type that holds a DuckDB column best; undefined when no source field can (structs, blobs, ...). */
@@ -103,7 +106,7 @@ export function typeOfDuckDb(name: string): ValueType | undefined {
   const scale = /^DECIMAL\(\d+,\s*(\d+)\)$/.exec(upper);
   if (scale)
     return Number(scale[1]) <= 15 ? { kind: 'decimal', scale: Number(scale[1]) } : { kind: 'float64' };
-  if (upper === 'VARCHAR' || upper === 'UUID' || upper.startsWith('ENUM(')) return { kind: 'string' };
+  if (upper === 'VARCHAR' || upper === 'UUID' || isEnum(upper)) return { kind: 'string' };
   if (upper === 'BOOLEAN') return { kind: 'boolean' };
   if (LOCAL_TIMES.test(upper) || ZONED_TIMES.test(upper)) return { kind: 'timestamp' };
   if (upper === 'DATE') return { kind: 'date' };
@@ -327,7 +330,7 @@ export function coerceNativeSql(
   const name = duckDbTypeName.trim().toUpperCase();
   const raw = `(${rawSql})`;
   if (name === 'JSON') return coerceJsonSql(type, raw, options);
-  if (name === 'VARCHAR' || name === 'UUID' || name.startsWith('ENUM('))
+  if (name === 'VARCHAR' || name === 'UUID' || isEnum(name))
     return coerceSql(type, `${raw}::VARCHAR`, options);
   const value = nativeValueSql(type, raw, name, options);
   return (losesNothing(type, name) ? lossless : result)(value, `(${raw} IS NULL)`);
@@ -365,7 +368,7 @@ function nativeValueSql(type: ValueType, raw: string, name: string, options: Coe
   const never = `NULL::${duckDbType(type)}`;
   const isInteger = INTEGERS.test(name);
   const isDouble = name === 'DOUBLE' || name === 'FLOAT';
-  const isDecimal = name.startsWith('DECIMAL(');
+  const isDecimal = decimalOf(name) !== undefined;
   const text = `${raw}::VARCHAR`;
   switch (type.kind) {
     case 'int64':

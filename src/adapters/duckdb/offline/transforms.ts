@@ -5,7 +5,7 @@ import type { ValueType } from '../../../core/schema/types.js';
 import type { OfflineStore } from '../../../ports/offline-store.js';
 import { interruptible } from '../lazy.js';
 import { quoteName, quoteText } from '../text.js';
-import { type ParentTable, transformSql } from '../transform-sql.js';
+import { declaredRows, type ParentTable, transformSql } from '../transform-sql.js';
 import type { OfflineSession } from './session.js';
 
 /** How many of a transform's newest records are held to their word. */
@@ -50,8 +50,6 @@ async function fieldReader(
   };
 }
 
-const orderBy = (columns: readonly string[]): string => ` ORDER BY ${columns.map(quoteName).join(', ')}`;
-
 /** Whether a claimed field `c.name` is what was computed, `n.value`. */
 const sameSql = (type: ValueType, name: string, value: string): string =>
   type.kind === 'float64'
@@ -62,7 +60,7 @@ const sameSql = (type: ValueType, name: string, value: string): string =>
 /** Queries of transforms over what is known of their parents. */
 export function transforms(
   session: OfflineSession,
-): Pick<OfflineStore, 'runSql' | 'runIncrement' | 'claimsAt'> {
+): Pick<OfflineStore, 'runWhole' | 'runIncrement' | 'claimsAt'> {
   const { db, lake } = session;
 
   /** A parent as it is known, of the keys alone that have a record after a position; `before`: as it was there. */
@@ -86,7 +84,8 @@ export function transforms(
   };
 
   return {
-    runSql: async (sql, parents, out) => {
+    runWhole: async (transform, parents, out) => {
+      if (transform.read.kind !== 'transform') return;
       const tables: ParentTable[] = [];
       for (const parent of parents) {
         const state = await lake.state(parent);
@@ -95,7 +94,8 @@ export function transforms(
           sql: lake.knownSql(parent, state, { horizonSeq: state.lastSeq, hindsight: true }),
         });
       }
-      await writeQuery(session, `${transformSql(sql, tables)}${orderBy(out.orderBy)}`, out.file, out.signal);
+      const query = transformSql(transform.read.sql, tables);
+      await writeQuery(session, declaredRows(transform, query), out.file, out.signal);
     },
 
     runIncrement: async (transform, parents, out) => {
@@ -106,7 +106,7 @@ export function transforms(
         for (const { source, after } of parents) tables.push(await touched(source, after, before));
         return transformSql(sql, tables);
       };
-      await writeQuery(session, `${await query(false)}${orderBy(out.orderBy)}`, out.file, out.signal);
+      await writeQuery(session, declaredRows(transform, await query(false)), out.file, out.signal);
       const before = await query(true);
       const fieldSql = await fieldReader(session, transform, before);
       const keys = transform.recordKey.map((name) => `${fieldSql(name)} AS ${quoteName(name)}`);
