@@ -1,7 +1,7 @@
 /** The training thread: one job in, one model or one failure out. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { MillraceError } from '../core/base/error.js';
-import { train } from '../core/learn/model.js';
+import { train } from '../core/learn/train.js';
 import type { FitAnswer, FitJob } from './fit.js';
 
 function answer({ spec, data }: FitJob): FitAnswer {

@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { ErrorCode } from '../core/base/catalogue.js';
 import { MillraceError } from '../core/base/error.js';
-import { type TrainPart, type TrainSpec, train } from '../core/learn/model.js';
+import { train } from '../core/learn/train.js';
+import type { TrainPart, TrainSpec } from '../core/learn/training-parts.js';
 import { startThread } from '../thread.js';
 
 export interface FitJob {

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { buildTable, type Feature, type FeatureTable, takeRows } from '../../src/core/learn/matrix.js';
-import { type TrainedModel, type TrainPart, type TrainSpec, train } from '../../src/core/learn/model.js';
+import type { TrainedModel } from '../../src/core/learn/model.js';
+import { train } from '../../src/core/learn/train.js';
+import type { TrainPart, TrainSpec } from '../../src/core/learn/training-parts.js';
 import { FLOAT64, STRING } from '../../src/core/schema/types.js';
 
 interface Coefficients {

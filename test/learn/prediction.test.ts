@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { buildTable, type Feature, takeRows } from '../../src/core/learn/matrix.js';
-import { compileModel, type Prediction, type TrainSpec, train } from '../../src/core/learn/model.js';
+import { compileModel, type Prediction } from '../../src/core/learn/model.js';
+import { train } from '../../src/core/learn/train.js';
+import type { TrainSpec } from '../../src/core/learn/training-parts.js';
 import {
   BOOLEAN,
   decimal,

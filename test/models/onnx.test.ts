@@ -4,8 +4,10 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createOnnxRuntime } from '../../src/adapters/onnx/runtime.js';
 import { buildTable } from '../../src/core/learn/matrix.js';
-import { compileModel, type TrainSpec, train } from '../../src/core/learn/model.js';
+import { compileModel } from '../../src/core/learn/model.js';
 import { toOnnx } from '../../src/core/learn/onnx.js';
+import { train } from '../../src/core/learn/train.js';
+import type { TrainSpec } from '../../src/core/learn/training-parts.js';
 import { BOOLEAN, FLOAT64, STRING, type Value } from '../../src/core/schema/types.js';
 
 const ROWS = 900;

@@ -70,104 +70,156 @@ const declaresAvailability = (source: Source): boolean =>
 const sameMembers = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((item) => b.includes(item));
 
-export function auditLeakage(definitions: Definitions, dataset: Dataset): readonly LeakageFinding[] {
-  const findings: LeakageFinding[] = [];
-  const label = dataset.label === null ? null : definitions.labels.get(dataset.label)!;
-  if (dataset.knowledge === 'hindsight')
-    findings.push({
-      rule: 'hindsight',
-      severity: 'warn',
-      feature: null,
-      message: `dataset ${dataset.name} is built with hindsight: its features see corrections and late records that serving could not have seen`,
-      remedy: 'leave out `knowledge: hindsight` for anything that trains a model',
-    });
-  if (label === null) return findings;
+/** A feature that reads records of the label's source, or of one that is computed from it. */
+interface OutcomeReading {
+  readonly feature: Feature;
+  readonly source: Source;
+  readonly label: Label;
+  readonly outcome: Source;
+  /** It reads the outcome itself; false: a source that is computed from it. */
+  readonly direct: boolean;
+  /** One record of the source for each outcome record, and the feature reads just that one. */
+  readonly perRecord: boolean;
+  /** A field that it reads and the label too. */
+  readonly shared: string | undefined;
+  readonly includesCurrent: boolean;
+}
 
+interface ReadingRule {
+  readonly rule: LeakageFinding['rule'];
+  readonly when: (reading: OutcomeReading) => boolean;
+  readonly message: (reading: OutcomeReading) => string;
+  readonly remedy: (reading: OutcomeReading) => string;
+}
+
+/** The records count as known before the label says that their outcome is. */
+const isKnownTooEarly = ({ label, source, direct }: OutcomeReading): boolean =>
+  // A record that an aggregate label counts is a fact at its own event_time: windows before t and after t share none.
+  (!direct || label.kind === 'record') && label.horizon > 0 && !declaresAvailability(source);
+
+const availabilityOf = ({ availableAt }: Source): string =>
+  availableAt.kind === 'event_time'
+    ? 'at its event_time'
+    : availableAt.kind === 'delay'
+      ? `${printDuration(availableAt.delay)} after its event_time`
+      : 'when it arrives';
+
+const declareAvailability = ({ source }: OutcomeReading): string =>
+  `declare \`available_at\` on source ${source.name}: the field with the instant at which the outcome was known`;
+
+/** Why a feature over the outcome may not be; the first that holds is said. */
+const READING_RULES: readonly ReadingRule[] = [
+  {
+    rule: 'outcome_field',
+    when: ({ perRecord, source, shared }) => perRecord && source.kind !== 'states' && shared !== undefined,
+    message: ({ feature, source, shared, label }) =>
+      `feature ${feature.name} reads ${source.name}.${shared} of the very record that label ${label.name} judges`,
+    remedy: () => 'leave it out, or aggregate over an entity that earlier outcomes share',
+  },
+  {
+    rule: 'outcome_field',
+    when: ({ direct, perRecord }) => direct && perRecord,
+    message: ({ feature, source }) =>
+      `feature ${feature.name} reads a field of the outcome record itself (${source.name}, keyed by ${feature.joinKeys.join(', ')})`,
+    remedy: () => 'leave it out: the outcome record is written after the prediction',
+  },
+  {
+    rule: 'derived_from_outcome',
+    when: (reading) => !reading.direct && isKnownTooEarly(reading),
+    message: ({ feature, source, outcome, label }) =>
+      `feature ${feature.name} reads ${source.name}, which is computed from ${outcome.name}, the source of label ${label.name}, and is said to be known ${availabilityOf(source)}, though an outcome is known only up to ${printDuration(label.horizon)} after the observation`,
+    remedy: (reading) => `${declareAvailability(reading)} (for an aggregate, when its last input was known)`,
+  },
+  {
+    rule: 'outcome_available_at_event',
+    when: (reading) => reading.direct && isKnownTooEarly(reading),
+    message: ({ feature, source, label }) =>
+      `feature ${feature.name} reads ${source.name}, the source of label ${label.name}, as if each outcome were known ${availabilityOf(source)}, though the label says it takes up to ${printDuration(label.horizon)}`,
+    remedy: declareAvailability,
+  },
+  {
+    rule: 'includes_current',
+    when: ({ includesCurrent }) => includesCurrent,
+    message: ({ feature, source, label }) =>
+      `feature ${feature.name} includes the current instant over ${source.name}, from which label ${label.name} comes`,
+    remedy: () => 'leave out `include_current`',
+  },
+];
+
+/** What a feature reads of the outcome; null: nothing. */
+function outcomeReading(definitions: Definitions, feature: Feature, label: Label): OutcomeReading | null {
+  const { computation } = feature;
+  if (computation.kind !== 'aggregation' && computation.kind !== 'lookup') return null;
+  const source = definitions.sources.get(computation.source)!;
   const outcome = definitions.sources.get(label.source)!;
-  const outcomeReads = outcomeFields(label);
-  const observations = dataset.observations.from;
-  const observationSource =
-    observations.kind === 'source' ? definitions.sources.get(observations.source)! : null;
+  const direct = source.name === outcome.name;
+  if (!direct && !sourceAncestors(definitions, source.name).has(outcome.name)) return null;
+  const keyFields = feature.joinKeys.map((key) => source.keys[key] ?? key);
+  const judged = outcomeFields(label);
+  return {
+    feature,
+    source,
+    label,
+    outcome,
+    direct,
+    perRecord: sameMembers(keyFields, source.recordKey) && sameMembers(feature.joinKeys, outcome.recordKey),
+    shared: [...computedFields(computation)].find((field) => judged.has(field)),
+    includesCurrent: computation.kind === 'aggregation' && computation.includeCurrent,
+  };
+}
 
-  for (const feature of featureClosure(definitions, dataset.features)) {
-    const computation = feature.computation;
-    if (computation.kind === 'aggregation' || computation.kind === 'lookup') {
-      const source = definitions.sources.get(computation.source)!;
-      const isOutcome = source.name === outcome.name;
-      const derived = !isOutcome && sourceAncestors(definitions, source.name).has(outcome.name);
-      const keyFields = feature.joinKeys.map((key) => source.keys[key] ?? key);
-      const perRecord =
-        sameMembers(keyFields, source.recordKey) && sameMembers(feature.joinKeys, outcome.recordKey);
-      const availability =
-        source.availableAt.kind === 'event_time'
-          ? 'at its event_time'
-          : source.availableAt.kind === 'delay'
-            ? `${printDuration(source.availableAt.delay)} after its event_time`
-            : 'when it arrives';
-      const touched = computedFields(computation);
-      const readsOutcome = [...touched].filter((field) => outcomeReads.has(field));
-      if ((isOutcome || derived) && perRecord && source.kind !== 'states' && readsOutcome.length > 0) {
-        findings.push({
-          rule: 'outcome_field',
-          severity: 'refuse',
-          feature: feature.name,
-          message: `feature ${feature.name} reads ${source.name}.${readsOutcome[0]} of the very record that label ${label.name} judges`,
-          remedy: 'leave it out, or aggregate over an entity that earlier outcomes share',
-        });
-        continue;
-      }
-      if (isOutcome && perRecord) {
-        findings.push({
-          rule: 'outcome_field',
-          severity: 'refuse',
-          feature: feature.name,
-          message: `feature ${feature.name} reads a field of the outcome record itself (${source.name}, keyed by ${feature.joinKeys.join(', ')})`,
-          remedy: 'leave it out: the outcome record is written after the prediction',
-        });
-        continue;
-      }
-      // A record that an aggregate label counts is a fact at its own event_time: windows before t and after t share none.
-      const judgedLater = derived || label.kind === 'record';
-      if ((isOutcome || derived) && judgedLater && label.horizon > 0 && !declaresAvailability(source)) {
-        findings.push({
-          rule: derived ? 'derived_from_outcome' : 'outcome_available_at_event',
-          severity: 'refuse',
-          feature: feature.name,
-          message: derived
-            ? `feature ${feature.name} reads ${source.name}, which is computed from ${outcome.name}, the source of label ${label.name}, and is said to be known ${availability}, though an outcome is known only up to ${printDuration(label.horizon)} after the observation`
-            : `feature ${feature.name} reads ${source.name}, the source of label ${label.name}, as if each outcome were known ${availability}, though the label says it takes up to ${printDuration(label.horizon)}`,
-          remedy: `declare \`available_at\` on source ${source.name}: the field with the instant at which the outcome was known${derived ? ' (for an aggregate, when its last input was known)' : ''}`,
-        });
-        continue;
-      }
-      if ((isOutcome || derived) && computation.kind === 'aggregation' && computation.includeCurrent)
-        findings.push({
-          rule: 'includes_current',
-          severity: 'refuse',
-          feature: feature.name,
-          message: `feature ${feature.name} includes the current instant over ${source.name}, from which label ${label.name} comes`,
-          remedy: 'leave out `include_current`',
-        });
-    }
-    for (const field of feature.requestFields) {
-      const leaky =
-        observationSource !== null &&
-        (observationSource.name === outcome.name ||
-          (sourceAncestors(definitions, observationSource.name).has(outcome.name) &&
-            outcome.fields.some((item) => item.name === field.name) &&
-            !inOtherParent(definitions, observationSource, outcome, field.name)));
-      if (leaky && !outcome.recordKey.includes(field.name) && field.name !== dataset.observations.time)
-        findings.push({
-          rule: 'outcome_request_field',
-          severity: 'refuse',
-          feature: feature.name,
-          message: `feature ${feature.name} reads request.${field.name}, which the observations take from ${outcome.name}, the source of label ${label.name}`,
-          remedy:
-            'take observations from a source that is written before the prediction, without the outcome in it',
-        });
-    }
-  }
-  return findings;
+/** Request fields that the observations take from the outcome. */
+function leakyRequestFields(
+  definitions: Definitions,
+  dataset: Dataset,
+  outcome: Source,
+  feature: Feature,
+): readonly string[] {
+  const { from, time } = dataset.observations;
+  if (from.kind !== 'source') return [];
+  const source = definitions.sources.get(from.source)!;
+  const direct = source.name === outcome.name;
+  if (!direct && !sourceAncestors(definitions, source.name).has(outcome.name)) return [];
+  const comesFromOutcome = (field: string): boolean =>
+    direct ||
+    (outcome.fields.some(({ name }) => name === field) &&
+      !inOtherParent(definitions, source, outcome, field));
+  return feature.requestFields
+    .map(({ name }) => name)
+    .filter((name) => comesFromOutcome(name) && !outcome.recordKey.includes(name) && name !== time);
+}
+
+/** What of a dataset would let a training row see its own future; empty: nothing that definitions can tell. */
+export function auditLeakage(definitions: Definitions, dataset: Dataset): readonly LeakageFinding[] {
+  const hindsight: LeakageFinding = {
+    rule: 'hindsight',
+    severity: 'warn',
+    feature: null,
+    message: `dataset ${dataset.name} is built with hindsight: its features see corrections and late records that serving could not have seen`,
+    remedy: 'leave out `knowledge: hindsight` for anything that trains a model',
+  };
+  const general = dataset.knowledge === 'hindsight' ? [hindsight] : [];
+  if (dataset.label === null) return general;
+  const label = definitions.labels.get(dataset.label)!;
+  const outcome = definitions.sources.get(label.source)!;
+  const ofFeatures = featureClosure(definitions, dataset.features).flatMap((feature): LeakageFinding[] => {
+    const common = { severity: 'refuse' as const, feature: feature.name };
+    const reading = outcomeReading(definitions, feature, label);
+    const broken = reading && READING_RULES.find((rule) => rule.when(reading));
+    return [
+      ...(broken
+        ? [{ rule: broken.rule, ...common, message: broken.message(reading), remedy: broken.remedy(reading) }]
+        : []),
+      ...leakyRequestFields(definitions, dataset, outcome, feature).map((field) => ({
+        rule: 'outcome_request_field' as const,
+        ...common,
+        message: `feature ${feature.name} reads request.${field}, which the observations take from ${outcome.name}, the source of label ${label.name}`,
+        remedy:
+          'take observations from a source that is written before the prediction, without the outcome in it',
+      })),
+    ];
+  });
+  return [...general, ...ofFeatures];
 }
 
 /** A transform's column may come from a parent that is not the outcome. */
