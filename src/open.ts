@@ -17,7 +17,7 @@ import type { RunStore } from './ports/run-store.js';
 import type { ScheduleStore } from './ports/schedule-store.js';
 import type { DescribeSql, SqlParser } from './ports/sql-parser.js';
 import type { TableReader } from './ports/table-reader.js';
-import { loadValidProject } from './services/load-project.js';
+import { loadProject, loadValidProject } from './services/load-project.js';
 import type { KeptModel, ProgressEvent, Project } from './services/project.js';
 
 /** How a project is opened; every key may be absent. */
@@ -33,6 +33,8 @@ export interface OpenOptions {
   readonly onDiagnostic?: (diagnostic: Diagnostic) => void;
   /** Definitions that are known already; those on disk are not read. */
   readonly definitions?: Definitions;
+  /** For what is said of runs alone: definitions with errors are no obstacle. */
+  readonly evenInvalid?: boolean;
   /** In a thread beside one that has the project open. */
   readonly beside?: boolean;
   /** Microseconds; the wall clock when absent. */
@@ -55,7 +57,7 @@ export async function openProject(folder: string, options: OpenOptions = {}): Pr
         texts: undefined,
         digest: undefined,
       }
-    : await loadValidProject(folder);
+    : await (options.evenInvalid ? loadProject : loadValidProject)(folder);
   for (const diagnostic of diagnostics) options.onDiagnostic?.(diagnostic);
   const { settings } = definitions;
   const stateFolder = path.join(root, '.millrace');

@@ -1,14 +1,17 @@
-import { openProject } from '../open.js';
+import { type OpenOptions, openProject } from '../open.js';
 import type { Project } from '../services/project.js';
 import type { Command, Options } from './command.js';
 import type { Io } from './io.js';
 
-/** A command over the project: opened before, closed whatever happens. */
-export const inProject =
-  (work: (project: Project, io: Io, args: readonly string[], options: Options) => Promise<number>): Command =>
+type Work = (project: Project, io: Io, args: readonly string[], options: Options) => Promise<number>;
+
+const opening =
+  (how: Pick<OpenOptions, 'evenInvalid'>) =>
+  (work: Work): Command =>
   async (io, args, options) => {
     const project = await openProject(io.projectFolder, {
       ...io,
+      ...how,
       ignoreAvailability: options['ignoreAvailability'] === true,
     });
     try {
@@ -17,3 +20,9 @@ export const inProject =
       await project.close();
     }
   };
+
+/** A command over the project: opened before, closed whatever happens. */
+export const inProject = opening({});
+
+/** The same where definitions with errors are no obstacle: what ran is known, and can be stopped, without them. */
+export const inAnyProject = opening({ evenInvalid: true });

@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import colors from 'picocolors';
 import { type Diagnostic, MillraceError, printPlace } from '../core/base/error.js';
-import type { ProgressEvent } from '../services/project.js';
+import { createProgressFilter, type ProgressEvent, printShare } from '../services/project.js';
 
 export interface Io {
   readonly projectFolder: string;
@@ -63,6 +63,7 @@ export function createIo(options: IoOptions): Io {
     open = false;
   };
   const started = Date.now();
+  const isWorthALine = createProgressFilter();
   return {
     projectFolder: options.project,
     json: options.json,
@@ -92,10 +93,9 @@ export function createIo(options: IoOptions): Io {
     },
     progress: (event) => {
       if (options.quiet) return;
-      const share = event.fraction === undefined ? '' : ` ${Math.round(event.fraction * 100)}%`;
-      const text = `${colors.dim(`[${((Date.now() - started) / 1000).toFixed(1)}s]`)} ${colors.cyan(event.step)} ${event.message}${share}`;
+      const text = `${colors.dim(`[${((Date.now() - started) / 1000).toFixed(1)}s]`)} ${colors.cyan(event.step)} ${event.message}${printShare(event)}`;
       if (!terminal) {
-        write(2, `${text}\n`);
+        if (isWorthALine(event)) write(2, `${text}\n`);
         return;
       }
       clear();

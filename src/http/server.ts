@@ -189,6 +189,7 @@ export async function startServer(project: Project, options: ServerOptions): Pro
         next = await options.reopen();
         if (current.locked) await changeClosed(next);
         else await changeAsWriter(next);
+        digest = next.digest;
         options.onNotice?.('definitions reloaded');
         return true;
       } catch (error) {
@@ -201,12 +202,26 @@ export async function startServer(project: Project, options: ServerOptions): Pro
       }
     });
 
+  /** Of the definition files that are served; undefined where code was read, which cannot be told. */
+  let digest = current.project.digest;
+  /** Who wrote may have had other definitions than those that are served. */
+  const compareDefinitions = async (): Promise<void> => {
+    const onDisk = await options.reopen?.().catch(() => undefined);
+    const changed = digest !== undefined && onDisk?.digest !== undefined && onDisk.digest !== digest;
+    await onDisk?.close();
+    if (changed)
+      options.onNotice?.(
+        `the definition files have changed and those from before are served; to serve them: kill -HUP ${process.pid}`,
+      );
+  };
+
   const takeOver = async (): Promise<void> => {
     if (!options.reopen || ending || !current.locked || (await takeLock(current.project))) return;
     const next = await options.reopen(current.project.definitions);
     await next.lockForWriting('millrace serve', 'gives_way');
     await changeClosed(next);
     options.onNotice?.('the process that wrote to the project has ended; this server takes records now');
+    await compareDefinitions();
   };
   /** Another process asks to write: this one only reads until that has ended. */
   const giveWay = async (): Promise<void> => {

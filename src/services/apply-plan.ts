@@ -6,7 +6,7 @@ import type { Plan, Step } from '../core/plan/plan.js';
 import type { NewStep, StepRecord } from '../ports/run-store.js';
 import { recordRun, wholeRun } from './lineage-events.js';
 import { rememberDefinitions } from './plan-project.js';
-import type { ProgressEvent, Project } from './project.js';
+import { createProgressFilter, type ProgressEvent, type Project, printShare } from './project.js';
 import { inputRows } from './runs/asset-state.js';
 import { type EndedStep, executeRun, type StepContext } from './runs/execute.js';
 import { type Made, performStep } from './runs/perform-step.js';
@@ -137,14 +137,13 @@ function projectOf(
   registry: Awaited<ReturnType<Project['registry']>>,
   context: StepContext,
 ): Project {
-  let last = '';
+  const isWorthALine = createProgressFilter();
   return {
     ...project,
     signal: context.signal,
     registry: async () => registry,
     progress: (event: ProgressEvent) => {
-      if (event.message !== last) context.log(`${event.step} ${event.message}`);
-      last = event.message;
+      if (isWorthALine(event)) context.log(`${event.step} ${event.message}${printShare(event)}`);
       project.progress(event);
     },
   };

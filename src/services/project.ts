@@ -30,6 +30,24 @@ export interface ProgressEvent {
   readonly done?: boolean;
 }
 
+/** How far it is, as it stands behind a message; empty where it is not known. */
+export const printShare = ({ fraction }: ProgressEvent): string =>
+  fraction === undefined ? '' : ` ${Math.round(fraction * 100)}%`;
+
+/**
+ * Which events of long work are worth a line that stays: not each hundredth of it, but each tenth, and whatever is no
+ * share of anything.
+ */
+export function createProgressFilter(): (event: ProgressEvent) => boolean {
+  let last = '';
+  return ({ step, message, fraction, done }) => {
+    const now = `${step} ${fraction === undefined || done ? message : Math.floor(fraction * 10)}`;
+    if (now === last) return false;
+    last = now;
+    return true;
+  };
+}
+
 /**
  * asks: a server that holds the lock is asked to give way, and waited for. if_free: the lock as it is found.
  * gives_way: if it is free and nobody asks for it; who asks later sees it in `lockAsked`.

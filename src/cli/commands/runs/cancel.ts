@@ -1,7 +1,7 @@
 import { runOf } from '../../find.js';
-import { inProject } from '../../in-project.js';
+import { inAnyProject } from '../../in-project.js';
 
-export const command = inProject(async (project, io, args) => {
+export const command = inAnyProject(async (project, io, args) => {
   const run = await runOf(project, args[0]);
   const outcome = (await project.runs()).cancel(run.id, project.now());
   io.print(

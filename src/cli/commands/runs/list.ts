@@ -1,11 +1,11 @@
 import { printInstant } from '../../../core/base/time.js';
 import type { RunDetail } from '../../../ports/run-store.js';
-import { inProject } from '../../in-project.js';
+import { inAnyProject } from '../../in-project.js';
 import { integer } from '../../parse.js';
 import { elapsed, runJson, statusOf } from '../../print/runs.js';
 import { table } from '../../print/table.js';
 
-export const command = inProject(async (project, io, _args, options) => {
+export const command = inAnyProject(async (project, io, _args, options) => {
   const runs = (await project.runs()).list(integer(options['limit'], '--limit') ?? 20, project.now());
   const count = (run: RunDetail, ...statuses: string[]): number =>
     run.steps.filter(({ status }) => statuses.includes(status)).length;

@@ -2,9 +2,9 @@ import { MillraceError } from '../../../core/base/error.js';
 import { printInstant } from '../../../core/base/time.js';
 import type { RunDetail } from '../../../ports/run-store.js';
 import { runOf } from '../../find.js';
-import { inProject } from '../../in-project.js';
+import { inAnyProject } from '../../in-project.js';
 
-export const command = inProject(async (project, io, args) => {
+export const command = inAnyProject(async (project, io, args) => {
   const run = await runOf(project, args[0]);
   const step = args[1] === undefined ? undefined : stepOf(run, args[1]);
   const lines = (await project.runs()).lines(run.id, step);

@@ -1,7 +1,7 @@
 import { printInstant, printOptionalInstant } from '../../../core/base/time.js';
 import type { StepRecord } from '../../../ports/run-store.js';
 import { runOf } from '../../find.js';
-import { inProject } from '../../in-project.js';
+import { inAnyProject } from '../../in-project.js';
 import { elapsed, runJson, statusOf } from '../../print/runs.js';
 import { table } from '../../print/table.js';
 
@@ -16,7 +16,7 @@ const stepJson = ({ startedAt, endedAt, timeoutSeconds, ...step }: StepRecord): 
   ended_at: printOptionalInstant(endedAt),
 });
 
-export const command = inProject(async (project, io, args) => {
+export const command = inAnyProject(async (project, io, args) => {
   const run = await runOf(project, args[0]);
   io.print(
     `run ${run.id}: ${statusOf(run)}, ${printInstant(run.startedAt)}, ${elapsed(run)}, ${run.command}`,
