@@ -98,6 +98,7 @@ export type Settlement = {
 );
 
 export interface Advance {
+  /** Begins with the number of its process, where that can be asked for. */
   readonly worker: string;
   readonly now: Instant;
   readonly leaseUntil: Instant;

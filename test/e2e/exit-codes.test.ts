@@ -183,6 +183,9 @@ describe('every command', () => {
         expect(done.status, args.join(' ')).toBe(2);
         oneObject(done);
       }
+      // What ran is known without definitions.
+      expect(await run(['runs', 'list'])).toMatchObject({ status: 0, json: { runs: expect.any(Array) } });
+      expect((await run(['runs', 'cancel', 'last'])).status).toBe(99);
     });
   });
 });

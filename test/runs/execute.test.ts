@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -139,6 +140,20 @@ it('is cancelled from outside, and a run without a process at once', async () =>
   const left = start(step('a'));
   expect(store.cancel(left, now())).toBe('cancelled');
   expect(store.cancel(left, now())).toBe('ended');
+
+  // It was killed a moment ago: its hold is not over, but there is no such process.
+  const { pid } = spawnSync(process.execPath, ['-e', '']);
+  const killed = start(step('a'));
+  store.advance(killed, {
+    worker: `${pid}-x`,
+    now: now(),
+    leaseUntil: now() + 30e6,
+    settlements: [],
+    lines: [],
+    pools: {},
+  });
+  expect(store.detail(killed, now())).toMatchObject({ status: 'running', alive: false });
+  expect(store.cancel(killed, now())).toBe('cancelled');
 });
 
 it('an interrupted run gives its step back and is taken up again', async () => {

@@ -46,12 +46,18 @@ function processStart(pid: number): string {
   }
 }
 
-function isAlive(holder: LockHolder): boolean {
+/** Whether there is a process with this number on this machine. */
+export function processLives(pid: number): boolean {
   try {
-    process.kill(holder.pid, 0);
+    process.kill(pid, 0);
+    return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+}
+
+function isAlive(holder: LockHolder): boolean {
+  if (!processLives(holder.pid)) return false;
   const started = processStart(holder.pid);
   return started === '' || holder.started === '' || started === holder.started;
 }

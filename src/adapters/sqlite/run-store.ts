@@ -15,6 +15,7 @@ import type {
   Taken,
   Timing,
 } from '../../ports/run-store.js';
+import { processLives } from '../files/lock.js';
 import { type Database, type Migration, migrate, transaction } from './database.js';
 import { createRegistry, RUN_TABLE } from './registry.js';
 
@@ -85,6 +86,13 @@ const toStep = (row: Row): StepRecord => ({
 });
 
 const scopeText = (scope: readonly string[]): string => JSON.stringify([...new Set(scope)].sort());
+
+/** A process renews its hold on the run, and has not ended since: a killed one is not waited for. */
+function isAlive(row: Row, now: Instant): boolean {
+  if (row['status'] !== 'running' || Number(row['alive_until'] ?? 0) <= now) return false;
+  const pid = /^(\d+)(?:-|$)/.exec((row['worker'] as string | null) ?? '')?.[1];
+  return pid === undefined || processLives(Number(pid));
+}
 
 /** `root` is the project's folder. */
 export function createRunStore(db: Database, root = '/'): RunStore {
@@ -281,14 +289,14 @@ WHERE run = ? AND step = ?`,
       status: row['status'] as RunRecord['status'],
       summary: JSON.parse(row['summary'] as string),
       scope: row['scope'] === null ? [] : JSON.parse(row['scope'] as string),
-      alive: row['status'] === 'running' && Number(row['alive_until'] ?? 0) > now,
+      alive: isAlive(row, now),
       cancelling: Number(row['cancelling'] ?? 0) === 1,
       resumed: Number(row['resumed'] ?? 0),
       steps: all('SELECT * FROM run_step WHERE run = ? ORDER BY position, step', id).map(toStep),
     };
   };
   const DETAIL =
-    'SELECT run.*, s.scope, s.alive_until, s.cancelling, s.resumed FROM run LEFT JOIN run_state s ON s.run = run.id';
+    'SELECT run.*, s.scope, s.worker, s.alive_until, s.cancelling, s.resumed FROM run LEFT JOIN run_state s ON s.run = run.id';
 
   const tieKey = (key: string | null, scope: readonly string[], run: number | null, at: Instant): void => {
     if (key !== null)
@@ -448,7 +456,7 @@ WHERE run = ? AND status = 'running' AND lease_until < ?`,
         const row = first(`${DETAIL} WHERE run.id = ?`, run);
         if (!row || (row['status'] !== 'running' && row['status'] !== 'interrupted')) return 'ended';
         change('UPDATE run_state SET cancelling = 1 WHERE run = ?', run);
-        return row['status'] === 'running' && Number(row['alive_until'] ?? 0) > now ? 'asked' : 'dead';
+        return isAlive(row, now) ? 'asked' : 'dead';
       });
       if (asked !== 'dead') return asked;
       finish(run, 'cancelled', now, { error: 'cancelled; its process had ended' });
