@@ -193,6 +193,15 @@ feature_sets:`,
     ).toMatchObject({ clean: true });
   }, 90_000);
 
+  it('says so when who wrote beside it left other definition files', async () => {
+    const served = await serve();
+    const writer = await openProject(folder);
+    await writer.lockForWriting('a command beside the server');
+    writeFileSync(join(folder, 'definitions', 'all.yaml'), DEFINITIONS.replace('window: 30d', 'window: 20d'));
+    await writer.close();
+    await served.says(`to serve them: kill -HUP ${served.child.pid}`);
+  });
+
   it('may change again and again, and holds one copy of each group', async () => {
     const reopen: Parameters<typeof startServer>[1] = {
       reopen: (definitions) =>
