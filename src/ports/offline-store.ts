@@ -103,6 +103,12 @@ export type AddedColumn =
   | { readonly name: string; readonly column: Column }
   | { readonly name: string; readonly held: HeldLookups; readonly default: Value | undefined };
 
+export interface TableSlices {
+  /** The kept rows of `[from, to)` to a Parquet file. Bytes do not depend on where the rows stand in the table. */
+  write(slice: { readonly from: number; readonly to: number }, file: string): Promise<void>;
+  release(): Promise<void>;
+}
+
 export interface OutcomeColumns {
   /** The label's value, by observation; null where there is no outcome record. */
   readonly value: Column;
@@ -211,16 +217,12 @@ export interface OfflineStore {
       readonly rows?: Uint8Array;
     },
   ): Promise<{ readonly rows: number; readonly bytes: number }>;
-  /**
-   * The rows `[from, to)` of observations with added columns, which have just those rows. Bytes do not depend on
-   * where the rows stand in the table.
-   */
-  writeSlice(
+  /** Observations with added columns, which have a value for each, to be written piece by piece. `kept`: 1 for rows to write. */
+  slices(
     table: ObservationTable,
-    slice: { readonly from: number; readonly to: number },
     added: readonly { readonly name: string; readonly column: Column }[],
-    out: { readonly file: string; readonly rows: Uint8Array },
-  ): Promise<void>;
+    kept: Uint8Array,
+  ): Promise<TableSlices>;
   /**
    * A transform's query over the known records of `parents`, which stand as tables named after them, to a Parquet file
    * with the declared columns, ordered by event time and record key.

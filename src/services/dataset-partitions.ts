@@ -13,24 +13,36 @@ import type { DatasetManifest, PartitionColumns, PartitionEntry } from '../core/
 import { AT_COLUMN, PLACE_COLUMN, placeOf } from '../core/dataset/split.js';
 import { columnProblem } from '../core/define/columns.js';
 import type { Dataset, Feature, Label, Source } from '../core/define/types.js';
-import { columnValue } from '../core/engine/columns.js';
+import { ColumnBuilder, columnValue } from '../core/engine/columns.js';
 import { type FeaturePlan, planFeatures } from '../core/engine/feature-plan.js';
 import type { Column } from '../core/engine/types.js';
 import { FLOAT64, INT64 } from '../core/schema/types.js';
-import type { ObservationTable, OfflineStore, Period } from '../ports/offline-store.js';
+import type { ObservationTable, OfflineStore, Period, TableSlices } from '../ports/offline-store.js';
 import {
   auditOutcomes,
   auditOwnRecords,
   auditTransforms,
   enforceAudit,
   findOwnRecords,
+  type OwnRecords,
 } from './dataset-audits.js';
-import { columnsObject, KEYS, keyFile, OBJECTS, rowsObject } from './dataset-files.js';
+import { columnsObject, columnsOf, KEYS, keyFile, OBJECTS, rowsObject } from './dataset-files.js';
 import type { PlannedPartition, Recipe } from './dataset-recipe.js';
-import { endOf, mergeColumn, type Untouched, untouchedRows } from './dataset-untouched.js';
+import {
+  mergeColumn,
+  type PartitionSlice,
+  slicesOf,
+  type Untouched,
+  untouchedRows,
+} from './dataset-untouched.js';
 import { computeFeatures, finishColumn, observationTypes } from './historical.js';
 import { putFile, sha256File, takeUpFile } from './objects.js';
 import { type Project, stopIfInterrupted } from './project.js';
+
+interface NamedColumn {
+  readonly name: string;
+  readonly column: Column;
+}
 
 interface Labelled {
   readonly column: Column;
@@ -91,6 +103,8 @@ async function labelEntities(
   const horizonSeq = horizons.get(source.name) ?? 0;
   const mature = await maturity(store, table, source, label, horizonSeq);
   const fate = new Uint8Array(table.rows);
+  if (table.rows === 0)
+    return { column: new ColumnBuilder(label.valueType, 0).finish(), fate, knownBefore: null };
   const entity = project.definitions.entities.get(label.entity!)!;
   const aggregation = label.aggregation!;
   const entities = await store.entities(table, entity.joinKeys);
@@ -256,31 +270,40 @@ async function featureColumns(
   { dataset, plan, horizons }: Recipe,
   given: {
     readonly table: ObservationTable;
-    readonly touched: ObservationTable;
-    readonly untouched: Untouched | null;
     readonly observed: readonly Period[] | undefined;
+    readonly touched: ObservationTable;
+    readonly touchedAt: readonly Period[] | undefined;
+    readonly untouched: Untouched | null;
   },
-): Promise<readonly { readonly name: string; readonly column: Column }[]> {
-  const { table, touched, untouched, observed } = given;
+): Promise<readonly NamedColumn[]> {
+  const { table, observed, touched, touchedAt, untouched } = given;
   const told = untouched
     ? `${untouched.kept.length} features at ${touched.rows} of ${table.rows} observations, ${untouched.others.length} at all`
     : `${plan.outputs.length} features at ${table.rows} observations`;
   project.progress({ step: 'dataset', message: `${dataset.name}: computing ${told}` });
-  const computed = async (at: ObservationTable, features: FeaturePlan) =>
+  const computed = async (
+    at: ObservationTable,
+    features: FeaturePlan,
+    periods: readonly Period[] | undefined,
+  ) =>
     at.rows === 0
       ? []
       : computeFeatures(store, at, features, {
           horizons,
           knowledge: dataset.knowledge,
           project,
-          ...(observed ? { observed } : {}),
+          ...(periods ? { observed: periods } : {}),
         });
   const planOf = (features: readonly Feature[]): FeaturePlan => planFeatures(project.definitions, features);
   const columns = new Map<string, Column>();
-  for (const { feature, column } of await computed(table, untouched ? planOf(untouched.others) : plan))
+  for (const { feature, column } of await computed(
+    table,
+    untouched ? planOf(untouched.others) : plan,
+    observed,
+  ))
     columns.set(feature.name, column);
   if (untouched !== null) {
-    const made = await computed(touched, planOf(untouched.kept));
+    const made = await computed(touched, planOf(untouched.kept), touchedAt);
     for (const { name, valueType } of untouched.kept) {
       const own = made.find(({ feature }) => feature.name === name)?.column;
       columns.set(name, mergeColumn(name, valueType, own, untouched));
@@ -325,9 +348,14 @@ export async function computePartitions(
     const findings =
       dataset.knowledge === 'as_of' ? await auditTransforms(project, store, table, plan, horizons) : [];
     enforceAudit(dataset, findings);
+    const slices = slicesOf(table, wanted);
     const untouched =
-      before === null ? null : await untouchedRows(project, store, recipe, table, wanted, folder, before);
+      before === null ? null : await untouchedRows(project, store, recipe, table, slices, folder, before);
     const touched = untouched === null ? table : await store.pick(table, untouched.touched);
+    const touchedAt =
+      untouched === null
+        ? observed
+        : periodsOf(slices.flatMap(({ from, partition }) => (untouched.whole.has(from) ? [] : [partition])));
     project.progress({ step: 'dataset', message: `${name}: labelling ${touched.rows} observations` });
     const labelled =
       label === null
@@ -336,35 +364,22 @@ export async function computePartitions(
           ? await labelRecords(project, store, table, label, horizons)
           : withUntouched(
               label,
-              await labelEntities(project, store, touched, label, horizons, observed),
+              await labelEntities(project, store, touched, label, horizons, touchedAt),
               untouched,
             );
-    const count = (from: number, to: number, is: (row: number) => boolean): number => {
-      let sum = 0;
-      for (let row = from; row < to; row++) if (is(row)) sum++;
-      return sum;
-    };
-    const fateIs = (fate: number) => (row: number) =>
-      labelled ? labelled.fate[row] === fate : fate === KEPT;
-    const countsOf = (from: number, to: number) => ({
-      observations: to - from,
-      rows: count(from, to, fateIs(KEPT)),
-      immature_label: count(from, to, fateIs(IMMATURE)),
-      no_outcome: count(from, to, fateIs(NO_OUTCOME)),
-      outside_horizon: count(from, to, fateIs(OUTSIDE)),
-      known_before: count(from, to, (row) => labelled?.knownBefore?.[row] === 1),
-      own_records: Object.fromEntries(
-        [...own].map(([source, codes]) => [
-          source,
-          [count(from, to, (row) => codes[row] === 2), count(from, to, (row) => codes[row]! > 0)] as const,
-        ]),
-      ),
-    });
-    enforceAudit(dataset, leakageOf(project, recipe, [...present, countsOf(0, table.rows)]));
+    const fates = labelled?.fate ?? new Uint8Array(table.rows).fill(KEPT);
+    const counts = slices.map((slice) => countRows(slice, fates, labelled?.knownBefore ?? null, own));
+    enforceAudit(dataset, leakageOf(project, recipe, [...present, ...counts]));
 
-    const features = await featureColumns(project, store, recipe, { table, touched, untouched, observed });
+    const features = await featureColumns(project, store, recipe, {
+      table,
+      observed,
+      touched,
+      touchedAt,
+      untouched,
+    });
     if (untouched !== null) await store.release(touched);
-    const added: { name: string; column: Column }[] = [
+    const added: NamedColumn[] = [
       ...features,
       ...(labelled ? [{ name: label!.name, column: labelled.column }] : []),
       { name: AT_COLUMN, column: { type: INT64, kind: 'numbers', values: table.at, valid: null } },
@@ -378,66 +393,66 @@ export async function computePartitions(
         },
       },
     ];
-    const ownColumns: { name: string; column: Column }[] = [];
+    const ownColumns: NamedColumn[] = [];
     for (const column of table.columns)
       if (!added.some((item) => item.name === column.name))
         ownColumns.push({ name: column.name, column: await store.column(table, column.name, column.type) });
+    /** Columns that a partition without a touched observation may have otherwise than before. */
+    const made = new Set([
+      ...(untouched?.others ?? []).map((feature) => feature.name),
+      ...(label?.kind === 'record' ? [label.name] : []),
+    ]);
 
     await mkdir(path.join(folder, OBJECTS), { recursive: true });
     await mkdir(path.join(folder, KEYS), { recursive: true });
+    const files = await store.slices(
+      table,
+      added,
+      fates.map((fate) => (fate === KEPT ? 1 : 0)),
+    );
     const entries: PartitionEntry[] = [];
-    let row = 0;
-    for (const [i, partition] of wanted.entries()) {
-      stopIfInterrupted(project, 'partitions that were finished are kept');
-      const from = row;
-      row = endOf(table, partition, from);
-      const counts = countsOf(from, row);
-      const all = Uint32Array.from({ length: row - from }, (_, k) => from + k);
-      const kept = all.filter(fateIs(KEPT));
-      const take = (items: typeof added, rows: Uint32Array): typeof added =>
-        items.map((item) => ({ name: item.name, column: takeColumn(item.column, rows) }));
-      const slice = take(added, all);
-      const whole = kept.length === all.length;
-      const columns: PartitionColumns = Object.fromEntries(
-        [...take(ownColumns, kept), ...(whole ? slice : take(added, kept))].map((item) => [
-          item.name,
-          columnStatistics(item.name, item.column),
-        ]),
-      );
-      const written =
-        kept.length === 0
-          ? { sha256: null, bytes: 0 }
-          : await writeRows(
-              store,
-              table,
-              { from, to: row },
-              slice,
-              all.map((at) => (fateIs(KEPT)(at) ? 1 : 0)),
-              folder,
-            );
-      const text = `${JSON.stringify(columns)}\n`;
-      const columns_sha256 = createHash('sha256').update(text).digest('hex');
-      await putFile(columnsObject(folder, columns_sha256), (file) => writeFile(file, text));
-      const entry: PartitionEntry = {
-        from: printOptionalInstant(partition.from),
-        to: printOptionalInstant(partition.to),
-        key: partition.key,
-        parents: partition.parents,
-        ...counts,
-        ...written,
-        logical_sha256: hashTable(Object.values(columns).map(({ sha256 }) => sha256)),
-        columns_sha256,
-      };
-      const file = keyFile(folder, partition.key);
-      await writeFile(`${file}.${process.pid}.tmp`, JSON.stringify(entry));
-      await rename(`${file}.${process.pid}.tmp`, file);
-      entries.push(entry);
-      if (wanted.length > 1)
-        project.progress({
-          step: 'dataset',
-          message: `${name}: partition ${i + 1} of ${wanted.length}`,
-          fraction: (i + 1) / wanted.length,
-        });
+    try {
+      for (const [i, { partition, from, to }] of slices.entries()) {
+        stopIfInterrupted(project, 'partitions that were finished are kept');
+        const whole = counts[i]!.rows === to - from ? untouched?.whole.get(from) : undefined;
+        const known = whole === undefined ? {} : columnsOf(folder, whole);
+        const kept = Uint32Array.from({ length: to - from }, (_, k) => from + k).filter(
+          (row) => fates[row] === KEPT,
+        );
+        const columns: PartitionColumns = Object.fromEntries(
+          [...ownColumns, ...added].map(({ name: of, column }) => [
+            of,
+            (made.has(of) ? undefined : known[of]) ?? columnStatistics(of, takeColumn(column, kept)),
+          ]),
+        );
+        const text = `${JSON.stringify(columns)}\n`;
+        const columns_sha256 = createHash('sha256').update(text).digest('hex');
+        await putFile(columnsObject(folder, columns_sha256), (file) => writeFile(file, text));
+        const written =
+          kept.length === 0 ? { sha256: null, bytes: 0 } : await putRows(files, { from, to }, folder);
+        const entry: PartitionEntry = {
+          from: printOptionalInstant(partition.from),
+          to: printOptionalInstant(partition.to),
+          key: partition.key,
+          parents: partition.parents,
+          ...counts[i]!,
+          ...written,
+          logical_sha256: hashTable(Object.values(columns).map(({ sha256 }) => sha256)),
+          columns_sha256,
+        };
+        const file = keyFile(folder, partition.key);
+        await writeFile(`${file}.${process.pid}.tmp`, JSON.stringify(entry));
+        await rename(`${file}.${process.pid}.tmp`, file);
+        entries.push(entry);
+        if (wanted.length > 1)
+          project.progress({
+            step: 'dataset',
+            message: `${name}: partition ${i + 1} of ${wanted.length}`,
+            fraction: (i + 1) / wanted.length,
+          });
+      }
+    } finally {
+      await files.release();
     }
     return { entries, findings };
   } finally {
@@ -445,18 +460,55 @@ export async function computePartitions(
   }
 }
 
+type RowCounts = Pick<
+  PartitionEntry,
+  | 'observations'
+  | 'rows'
+  | 'immature_label'
+  | 'no_outcome'
+  | 'outside_horizon'
+  | 'known_before'
+  | 'own_records'
+>;
+
+/** What became of the observations of a partition. */
+function countRows(
+  { from, to }: PartitionSlice,
+  fates: Uint8Array,
+  knownBefore: Uint8Array | null,
+  own: OwnRecords,
+): RowCounts {
+  const count = (codes: Uint8Array): readonly number[] => {
+    const sums = [0, 0, 0, 0];
+    for (let row = from; row < to; row++) sums[codes[row]!]!++;
+    return sums;
+  };
+  const fate = count(fates);
+  return {
+    observations: to - from,
+    rows: fate[KEPT]!,
+    immature_label: fate[IMMATURE]!,
+    no_outcome: fate[NO_OUTCOME]!,
+    outside_horizon: fate[OUTSIDE]!,
+    known_before: knownBefore === null ? 0 : count(knownBefore)[1]!,
+    own_records: Object.fromEntries(
+      [...own].map(([source, codes]) => {
+        const [, inTime, late] = count(codes);
+        return [source, [late!, inTime! + late!] as const];
+      }),
+    ),
+  };
+}
+
 /** The file of a partition, under the name of its content. */
-async function writeRows(
-  store: OfflineStore,
-  table: ObservationTable,
-  slice: Period,
-  added: readonly { readonly name: string; readonly column: Column }[],
-  kept: Uint32Array,
+async function putRows(
+  files: TableSlices,
+  slice: { readonly from: number; readonly to: number },
   folder: string,
 ): Promise<{ readonly sha256: string; readonly bytes: number }> {
   const staged = path.join(folder, OBJECTS, `${process.pid}-${randomUUID()}.tmp`);
   try {
-    await store.writeSlice(table, slice, added, { file: staged, rows: Uint8Array.from(kept) });
+    await files.write(slice, staged);
     const handle = await open(staged, 'r+');
     await handle.sync();
     const bytes = (await handle.stat()).size;

@@ -35,6 +35,29 @@ export interface Untouched {
   readonly columns: ReadonlyMap<string, Column>;
   /** Observation → row of `columns`; -1 for those that are touched. */
   readonly rowOf: Int32Array;
+  /** First observation of a partition none of which is touched → what the partition was. */
+  readonly whole: ReadonlyMap<number, PartitionEntry>;
+}
+
+/** A wanted partition and its observations, `[from, to)` of the table. */
+export interface PartitionSlice {
+  readonly partition: PlannedPartition;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Observations stand in order of time. */
+export function slicesOf(
+  table: ObservationTable,
+  wanted: readonly PlannedPartition[],
+): readonly PartitionSlice[] {
+  let row = 0;
+  return wanted.map((partition) => {
+    const from = row;
+    if (partition.to === null) row = table.rows;
+    else while (row < table.rows && table.at[row]! < partition.to) row++;
+    return { partition, from, to: row };
+  });
 }
 
 /** A column of all observations, from that of the touched ones (undefined: there are none). */
@@ -52,10 +75,11 @@ export function mergeColumn(
   return builder.finish();
 }
 
-/** A wanted partition, what it was, and where its observations begin in the table. */
+/** What a wanted partition was, and where its observations are now. */
 interface Predecessor {
   readonly entry: PartitionEntry;
   readonly from: number;
+  readonly to: number;
 }
 
 /** Who is asked about, and in which source. */
@@ -108,8 +132,7 @@ function askedOf(
 /** Partitions of before that differ in nothing but the features and the records of features and label. */
 function predecessorsOf(
   meaning: Fingerprint,
-  table: ObservationTable,
-  wanted: readonly PlannedPartition[],
+  slices: readonly PartitionSlice[],
   before: DatasetManifest,
   folder: string,
 ): { readonly found: readonly Predecessor[]; readonly changed: ReadonlySet<string> } {
@@ -118,14 +141,11 @@ function predecessorsOf(
   );
   const found: Predecessor[] = [];
   const changed = new Set<string>();
-  let row = 0;
-  for (const partition of wanted) {
-    const from = row;
-    row = endOf(table, partition, row);
+  for (const { partition, from, to } of slices) {
     const entry = entries.get(
       `${printOptionalInstant(partition.from)} ${printOptionalInstant(partition.to)}`,
     );
-    if (entry?.sha256 == null || entry.observations !== row - from) continue;
+    if (entry?.sha256 == null || entry.observations !== to - from) continue;
     const differing = Object.keys(partition.parents).filter(
       (parent) => partition.parents[parent] !== entry.parents[parent],
     );
@@ -133,18 +153,10 @@ function predecessorsOf(
     // Its key then: the same meaning, and the same labels are mature.
     if (partitionKey({ ...partition, meaning, parents: entry.parents }) !== entry.key) continue;
     if (!takeUpEntry(folder, entry)) continue;
-    found.push({ entry, from });
+    found.push({ entry, from, to });
     for (const parent of differing) changed.add(parent.slice(parent.indexOf(' ') + 1));
   }
   return { found, changed };
-}
-
-/** Where the observations of a partition end that begin at `from`. */
-export function endOf(table: ObservationTable, { to }: PlannedPartition, from: number): number {
-  if (to === null) return table.rows;
-  let row = from;
-  while (row < table.rows && table.at[row]! < to) row++;
-  return row;
 }
 
 /**
@@ -156,7 +168,7 @@ export async function untouchedRows(
   store: OfflineStore,
   recipe: Recipe,
   table: ObservationTable,
-  wanted: readonly PlannedPartition[],
+  slices: readonly PartitionSlice[],
   folder: string,
   before: DatasetManifest,
 ): Promise<Untouched | null> {
@@ -172,7 +184,7 @@ export async function untouchedRows(
   const bytes = 8 * table.rows * written.length;
   if (bytes > MEMORY_SHARE * definitions.settings.memoryLimitBytes) return null;
   const meaning = partitionMeaning(definitions, dataset, before.features, recipe.engine);
-  const { found, changed } = predecessorsOf(meaning, table, wanted, before, folder);
+  const { found, changed } = predecessorsOf(meaning, slices, before, folder);
   if (found.length === 0) return null;
   const asked = askedOf(project, kept, label).filter(({ source }) => changed.has(source.name));
   for (const { source } of asked)
@@ -200,12 +212,12 @@ export async function untouchedRows(
   const same = (row: number, at: number): boolean =>
     own.every((column, i) => columnValue(column, row) === columnValue(there[i]!, at));
   let place = 0;
-  for (const { entry, from } of found) {
+  for (const { entry, from, to } of found) {
     // What was left out is not in the file; the others stand there in the same order.
     const whole = entry.rows === entry.observations;
     const end = place + entry.rows;
     if (whole || keys.length > 0)
-      for (let row = from; row < from + entry.observations && place < end; row++)
+      for (let row = from; row < to && place < end; row++)
         if (whole || same(row, place)) rowOf[row] = place++;
     place = end;
   }
@@ -216,5 +228,10 @@ export async function untouchedRows(
   const touched = Int32Array.from({ length: table.rows }, (_, row) => row).filter((row) => rowOf[row]! < 0);
   if (touched.length > MOST_TOUCHED * table.rows) return null;
   const others = recipe.plan.outputs.filter((feature) => !kept.includes(feature));
-  return { kept, others, touched, columns, rowOf };
+  const whole = new Map(
+    found.flatMap(({ entry, from, to }) =>
+      rowOf.subarray(from, to).includes(-1) ? [] : [[from, entry] as const],
+    ),
+  );
+  return { kept, others, touched, columns, rowOf, whole };
 }

@@ -13,7 +13,7 @@ import { tableSql } from './table-sql.js';
 /** Files of rows: written, read back, copied. */
 export function tables(
   session: OfflineSession,
-): Pick<OfflineStore, 'readColumns' | 'sampleRows' | 'copyRows' | 'write' | 'writeSlice'> {
+): Pick<OfflineStore, 'readColumns' | 'sampleRows' | 'copyRows' | 'write' | 'slices'> {
   const { db, fresh } = session;
   return {
     readColumns: async (file, columns, options = {}) => {
@@ -84,28 +84,41 @@ export function tables(
       return { rows, bytes: (await stat(out.file)).size };
     },
 
-    writeSlice: async (table, slice, added, out) => {
+    slices: async (table, added, kept) => {
       const id = fresh('add');
       const columns = added.map(({ column }, i) => writeColumn(`c${i}`, column, 'parquet'));
-      await db.writeTable(id, [...columns, { name: 'kept', type: 'BOOLEAN', data: out.rows }]);
-      const passed = held(table).columns.filter(({ name }) => !added.some((item) => item.name === name));
+      const row = Int32Array.from(kept, (_, i) => i);
+      await db.writeTable(id, [
+        { name: 'r', type: 'INTEGER', data: row },
+        ...columns,
+        { name: 'kept', type: 'BOOLEAN', data: kept },
+      ]);
       const select = [
-        ...passed.map(({ name }) => `o.${quoteName(name)}`),
+        ...held(table).columns.flatMap(({ name }) =>
+          added.some((item) => item.name === name) ? [] : [`o.${quoteName(name)}`],
+        ),
         ...added.map(
           ({ name, column }, i) => `${castSql(`a.c${i}`, column.type, 'parquet')} AS ${quoteName(name)}`,
         ),
-      ];
-      const slot = fresh('slice');
-      const temporary = `${out.file}.tmp`;
-      // Through a table of its own: the rows then stand in chunks as if there were no others.
-      await db.run(
-        `CREATE TEMP TABLE ${slot} AS SELECT ${select.join(', ')} FROM (SELECT * FROM ${table.id} WHERE "_millrace_row" >= ${slice.from} AND "_millrace_row" < ${slice.to}) o POSITIONAL JOIN ${id} a WHERE a.kept`,
-      );
-      await db.run(
-        `COPY ${slot} TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION 'zstd', ROW_GROUP_SIZE 122880)`,
-      );
-      await rename(temporary, out.file);
-      await db.run(`DROP TABLE ${slot}; DROP TABLE ${id}`);
+      ].join(', ');
+      return {
+        write: async ({ from, to }, file) => {
+          const slot = fresh('slice');
+          const part = (of: string, by: string): string =>
+            `(SELECT * FROM ${of} WHERE ${by} >= ${from} AND ${by} < ${to})`;
+          const temporary = `${file}.tmp`;
+          // Through a table of its own: the rows then stand in chunks as if there were no others.
+          await db.run(
+            `CREATE TEMP TABLE ${slot} AS SELECT ${select} FROM ${part(table.id, '"_millrace_row"')} o POSITIONAL JOIN ${part(id, 'r')} a WHERE a.kept`,
+          );
+          await db.run(
+            `COPY ${slot} TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION 'zstd', ROW_GROUP_SIZE 122880)`,
+          );
+          await rename(temporary, file);
+          await db.run(`DROP TABLE ${slot}`);
+        },
+        release: () => db.run(`DROP TABLE ${id}`),
+      };
     },
   };
 }
