@@ -384,7 +384,8 @@ async function assembleManifest(
   };
   const partitions = path.dirname(folder);
   const rule = await ruleOf(store, partitions, dataset, label?.horizon ?? 0, entries);
-  const tallies = await tallyRows(store, partitions, rule, label, entries);
+  const statistics = entries.map((entry) => columnsOf(partitions, entry));
+  const tallies = await tallyRows(store, partitions, rule, label, entries, statistics);
   const balance = label
     ? labelBalance(
         label.valueType,
@@ -444,7 +445,6 @@ async function assembleManifest(
   }
   enforceAudit(dataset, findings);
 
-  const statistics = entries.map((entry) => columnsOf(partitions, entry));
   const columnHashes: Record<string, Fingerprint> = {};
   for (const column of Object.keys(statistics[0] ?? {})) {
     if (column === AT_COLUMN || column === PLACE_COLUMN) continue;

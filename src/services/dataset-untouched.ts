@@ -67,10 +67,11 @@ export function mergeColumn(
   made: Column | undefined,
   { touched, columns, rowOf }: Untouched,
 ): Column {
-  const builder = new ColumnBuilder(type, rowOf.length);
   const before = columns.get(name)!;
-  for (let row = 0; row < rowOf.length; row++)
-    if (rowOf[row]! >= 0) builder.set(row, columnValue(before, rowOf[row]!));
+  const builder = new ColumnBuilder(type, rowOf.length);
+  if (before.kind === 'numbers') builder.setNumbers(before, rowOf);
+  else
+    for (const [row, place] of rowOf.entries()) if (place >= 0) builder.set(row, columnValue(before, place));
   for (const [i, row] of touched.entries()) builder.set(row, columnValue(made!, i));
   return builder.finish();
 }

@@ -1,5 +1,5 @@
 /** What parts of a dataset are made of, as sums over its partitions: a partition that is as it was is not read again. */
-import { fingerprint } from '../base/fingerprint.js';
+import { type Fingerprint, fingerprint } from '../base/fingerprint.js';
 import type { Instant } from '../base/time.js';
 import { columnValue } from '../engine/columns.js';
 import type { Column } from '../engine/types.js';
@@ -27,9 +27,9 @@ export function wholePart(rule: PartRule, { from, to }: Bounds): number | undefi
   return partIndex(rule, from, 0);
 }
 
-/** Names what a tally of a partition was made by. */
-export const tallyName = (sha256: string, rule: PartRule | null): string =>
-  rule === null ? sha256 : `${sha256}:${fingerprint({ ...rule })}`;
+/** Names what a tally was made of, and by. */
+export const tallyName = (columns: readonly Fingerprint[], rule: PartRule | null): Fingerprint =>
+  fingerprint({ columns, rule: rule && { ...rule } });
 
 /** The rows `[from, to)` by part, those in none left out; without a rule all are one part. */
 export function tallyParts(

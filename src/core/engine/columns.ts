@@ -57,6 +57,16 @@ export class ColumnBuilder {
     } else this.numbers![row] = typeof value === 'boolean' ? (value ? 1 : 0) : (value as number);
   }
 
+  /** What `set` would do with the values of a column of the same type: to `row` that of `places[row]`, to none below 0. */
+  setNumbers({ values, valid }: Extract<Column, { kind: 'numbers' }>, places: Int32Array): void {
+    for (let row = 0; row < places.length; row++) {
+      const place = places[row]!;
+      if (place < 0) continue;
+      if (valid && valid[place] === 0) this.set(row, null);
+      else this.numbers![row] = values[place]!;
+    }
+  }
+
   finish(): Column {
     if (this.values) return { type: this.type, kind: 'values', values: this.values };
     if (this.codes) return { type: this.type, kind: 'codes', codes: this.codes, dictionary: this.dictionary };
