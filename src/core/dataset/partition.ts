@@ -5,6 +5,7 @@
  */
 import { type Fingerprint, fingerprint } from '../base/fingerprint.js';
 import { type Instant, MICROS_PER_DAY } from '../base/time.js';
+import { wholeReading } from '../define/reading.js';
 import type { Dataset, Definitions, PartitionGrain } from '../define/types.js';
 import type { FeaturePlan } from '../engine/feature-plan.js';
 import { ENGINE_VERSION } from './manifest.js';
@@ -211,7 +212,7 @@ export function partitionMeaning(
   return fingerprint({
     kind: 'partition',
     observations: { from: { ...from }, time, where: where?.canonical ?? null },
-    source: from.kind === 'source' ? definitions.sources.get(from.source)!.fingerprint : null,
+    source: from.kind === 'source' ? wholeReading(definitions.sources.get(from.source)!) : null,
     features: features.map(({ name, fingerprint: own }) => [name, own]),
     label: dataset.label === null ? null : definitions.labels.get(dataset.label)!.fingerprint,
     knowledge: dataset.knowledge,
