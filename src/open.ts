@@ -239,7 +239,7 @@ export async function withTableReader<T>(work: (reader: TableReader) => Promise<
   const folder = await mkdtemp(path.join(tmpdir(), 'millrace-'));
   const { openDuckDb } = await import('./adapters/duckdb/connection.js');
   const { createTableReader } = await import('./adapters/duckdb/table-reader.js');
-  const reader = createTableReader(await openDuckDb({ temporaryDirectory: folder }), folder);
+  const reader = createTableReader(await openDuckDb({ temporaryDirectory: folder }));
   try {
     return await work(reader);
   } finally {

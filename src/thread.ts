@@ -41,3 +41,32 @@ export function startModule(compiled: URL, workerData: unknown): Worker {
   const code = `import(${JSON.stringify(pathToFileURL(translator).href)}).then(({ register }) => { register(); return import(${JSON.stringify(source)}); })`;
   return startThread(code, { workerData, eval: true });
 }
+
+export interface Changes {
+  wake(): void;
+  /** Whoever waits fails, now and from now on; the first error stays. */
+  fail(error: Error): void;
+  until(reached: () => boolean): Promise<void>;
+}
+
+/** For work of several threads: whoever waits for a change is woken by any, and looks whether it was the one. */
+export function createChanges(): Changes {
+  let failure: Error | undefined;
+  let waiting: (() => void)[] = [];
+  const wake = (): void => {
+    const all = waiting;
+    waiting = [];
+    for (const go of all) go();
+  };
+  return {
+    wake,
+    fail: (error) => {
+      failure ??= error;
+      wake();
+    },
+    until: async (reached) => {
+      while (!failure && !reached()) await new Promise<void>((go) => waiting.push(go));
+      if (failure) throw failure;
+    },
+  };
+}

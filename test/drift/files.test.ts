@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { foldColumns } from '../../src/adapters/duckdb/column-fold.js';
 import { type DuckDb, openDuckDb } from '../../src/adapters/duckdb/connection.js';
-import { foldOnThreads, threadsFor } from '../../src/adapters/duckdb/fold-threads.js';
+import { threadsFor } from '../../src/adapters/duckdb/number-threads.js';
 import { createTableReader } from '../../src/adapters/duckdb/table-reader.js';
 import type { TableReader } from '../../src/ports/table-reader.js';
 import { compareFiles, type FileProfile, profileFile } from '../../src/services/files.js';
@@ -29,7 +29,7 @@ const rowsSql = (shift: number): string =>
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'millrace-large-files-'));
   db = await openDuckDb({ temporaryDirectory: path.join(folder, 'tmp') });
-  reader = createTableReader(db, path.join(folder, 'tmp'));
+  reader = createTableReader(db);
   for (const [name, shift] of [
     ['a.parquet', 0],
     ['b.parquet', 10],
@@ -122,7 +122,7 @@ describe('A file that is too large to keep', () => {
     expect(word.top!.slice(0, top.length)).toEqual(top);
   });
 
-  it('comes to the same states, bit by bit, whichever of several threads reads a column', async () => {
+  it('comes to the same states, bit by bit, whichever thread takes in a column', async () => {
     const fold = {
       from: `(FROM read_parquet('${at('a.parquet')}') LIMIT 300000)`,
       columns: [
@@ -133,27 +133,24 @@ describe('A file that is too large to keep', () => {
         { name: 'word', type: 'VARCHAR' },
       ],
     };
-    const alone = await foldColumns(db, fold);
+    const alone = await foldColumns(db, { ...fold, threads: 0 });
     expect(alone!.rows).toBe(300_000);
-    expect(isDeepStrictEqual(await foldOnThreads(db, fold, 3, folder), alone)).toBe(true);
+    expect(isDeepStrictEqual(await foldColumns(db, { ...fold, threads: 2 }), alone)).toBe(true);
   });
 
-  it('fails with the error of whichever thread cannot read its columns', async () => {
-    const from =
-      "(SELECT 'a' AS word, 1.0 AS x, CASE WHEN i > 9 THEN error('corrupt page') END::DOUBLE AS y FROM range(99) r(i))";
-    const columns = ['word', 'x', 'y'].map((name) => ({
-      name,
-      type: name === 'word' ? 'VARCHAR' : 'DOUBLE',
-    }));
-    await expect(foldOnThreads(db, { from, columns }, 2, folder)).rejects.toMatchObject({
+  it('leaves no thread behind where it cannot be read to its end', async () => {
+    const from = "(SELECT CASE WHEN i > 9 THEN error('corrupt page') END::DOUBLE AS x FROM range(99) r(i))";
+    const columns = [{ name: 'x', type: 'DOUBLE' }];
+    await expect(foldColumns(db, { from, columns, threads: 1 })).rejects.toMatchObject({
       code: 'FILE_UNREADABLE',
     });
   });
 
   it('has a thread more only where the values are worth it, and no more than cores', () => {
-    expect(threadsFor(100_000, 8)).toBe(1);
-    expect(threadsFor(120_000_000, 2)).toBe(2);
-    expect(threadsFor(1_200_000_000, 8)).toBe(8);
+    expect(threadsFor(100_000, 8)).toBe(0);
+    expect(threadsFor(120_000_000, 1)).toBe(0);
+    expect(threadsFor(120_000_000, 2)).toBe(1);
+    expect(threadsFor(1_200_000_000, 8)).toBe(7);
   });
 
   it('is compared by its sketches: nothing moved is ok, another mixture of texts has drifted', async () => {

@@ -1,12 +1,13 @@
 /** Columns of a relation through JavaScript: one stream of chunks, and a state for each column that takes in its values. */
-import { NumberState } from '../../core/drift/number-state.js';
+import type { NumberState } from '../../core/drift/number-state.js';
 import { TextState } from '../../core/drift/text-state.js';
 import type { RawVector } from './columns.js';
 import type { DuckDbConnection } from './connection.js';
+import { type NumberSink, ownSinks, threadSinks } from './number-threads.js';
 import { quoteName } from './text.js';
 
 /** Columns are taken in together up to this many megabytes at worst, and what one of texts or numbers can take. */
-export const TOGETHER_MB = 480;
+const TOGETHER_MB = 480;
 const TEXTS_MB = 30;
 const NUMBERS_MB = 10;
 /** Texts whose counts a second pass gives, where there are too many to count each. */
@@ -25,8 +26,8 @@ export interface Fold {
   readonly columns: readonly ReadColumn[];
   /** How many rows the types were told from; all where absent. */
   readonly toldFrom?: number;
-  /** Columns are taken in together up to this many megabytes at worst. */
-  readonly room?: number;
+  /** Threads beside this one that take in numbers. */
+  readonly threads: number;
 }
 
 export interface Folded {
@@ -44,7 +45,7 @@ interface Intake {
   add(rows: number, vectors: readonly RawVector[]): void;
   /** Whether it is of texts and all were null until now: a column that could still become anything. */
   isEmptyText(): boolean;
-  finish(): Taken;
+  finish(): Taken | Promise<Taken>;
 }
 
 const isSet = (bits: Uint8Array, row: number): boolean => ((bits[row >> 3]! >> (row & 7)) & 1) === 1;
@@ -53,8 +54,7 @@ const isSet = (bits: Uint8Array, row: number): boolean => ((bits[row >> 3]! >> (
 const present = new Float64Array(2_048);
 
 /** Numbers, instants (µs) and dates (days) as doubles. */
-function numberIntake(column: string, sqlType: string): Intake {
-  const state = new NumberState();
+function numberIntake(column: string, sqlType: string, sink: NumberSink): Intake {
   const value =
     sqlType === 'DATE'
       ? `date_diff('day', DATE '1970-01-01', ${column})`
@@ -67,16 +67,17 @@ function numberIntake(column: string, sqlType: string): Intake {
       const bytes = vector!.bytes(8);
       const data = new Float64Array(bytes.buffer, bytes.byteOffset, rows);
       const { valid } = vector!;
-      let n = rows;
-      if (valid) {
-        n = 0;
-        for (let i = 0; i < rows; i++) if (isSet(valid, i)) present[n++] = data[i]!;
-        state.addNulls(rows - n);
-      } else present.set(data);
-      state.add(present, n);
+      if (valid === null) {
+        sink.add(data, rows);
+        return;
+      }
+      let n = 0;
+      for (let i = 0; i < rows; i++) if (isSet(valid, i)) present[n++] = data[i]!;
+      sink.addNulls(rows - n);
+      sink.add(present, n);
     },
     isEmptyText: () => false,
-    finish: () => state.finish(),
+    finish: () => sink.finish(),
   };
 }
 
@@ -126,21 +127,21 @@ function truthIntake(column: string): Intake {
 export const isText = ({ type }: ReadColumn): boolean =>
   !isNumber(type) && !isInstant(type) && type !== 'BOOLEAN';
 
-function intakeOf(column: ReadColumn): Intake {
+function intakeOf(column: ReadColumn, nextSink: () => NumberSink): Intake {
   const name = quoteName(column.name);
   if (isText(column)) return textIntake(name, column.type);
-  return column.type === 'BOOLEAN' ? truthIntake(name) : numberIntake(name, column.type);
+  return column.type === 'BOOLEAN' ? truthIntake(name) : numberIntake(name, column.type, nextSink());
 }
 
 /** Columns in their order, as many together as memory allows. */
-function groupsOf({ columns, room: most = TOGETHER_MB }: Fold): readonly (readonly ReadColumn[])[] {
+function groupsOf(columns: readonly ReadColumn[]): readonly (readonly ReadColumn[])[] {
   const groups: ReadColumn[][] = [[]];
-  let room = most;
+  let room = TOGETHER_MB;
   for (const column of columns) {
     const size = isText(column) ? TEXTS_MB : NUMBERS_MB;
     if (size > room) {
       groups.push([]);
-      room = most;
+      room = TOGETHER_MB;
     }
     room -= size;
     groups.at(-1)!.push(column);
@@ -149,30 +150,37 @@ function groupsOf({ columns, room: most = TOGETHER_MB }: Fold): readonly (readon
 }
 
 /** Undefined where a column has no value among the rows that its type was told from. */
-export async function foldColumns(db: DuckDbConnection, fold: Fold): Promise<Folded | undefined> {
-  const { from, toldFrom = Number.POSITIVE_INFINITY } = fold;
+export async function foldColumns(
+  db: DuckDbConnection,
+  { from, columns, toldFrom = Number.POSITIVE_INFINITY, threads }: Fold,
+): Promise<Folded | undefined> {
   const taken: Taken[] = [];
+  const sinks = threads > 0 ? threadSinks(threads) : ownSinks;
   let rowsOfFile = 0;
-  for (const group of groupsOf(fold)) {
-    const intakes = group.map(intakeOf);
-    let told = true;
-    rowsOfFile = 0;
-    await db.vectors(
-      `SELECT ${intakes.flatMap(({ sql }) => sql).join(', ')} FROM ${from}`,
-      (rows, vectors) => {
-        let at = 0;
-        for (const intake of intakes) {
-          intake.add(rows, vectors.slice(at, at + intake.sql.length));
-          at += intake.sql.length;
-        }
-        if (rowsOfFile < toldFrom && rowsOfFile + rows >= toldFrom)
-          told = !intakes.some((intake) => intake.isEmptyText());
-        rowsOfFile += rows;
-        return told;
-      },
-    );
-    if (!told) return undefined;
-    for (const intake of intakes) taken.push(intake.finish());
+  try {
+    for (const group of groupsOf(columns)) {
+      const intakes = group.map((column) => intakeOf(column, sinks.next));
+      let told = true;
+      rowsOfFile = 0;
+      await db.vectors(
+        `SELECT ${intakes.flatMap(({ sql }) => sql).join(', ')} FROM ${from}`,
+        (rows, vectors) => {
+          let at = 0;
+          for (const intake of intakes) {
+            intake.add(rows, vectors.slice(at, at + intake.sql.length));
+            at += intake.sql.length;
+          }
+          if (rowsOfFile < toldFrom && rowsOfFile + rows >= toldFrom)
+            told = !intakes.some((intake) => intake.isEmptyText());
+          rowsOfFile += rows;
+          return told && (sinks.room() ?? true);
+        },
+      );
+      if (!told) return undefined;
+      taken.push(...(await Promise.all(intakes.map((intake) => intake.finish()))));
+    }
+  } finally {
+    await sinks.close();
   }
   return { rows: rowsOfFile, taken };
 }

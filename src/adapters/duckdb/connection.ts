@@ -81,9 +81,12 @@ export interface DuckDbConnection {
   ): Promise<void>;
   /**
    * The columns of chunk after chunk as they lie in DuckDB's memory, in order, valid until the next chunk. False from
-   * `onChunk` ends it.
+   * `onChunk` ends it; a promise is waited for.
    */
-  vectors(sql: string, onChunk: (rows: number, vectors: readonly RawVector[]) => boolean): Promise<void>;
+  vectors(
+    sql: string,
+    onChunk: (rows: number, vectors: readonly RawVector[]) => boolean | Promise<void>,
+  ): Promise<void>;
   /** The whole result as one typed array a column. */
   columns(sql: string, parameters?: Parameters): Promise<readonly Column[]>;
   /** Create (or replace) a temporary table from typed arrays. */
@@ -180,7 +183,9 @@ function connection(inner: DuckDBConnection): DuckDbConnection {
           const all = Array.from({ length: chunk.columnCount }, (_, index) =>
             rawVector(chunk.chunk, index, rows),
           );
-          if (!onChunk(rows, all)) return;
+          const more = onChunk(rows, all);
+          if (more === false) return;
+          if (more !== true) await more;
         }
       }),
     columns: (sql, parameters) =>

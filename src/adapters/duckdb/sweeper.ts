@@ -6,7 +6,7 @@ import type { Worker } from 'node:worker_threads';
 import { MillraceError } from '../../core/base/error.js';
 import type { Leftover } from '../../core/engine/blocks.js';
 import type { Value } from '../../core/schema/types.js';
-import { startModule } from '../../thread.js';
+import { createChanges, startModule } from '../../thread.js';
 import { type Dictionaries, type StoredBatch, SweepBlocks, type SweepJob } from './sweep-blocks.js';
 
 export type ToWorker =
@@ -110,22 +110,7 @@ export function threadedSweeper(
   let given = 0;
   let stored = 0;
   let swept = 0;
-  let failure: Error | undefined;
-  // Whoever waits for a change is woken by any.
-  let waiting: (() => void)[] = [];
-  const wake = (): void => {
-    const all = waiting;
-    waiting = [];
-    for (const go of all) go();
-  };
-  const fail = (error: Error): void => {
-    failure ??= error;
-    wake();
-  };
-  const until = async (reached: () => boolean): Promise<void> => {
-    while (!failure && !reached()) await new Promise<void>((go) => waiting.push(go));
-    if (failure) throw failure;
-  };
+  const { wake, fail, until } = createChanges();
   const outstanding = jobs.map(() => 0);
   const workers = jobs.map((one, w) => {
     const worker = startModule(new URL('./sweep-worker.js', import.meta.url), one);
@@ -172,7 +157,7 @@ export function threadedSweeper(
     },
     close: async () => {
       signal?.removeEventListener('abort', stop);
-      failure ??= interrupted();
+      fail(interrupted());
       await Promise.all(workers.map((worker) => worker.terminate()));
     },
   };

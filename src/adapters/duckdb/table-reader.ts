@@ -9,10 +9,10 @@ import { typeOfDuckDb } from '../../core/schema/coerce-sql.js';
 import { STRING, type ValueType } from '../../core/schema/types.js';
 import type { TableReader } from '../../ports/table-reader.js';
 import { inspectWhole } from '../files/whole.js';
-import { foldColumns, isNumber, type ReadColumn, textSql } from './column-fold.js';
+import { foldColumns, isNumber, isText, type ReadColumn, textSql } from './column-fold.js';
 import type { DuckDb } from './connection.js';
 import { countValues, type FewValues, fewValues } from './few-values.js';
-import { foldOnThreads, threadsFor } from './fold-threads.js';
+import { threadsFor } from './number-threads.js';
 import { quoteName, quoteText } from './text.js';
 import { NumberBuffer } from './value-buffer.js';
 
@@ -36,6 +36,9 @@ function relation(file: string): string {
 const SNIFFED_ROWS = 65_536;
 const SNIFFED_WHOLE_BYTES = 32 << 20;
 
+/** What a value takes in a file of texts, about. */
+const BYTES_A_VALUE = 10;
+
 /** A file as a relation that is read again without looking for its dialect and types again. */
 interface Opened {
   readonly from: string;
@@ -46,10 +49,13 @@ interface Opened {
   readonly few?: FewValues;
 }
 
+/** How many rows a file has: as its footer says, or by its size. */
+const rowsAbout = (file: string, { few, columns }: Opened): number =>
+  few?.rows ?? statSync(file).size / (BYTES_A_VALUE * columns.length);
+
 type States = Awaited<ReturnType<TableReader['states']>>;
 
-/** `temporaryDirectory`: where threads beside this one may spill. */
-export function createTableReader(db: DuckDb, temporaryDirectory: string): TableReader {
+export function createTableReader(db: DuckDb): TableReader {
   /** `rows`: how many of them the dialect and the types are told from; -1: all. */
   const sniff = async (file: string, rows: number): Promise<Opened> => {
     const [found] = await db.rows<{
@@ -126,16 +132,16 @@ export function createTableReader(db: DuckDb, temporaryDirectory: string): Table
     return { type: 'categorical_sketch', ...found, counts, min: ends!.min, max: ends!.max };
   };
 
-  const read = async (table: Opened): Promise<States | undefined> => {
+  const read = async (file: string, table: Opened): Promise<States | undefined> => {
     const { from, columns, few } = table;
     const counted = few?.rows && few.rows > EXACT_VALUES ? few : undefined;
     const streamed = columns.filter(({ name }) => !counted?.names.has(name));
-    const fold = { ...table, columns: streamed };
-    const threads = few ? threadsFor(few.rows * streamed.length, availableParallelism()) : 1;
+    const numbers = streamed.filter((column) => !isText(column)).length;
+    const threads = Math.min(numbers, threadsFor(rowsAbout(file, table) * numbers, availableParallelism()));
     const found =
       streamed.length === 0
         ? { rows: counted!.rows, taken: [] }
-        : await (threads > 1 ? foldOnThreads(db, fold, threads, temporaryDirectory) : foldColumns(db, fold));
+        : await foldColumns(db, { ...table, columns: streamed, threads });
     if (found === undefined) return undefined;
     const taken = new Map(streamed.map(({ name }, i) => [name, found.taken[i]!]));
     const states: { name: string; type: ValueType; state: ColumnState }[] = [];
@@ -162,7 +168,7 @@ export function createTableReader(db: DuckDb, temporaryDirectory: string): Table
       if (isDelimited(file) && !opened.has(file) && statSync(file).size > SNIFFED_WHOLE_BYTES) {
         const table = { ...(await sniff(file, SNIFFED_ROWS)), toldFrom: SNIFFED_ROWS };
         try {
-          const found = await read(table);
+          const found = await read(file, table);
           if (found !== undefined) {
             opened.set(file, Promise.resolve(table));
             return found;
@@ -172,7 +178,7 @@ export function createTableReader(db: DuckDb, temporaryDirectory: string): Table
           if (!(error instanceof MillraceError)) throw error;
         }
       }
-      return (await read(await open(file)))!;
+      return (await read(file, await open(file)))!;
     },
     countTexts: async (file, column, texts) => {
       const { from, columns } = await open(file);
