@@ -3,11 +3,11 @@ import { type Duration, type Instant, MICROS_PER_SECOND, printInstant } from '..
 
 export const NONE = '–';
 
+const WHOLE = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+
 /** 12,345 */
 export const count = (n: number | null | undefined): string =>
-  n === null || n === undefined || !Number.isFinite(n)
-    ? NONE
-    : n.toLocaleString('en-US', { maximumFractionDigits: 0 });
+  n === null || n === undefined || !Number.isFinite(n) ? NONE : WHOLE.format(n);
 
 /** As many significant digits as asked for, without trailing zeros: 0.0123, 45.2, 1.2e-9, 12,345. */
 export function number(n: number | null | undefined, digits = 4): string {
@@ -15,7 +15,7 @@ export function number(n: number | null | undefined, digits = 4): string {
   if (n === 0) return '0';
   const size = Math.abs(n);
   if (size >= 1e15 || size < 1e-4) return n.toExponential(Math.max(0, Math.min(2, digits - 1)));
-  if (size >= 10 ** (digits - 1)) return n.toLocaleString('en-US', { maximumFractionDigits: 0 });
+  if (size >= 10 ** (digits - 1)) return WHOLE.format(n);
   return Number(n.toPrecision(digits)).toLocaleString('en-US', { maximumFractionDigits: 8 });
 }
 

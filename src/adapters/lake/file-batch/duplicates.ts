@@ -5,7 +5,7 @@ import { contentColumns } from '../shape.js';
 import { deliveredColumn, POSITION } from '../stage.js';
 import { type FileBatch, NOT_EXCLUDED } from './batch.js';
 import { countRepeats, repeatedSql, repetitionsSql } from './repeats.js';
-import { RETRACTED, settleStateSql } from './state-batch.js';
+import { copiesSql, RETRACTED, settleStateSql } from './state-batch.js';
 
 /** Rows that say what is already known join `excluded`. */
 export async function deduplicate(batch: FileBatch): Promise<void> {
@@ -23,10 +23,13 @@ export async function deduplicate(batch: FileBatch): Promise<void> {
   let repeated = 0;
   if (batch.options.state) {
     const parts = { batch: rowsWhere(NOT_EXCLUDED), relation, log: batch.context.relation };
-    for (const sql of settleStateSql(source, parts, batch.options.state)) await db.run(sql);
-    repeated = await batch.countExcluded();
-    batch.unmoved = false;
-    batch.counts.rows += await batch.one(`SELECT count(*) AS n FROM staged WHERE "_file" = ${RETRACTED}`);
+    if (lastSeq === 0) repeated = await batch.exclude(copiesSql(source, parts.batch));
+    else {
+      for (const sql of settleStateSql(source, parts, batch.options.state)) await db.run(sql);
+      repeated = await batch.countExcluded();
+      batch.unmoved = false;
+      batch.counts.rows += await batch.one(`SELECT count(*) AS n FROM staged WHERE "_file" = ${RETRACTED}`);
+    }
   }
   await db.run(
     `CREATE OR REPLACE TEMP TABLE seen AS SELECT s."_row" FROM ${acceptable()} s` +
@@ -34,7 +37,7 @@ export async function deduplicate(batch: FileBatch): Promise<void> {
         ? ' WHERE false'
         : ` WHERE EXISTS (SELECT 1 FROM (${relation}) l WHERE ${same('l', 's', keys, '=')})`),
   );
-  const seen = await batch.one('SELECT count(*) AS n FROM seen');
+  const seen = lastSeq === 0 ? 0 : await batch.one('SELECT count(*) AS n FROM seen');
   if (!batch.options.state) {
     const repeats = await countRepeats(db, source, 'staged', acceptable());
     if (seen === 0 && repeats === 0) return;

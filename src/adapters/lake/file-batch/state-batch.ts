@@ -38,6 +38,17 @@ const same = (
 
 const LATEST = '"_available_at" DESC, "_order" DESC, "_seq" DESC';
 
+/** Rows of the batch that say again what another of them says: all that there is to leave out where the log is empty. */
+export function copiesSql(source: Source, batch: string): string {
+  const { keys, content } = columnsOf(source);
+  const latestFirst =
+    source.sequence === undefined ? '"_row" DESC' : 'coalesce("_order", "_row") DESC, "_row" DESC';
+  return (
+    `SELECT "_row" FROM (SELECT b."_row", row_number() OVER (PARTITION BY ${[...keys, ...content].join(', ')}, b."_available_at" ORDER BY ${latestFirst}) AS copy` +
+    ` FROM ${batch} b) WHERE copy > 1`
+  );
+}
+
 /**
  * Statements that decide about the staged rows: `excluded` gains the repetitions, `staged` the instants that rows may be
  * known from, and, for records taken back, tombstones with `_file` RETRACTED.
@@ -46,8 +57,6 @@ export function settleStateSql(source: Source, parts: Parts, scope: StateScope):
   const { keys, content } = columnsOf(source);
   const list = keys.join(', ');
   const fields = source.fields.map((field) => quoteName(field.name)).join(', ');
-  const latestFirst =
-    source.sequence === undefined ? '"_row" DESC' : 'coalesce("_order", "_row") DESC, "_row" DESC';
   const last =
     'CREATE OR REPLACE TEMP TABLE state_last AS' +
     ` SELECT * FROM (${parts.relation}) l SEMI JOIN ${parts.batch} b ON ${same('l', 'b', keys, '=')}` +
@@ -70,8 +79,7 @@ export function settleStateSql(source: Source, parts: Parts, scope: StateScope):
     last,
     judged,
     `INSERT INTO excluded SELECT "_row" FROM state_rows WHERE ${repetition}`,
-    `INSERT INTO excluded SELECT "_row" FROM (SELECT b."_row", row_number() OVER (PARTITION BY ${list}, ${content.join(', ')}, b."_available_at" ORDER BY ${latestFirst}) AS copy` +
-      ` FROM ${parts.batch} b) WHERE copy > 1`,
+    `INSERT INTO excluded ${copiesSql(source, parts.batch)}`,
     // What returns, or differs from a version known later, is known from then on.
     'UPDATE staged SET "_available_at" = greatest(staged."_available_at", s.before, CASE WHEN s.gone THEN ' +
       `${instant(scope.knowledge)} ELSE s.before END) FROM state_rows s` +
