@@ -112,7 +112,7 @@ async function checkRules(source: Source, describe: DescribeSql): Promise<readon
           source,
           'DEF_EXPRESSION',
           `the SQL of ${rule} does not run: ${firstLine(columns.message)}`,
-          `It is DuckDB SQL over {batch}, which has ${source.fields.map(({ name }) => name).join(', ')}, _row, _event_time and _available_at.`,
+          `It is DuckDB SQL over {batch}, which has ${source.fields.map(({ name }) => name).join(', ')}, _row, _event_time and _available_at.${/syntax error/i.test(columns.message) ? ' A name that SQL has a meaning for stands in double quotes: "at".' : ''}`,
         ),
       );
       continue;

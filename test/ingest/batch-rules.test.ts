@@ -121,6 +121,15 @@ describe('rules in SQL over a batch', () => {
       row.reasons.map((reason) => reason.message),
     );
     expect(messages.filter((message) => /^odd could not be judged: .*nothing/.test(message)).length).toBe(4);
+    // What is let in or left out leaves no reason in the ledger: the result says that the rule failed.
+    const dropping = orders([], [{ ...bySql('SELECT _row, nothing FROM {batch}'), action: 'drop' }]);
+    const said = {
+      dropped: 3,
+      warnings: [{ rule: 'odd', rows: 3, message: expect.stringMatching(/^odd could not be judged: /) }],
+    };
+    expect(await opened.log.ingestFiles(dropping, [file(at, 3, 8)])).toMatchObject(said);
+    const rows = ['q', 'r', 's'].map((id) => ({ id, at: '2024-01-01' }));
+    expect(await opened.log.ingestRows(dropping, rows, { now: 0 })).toMatchObject(said);
   });
 });
 

@@ -131,6 +131,19 @@ describe('a renamed column', () => {
     expect(records.filter(({ fields }) => fields['unit_price'] === null)).toEqual([]);
   });
 
+  it('is asked about where only its values are alike, and does not go in by itself', async () => {
+    const at = place();
+    const orders = source('orders', { ...BASE, ...FIELDS }, { schemaChanges: { renamed: 'adapt' } });
+    const opened = await withHistory(at, orders);
+    const header = Object.keys(FIELDS).map((name) => (name === 'unit_price' ? 'wert' : name));
+    const file = at.write('renamed.csv', csv(header, KINDS(columns(2))));
+    const error = await failure(opened.log.ingestFiles(orders, [file]));
+    expect(error.message).toMatch(
+      /lacks the column unit_price; perhaps renamed: unit_price → wert \(0\.[4-7]\d\)$/,
+    );
+    expect(error.hint).toContain('`millrace accept orders --rename wert=unit_price`');
+  });
+
   it('is one of two hundred, and no other pair is named', async () => {
     const at = place();
     const { normal } = drawing(9);

@@ -94,7 +94,7 @@ export interface RowsOptions {
   readonly record?: boolean;
 }
 
-const NOTHING_BROKEN: Disposition = { outcome: 'accept', flags: [], warnings: [] };
+const NOTHING_BROKEN: Disposition = { outcome: 'accept', flags: [] };
 const NO_REASONS: readonly Reason[] = [];
 /** Full tails that wait to become segments; beyond this pushes wait for them. */
 const MAX_FULL = 4;
@@ -400,17 +400,15 @@ export class RowWriter {
               tally(byRule.repairs, new Set(repairs.map((repair) => repair.rule)));
             }
             tally(byRule.flags, disposition.flags);
-            for (const reason of disposition.warnings) {
-              const before = warned.get(reason.rule);
-              warned.set(reason.rule, {
-                message: before?.message ?? reason.message,
-                rows: (before?.rows ?? 0) + 1,
-              });
-            }
           }
         }
       }
       fates[i] = fate;
+      for (const { rule, message, action, unjudged } of all) {
+        if (!unjudged && (action !== 'warn' || fate !== 'accepted')) continue;
+        const before = warned.get(rule);
+        warned.set(rule, { message: before?.message ?? message, rows: (before?.rows ?? 0) + 1 });
+      }
       if (fate === 'accepted') counts.accepted++;
       else if (fate === 'duplicate') counts.duplicates++;
       else if (fate === 'dropped') {

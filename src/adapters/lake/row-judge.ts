@@ -34,6 +34,7 @@ import {
   typeOfField,
   type UniqueRule,
   uniqueCheck,
+  unjudgedReason,
 } from '../../core/quality/index.js';
 import { literalSql } from '../../core/schema/coerce-sql.js';
 import { INT64, type Value, type ValueType } from '../../core/schema/types.js';
@@ -280,7 +281,7 @@ export class RowJudge {
       if (isSql(rule)) {
         const { broken, error } = await this.#brokenBySql(rule, rows, alive, clocks);
         for (const index of broken)
-          add(index, error === undefined ? reason(index) : { ...reason(index), message: error });
+          add(index, error === undefined ? reason(index) : unjudgedReason(reason(index), error));
         continue;
       }
       const broken = isReference(rule)

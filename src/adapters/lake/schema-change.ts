@@ -11,6 +11,7 @@ import { valueSample } from '../../core/drift/sample.js';
 import {
   findRenames,
   type LostField,
+  likelyRenames,
   profileDistance,
   type ReadAs,
   type Rename,
@@ -50,6 +51,7 @@ export const addedPolicy = (source: Source): 'refuse' | 'ignore' | 'warn' =>
   (({ refuse: 'refuse', adapt: 'ignore', alert: 'warn' }) as const)[changePolicy(source, 'added')];
 
 const SAMPLE_ROWS = 16_384;
+const NO_RENAMES: ReturnType<typeof likelyRenames> = { renames: [], perhaps: [] };
 /** Batches that a lost column is compared with. */
 export const RECENT_BATCHES = 10;
 
@@ -82,7 +84,7 @@ export async function settleSchema(
           const known = mergeBatches(profiles, field);
           return known !== undefined && known.nulls < 0.5 * (known.nulls + known.count);
         });
-  const renames =
+  const { renames, perhaps } =
     missing.length > 0 && difference.extra.length > 0
       ? await renamesOf(
           db,
@@ -92,7 +94,7 @@ export async function settleSchema(
           difference.extra,
           profiles,
         )
-      : [];
+      : NO_RENAMES;
   const changes: SchemaChange[] = [];
   const renaming = changePolicy(source, 'renamed');
   const refusedRenames = renames.filter(({ byValues }) => renaming === 'refuse' || !byValues);
@@ -115,16 +117,20 @@ export async function settleSchema(
       fromFiles(source) ? formOf(input.format) : 'table',
       fromFiles(source) ? `${path}: the file` : 'its query',
     )!;
-    const probably =
-      refusedRenames.length > 0 ? `; probably renamed: ${refusedRenames.map(printRename).join(', ')}` : '';
+    const asked = perhaps.filter(({ field }) => refusedRemovals.some((other) => other.field === field));
+    const list = (word: string, pairs: readonly Rename[]): string =>
+      pairs.length > 0 ? `; ${word} renamed: ${pairs.map(printRename).join(', ')}` : '';
+    const accepting = (pairs: readonly Rename[]): string =>
+      `\`${renameLine(pairs)}\`, or run \`millrace accept ${source.name} --rename ${pairs.map(({ field, to }) => `${to}=${field}`).join(' ')}\`.`;
+    const told = asked.length > 0 ? `If that is so, write at ${source.name} ${accepting(asked)}` : said.hint;
     throw new SchemaRefusal(
       placeIn(source, path, 1),
-      `${said.message}${probably}`,
+      `${said.message}${list('probably', refusedRenames)}${list('perhaps', asked)}`,
       refusedRenames.length > 0
-        ? `Accept it in the definition of ${source.name}: \`${renameLine(refusedRenames)}\`, or run \`millrace accept ${source.name} --rename ${refusedRenames.map(({ field, to }) => `${to}=${field}`).join(' ')}\`.`
+        ? `Accept it in the definition of ${source.name}: ${accepting(refusedRenames)}`
         : lacking.some(({ field }) => needed.has(field))
-          ? said.hint
-          : `${said.hint} If it is gone for good, \`schema_changes: { removed: alert }\` at ${source.name} reads it as null.`,
+          ? told
+          : `${told} If ${lacking.length === 1 ? 'it is' : 'they are'} gone for good, \`schema_changes: { removed: alert }\` at ${source.name} reads ${lacking.length === 1 ? 'it' : 'them'} as null.`,
       difference,
     );
   }
@@ -243,7 +249,7 @@ async function renamesOf(
   lostFields: readonly string[],
   added: readonly string[],
   profiles: readonly BatchProfile[],
-): Promise<readonly Rename[]> {
+): Promise<ReturnType<typeof likelyRenames>> {
   const fields = inputFields(source);
   const lost = lostFields.map((name) => lostField(fields.find((field) => field.name === name)!, profiles));
   const json = input.format === 'json' || input.format === 'ndjson';
@@ -285,7 +291,7 @@ async function renamesOf(
     known.set(key, read);
     return read;
   };
-  return findRenames(lost, added, readAs);
+  return likelyRenames(lost, added, readAs);
 }
 
 /** From this share of unreadable values on a column has another type, when that many rows say so. */

@@ -32,6 +32,8 @@ export interface Rename {
 
 /** From this score on a pair is called a rename. */
 const RENAME_THRESHOLD = 0.75;
+/** From here on it is worth asking whether it is one. */
+const PERHAPS_THRESHOLD = 0.45;
 /** Fewer of the values readable in the type: another column. */
 const MINIMUM_READABLE = 0.9;
 const WEIGHTS = { values: 0.5, overlap: 0.35, words: 0.7, nulls: 0.1, name: 0.3 } as const;
@@ -181,6 +183,22 @@ function scoreRename(
   }
   const weight = parts.reduce((sum, [w]) => sum + w, 0);
   return { score: parts.reduce((sum, [w, likeness]) => sum + w * likeness, 0) / weight, byValues: true };
+}
+
+/** The pairs that are called renames, and what of the rest is alike enough in its values to ask whether it is one. */
+export function likelyRenames(
+  lost: readonly LostField[],
+  added: readonly string[],
+  readAs: (column: string, field: LostField) => ReadAs,
+): { readonly renames: readonly Rename[]; readonly perhaps: readonly Rename[] } {
+  const renames = findRenames(lost, added, readAs);
+  const rest = findRenames(
+    lost.filter(({ field }) => !renames.some((rename) => rename.field === field)),
+    added.filter((column) => !renames.some(({ to }) => to === column)),
+    readAs,
+    PERHAPS_THRESHOLD,
+  );
+  return { renames, perhaps: rest.filter(({ byValues }) => byValues) };
 }
 
 /**

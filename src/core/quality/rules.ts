@@ -22,6 +22,8 @@ export interface Reason {
   readonly message: string;
   readonly severity: Severity;
   readonly action: RowAction;
+  /** The rule failed while it judged: the message says why, whatever becomes of the record. */
+  readonly unjudged?: true;
 }
 
 /** The two readings of row expressions, given from outside so that rules do not choose a compiler. */
@@ -259,6 +261,12 @@ const ALL_READ: ReadonlySet<string> = new Set();
 export const notJudged = ({ id }: { readonly id: string }, error: unknown): string =>
   `${id} could not be judged: ${error instanceof Error ? error.message : error}`;
 
+export const unjudgedReason = (reason: Reason, message: string): Reason => ({
+  ...reason,
+  message,
+  unjudged: true,
+});
+
 /**
  * The row rules of the effective contract over typed rows, in the order of the rules. Tombstones are judged only
  * by the implied rules. Rules that compare records are left out. A rule that throws is broken. `unread` names the
@@ -283,7 +291,7 @@ export function compileRowChecks(
       try {
         if (broken(row)) reasons.push(reasonFor(rule, row, source.fields));
       } catch (error) {
-        reasons.push({ ...reasonFor(rule, row, source.fields), message: notJudged(rule, error) });
+        reasons.push(unjudgedReason(reasonFor(rule, row, source.fields), notJudged(rule, error)));
       }
     }
     return reasons;
@@ -368,8 +376,6 @@ export interface Disposition {
   readonly outcome: 'accept' | 'quarantine' | 'drop' | 'fail';
   /** Ids of broken rules with action `flag`, to be kept with the record. */
   readonly flags: readonly string[];
-  /** Broken rules with action `warn`. */
-  readonly warnings: readonly Reason[];
 }
 
 /** What becomes of a record: the strongest action of its reasons (fail, quarantine, drop). */
@@ -378,6 +384,5 @@ export function dispose(reasons: readonly Reason[]): Disposition {
   return {
     outcome: has('fail') ? 'fail' : has('quarantine') ? 'quarantine' : has('drop') ? 'drop' : 'accept',
     flags: reasons.filter((reason) => reason.action === 'flag').map((reason) => reason.rule),
-    warnings: reasons.filter((reason) => reason.action === 'warn'),
   };
 }

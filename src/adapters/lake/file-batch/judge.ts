@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { BatchProfile } from '../../../core/drift/batch-profile.js';
 import { DISTRIBUTION_BATCHES, HISTORY_BATCHES } from '../../../core/drift/history.js';
-import { batchMeasuresSql, effectiveContract, judgeBatch } from '../../../core/quality/index.js';
+import { batchMeasuresSql, effectiveContract, judgeBatch, notJudged } from '../../../core/quality/index.js';
 import { quoteText } from '../../duckdb/text.js';
 import { inspectFile } from '../../files/inputs.js';
 import { judgeBatchHistory } from '../batch-history.js';
@@ -55,6 +55,9 @@ async function judgeRows(batch: FileBatch): Promise<readonly FailedReason[]> {
     const n = marks.get(rule.id);
     if (n !== undefined) batch.warn(rule.id, await example(batch, rule), n);
   }
+  for (const [rule, error] of Object.entries(batch.errors))
+    if (![...batch.rulesWith('fail'), ...batch.rulesWith('warn')].some(({ id }) => id === rule))
+      batch.warn(rule, notJudged({ id: rule }, error), marks.get(rule) ?? batch.reasons[rule] ?? 0);
   const drop = batch.rulesWith('drop').filter((rule) => marks.has(rule.id));
   if (drop.length > 0) {
     const ids = drop.map((rule) => quoteText(rule.id)).join(', ');
