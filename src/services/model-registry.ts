@@ -1,12 +1,15 @@
 /** Names for model versions, and finding versions by what is known of them. */
 import { MillraceError } from '../core/base/error.js';
 import { nearest } from '../core/base/nearest.js';
+import { METRICS } from '../core/define/models.js';
+import { PART_NAMES } from '../core/define/shapes/words.js';
+import type { MetricRequirement } from '../core/define/types.js';
 import type { AliasChange, VersionRecord } from '../ports/registry.js';
 import { userName } from './actor.js';
 import { manifestOf } from './model-manifest.js';
 import { type Notes, notesOf, type Stage, stageOf } from './model-notes.js';
 import type { Project } from './project.js';
-import { CHAMPION } from './promote.js';
+import { CHAMPION, holds } from './promote.js';
 
 /** Points an alias at a version; the champion's has a gate and goes by `promote`. */
 export async function aliasModel(
@@ -49,21 +52,30 @@ type Test = (found: FoundVersion) => boolean;
 
 const KEYS = ['tag', 'owner', 'alias', 'stage', 'feature', 'dataset'];
 
-const COMPARE: Readonly<Record<string, (a: number, b: number) => boolean>> = {
-  '>=': (a, b) => a >= b,
-  '<=': (a, b) => a <= b,
-  '>': (a, b) => a > b,
-  '<': (a, b) => a < b,
-  '=': (a, b) => a === b,
-};
+/** @throws MillraceError USAGE for what no model has. */
+function known(name: string, names: readonly string[], what: string): void {
+  if (names.includes(name)) return;
+  const near = nearest(name, names);
+  throw new MillraceError('USAGE', `no model has a ${what} "${name}"`, {
+    hint: near ? `Did you mean "${near}"?` : `There are ${names.join(', ')}.`,
+  });
+}
 
 function testOf(term: string): Test {
   const limit = /^(\w+)\.(\w+)(>=|<=|>|<|=)(-?\d+(?:\.\d+)?(?:e-?\d+)?)$/i.exec(term);
   if (limit) {
-    const [, part, metric, operator, bound] = limit;
+    const [, part, metric, operator, bound] = limit as unknown as [
+      string,
+      string,
+      string,
+      MetricRequirement['operator'],
+      string,
+    ];
+    known(part, PART_NAMES, 'part');
+    known(metric, [...new Set(Object.values(METRICS).flat())], 'metric');
     return ({ version }) => {
-      const value = manifestOf(version).metrics[part!]?.[metric!];
-      return typeof value === 'number' && COMPARE[operator!]!(value, Number(bound));
+      const value = manifestOf(version).metrics[part]?.[metric];
+      return typeof value === 'number' && holds(value, { operator, value: Number(bound) });
     };
   }
   const [, key, wanted] = /^(\w+):(.+)$/.exec(term) ?? [];

@@ -55,7 +55,10 @@ export interface PromotionResult {
 }
 
 /** Whether a metric meets `metric >= bound`. */
-export const holds = (value: number, { operator, value: bound }: MetricRequirement): boolean => {
+export const holds = (
+  value: number,
+  { operator, value: bound }: Pick<MetricRequirement, 'operator' | 'value'>,
+): boolean => {
   switch (operator) {
     case '>=':
       return value >= bound;

@@ -99,6 +99,8 @@ it('aliases keep who, when, why; the champion goes by its gate; versions are fou
     expect(await found('CHURN')).toEqual(['churn@1']);
     expect(await found('feature:none')).toEqual([]);
     await expect(found('tagg:ops')).rejects.toMatchObject({ hint: 'Did you mean "tag:ops"?' });
+    await expect(found('test.aoc>0.7')).rejects.toMatchObject({ hint: 'Did you mean "auc"?' });
+    await expect(found('tset.auc>0.7')).rejects.toMatchObject({ hint: 'Did you mean "test"?' });
     for (const term of ['test.auc>=abc', 'auc>0.7'])
       await expect(found(term)).rejects.toThrow('is no term to search by');
     registry.close();
