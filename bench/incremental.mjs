@@ -1,5 +1,5 @@
 // A year of daily partitions: one changed day, one changed feature, beside a build of everything.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { millions } from './data.mjs';
@@ -88,6 +88,7 @@ const KINDS = [
   ['idle', 'nothing has changed'],
   ['changed', 'one day has changed'],
   ['feature', 'one feature of five has another window'],
+  ['removed', 'one feature of five is left out'],
 ];
 
 /** One year, from nothing: what each build took. */
@@ -115,8 +116,13 @@ async function year(events) {
     DEFINITIONS.replace(most, most.replace('[1d, 7d]', '[1d, 3d]')),
   );
   const feature = await build();
+  const all = 'features: [spend, seen, most, spread, kinds]';
+  const definitions = path.join(folder, 'definitions/all.yaml');
+  const fewer = readFileSync(definitions, 'utf8').replace(all, 'features: [spend, seen, most, kinds]');
+  writeFileSync(definitions, fewer);
+  const removed = await build();
   rmSync(folder, { recursive: true, force: true });
-  return { full, idle, changed, feature };
+  return { full, idle, changed, feature, removed };
 }
 
 export async function measure({ sizes = [5_000_000, 20_000_000], runs = 1 } = {}) {
