@@ -59,7 +59,7 @@ beforeAll(async () => {
   await cp(template, folder, { recursive: true });
   expect((await millrace(['run', '--project', folder, '--json'])).status).toBe(0);
   clean = await outcome(folder);
-}, 120_000);
+});
 
 afterAll(() => rm(base, { recursive: true, force: true }));
 

@@ -1,5 +1,5 @@
 import type { DefinitionChange } from '../../core/plan/definition-changes.js';
-import type { Plan } from '../../core/plan/plan.js';
+import type { Plan, Promotion } from '../../core/plan/plan.js';
 import type { Io } from '../io.js';
 import { printChanges } from './changes.js';
 import { count, table } from './table.js';
@@ -8,6 +8,13 @@ const mebibytes = (bytes: number): string => (bytes === 0 ? '-' : `${(bytes / 2 
 
 const seconds = (value: number | null): string =>
   value === null ? 'unknown' : value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
+
+function outcomeOf({ model, version, champion }: Promotion): string {
+  if (version !== null && version === champion)
+    return `version ${version}, the champion, is judged by its gate again`;
+  const what = version === null ? 'the new version' : `version ${version}`;
+  return `${what} ${champion === null ? 'becomes the champion' : `retires ${model}@${champion}`} if it passes its gate`;
+}
 
 export function printPlan(io: Io, plan: Plan): void {
   // Many things may read one that has changed: they stand on one line.
@@ -44,9 +51,6 @@ export function printPlan(io: Io, plan: Plan): void {
   io.print(
     `expected: ${cost.unknown === plan.steps.length ? 'unknown, none of it has run before' : `about ${seconds(cost.seconds)}${cost.unknown > 0 ? `, and ${cost.unknown} ${cost.unknown === 1 ? 'step' : 'steps'} that never ran` : ''}`}`,
   );
-  for (const { model, champion } of plan.promotions)
-    io.print(
-      `${model}: the new version ${champion === null ? 'becomes the champion' : `retires ${model}@${champion}`} if it passes its gate`,
-    );
+  for (const promotion of plan.promotions) io.print(`${promotion.model}: ${outcomeOf(promotion)}`);
   if (plan.fresh.length > 0) io.print(`up to date: ${plan.fresh.join(', ')}`);
 }

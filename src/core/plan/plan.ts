@@ -41,6 +41,8 @@ export interface AssetState {
   readonly rows?: number | null;
   /** Changes whenever what it is made of changes: tells whether the world has moved. */
   readonly mark?: string;
+  /** The version that is trained already (models): only its gate has to judge it. */
+  readonly trained?: number;
   /** How a transform is brought up to date: by new records alone, or by all of them and why. */
   readonly how?: string;
   /** Set where the contract is not as it was when records last came in (sources). */
@@ -80,6 +82,13 @@ export interface Step {
   readonly range?: { readonly from: Instant; readonly to: Instant };
 }
 
+export interface Promotion {
+  readonly model: string;
+  /** The version that is there already and is judged; null: a new one, or that one if its data turn out the same. */
+  readonly version: number | null;
+  readonly champion: number | null;
+}
+
 export interface Plan {
   readonly steps: readonly Step[];
   /** Assets that need nothing. */
@@ -87,8 +96,8 @@ export interface Plan {
   /** Contracts that have changed, with what the change means. */
   readonly contracts: readonly (ContractNews & { readonly source: string })[];
   readonly changes: readonly DefinitionChange[];
-  /** Models that are trained: the new version replaces the champion if it passes its gate. */
-  readonly promotions: readonly { readonly model: string; readonly champion: number | null }[];
+  /** Models that a gate judges: the version replaces the champion if it passes. */
+  readonly promotions: readonly Promotion[];
   readonly cost: Cost;
   /** Of the world that the plan was made in, and of what was asked for. */
   readonly world: Fingerprint;
@@ -220,7 +229,11 @@ export function planRun(definitions: Definitions, snapshot: Snapshot, names: rea
     changes: snapshot.changes ?? [],
     promotions: steps
       .filter(({ action }) => action === 'train')
-      .map(({ name }) => ({ model: name, champion: snapshot.champions?.get(name) ?? null })),
+      .map(({ name, asset, after }) => ({
+        model: name,
+        version: after.length > 0 ? null : (snapshot.assets.get(asset)?.trained ?? null),
+        champion: snapshot.champions?.get(name) ?? null,
+      })),
     cost: costOf(steps),
     world: fingerprint({
       names: [...names].sort(),

@@ -76,6 +76,7 @@ export async function stateOf(project: Project, kind: AssetKind, name: string): 
       const judged = registry.getFact(judgedFact(name)) as Judgement | undefined;
       return {
         rows,
+        trained: own.version,
         stale:
           judged?.version !== own.version
             ? `version ${own.version} has not been judged by its gate yet`
