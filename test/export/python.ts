@@ -18,7 +18,7 @@ export function environment(name: string, packages: readonly string[]): string |
   rmSync(folder, { recursive: true, force: true });
   const commands: readonly (readonly [string, readonly string[]])[] = [
     ['python3', ['-m', 'venv', folder]],
-    [python, ['-m', 'pip', 'install', '-q', ...packages]],
+    [python, ['-m', 'pip', 'install', '-q', '--no-compile', ...packages]],
   ];
   for (const [command, args] of commands) {
     const done = spawnSync(command, args, { encoding: 'utf8', timeout: 900_000 });

@@ -32,6 +32,7 @@ export function pythonPackages(
         'install',
         '-q',
         '--no-warn-script-location',
+        '--no-compile',
         ...options,
         '--only-binary',
         ':all:',
