@@ -162,6 +162,8 @@ sources:
         [['seen', 'x']],
         [['seen', 1.5]],
       ]);
+      for (const { message } of refused.flatMap(({ reasons }) => reasons))
+        expect(message).toMatch(/expected the format (%d.%m.%Y %H:%M|epoch_ms)$/);
     });
   });
 });

@@ -42,7 +42,7 @@ export function explainer(
     return ids.map((id) => {
       const unread = byType.get(id);
       const coerced = unread && read(unread);
-      const reason = coerced && typeReason(unread.name, given(unread), coerced);
+      const reason = coerced && typeReason(unread.name, given(unread), coerced, unread.format);
       if (reason) return { rule: id, field: reason.field, value: reason.value, message: reason.message };
       const rule = rules.get(id);
       if (!rule) {

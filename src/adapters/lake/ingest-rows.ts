@@ -291,7 +291,7 @@ export class RowWriter {
       for (const column of [...(from === undefined ? [] : [from]), ...aliases]) given ??= own(raw, column);
       const coerced = coerceJson(type, inTimeFormat({ type, format }, given), options);
       values.push([name, coerced.ok ? coerced.value : null]);
-      const reason = typeReason(name, given, coerced);
+      const reason = typeReason(name, given, coerced, format);
       if (reason) reasons.push(reason);
     }
     return this.#judge.judge(Object.fromEntries(values), reasons);

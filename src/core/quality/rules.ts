@@ -164,13 +164,19 @@ export function reasonFor(rule: RowRule, row: Row, fields: readonly FieldDefinit
 }
 
 /** The reason for a value that could not be read as its type; undefined when it could. */
-export function typeReason(field: string, raw: unknown, coerced: Coerced): Reason | undefined {
+export function typeReason(
+  field: string,
+  raw: unknown,
+  coerced: Coerced,
+  format?: string,
+): Reason | undefined {
   if (coerced.ok) return undefined;
+  const expected = format === undefined ? coerced.expected : `the format ${format}`;
   return {
     rule: `${field}.type`,
     field,
     value: raw,
-    message: `${field}: ${coerced.message}; expected ${coerced.expected}`,
+    message: `${field}: ${coerced.message}; expected ${expected}`,
     severity: 'error',
     action: 'quarantine',
   };
