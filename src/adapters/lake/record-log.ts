@@ -18,7 +18,8 @@ import { acquireLock, type Lock } from '../files/lock.js';
 import type { Database } from '../sqlite/database.js';
 import type { IngestContext } from './file-batch/batch.js';
 import type { Decision, RowFate, RowsOptions, RowsOutcome, RowWriter } from './ingest-rows.js';
-import { createLedger, type Ledger, withoutWriting } from './ledger.js';
+import { createLedger } from './ledger/create-ledger.js';
+import { type Ledger, withoutWriting } from './ledger.js';
 import { readFlagged, readRepairs } from './marked-records.js';
 import { readRecords } from './records.js';
 import {
