@@ -74,6 +74,23 @@ export function statement(db: Database, sql: string): Statement {
   return found;
 }
 
+export type Row = Readonly<Record<string, unknown>>;
+export type Cell = string | number | null;
+
+/** What a query gives. */
+export const rows = (db: Database, sql: string, ...args: readonly Cell[]): Row[] =>
+  statement(db, sql).all(...args) as Row[];
+
+export const firstRow = (db: Database, sql: string, ...args: readonly Cell[]): Row | undefined =>
+  rows(db, sql, ...args)[0];
+
+/** Performs a change; gives how many rows it changed. */
+export const change = (db: Database, sql: string, ...args: readonly Cell[]): number =>
+  Number(statement(db, sql).run(...args).changes);
+
+/** A number, or null where the column holds none. */
+export const optional = (value: unknown): number | null => (value === null ? null : Number(value));
+
 /** All of the work or none of it. */
 export function transaction<T>(db: Database, work: () => T): T {
   db.exec('BEGIN IMMEDIATE');

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { MillraceError } from '../../core/base/error.js';
 import type { AliasChange, NoteChange, Registry, RunRecord, VersionRecord } from '../../ports/registry.js';
-import { type Database, statement, transaction } from './database.js';
+import { type Database, firstRow, type Row, rows, transaction } from './database.js';
 import { FACT_TABLE, readFact, writeFacts } from './facts.js';
 
 export const RUN_TABLE = `
@@ -30,8 +30,6 @@ CREATE INDEX IF NOT EXISTS note_change_by_name ON note_change (model, version, f
 ${FACT_TABLE}
 ${RUN_TABLE}
 `;
-
-type Row = Record<string, unknown>;
 
 /** Manifests hold whole profiles, megabytes of them, and many who ask for a version want its key: read when looked at. */
 const toVersion = (row: Row, root: string): VersionRecord => {
@@ -97,20 +95,24 @@ export function createRegistry(
   { root = '/', guard = () => {} }: RegistryOptions = {},
 ): Registry {
   db.exec(SCHEMA);
-  const all = (sql: string, ...args: (string | number | null)[]): Row[] =>
-    statement(db, sql).all(...args) as Row[];
-  const first = (sql: string, ...args: (string | number | null)[]): Row | undefined => all(sql, ...args)[0];
   const transact = <T>(work: () => T): T =>
     transaction(db, () => {
       guard();
       return work();
     });
   const byKey: Registry['byKey'] = (kind, name, key) => {
-    const row = first('SELECT * FROM version WHERE kind = ? AND name = ? AND key = ?', kind, name, key);
+    const row = firstRow(
+      db,
+      'SELECT * FROM version WHERE kind = ? AND name = ? AND key = ?',
+      kind,
+      name,
+      key,
+    );
     return row && toVersion(row, root);
   };
   const alias: Registry['alias'] = (model, name) => {
-    const row = first(
+    const row = firstRow(
+      db,
       'SELECT version FROM alias_change WHERE model = ? AND alias = ? ORDER BY id DESC LIMIT 1',
       model,
       name,
@@ -123,7 +125,8 @@ export function createRegistry(
       transact(() => {
         const present = byKey(record.kind, record.name, record.key);
         if (present) return present;
-        const last = first(
+        const last = firstRow(
+          db,
           'SELECT max(version) AS v FROM version WHERE kind = ? AND name = ?',
           record.kind,
           record.name,
@@ -142,18 +145,25 @@ export function createRegistry(
       }),
     versions: (kind, name) =>
       (name === undefined
-        ? all('SELECT * FROM version WHERE kind = ? ORDER BY name, version', kind)
-        : all('SELECT * FROM version WHERE kind = ? AND name = ? ORDER BY version', kind, name)
+        ? rows(db, 'SELECT * FROM version WHERE kind = ? ORDER BY name, version', kind)
+        : rows(db, 'SELECT * FROM version WHERE kind = ? AND name = ? ORDER BY version', kind, name)
       ).map((row) => toVersion(row, root)),
     version: (kind, name, version) => {
       const row =
         version === undefined
-          ? first(
+          ? firstRow(
+              db,
               'SELECT * FROM version WHERE kind = ? AND name = ? ORDER BY version DESC LIMIT 1',
               kind,
               name,
             )
-          : first('SELECT * FROM version WHERE kind = ? AND name = ? AND version = ?', kind, name, version);
+          : firstRow(
+              db,
+              'SELECT * FROM version WHERE kind = ? AND name = ? AND version = ?',
+              kind,
+              name,
+              version,
+            );
       return row && toVersion(row, root);
     },
     byKey,
@@ -174,13 +184,14 @@ export function createRegistry(
     alias,
     aliasHistory: (model) =>
       (model === undefined
-        ? all('SELECT * FROM alias_change ORDER BY id')
-        : all('SELECT * FROM alias_change WHERE model = ? ORDER BY id', model)
+        ? rows(db, 'SELECT * FROM alias_change ORDER BY id')
+        : rows(db, 'SELECT * FROM alias_change WHERE model = ? ORDER BY id', model)
       ).map(toAlias),
     setNote: ({ expected, ...change }) =>
       transact(() => {
         const { model, version, field } = change;
-        const row = first(
+        const row = firstRow(
+          db,
           'SELECT value FROM note_change WHERE model = ? AND version IS ? AND field = ? ORDER BY id DESC LIMIT 1',
           model,
           version,
@@ -200,8 +211,8 @@ export function createRegistry(
       }),
     noteHistory: (model) =>
       (model === undefined
-        ? all('SELECT * FROM note_change ORDER BY id')
-        : all('SELECT * FROM note_change WHERE model = ? ORDER BY id', model)
+        ? rows(db, 'SELECT * FROM note_change ORDER BY id')
+        : rows(db, 'SELECT * FROM note_change WHERE model = ? ORDER BY id', model)
       ).map(toNote),
     getFact: (name) => readFact(db, name),
     setFact: (name, value) => transact(() => writeFacts(db, { [name]: value })),
@@ -219,7 +230,7 @@ export function createRegistry(
         id,
       );
     },
-    runs: (limit) => all('SELECT * FROM run ORDER BY id DESC LIMIT ?', limit).map(toRun),
+    runs: (limit) => rows(db, 'SELECT * FROM run ORDER BY id DESC LIMIT ?', limit).map(toRun),
     close: () => db.close(),
   };
 }

@@ -1,7 +1,17 @@
 import { MillraceError } from '../../core/base/error.js';
 import type { Firing, FiringStatus, ScheduleStore, TriggerState } from '../../ports/schedule-store.js';
 import { acquireLock, lockHolder } from '../files/lock.js';
-import { type Database, type Migration, migrate, statement, transaction } from './database.js';
+import {
+  type Cell,
+  change,
+  type Database,
+  type Migration,
+  migrate,
+  optional,
+  type Row,
+  rows,
+  transaction,
+} from './database.js';
 
 const MIGRATIONS: readonly Migration[] = [
   {
@@ -22,45 +32,39 @@ INSERT INTO scheduler VALUES (1, 0, NULL);
   },
 ];
 
-type Row = Record<string, unknown>;
-type Cell = string | number | null;
-
-const nullable = (value: unknown): number | null => (value === null ? null : Number(value));
-
 const toFiring = (row: Row): Firing => ({
   trigger: row['trigger'] as string,
   due: Number(row['due']),
   startAt: Number(row['start_at']),
   status: row['status'] as FiringStatus,
-  run: nullable(row['run']),
-  startedAt: nullable(row['started_at']),
-  endedAt: nullable(row['ended_at']),
+  run: optional(row['run']),
+  startedAt: optional(row['started_at']),
+  endedAt: optional(row['ended_at']),
   detail: row['detail'] as string,
 });
 
 /** `lockFile` names the process that leads: one that was killed is followed at once. */
 export function createScheduleStore(db: Database, lockFile: string): ScheduleStore {
   migrate(db, MIGRATIONS);
-  const all = (sql: string, ...args: Cell[]): Row[] => statement(db, sql).all(...args) as Row[];
-  const change = (sql: string, ...args: Cell[]): number => Number(statement(db, sql).run(...args).changes);
 
   return {
     lead: (command, now) => {
       const lock = acquireLock(lockFile, command);
       const { token, before } = transaction(db, () => {
-        const [row] = all('SELECT alive_at, token + 1 AS token FROM scheduler');
-        change('UPDATE scheduler SET token = token + 1, alive_at = ?', now);
-        return { token: Number(row!['token']), before: nullable(row!['alive_at']) };
+        const [row] = rows(db, 'SELECT alive_at, token + 1 AS token FROM scheduler');
+        change(db, 'UPDATE scheduler SET token = token + 1, alive_at = ?', now);
+        return { token: Number(row!['token']), before: optional(row!['alive_at']) };
       });
       const mine = <T>(work: () => T): T =>
         transaction(db, () => {
-          if (Number(all('SELECT token FROM scheduler')[0]!['token']) !== token)
+          if (Number(rows(db, 'SELECT token FROM scheduler')[0]!['token']) !== token)
             throw new MillraceError('LEASE_LOST', 'another process leads the schedules of this project now');
           return work();
         });
       const update = (firing: Firing, sql: string, ...args: Cell[]): void =>
         mine(() => {
           change(
+            db,
             `UPDATE trigger_firing SET ${sql} WHERE trigger = ? AND due = ?`,
             ...args,
             firing.trigger,
@@ -72,11 +76,12 @@ export function createScheduleStore(db: Database, lockFile: string): ScheduleSto
         before,
         renew: (at) =>
           mine(() => {
-            change('UPDATE scheduler SET alive_at = ?', at);
+            change(db, 'UPDATE scheduler SET alive_at = ?', at);
           }),
         observe: ({ name, seen, mark, reason }, firings) =>
           mine(() => {
             change(
+              db,
               `INSERT INTO trigger_state VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET
   seen = excluded.seen, mark = excluded.mark, reason = excluded.reason`,
               name,
@@ -86,6 +91,7 @@ export function createScheduleStore(db: Database, lockFile: string): ScheduleSto
             );
             for (const { due, startAt, status, detail } of firings)
               change(
+                db,
                 'INSERT INTO trigger_firing VALUES (?, ?, ?, ?, NULL, NULL, NULL, ?) ON CONFLICT DO NOTHING',
                 name,
                 due,
@@ -107,7 +113,8 @@ export function createScheduleStore(db: Database, lockFile: string): ScheduleSto
     },
     states: () =>
       new Map(
-        all(
+        rows(
+          db,
           `SELECT s.*, (SELECT max(coalesce(f.started_at, f.due)) FROM trigger_firing f
   WHERE f.trigger = s.name AND f.status <> 'skipped') AS fired_at FROM trigger_state s`,
         ).map((row): [string, TriggerState] => [
@@ -116,19 +123,20 @@ export function createScheduleStore(db: Database, lockFile: string): ScheduleSto
             name: row['name'] as string,
             seen: Number(row['seen']),
             mark: row['mark'] as string | null,
-            firedAt: nullable(row['fired_at']),
+            firedAt: optional(row['fired_at']),
             reason: row['reason'] as string,
           },
         ]),
       ),
     open: () =>
-      all(
+      rows(
+        db,
         "SELECT * FROM trigger_firing WHERE status IN ('due', 'running') ORDER BY start_at, due, trigger",
       ).map(toFiring),
     firings: (limit, trigger) =>
       (trigger === undefined
-        ? all('SELECT * FROM trigger_firing ORDER BY due DESC, trigger LIMIT ?', limit)
-        : all('SELECT * FROM trigger_firing WHERE trigger = ? ORDER BY due DESC LIMIT ?', trigger, limit)
+        ? rows(db, 'SELECT * FROM trigger_firing ORDER BY due DESC, trigger LIMIT ?', limit)
+        : rows(db, 'SELECT * FROM trigger_firing WHERE trigger = ? ORDER BY due DESC LIMIT ?', trigger, limit)
       ).map(toFiring),
   };
 }

@@ -1,9 +1,8 @@
 import type { BatchProfile } from '../../../core/drift/batch-profile.js';
 import type { BatchFile, BatchMark, BatchNotes, BatchRecord } from '../../../ports/record-log.js';
-import type { Database } from '../../sqlite/database.js';
+import { type Database, type Row, rows } from '../../sqlite/database.js';
 import { tieBatch } from '../contract-versions.js';
 import { type BatchCommit, type KeptBatch, type Ledger, toJsonText } from '../ledger.js';
-import { type Row, rows } from './rows.js';
 
 /** Where a batch's notes stand in its profile: no rule has such a name. */
 const NOTES = '$';

@@ -1,6 +1,6 @@
 import { isAbsolute, join, relative } from 'node:path';
 import { invariant } from '../../../core/base/error.js';
-import { type Database, transaction } from '../../sqlite/database.js';
+import { type Database, optional, rows, transaction } from '../../sqlite/database.js';
 import { writeFacts } from '../../sqlite/facts.js';
 import { lastContracts, listContracts, recordContract } from '../contract-versions.js';
 import type { BatchCommit, CommittedState, Ledger } from '../ledger.js';
@@ -8,7 +8,6 @@ import type { LakeSegment } from '../relation.js';
 import { batches, insertBatch, keepProfile } from './batches.js';
 import { keepRefused, quarantine } from './quarantine.js';
 import { references } from './references.js';
-import { optional, rows } from './rows.js';
 
 const larger = (a: number | null, b: number | null): number | null =>
   a === null ? b : b === null ? a : Math.max(a, b);

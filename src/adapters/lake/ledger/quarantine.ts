@@ -1,5 +1,5 @@
 import type { QuarantinedRow, QuarantineFilter } from '../../../ports/record-log.js';
-import { type Database, transaction } from '../../sqlite/database.js';
+import { type Database, rows, transaction } from '../../sqlite/database.js';
 import {
   type BatchCommit,
   type Ledger,
@@ -7,7 +7,6 @@ import {
   type PrintedQuarantinedRow,
   toJsonText,
 } from '../ledger.js';
-import { rows } from './rows.js';
 
 const reasonsText = (row: NewQuarantinedRow | PrintedQuarantinedRow): string =>
   'reasonsText' in row ? row.reasonsText : toJsonText(row.reasons);

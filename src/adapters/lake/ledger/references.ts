@@ -1,6 +1,5 @@
-import type { Database } from '../../sqlite/database.js';
+import { type Database, rows } from '../../sqlite/database.js';
 import type { Ledger } from '../ledger.js';
-import { rows } from './rows.js';
 
 /** Means and medians as they were taken, for imputations. */
 export function references(db: Database): Pick<Ledger, 'reference' | 'keepReference'> {
