@@ -170,6 +170,8 @@ describe('a renamed column', () => {
     const { hint } = await failure(opened.log.ingestFiles(orders, [file]));
     const line = /rename: \{ (.*?) \}/.exec(hint)![1]!.split(', ').sort();
     expect(line).toEqual(['price_per_unit: unit_price', 'product_code: code', 'quantity: qty', 'town: city']);
+    const command = /accept orders (.*?)`/.exec(hint)![1]!;
+    expect(command.match(/--rename \w+=\w+/g)!.join(' ')).toBe(command);
   });
 
   it('is not seen where a column is gone and another thing has come', async () => {

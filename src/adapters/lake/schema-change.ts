@@ -121,7 +121,7 @@ export async function settleSchema(
     const list = (word: string, pairs: readonly Rename[]): string =>
       pairs.length > 0 ? `; ${word} renamed: ${pairs.map(printRename).join(', ')}` : '';
     const accepting = (pairs: readonly Rename[]): string =>
-      `\`${renameLine(pairs)}\`, or run \`millrace accept ${source.name} --rename ${pairs.map(({ field, to }) => `${to}=${field}`).join(' ')}\`.`;
+      `\`${renameLine(pairs)}\`, or run \`millrace accept ${source.name} ${pairs.map(({ field, to }) => `--rename ${to}=${field}`).join(' ')}\`.`;
     const told = asked.length > 0 ? `If that is so, write at ${source.name} ${accepting(asked)}` : said.hint;
     throw new SchemaRefusal(
       placeIn(source, path, 1),
