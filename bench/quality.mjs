@@ -1,6 +1,6 @@
 // Profiling and row checks of one file: millrace's public commands beside DuckDB SUMMARIZE, Great Expectations and
 // Pandera, over the scan floor. All contenders find the same failing rows by rule, or the run fails.
-// node bench/quality.mjs [--size small|full] [--runs 3]
+// node bench/quality.mjs [--size quick|small|full] [--runs 3]
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { make, millions } from './data.mjs';
@@ -20,6 +20,7 @@ import {
 import { peer } from './python.mjs';
 
 const SIZES = {
+  quick: [[1e6, 'parquet']],
   small: [
     [1e6, 'parquet'],
     [1e6, 'csv'],
