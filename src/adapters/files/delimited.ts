@@ -10,8 +10,8 @@ import { isText, type StagedFile, type StageWriter, type UnreadableRow } from '.
 export interface DelimitedOptions {
   readonly path: string;
   readonly delimiter: string;
-  /** Called with the header before any row; throws when the file cannot be meant. */
-  readonly onHeader: (names: readonly string[]) => void;
+  /** Called with the header before any row; gives where the rows go, or throws when the file cannot be meant. */
+  readonly onHeader: (names: readonly string[]) => StageWriter;
 }
 
 export interface StagedDelimited extends StagedFile {
@@ -149,16 +149,16 @@ export function splitRecord(text: string, delimiter: string): (string | null)[] 
 
 const quoted = (field: string | null): string => (field === null ? '' : `"${field.replaceAll('"', '""')}"`);
 
-/** Reads a delimited file, calls `onHeader`, and writes every row that can be split to `writer`. */
+/** Reads a delimited file, calls `onHeader`, and writes every row that can be split. */
 export async function stageDelimited(
   chunks: AsyncIterable<Buffer>,
-  writer: StageWriter,
   options: DelimitedOptions,
 ): Promise<StagedDelimited> {
   const delimiter = options.delimiter.charCodeAt(0);
   const scan: Scan = { shape: 'plain', fields: 0, end: 0, next: 0, breaks: 0 };
   const unreadable: UnreadableRow[] = [];
   let header: readonly string[] | undefined;
+  let writer: StageWriter | undefined;
   let line = 1;
   let rows = 0;
   let sawBytes = false;
@@ -218,20 +218,20 @@ export async function stageDelimited(
         header = splitRecord(bytes.toString('utf8', at, scan.end), options.delimiter).map((name) =>
           (name ?? '').trim(),
         );
-        options.onHeader(header);
+        writer = options.onHeader(header);
       } else if (scan.fields !== header.length) {
         const message = `the row has ${count(scan.fields, 'field')}, the header has ${header.length}`;
         at = reject(bytes, at, limit, 'parse.columns', message);
         continue;
       } else {
         if (scan.shape === 'plain') {
-          writer.row(line, delimiter, bytes, at, scan.end);
+          writer!.row(line, delimiter, bytes, at, scan.end);
         } else {
           const clean = splitRecord(bytes.toString('utf8', at, scan.end), options.delimiter)
             .map(quoted)
             .join(options.delimiter);
           const copy = Buffer.from(clean, 'utf8');
-          writer.row(line, delimiter, copy, 0, copy.length);
+          writer!.row(line, delimiter, copy, 0, copy.length);
         }
         rows++;
       }
@@ -248,7 +248,7 @@ export async function stageDelimited(
     rest = bytes.subarray(consume(bytes, false));
   }
   if (rest.length > 0) consume(rest, true);
-  writer.flush();
+  writer?.flush();
   if (!sawBytes || header === undefined) throw emptyFile(options.path);
   return { header, rows, unreadable };
 }

@@ -20,29 +20,50 @@ export interface StagedFile {
   readonly unreadable: readonly UnreadableRow[];
 }
 
+const BUFFER_BYTES = 1 << 20;
+/** More than the numbers in front of a row take. */
+const NUMBERS_BYTES = 48;
+
+export interface StageWriterOptions {
+  /** Stands in front of each line number, and the rows join those that are in the file. */
+  readonly number?: number;
+  /** About how much will be written. */
+  readonly bytes?: number;
+}
+
 /** Buffered writes of bytes to one file. */
 export class StageWriter {
   readonly #descriptor: number;
-  readonly #buffer = Buffer.allocUnsafe(1 << 20);
+  readonly #buffer: Buffer;
+  readonly #number: number | undefined;
   #used = 0;
   #longest = 0;
 
-  constructor(readonly file: string) {
+  constructor(
+    readonly file: string,
+    { number, bytes = BUFFER_BYTES }: StageWriterOptions = {},
+  ) {
+    this.#number = number;
+    this.#buffer = Buffer.allocUnsafe(Math.max(1 << 12, Math.min(BUFFER_BYTES, 2 * bytes)));
     try {
-      this.#descriptor = openSync(file, 'w');
+      this.#descriptor = openSync(file, number === undefined ? 'w' : 'a');
     } catch (error) {
       throw systemError(error, file);
     }
   }
 
-  /** `line`, the separator byte, the bytes, a newline. */
+  /** The number of the file where it has one and the separator byte; `line`, the separator byte, the bytes, a newline. */
   row(line: number, separator: number, bytes: Buffer, from: number, to: number): void {
     const size = to - from;
     if (size > this.#longest) this.#longest = size;
-    if (this.#used + size + 24 > this.#buffer.length) this.flush();
+    if (this.#used + size + NUMBERS_BYTES > this.#buffer.length) this.flush();
+    if (this.#number !== undefined) {
+      this.#used += this.#buffer.write(String(this.#number), this.#used, 'latin1');
+      this.#buffer[this.#used++] = separator;
+    }
     this.#used += this.#buffer.write(String(line), this.#used, 'latin1');
     this.#buffer[this.#used++] = separator;
-    if (size + 24 > this.#buffer.length) {
+    if (size + NUMBERS_BYTES > this.#buffer.length) {
       this.flush();
       this.#write(bytes.subarray(from, to));
     } else {

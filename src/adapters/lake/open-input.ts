@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { MillraceError, type Place } from '../../core/base/error.js';
 import type { FileFormat, Source } from '../../core/define/types.js';
 import { type ColumnDifference, columnsMessage, diffColumns } from '../../core/quality/index.js';
@@ -17,6 +18,15 @@ export interface OpenedInput extends StagedInput {
   readonly header: readonly string[];
   readonly unreadable: readonly UnreadableRow[];
   readonly extraColumns: readonly string[];
+  /** Where its rows stand together with those of other files. */
+  readonly pile?: Pile;
+}
+
+/** Rewritten rows of small delimited files with one header, which is that of the source. */
+export interface Pile {
+  readonly path: string;
+  readonly delimiter: string;
+  readonly header: readonly string[];
 }
 
 /** Whether somebody delivers the files of a source; what its query gives is in a file for a moment only. */
@@ -158,6 +168,10 @@ function textOf(
 export interface OpenOptions {
   /** Where the rewritten rows go; removed by the caller. */
   readonly stagePath: string;
+  /** The number of the file in its batch: small ones may go on piles. */
+  readonly number?: number;
+  /** That of the file before: a file with the same columns goes there too. */
+  readonly pile?: Pile | undefined;
   readonly signal?: AbortSignal;
   /** Missing columns are for the caller to judge. */
   readonly lenient?: boolean;
@@ -184,9 +198,13 @@ export async function openInput(
   }
 }
 
+/** A file of more bytes is read by itself. However its rows are rewritten, one is shorter than `LINE_BYTES`. */
+const PILED_BYTES = 1 << 18;
+const LINE_BYTES = 1 << 20;
+
 /** Reading buffers are as large as the longest row needs, and small enough that threads share a file. */
-function lineSize(writer: StageWriter): string {
-  const line = Math.max(1 << 20, writer.longest + 1024);
+function lineSize(longest: number): string {
+  const line = Math.max(LINE_BYTES, longest + 1024);
   return `max_line_size=${line}, buffer_size=${line * 4}`;
 }
 
@@ -200,16 +218,29 @@ async function openDelimited(
   options: OpenOptions,
 ): Promise<OpenedInput> {
   const { delimiter = file.impliedDelimiter, encoding = 'utf-8' } = readOptions(source);
-  const writer = new StageWriter(options.stagePath);
+  const piled = options.number !== undefined && file.compression === 'none' && file.bytes <= PILED_BYTES;
+  let writer: StageWriter | undefined;
+  let pile: Pile | undefined;
   let difference: ColumnDifference | undefined;
   try {
-    const { header, unreadable } = await stageDelimited(textOf(db, file, encoding, options.signal), writer, {
+    const { header, unreadable } = await stageDelimited(textOf(db, file, encoding, options.signal), {
       path: file.path,
       delimiter,
       onHeader: (names) => {
         difference = checkHeader(source, file, delimiter, names, options.lenient === true);
+        if (piled && difference.missing.length === 0)
+          pile = samePile(options.pile, names, delimiter) ?? {
+            path: options.stagePath,
+            delimiter,
+            header: names,
+          };
+        writer = pile
+          ? new StageWriter(pile.path, { number: options.number!, bytes: file.bytes })
+          : new StageWriter(options.stagePath);
+        return writer;
       },
     });
+    const numbers = `${pile ? `'_file': 'INTEGER', ` : ''}'_line': 'BIGINT'`;
     const columns = header.map((_, index) => `'_c${index}': 'VARCHAR'`).join(', ');
     return {
       file,
@@ -217,19 +248,23 @@ async function openDelimited(
       header,
       unreadable,
       extraColumns: difference!.extra,
+      ...(pile ? { pile } : {}),
       rawSql:
-        `SELECT * FROM read_csv(${quoteText(options.stagePath)}, auto_detect=false, header=false, delim=${quoteText(delimiter)},` +
+        `SELECT * FROM read_csv(${quoteText(pile?.path ?? options.stagePath)}, auto_detect=false, header=false, delim=${quoteText(delimiter)},` +
         ` quote='"', escape='"', new_line='\\n', nullstr='', allow_quoted_nulls=false, strict_mode=true,` +
-        ` ${lineSize(writer)}, columns={'_line': 'BIGINT', ${columns}})`,
+        ` ${lineSize(pile ? 0 : writer!.longest)}, columns={${numbers}, ${columns}})`,
       column: (name) => ({
         sql: header.includes(name) ? `"_c${header.indexOf(name)}"` : '',
         type: 'VARCHAR',
       }),
     };
   } finally {
-    writer.close();
+    writer?.close();
   }
 }
+
+const samePile = (pile: Pile | undefined, header: readonly string[], delimiter: string): Pile | undefined =>
+  pile?.delimiter === delimiter && isDeepStrictEqual(pile.header, header) ? pile : undefined;
 
 async function openJson(
   db: DuckDbConnection,
@@ -250,7 +285,7 @@ async function openJson(
   }
   const rawSql =
     `SELECT "_line", CAST("_j" AS JSON) AS "_j" FROM read_csv(${quoteText(options.stagePath)}, auto_detect=false, header=false,` +
-    ` delim=${quoteText(String.fromCharCode(JSON_SEPARATOR))}, quote='', escape='', new_line='\\n', ${lineSize(writer)},` +
+    ` delim=${quoteText(String.fromCharCode(JSON_SEPARATOR))}, quote='', escape='', new_line='\\n', ${lineSize(writer.longest)},` +
     ` columns={'_line': 'BIGINT', '_j': 'VARCHAR'})`;
   const keys = await db.rows<{ name: string }>(
     `SELECT DISTINCT unnest(json_keys("_j")) AS name FROM (${rawSql}) ORDER BY name`,

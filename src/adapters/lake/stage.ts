@@ -27,7 +27,7 @@ import { type InputField, inputFields } from './shape.js';
 
 /** A file made ready for SQL: where its rows are and what its columns are. */
 export interface StagedInput {
-  /** SELECT of `_line` and the raw columns. */
+  /** SELECT of `_line` and the raw columns; of a pile also `_file`, the numbers of its files in the batch. */
   readonly rawSql: string;
   /** SQL of a raw column under its name in the file; its DuckDB type (`VARCHAR` text, `JSON`, or native). */
   readonly column: (name: string) => { readonly sql: string; readonly type: string };
@@ -191,20 +191,20 @@ export function writtenSql(
 export const insertStagedSql = (
   source: Source,
   input: StagedInput,
-  file: number,
+  file: number | '"_file"',
   now: number,
   table = 'staged',
 ): string => `INSERT INTO ${table} ${stagedSql(source, input, file, now)}`;
 
 /**
  * A SELECT of the columns of the staged table over one input: types every row, repairs it and finds what is wrong with
- * it. With `raw`, SQL over the raw columns, a column `_raw` holds it for every row that has reasons, and `_broken`
+ * it. `file`: the number of the input in its batch, or the column that has it. With `raw`, SQL over the raw columns, a column `_raw` holds it for every row that has reasons, and `_broken`
  * is true of the rows that have reasons or marks.
  */
 export function stagedSql(
   source: Source,
   input: StagedInput,
-  file: number,
+  file: number | '"_file"',
   now: number,
   raw?: string,
 ): string {
@@ -265,7 +265,7 @@ export function stagedSql(
       ? ''
       : `, CASE WHEN "_refused" THEN ${raw} END AS "_raw", "_refused" OR "_marked" AS "_broken"`;
   return (
-    `SELECT ${file} AS "_file", "_line", ${columns.join(', ')}, CAST(${clocks.event} AS BIGINT) AS "_event_time",` +
+    `SELECT CAST(${file} AS INTEGER) AS "_file", "_line", ${columns.join(', ')}, CAST(${clocks.event} AS BIGINT) AS "_event_time",` +
     ` CAST(${available} AS BIGINT) AS "_available_at", ${clocks.deleted} AS "_deleted",` +
     ` CAST(${clocks.order} AS BIGINT) AS "_declared_order", ${idsSql(reasons, '"_refused"')} AS "_reasons", ${idsSql(marks, '"_marked"')} AS "_marks"${said}${more}` +
     ` FROM (${judged})`

@@ -17,8 +17,8 @@ import type {
 import type { DuckDbConnection } from '../../duckdb/connection.js';
 import { quoteName } from '../../duckdb/text.js';
 import type { KeptBatch, Ledger } from '../ledger.js';
-import type { OpenedInput } from '../open-input.js';
 import { POSITION } from '../stage.js';
+import type { BatchInput } from './input.js';
 import { judgedTable } from './judged-rows.js';
 import type { RefusedRows } from './refused-rows.js';
 import { heldTable, isJudgedAlone, type StagedRows } from './staged-rows.js';
@@ -68,8 +68,6 @@ export interface FailedReason {
 }
 
 /** An open file and the source as it reads that file. */
-export type BatchInput = OpenedInput & { readonly source: Source };
-
 export const NOT_EXCLUDED = `${POSITION} NOT IN (SELECT "_row" FROM excluded)`;
 
 export class FileBatch {
@@ -127,8 +125,8 @@ export class FileBatch {
     for (const view of ['"_batch"', 'staged', 'judged'])
       await this.context.db.run(`DROP VIEW IF EXISTS temp.${view}`).catch(() => undefined);
     for (const table of [
-      ...this.rows.map((_, file) => heldTable(file)),
-      ...this.inputs.map((_, file) => judgedTable(file)),
+      ...this.rows.map((_, input) => heldTable(input)),
+      ...this.inputs.map((_, input) => judgedTable(input)),
       'staged',
       'late',
       'excluded',

@@ -8,7 +8,7 @@ interface RawRow {
   readonly json: string;
 }
 
-export function rawRow(input: OpenedInput): RawRow {
+export function rawRow(input: Pick<OpenedInput, 'format' | 'header'>): RawRow {
   const names = input.header.map((_, i) => `_c${i}`);
   switch (input.format) {
     case 'csv':

@@ -29,7 +29,7 @@ export async function firstRefused(batch: FileBatch, show: number): Promise<read
 }
 
 /**
- * Ledger entries of every refused row, or of the first `most` of each file: what stood in the file and what is wrong
+ * Ledger entries of every refused row, or of the first `most` of each input: what stood in the file and what is wrong
  * with it.
  */
 export async function refusedRows(batch: FileBatch, most?: number): Promise<RefusedRows> {
@@ -62,12 +62,12 @@ export async function refusedRows(batch: FileBatch, most?: number): Promise<Refu
   const wide = wideSource(batch.source);
   const repairing = repairRules(wide).fields;
   for (const [index, input] of batch.inputs.entries()) {
-    const { path } = batch.files[index]!;
     const explain = explainer(input.source, batch.errors);
     const columns = new Map(inputFields(input.source).map(({ name, from = name }) => [name, from]));
     const renamed = renamedColumns(inputFields(batch.source), (name) => columns.get(name));
     const declared = new Set(columns.values());
     const entry = (
+      file: number,
       line: number,
       row: Readonly<Record<string, unknown>>,
       reasons: QuarantinedRow['reasons'],
@@ -76,44 +76,51 @@ export async function refusedRows(batch: FileBatch, most?: number): Promise<Refu
       const copy = (copies.get(contents[0]) ?? 0) + 1;
       copies.set(contents[0], copy);
       const digests = contents.map((content) => copyDigest(content, copy));
-      return { file: path, line, row, reasons, digests };
+      return { file: batch.files[file]!.path, line, row, reasons, digests };
     };
-    settle(
-      input.unreadable
-        .slice(0, most)
-        .map((bad) =>
-          entry(bad.line, { _text: bad.text, _columns: input.header }, [
-            { rule: bad.rule, field: null, value: bad.text, message: bad.message },
+    const unreadable = input.unreadable.slice(0, most);
+    let told = 0;
+    /** Of each file what could not be split comes before what breaks a rule. */
+    const unreadableUpTo = (last: number): readonly Entry[] => {
+      const from = told;
+      while (told < unreadable.length && unreadable[told]!.file <= last) told++;
+      return unreadable
+        .slice(from, told)
+        .map(({ file, line, rule, text, message }) =>
+          entry(file, line, { _text: text, _columns: input.header }, [
+            { rule, field: null, value: text, message },
           ]),
-        ),
-    );
+        );
+    };
     const names = input.header;
     const json = input.format === 'json' || input.format === 'ndjson';
     await db.stream(
-      `SELECT "_line", array_to_string("_reasons", chr(1)) AS ids, "_repaired", ${rawRow(input).json} AS raw FROM ${judgedTable(index)}` +
-        ` WHERE "_reasons" IS NOT NULL ORDER BY "_line"${most === undefined ? '' : ` LIMIT ${most}`}`,
+      `SELECT "_line", "_file", array_to_string("_reasons", chr(1)) AS ids, "_repaired", ${rawRow(input).json} AS raw FROM ${judgedTable(index)}` +
+        ` WHERE "_reasons" IS NOT NULL ORDER BY "_file", "_line"${most === undefined ? '' : ` LIMIT ${most}`}`,
       ({ rows, columns }) => {
         const entries: Entry[] = [];
         for (let i = 0; i < rows; i++) {
           const line = Number(columns[0]!.data[i]);
-          const raw: unknown = JSON.parse(columns[3]!.data[i] as string);
+          const file = Number(columns[1]!.data[i]);
+          const raw: unknown = JSON.parse(columns[4]!.data[i] as string);
           const row = json
             ? (raw as Record<string, unknown>)
             : Object.fromEntries(names.map((name, c) => [name, (raw as (string | null)[])[c]]));
-          const rules = (columns[1]!.data[i] as string).split('\u0001');
+          const rules = (columns[2]!.data[i] as string).split('\u0001');
           const repaired =
-            columns[2]!.valid?.[i] === 0 ? null : (columns[2]!.data[i] as (string | null)[] | null);
+            columns[3]!.valid?.[i] === 0 ? null : (columns[3]!.data[i] as (string | null)[] | null);
           const values = new Map(
             (repaired ?? []).map((text, index) => [
               repairing[index]!,
               decodeValue(typeOfField(wide.fields, repairing[index]!), text),
             ]),
           );
-          entries.push(entry(line, row, explain(row, rules, json, values)));
+          entries.push(...unreadableUpTo(file), entry(file, line, row, explain(row, rules, json, values)));
         }
         settle(entries);
       },
     );
+    settle(unreadableUpTo(input.last));
   }
   invariant(
     most !== undefined || out.fresh === batch.counts.quarantined,

@@ -13,9 +13,9 @@ import { typeOfDuckDb } from '../../../core/schema/coerce-sql.js';
 import type { ValueType } from '../../../core/schema/types.js';
 import type { DuckDbConnection } from '../../duckdb/connection.js';
 import { quoteText } from '../../duckdb/text.js';
-import type { OpenedInput } from '../open-input.js';
 import { inputFields } from '../shape.js';
 import { scriptRules, stagedSql } from '../stage.js';
+import { type BatchInput, fileOf } from './input.js';
 import { rawRow } from './raw-row.js';
 
 /** Nothing but a row itself decides about it. */
@@ -42,7 +42,8 @@ const TEXT_BYTES = 32;
 /** A row of delimited text in memory, over its size on the disk. */
 const TEXT_GROWTH = 2;
 
-export const heldTable = (file: number): string => `staged_${file}`;
+/** By the place of the input in the batch. */
+export const heldTable = (input: number): string => `staged_${input}`;
 
 const rowBytes = (source: Source): number =>
   inputFields(source).reduce(
@@ -58,13 +59,12 @@ const isNarrow = ({ kind }: ValueType): boolean =>
   kind === 'timestamp' ||
   kind === 'date';
 
-/** Makes the rows of an input readable again. `file`: its number; `before`: rows of the inputs before it. */
+/** Makes the rows of an input readable again. `table`: where they may be held; `before`: rows of the inputs before it. */
 export async function stageRows(
   db: DuckDbConnection,
-  source: Source,
-  input: OpenedInput,
+  input: BatchInput,
   options: {
-    readonly file: number;
+    readonly table: string;
     readonly before: number;
     readonly now: number;
     /** Where `openInput` has written the texts of a file that is no Parquet file. */
@@ -75,8 +75,9 @@ export async function stageRows(
     readonly room: number;
   },
 ): Promise<StagedRows> {
-  const { file, before, now, room } = options;
-  const staged = stagedSql(source, input, file, now, rawRow(input).kept);
+  const { table, before, now, room } = options;
+  const { source } = input;
+  const staged = stagedSql(source, input, fileOf(input), now, rawRow(input).kept);
   const count = async (from: string): Promise<number> => {
     const [found] = await db.rows<{ n: number }>(`SELECT count(*) AS n FROM ${from}`);
     return Number(found!.n);
@@ -94,7 +95,6 @@ export async function stageRows(
     known === undefined ? TEXT_GROWTH * statSync(options.textPath).size : known * rowBytes(source);
   const broken = '("_reasons" IS NOT NULL OR "_marks" IS NOT NULL)';
   if (bytes <= room) {
-    const table = heldTable(file);
     await db.run(`CREATE OR REPLACE TEMP TABLE ${table} AS ${staged}`);
     return {
       rows: await count(table),
@@ -114,7 +114,7 @@ export async function stageRows(
 }
 
 /** Every column has the type of its field already: to type it costs next to nothing. */
-const isTyped = (source: Source, input: OpenedInput): boolean =>
+const isTyped = (source: Source, input: BatchInput): boolean =>
   inputFields(source).every(({ name, from = name, type }) => {
     const column = input.column(from);
     return column.sql === '' || typeOfDuckDb(column.type)?.kind === type.kind;
