@@ -22,7 +22,9 @@ export const hasZstd = (zlib as ZstdZlib).createZstdDecompress !== undefined;
  * file throws FILE_TORN when its end is reached, so nothing may be committed before that.
  */
 export async function* readBytes(file: InputFile, signal?: AbortSignal): AsyncGenerator<Buffer> {
-  const raw = createReadStream(file.path, { highWaterMark: CHUNK_BYTES, ...(signal ? { signal } : {}) });
+  // What is allocated for each of many small files is no more than they have.
+  const highWaterMark = Math.min(CHUNK_BYTES, file.bytes + 1);
+  const raw = createReadStream(file.path, { highWaterMark, ...(signal ? { signal } : {}) });
   const options = { chunkSize: CHUNK_BYTES };
   const inflate =
     file.compression === 'gzip'

@@ -157,10 +157,12 @@ function notFound(path: string, cause: unknown): MillraceError {
   });
 }
 
+/** What one synchronous reader after the other reads into. */
+const SCRATCH = Buffer.allocUnsafe(1 << 20);
+
 /** SHA-256 of the bytes of a file, in hex. */
 export function hashFile(path: string, signal?: AbortSignal): string {
   const hash = createHash('sha256');
-  const buffer = Buffer.allocUnsafe(1 << 20);
   let descriptor: number;
   try {
     descriptor = openSync(path, 'r');
@@ -169,9 +171,9 @@ export function hashFile(path: string, signal?: AbortSignal): string {
   }
   try {
     for (;;) {
-      const count = readSync(descriptor, buffer, 0, buffer.length, null);
+      const count = readSync(descriptor, SCRATCH, 0, SCRATCH.length, null);
       if (count === 0) return hash.digest('hex');
-      hash.update(count === buffer.length ? buffer : buffer.subarray(0, count));
+      hash.update(SCRATCH.subarray(0, count));
       if (signal?.aborted) throw new MillraceError('INTERRUPTED', 'The work was interrupted');
     }
   } catch (error) {
