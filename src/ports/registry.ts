@@ -73,6 +73,8 @@ export interface Registry {
   /** Small facts by name: materialized groups, transform states, verdicts. */
   getFact(name: string): unknown;
   setFact(name: string, value: unknown): void;
+  /** All of them or none. */
+  setFacts(facts: Readonly<Record<string, unknown>>): void;
   startRun(command: string, at: Instant): number;
   endRun(
     id: number,

@@ -216,6 +216,7 @@ export function createRegistry(
       ).map(toNote),
     getFact: (name) => readFact(db, name),
     setFact: (name, value) => transact(() => writeFacts(db, { [name]: value })),
+    setFacts: (facts) => transact(() => writeFacts(db, facts)),
     startRun: (command, at) =>
       Number(
         db
