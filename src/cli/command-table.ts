@@ -66,7 +66,7 @@ export const COMMANDS: readonly CommandRow[] = [
     usage: 'init [dir]',
     does: 'start a project',
     args: { dir: { text: 'folder of the new project', byDefault: '.' } },
-    options: { '--example <name>': 'an example with its data (flights)' },
+    options: { '--example <name>': 'an example with its data (flights, retail, sklearn)' },
   },
   { usage: 'check', does: 'read the definitions and say what is wrong with them' },
   {

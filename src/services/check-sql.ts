@@ -72,7 +72,7 @@ export async function checkSql(
     );
     if (columns instanceof Error) {
       const words = await wordsOfSql(sql, read, describe);
-      const near = meant(columns.message, read);
+      const near = meant(columns.message, read, definitions.sources.keys());
       diagnostics.push({
         ...diagnostic(
           source,
@@ -206,13 +206,15 @@ const diagnostic = (
   ...(source.place ? { place: source.place } : {}),
 });
 
-/** DuckDB's first sentence, without the query that we made around it. */
-/** What DuckDB proposes for a name that it does not know, else the parents' field that is nearest to it. */
-function meant(message: string, parents: readonly Source[]): string | undefined {
+/** What was meant by a name that DuckDB does not know: a source for a table, for a column what DuckDB or the parents have. */
+function meant(message: string, parents: readonly Source[], sources: Iterable<string>): string | undefined {
+  const table = /Table with name (\S+) does not exist/.exec(message)?.[1];
+  if (table !== undefined) return nearest(table, sources);
   const proposed = /^(?:Candidate bindings: |Did you mean )"([^"]+)"/m.exec(message)?.[1];
   const unknown = /column (?:named )?"([^"]+)"/.exec(message)?.[1];
   const fields = parents.flatMap((parent) => parent.fields.map(({ name }) => name));
   return proposed ?? (unknown === undefined ? undefined : nearest(unknown, fields));
 }
 
+/** DuckDB's first sentence, without the query that we made around it. */
 const firstLine = (message: string): string => message.split('\n')[0]!.replace(/^DuckDB says: /, '');

@@ -7,7 +7,12 @@ const PATTERNS: readonly (readonly [RegExp, ErrorCode, string])[] = [
     'FILE_ENCODING',
     'A file is not in the declared encoding',
   ],
-  [/Maximum line size/i, 'FILE_UNREADABLE', 'A line of a file is too long'],
+  [/Maximum line size of/i, 'FILE_UNREADABLE', 'A line of a file is too long'],
+  [
+    /Error when sniffing file/i,
+    'FILE_UNREADABLE',
+    'A delimited file cannot be read: rows of different lengths, an open quote, or two kinds of line ends',
+  ],
   [
     /No space left on device|failed to offload data block|max_temp_directory_size|Disk quota exceeded|File too large|ENOSPC/i,
     'DISK_FULL',

@@ -96,7 +96,7 @@ function refused(source: Source, error: unknown): unknown {
     `the SQL of source ${source.name} does not run: ${error.message}`,
     {
       ...(source.place ? { place: source.place } : {}),
-      hint: 'Mend the SQL: it is one SELECT of DuckDB; files are relative to the project folder.',
+      hint: 'Mend the SQL: it is one SELECT of DuckDB over files, which are relative to the project folder.',
       cause: error,
     },
   );

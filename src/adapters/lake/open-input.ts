@@ -290,7 +290,12 @@ async function openJson(
   const keys = await db.rows<{ name: string }>(
     `SELECT DISTINCT unnest(json_keys("_j")) AS name FROM (${rawSql}) ORDER BY name`,
   );
-  const header = keys.map((key) => key.name);
+  const renamed = renamedKeys(
+    source,
+    keys.map((key) => key.name),
+  );
+  const later = new Set([...renamed.values()].flat());
+  const header = keys.map((key) => key.name).filter((name) => !later.has(name));
   const difference = jsonDifference(source, header);
   if (header.length > 0) refuseColumns(source, file, difference, options.lenient === true);
   return {
@@ -301,10 +306,26 @@ async function openJson(
     extraColumns: difference.extra,
     rawSql,
     column: (name) => ({
-      sql: `json_extract("_j", ${quoteText(`/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`)})`,
+      sql: [name, ...(renamed.get(name) ?? [])]
+        .map(jsonMember)
+        .reduceRight((rest, own) => `coalesce(nullif(${own}, 'null'), ${rest})`),
       type: 'JSON',
     }),
   };
+}
+
+const jsonMember = (name: string): string =>
+  `json_extract("_j", ${quoteText(`/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`)})`;
+
+/** Records of one file may have a field under its own name and under accepted ones: a key → those read where it is null. */
+function renamedKeys(source: Source, keys: readonly string[]): ReadonlyMap<string, readonly string[]> {
+  const present = new Set(keys);
+  return new Map(
+    inputFields(source).flatMap(({ name, from = name, aliases = [] }) => {
+      const [first, ...rest] = [from, ...aliases].filter((key) => present.has(key));
+      return first === undefined || rest.length === 0 ? [] : [[first, rest] as const];
+    }),
+  );
 }
 
 /** JSON may leave out what is null: a key that no record has is missing only where it must be or seems renamed. */

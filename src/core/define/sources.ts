@@ -1,4 +1,5 @@
 import { type Fingerprint, fingerprint } from '../base/fingerprint.js';
+import { nearest } from '../base/nearest.js';
 import { printType, TYPE_NAMES, type Value, type ValueType } from '../schema/types.js';
 import { documentationOf } from './collect.js';
 import { isSystemName } from './columns.js';
@@ -121,6 +122,15 @@ function readCursor(
   };
 }
 
+/** The sources that stand as tables in SQL, where they stand. */
+const sourcesOfSql = (sql: Located<string>, known: readonly string[]): readonly Located<string>[] =>
+  sqlTables(sql.value).flatMap(({ text: written, offset }) => {
+    // The engine compares names without regard to case.
+    const text = known.find((other) => other.toLowerCase() === written.toLowerCase());
+    if (text === undefined) return [];
+    return [{ value: text, text, place: sql.at(offset), at: (inner: number) => sql.at(offset + inner) }];
+  });
+
 function readFrom(context: Resolved, name: string, raw: RawSource): RawRead | undefined {
   const { report } = context;
   const { read } = raw;
@@ -182,6 +192,13 @@ function readFrom(context: Resolved, name: string, raw: RawSource): RawRead | un
   if (read.sql) {
     const cursor = readCursor(context, subject, raw, read);
     if (cursor === 'refused') return undefined;
+    for (const table of sourcesOfSql(read.sql, sourceNames(context)))
+      report.add(
+        'DEF_INVALID_VALUE',
+        table.place,
+        `the SQL of ${subject} reads files, and \`${table.text}\` is a source`,
+        { hint: 'Records of other sources are read by a transform: `read: { transform: { sql: ... } }`.' },
+      );
     return { from: { kind: 'sql', sql: read.sql.value, ...(cursor ? { cursor } : {}) }, parentNames: [] };
   }
   if (read.postgres) {
@@ -214,23 +231,22 @@ function readFrom(context: Resolved, name: string, raw: RawSource): RawRead | un
     }
     if (parents.length < transform.from.length) return undefined;
   } else {
-    const sql = transform.sql;
-    for (const { text: written, offset } of sqlTables(sql.value)) {
-      // The engine compares names without regard to case.
-      const text = known.find((other) => other.toLowerCase() === written.toLowerCase());
-      if (text === undefined || parents.some((parent) => parent.value === text)) continue;
-      parents.push({ value: text, text, place: sql.at(offset), at: (inner) => sql.at(offset + inner) });
-    }
+    for (const table of sourcesOfSql(transform.sql, known))
+      if (!parents.some((parent) => parent.value === table.value)) parents.push(table);
   }
   if (parents.length === 0) {
+    const others = known.filter((other) => other !== name);
+    const near = sqlTables(transform.sql.value)
+      .map(({ text }) => nearest(text, others))
+      .find((one) => one !== undefined);
     return report.add('DEF_UNKNOWN_NAME', transform.sql.place, `the SQL of ${subject} names no source`, {
+      ...(near === undefined ? {} : { nearest: near }),
       hint:
-        known.length > 1
-          ? `Read from ${known
-              .filter((other) => other !== name)
-              .slice(0, 8)
-              .join(', ')}.`
-          : 'Define the source it reads first.',
+        near !== undefined
+          ? `Did you mean \`${near}\`?`
+          : others.length > 0
+            ? `Read from ${others.slice(0, 8).join(', ')}.`
+            : 'Define the source it reads first.',
     });
   }
   return {
