@@ -224,6 +224,29 @@ describe('a renamed column', () => {
   });
 });
 
+describe('accepted names in a file of JSON records', () => {
+  it('are read record by record: a field under its own name, else under an accepted one', async () => {
+    const fields = source('orders', { ...BASE, unit_price: 'decimal(2)' }).fields.map((field) =>
+      field.name === 'unit_price' ? { ...field, aliases: ['price_per_unit'] } : field,
+    );
+    const orders: Source = { ...source('orders', { ...BASE, unit_price: 'decimal(2)' }), fields };
+    const given = [
+      { unit_price: 1.5 },
+      { price_per_unit: 2.5 },
+      { unit_price: null, price_per_unit: 3.5 },
+      {},
+    ];
+    const lines = given.map((row, i) => JSON.stringify({ id: `j${i}`, at: '2026-01-01T00:00:00Z', ...row }));
+    const at = place();
+    const opened = await at.open([orders]);
+    const file = at.write('mixed.ndjson', `${lines.join('\n')}\n`);
+    const { accepted, warnings } = await opened.log.ingestFiles(orders, [file], { now: Date.now() * 1000 });
+    expect([accepted, warnings]).toEqual([4, []]);
+    const prices = (await recordsOf(opened, orders)).map((record) => record.fields['unit_price']);
+    expect(prices).toEqual([150, 250, 350, null]);
+  });
+});
+
 describe('a renamed field of pushed records', () => {
   const orders = source('orders', { ...BASE, ...FIELDS }, { read: { kind: 'push' } });
   const rows = (n: number, seed: number, rename: Readonly<Record<string, string>> = {}) => {
