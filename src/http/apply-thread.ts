@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { invariant, MillraceError } from '../core/base/error.js';
 import { type Applier, applyToGroups } from '../services/applier.js';
-import { projectGroups } from '../services/materialize.js';
+import { projectGroups } from '../services/online-groups.js';
 import type { Project } from '../services/project.js';
 import { buffersOf, type RecordColumns, toColumns } from '../services/record-columns.js';
 import { startThread } from '../thread.js';

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openProject } from '../open.js';
 import { applyToGroups } from '../services/applier.js';
-import { type BoundGroup, projectGroups } from '../services/materialize.js';
+import { type BoundGroup, projectGroups } from '../services/online-groups.js';
 import { fromColumns } from '../services/record-columns.js';
 import { type ApplyAnswer, type ApplyJob, type ApplyThreadData, groupsOf } from './apply-thread.js';
 import { inTurn } from './turn.js';

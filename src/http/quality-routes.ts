@@ -9,7 +9,7 @@ import { findBatchOf, listBatches, markBatch } from '../services/batches.js';
 import { findSource } from '../services/follow.js';
 import { dropQuarantined, listQuarantined, type ReplayFilter, replayQuarantine } from '../services/ingest.js';
 import { listFlagged, listRepairs } from '../services/marked-records.js';
-import { sourceStatuses } from '../services/status.js';
+import { sourceStatuses } from '../services/source-status.js';
 import { bodyObject, invalid } from './bodies.js';
 import type { Context } from './context.js';
 import { isObject, JSON_TYPE } from './json.js';

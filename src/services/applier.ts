@@ -2,7 +2,7 @@
 import type { Source } from '../core/define/types.js';
 import type { OnlineStore } from '../ports/online-store.js';
 import type { LogRecord } from '../ports/record-log.js';
-import type { BoundGroup } from './materialize.js';
+import type { BoundGroup } from './online-groups.js';
 
 export interface Applier {
   /**

@@ -1,5 +1,4 @@
 /** Dataset parts scored by a new champion as if they had been served, with the outcomes that followed. */
-import { fingerprint } from '../core/base/fingerprint.js';
 import type { DatasetManifest } from '../core/dataset/manifest.js';
 import type { Service } from '../core/define/types.js';
 import { columnValue } from '../core/engine/columns.js';
@@ -9,17 +8,8 @@ import { PART_COLUMN } from './build-dataset.js';
 import { datasetTable } from './dataset-table.js';
 import { openChampion } from './predict.js';
 import type { Project } from './project.js';
-import { CHAMPION } from './promote.js';
+import { backtestKey } from './runs/asset-state.js';
 import { batchEntries, batchId, scoreTable } from './score.js';
-
-/** Champion and dataset version; null while there is no champion. */
-export async function backtestKey(project: Project, service: Service): Promise<string | null> {
-  const registry = await project.registry();
-  const model = project.definitions.models.get(service.model)!;
-  const champion = registry.alias(model.name, CHAMPION);
-  const version = champion === undefined ? undefined : registry.version('model', model.name, champion);
-  return version === undefined ? null : fingerprint({ model: version.key, parts: service.backtest });
-}
 
 export interface BacktestResult {
   readonly service: string;

@@ -25,11 +25,12 @@ import { profileColumn } from '../core/drift/profile.js';
 import { printType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
 import { columnSample } from './column-sample.js';
-import { auditAlone, enforceAudit } from './dataset-audits.js';
+import { auditAlone } from './dataset-audits.js';
 import { columnsOf, datasetFolder, findEntries, takeUpEntry } from './dataset-files.js';
 import { type ComputedPartitions, computePartitions, leakageOf } from './dataset-partitions.js';
 import {
   datasetSources,
+  enforceAudit,
   knownKey,
   type PlannedPartition,
   planPartitions,

@@ -1,9 +1,9 @@
 /** The predictors of a long-running process: each service's champion, swapped in one step when the registry names another. */
 import { MillraceError } from '../core/base/error.js';
 import { keptModels } from './feature-versions.js';
+import { CHAMPION } from './model-manifest.js';
 import { findService, openPredictor, type Predictor } from './predict.js';
 import type { Project } from './project.js';
-import { CHAMPION } from './promote.js';
 
 export interface Champions {
   /** The predictor to answer with; loads it when there is none yet. UNKNOWN_NAME, MODEL_MISSING, NOT_MATERIALIZED. */

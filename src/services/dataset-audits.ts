@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { MillraceError } from '../core/base/error.js';
 import { printInstant } from '../core/base/time.js';
 import { type LeakageFinding, sourceAncestors } from '../core/dataset/leakage.js';
 import type { Dataset, Feature, Label } from '../core/define/types.js';
@@ -12,20 +11,6 @@ import type { Column } from '../core/engine/types.js';
 import { areaUnderRoc } from '../core/learn/metrics.js';
 import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import { type Project, stopIfInterrupted } from './project.js';
-
-/** Refuses (exit 3) when any finding refuses. */
-export function enforceAudit(dataset: Dataset, findings: readonly LeakageFinding[]): void {
-  const refused = findings.filter((finding) => finding.severity === 'refuse');
-  if (refused.length === 0) return;
-  throw new MillraceError(
-    'LEAKAGE',
-    [
-      `dataset ${dataset.name} would leak the future into training:`,
-      ...refused.map((f) => `  - [${f.rule}] ${f.message}\n    → ${f.remedy}`),
-    ].join('\n'),
-    { hint: 'Mend the features or the source, then build again.', data: { findings: refused } },
-  );
-}
 
 /** Shares of observations whose own record is known only later: beyond them the feature is flagged, or refused. */
 const OWN_RECORD_FLAGGED = 0.01;

@@ -22,12 +22,11 @@ import {
   auditOutcomes,
   auditOwnRecords,
   auditTransforms,
-  enforceAudit,
   findOwnRecords,
   type OwnRecords,
 } from './dataset-audits.js';
 import { columnsObject, columnsOf, KEYS, keyFile, OBJECTS, rowsObject } from './dataset-files.js';
-import type { PlannedPartition, Recipe } from './dataset-recipe.js';
+import { enforceAudit, type PlannedPartition, type Recipe } from './dataset-recipe.js';
 import {
   mergeColumn,
   type PartitionSlice,

@@ -6,7 +6,7 @@ import { MillraceError } from '../core/base/error.js';
 import { type Fingerprint, fingerprint } from '../core/base/fingerprint.js';
 import { nearest } from '../core/base/nearest.js';
 import { type Instant, MICROS_PER_DAY, printInstant, printOptionalInstant } from '../core/base/time.js';
-import { auditLeakage } from '../core/dataset/leakage.js';
+import { auditLeakage, type LeakageFinding } from '../core/dataset/leakage.js';
 import { type DatasetManifest, ENGINE_VERSION } from '../core/dataset/manifest.js';
 import {
   type Bounds,
@@ -26,11 +26,10 @@ import type { Dataset, Source } from '../core/define/types.js';
 import { type FeaturePlan, planFeatures } from '../core/engine/feature-plan.js';
 import { printType } from '../core/schema/types.js';
 import type { LogSegment } from '../ports/record-log.js';
-import { enforceAudit } from './dataset-audits.js';
+
 import { datasetFolder, findEntries } from './dataset-files.js';
-import { currentHorizons } from './historical.js';
 import { sha256File } from './objects.js';
-import type { Project } from './project.js';
+import { currentHorizons, type Project } from './project.js';
 
 export interface RecipeOptions {
   readonly knowledge?: 'as_of' | 'hindsight';
@@ -340,4 +339,18 @@ export async function datasetChange(
   }
   if (causes.length === 0) causes.push('labels have become mature');
   return { ...facts, reason: `${head}; ${causes.join(', ')}` };
+}
+
+/** Refuses (exit 3) when any finding refuses. */
+export function enforceAudit(dataset: Dataset, findings: readonly LeakageFinding[]): void {
+  const refused = findings.filter((finding) => finding.severity === 'refuse');
+  if (refused.length === 0) return;
+  throw new MillraceError(
+    'LEAKAGE',
+    [
+      `dataset ${dataset.name} would leak the future into training:`,
+      ...refused.map((f) => `  - [${f.rule}] ${f.message}\n    → ${f.remedy}`),
+    ].join('\n'),
+    { hint: 'Mend the features or the source, then build again.', data: { findings: refused } },
+  );
 }

@@ -18,9 +18,8 @@ import { printValue, toJson } from '../core/schema/coerce-print.js';
 import { quoteName } from '../core/schema/coerce-sql.js';
 import { printType, TIMESTAMP, type Value, type ValueType } from '../core/schema/types.js';
 import type { EntityLog, LogRecord, LogState } from '../ports/record-log.js';
-import { currentHorizons } from './historical.js';
 import { catchUp } from './materialize.js';
-import type { Project } from './project.js';
+import { currentHorizons, type Project } from './project.js';
 import { answerFeatures, featureReader } from './serve.js';
 import { offlineIndexes } from './vectors.js';
 

@@ -12,9 +12,9 @@ import {
   type Orchestrator,
 } from '../core/plan/export-graph.js';
 import { type Asset, assetGraph, selectAssets } from '../core/plan/plan.js';
-import { backtestKey } from './backtest.js';
-import { projectGroups } from './materialize.js';
+import { projectGroups } from './online-groups.js';
 import type { Project } from './project.js';
+import { backtestKey } from './runs/asset-state.js';
 
 const PRINTERS: Readonly<Record<Orchestrator, (graph: ExportGraph) => string>> = {
   airflow: printAirflow,

@@ -7,6 +7,7 @@ import { PROCESS } from '../core/define/trainers.js';
 import { compileModel, type TrainedModel } from '../core/learn/model.js';
 import { parseType } from '../core/schema/types.js';
 import type { VersionRecord } from '../ports/registry.js';
+import type { CodeVersion } from './code-version.js';
 import { manifestOfDataset } from './dataset-versions.js';
 import { ENCODERS_FILE, encodersEntry, encodersText } from './encoders.js';
 import { type FitJob, fitAside } from './fit.js';
@@ -15,7 +16,7 @@ import { type LabelledRows, labelledRows } from './model-data.js';
 import type { ModelManifest } from './model-manifest.js';
 import type { Project } from './project.js';
 import type { Fitted } from './register-model.js';
-import { type CodeVersion, fitByProcess } from './train-process.js';
+import { fitByProcess } from './train-process.js';
 import type { Stopwatch } from './training-record.js';
 
 /** Of a definition, or of a version that was registered. */

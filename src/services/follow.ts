@@ -5,7 +5,7 @@ import type { Source } from '../core/define/types.js';
 import type { OnlineStore } from '../ports/online-store.js';
 import type { IngestResult, LogRecord, RecordLog } from '../ports/record-log.js';
 import { type Applier, applyToGroups } from './applier.js';
-import { type BoundGroup, projectGroups } from './materialize.js';
+import { type BoundGroup, projectGroups } from './online-groups.js';
 import type { Project } from './project.js';
 
 /** Records kept in hand for the groups; beyond this they are read from the log. */

@@ -24,7 +24,7 @@ import type {
   OutputFormat,
   Period,
 } from '../ports/offline-store.js';
-import { type Project, stopIfInterrupted } from './project.js';
+import { currentHorizons, type Project, stopIfInterrupted } from './project.js';
 import { offlineIndexes } from './vectors.js';
 
 export interface FeatureColumn {
@@ -274,18 +274,6 @@ function inHand(columns: readonly FeatureColumn[]): WritableFeatures {
     statuses,
     release: async () => undefined,
   };
-}
-
-/** Every source's last committed position: what a build reads up to, unless told otherwise. */
-export async function currentHorizons(
-  project: Project,
-  sources?: Iterable<string>,
-): Promise<Map<string, number>> {
-  const log = await project.log();
-  const horizons = new Map<string, number>();
-  for (const name of sources ?? project.definitions.sources.keys())
-    horizons.set(name, (await log.state(project.definitions.sources.get(name)!)).lastSeq);
-  return horizons;
 }
 
 export function outputFormat(file: string): OutputFormat {

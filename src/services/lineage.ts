@@ -15,8 +15,8 @@ import {
 } from '../core/lineage/graph.js';
 import type { BatchRecord } from '../ports/record-log.js';
 import type { Registry } from '../ports/registry.js';
+import { CHAMPION } from './model-manifest.js';
 import type { Project } from './project.js';
-import { CHAMPION } from './promote.js';
 import { transformLineages } from './transform-sql.js';
 
 /** From best to worst. A node is as good as the worst source above it. */

@@ -17,8 +17,8 @@ import type { VersionRecord } from '../ports/registry.js';
 import { PART_COLUMN } from './build-dataset.js';
 import { datasetColumns, datasetTable } from './dataset-table.js';
 import { manifestOfDataset } from './dataset-versions.js';
-import { computeFeatures, currentHorizons } from './historical.js';
-import type { Project } from './project.js';
+import { computeFeatures } from './historical.js';
+import { currentHorizons, type Project } from './project.js';
 
 export interface LabelledPart {
   readonly table: FeatureTable;

@@ -1,12 +1,13 @@
 /** What a model version is: how it came to be, what it needs, what it is worth. */
-import type { Task } from '../core/define/types.js';
+import { type Fingerprint, fingerprint } from '../core/base/fingerprint.js';
+import type { Model, Task } from '../core/define/types.js';
 import type { ColumnProfile } from '../core/drift/profile.js';
 import type { Evaluation } from '../core/learn/metrics.js';
 import type { TrainedModel } from '../core/learn/model.js';
 import type { GitState, ScoringCommand } from '../ports/model-runtime.js';
 import type { VersionRecord } from '../ports/registry.js';
+import type { CodeVersion } from './code-version.js';
 import type { EncodersEntry } from './encoders.js';
-import type { CodeVersion } from './train-process.js';
 import type { Environment, Timings } from './training-record.js';
 
 /** Of a model that was made elsewhere. */
@@ -77,3 +78,19 @@ export interface ModelManifest {
 
 export const manifestOf = (version: VersionRecord): ModelManifest =>
   version.manifest as unknown as ModelManifest;
+
+/** The alias of the version that serves. */
+export const CHAMPION = 'champion';
+
+/** What a model version follows from: equal keys are the same version. */
+export const modelKey = (
+  model: Model,
+  dataset: Pick<VersionRecord, 'key' | 'manifest'>,
+  code?: CodeVersion,
+): Fingerprint =>
+  fingerprint({
+    model: model.fingerprint,
+    dataset: dataset.manifest['logical_sha256'] as string,
+    key: dataset.key,
+    code: code?.sha256,
+  });

@@ -2,8 +2,8 @@
 import { MillraceError } from '../core/base/error.js';
 import type { AliasChange, NoteChange, VersionRecord } from '../ports/registry.js';
 import { userName } from './actor.js';
+import { CHAMPION } from './model-manifest.js';
 import type { Project } from './project.js';
-import { CHAMPION } from './promote.js';
 
 export interface Notes {
   readonly description: string | null;

@@ -6,10 +6,10 @@ import { PART_NAMES } from '../core/define/shapes/words.js';
 import type { MetricRequirement } from '../core/define/types.js';
 import type { AliasChange, VersionRecord } from '../ports/registry.js';
 import { userName } from './actor.js';
-import { manifestOf } from './model-manifest.js';
+import { CHAMPION, manifestOf } from './model-manifest.js';
 import { type Notes, notesOf, type Stage, stageOf } from './model-notes.js';
 import type { Project } from './project.js';
-import { CHAMPION, holds } from './promote.js';
+import { holds } from './promote.js';
 
 /** Points an alias at a version; the champion's has a gate and goes by `promote`. */
 export async function aliasModel(

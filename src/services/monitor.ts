@@ -17,9 +17,9 @@ import { parseType, type Value, type ValueType } from '../core/schema/types.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import { valueSample } from './column-sample.js';
 import { monitorRun, recordRun } from './lineage-events.js';
-import { manifestOf } from './model-manifest.js';
+import { CHAMPION, manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
-import { CHAMPION, holds } from './promote.js';
+import { holds } from './promote.js';
 
 export type Verdict = 'ok' | 'drifted' | 'insufficient_data';
 

@@ -15,9 +15,9 @@ import {
 import type { LogState, RecordLog } from '../ports/record-log.js';
 import type { Registry } from '../ports/registry.js';
 import type { Timing } from '../ports/run-store.js';
+import { CHAMPION } from './model-manifest.js';
 import { pendingContracts } from './pending-contracts.js';
 import type { Project } from './project.js';
-import { CHAMPION } from './promote.js';
 import { stateOf } from './runs/asset-state.js';
 
 /** The world as far as the assets asked for and their parents go; no names: all of it. */

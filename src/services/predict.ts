@@ -11,9 +11,8 @@ import type { ModelRuntime } from '../ports/model-runtime.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import { definitionsOfModel, type FeatureDefinitions } from './feature-versions.js';
 import { loadModel } from './load-model.js';
-import { type ModelManifest, manifestOf } from './model-manifest.js';
+import { CHAMPION, type ModelManifest, manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
-import { CHAMPION } from './promote.js';
 import {
   type Applied,
   checkLengths,

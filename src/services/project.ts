@@ -102,3 +102,15 @@ export function stopIfInterrupted(
 ): void {
   if (project.signal.aborted) throw new MillraceError('INTERRUPTED', `interrupted; ${kept}`);
 }
+
+/** Every source's last committed position: what a build reads up to, unless told otherwise. */
+export async function currentHorizons(
+  project: Project,
+  sources?: Iterable<string>,
+): Promise<Map<string, number>> {
+  const log = await project.log();
+  const horizons = new Map<string, number>();
+  for (const name of sources ?? project.definitions.sources.keys())
+    horizons.set(name, (await log.state(project.definitions.sources.get(name)!)).lastSeq);
+  return horizons;
+}

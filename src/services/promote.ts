@@ -7,11 +7,9 @@ import { evaluateOn } from './evaluate-model.js';
 import { definitionsOfModel } from './feature-versions.js';
 import { promoteRun, recordRun } from './lineage-events.js';
 import { storedFault } from './load-model.js';
-import { type ModelManifest, manifestOf } from './model-manifest.js';
+import { CHAMPION, type ModelManifest, manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
 import { findModel } from './train.js';
-
-export const CHAMPION = 'champion';
 
 /** Metrics of which less is better. */
 const LOWER_IS_BETTER = new Set([

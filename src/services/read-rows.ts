@@ -6,7 +6,8 @@ import { toJson } from '../core/schema/coerce-print.js';
 import type { Value } from '../core/schema/types.js';
 import type { LogRecord } from '../ports/record-log.js';
 import type { Project } from './project.js';
-import { knownTransformKind, transformKind } from './transform-sql.js';
+import { transformKind } from './transform-sql.js';
+import { knownTransformKind } from './transform-state.js';
 
 type Row = Readonly<Record<string, unknown>>;
 

@@ -4,7 +4,8 @@ import type { IngestResult } from '../ports/record-log.js';
 import { filesTaken } from './file-marks.js';
 import { ingestFiles } from './ingest.js';
 import type { Project } from './project.js';
-import { isPulled, pullSource } from './pull.js';
+import { pullSource } from './pull.js';
+import { isPulled } from './pull-mark.js';
 import { runTransform } from './transform.js';
 
 /**

@@ -15,10 +15,10 @@ import { toJson } from '../core/schema/coerce-print.js';
 import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
 import { changedFeatures, definitionsOfModel } from './feature-versions.js';
-import { computeFeatures, currentHorizons, type FeatureColumn, observationTypes } from './historical.js';
+import { computeFeatures, type FeatureColumn, observationTypes } from './historical.js';
 import { manifestOf } from './model-manifest.js';
 import { findService } from './predict.js';
-import type { Project } from './project.js';
+import { currentHorizons, type Project } from './project.js';
 
 /**
  * `late_record`, `correction`: a record, or a new version of one, that was appended after the answer and that would

@@ -1,8 +1,7 @@
 /** What a project is now, collected for people: registry, log and facts → one value, and the page drawn from it. */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Instant } from '../core/base/time.js';
-import { printDuration } from '../core/base/time.js';
+import { type Instant, printDuration } from '../core/base/time.js';
 import { VERSION } from '../core/base/version.js';
 import { ENGINE_VERSION } from '../core/dataset/manifest.js';
 import type { Aggregation, Availability, Feature, Lookup, Monitor, Source } from '../core/define/types.js';
@@ -27,10 +26,9 @@ import { pipelineGraph } from '../report/pipeline-graph.js';
 import { renderReport } from '../report/render.js';
 import { valueSample } from './column-sample.js';
 import { manifestOfDataset } from './dataset-versions.js';
-import { type ModelManifest, manifestOf } from './model-manifest.js';
+import { CHAMPION, type ModelManifest, manifestOf } from './model-manifest.js';
 import { logged } from './monitor.js';
 import type { Project } from './project.js';
-import { CHAMPION } from './promote.js';
 import { sourceLevels } from './service-levels.js';
 
 const RUN_LIMIT = 15;

@@ -1,15 +1,14 @@
 /** A model version fitted again from what it is registered to follow from, and what is to blame where it differs. */
 import { MillraceError } from '../core/base/error.js';
-import { PROCESS, processTrainer } from '../core/define/trainers.js';
 import type { VersionRecord } from '../ports/registry.js';
+import { type CodeVersion, trainerCode } from './code-version.js';
 import { manifestOfDataset } from './dataset-versions.js';
 import { fitModel } from './fit-model.js';
 import { type StoredState, storedState } from './load-model.js';
-import { type ModelManifest, manifestOf } from './model-manifest.js';
+import { manifestOf } from './model-manifest.js';
 import type { Project } from './project.js';
 import { keepFiles } from './register-model.js';
 import { storedRows, withRebuilt } from './reproduce-dataset.js';
-import { type CodeVersion, codeVersion } from './train-process.js';
 import { type Environment, environmentOf } from './training-record.js';
 
 export interface ModelReproduction {
@@ -58,9 +57,6 @@ export function environmentDifferences(then: Environment, now: Environment): str
     .map((name) => `${name} ${before.get(name) || 'absent'}, now ${after.get(name) || 'absent'}`);
 }
 
-const codeNow = (project: Project, { trainer }: ModelManifest): Promise<CodeVersion> | undefined =>
-  trainer.kind === PROCESS ? codeVersion(project.folder, processTrainer(trainer.parameters)) : undefined;
-
 /**
  * Fits a version again, whatever the definitions say now: its trainer, parameters and seed are registered, its rows are
  * a dataset version. `restore` puts files that are missing or damaged back, where the model is the same byte for byte.
@@ -91,7 +87,7 @@ export async function reproduceModel(
     evidence: readonly string[],
   ): ModelReproduction => ({ ...found, rows, same: false, cause, evidence });
 
-  const code = await codeNow(project, manifest);
+  const code = await trainerCode(project, manifest);
   if (code && manifest.code && code.sha256 !== manifest.code.sha256)
     return differs('stored', 'code', codeDifferences(manifest.code, code));
 

@@ -10,16 +10,10 @@ import { toJson } from '../core/schema/coerce-print.js';
 import { FLOAT64, STRING, type Value } from '../core/schema/types.js';
 import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
 import type { LoggedPrediction } from '../ports/prediction-log.js';
-import {
-  computeFeatures,
-  currentHorizons,
-  type FeatureColumn,
-  observationTypes,
-  outputFormat,
-} from './historical.js';
+import { computeFeatures, type FeatureColumn, observationTypes, outputFormat } from './historical.js';
 import { recordRun, scoreRun } from './lineage-events.js';
 import { type Champion, findService, isLogged, openChampion, scoreOf } from './predict.js';
-import { type Project, stopIfInterrupted } from './project.js';
+import { currentHorizons, type Project, stopIfInterrupted } from './project.js';
 
 export interface BatchScores {
   readonly champion: Champion;

@@ -24,7 +24,8 @@ import { type Coerced, coerceJson, coerceText } from '../core/schema/coerce.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import { printType, type Value, type ValueType } from '../core/schema/types.js';
 import type { OnlineStore } from '../ports/online-store.js';
-import { catchUp, projectGroups } from './materialize.js';
+import { catchUp } from './materialize.js';
+import { projectGroups } from './online-groups.js';
 import type { Project } from './project.js';
 import { onlineIndexes } from './vectors.js';
 

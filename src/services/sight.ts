@@ -7,7 +7,7 @@ import { assetGraph, selectAssets } from '../core/plan/plan.js';
 import type { Sight } from '../core/schedule/sense.js';
 import { newFiles } from './file-marks.js';
 import type { Project } from './project.js';
-import { isPulled, pullReason } from './pull.js';
+import { isPulled, pullReason } from './pull-mark.js';
 import { sourceLevels } from './service-levels.js';
 
 export async function sightOf(project: Project, { on }: Pick<Sensor, 'on'>): Promise<Sight> {

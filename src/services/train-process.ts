@@ -1,16 +1,16 @@
 /** A model by a command of the project: its files written, its answer read, its world remembered. docs/reference/models.md */
-import { createHash } from 'node:crypto';
-import { access, cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
 import { fingerprint } from '../core/base/fingerprint.js';
-import { type ProcessTrainer, processTrainer } from '../core/define/trainers.js';
+import { processTrainer } from '../core/define/trainers.js';
 import type { Model } from '../core/define/types.js';
 import { encodedNames, fitEncoder } from '../core/learn/encode.js';
 import { featureKind, featureWidth } from '../core/learn/matrix.js';
 import { printType, type ValueType } from '../core/schema/types.js';
 import type { ModelRuntime, ProcessEnvironment, ScoringCommand } from '../ports/model-runtime.js';
 import type { VersionRecord } from '../ports/registry.js';
+import { filesAt, hashes, sha256 } from './code-version.js';
 import { copyPart } from './dataset-table.js';
 import {
   ENCODERS_FILE,
@@ -27,95 +27,8 @@ import { readScoring, SCORING_FILE } from './scoring.js';
 
 export const ONNX_FILE = 'model.onnx';
 
-/** What the code of a command is: bytes, not dates. */
-export interface CodeVersion {
-  readonly sha256: string;
-  /** Of the project, by path from its folder. */
-  readonly files: Readonly<Record<string, string>>;
-  readonly locks: Readonly<Record<string, string>>;
-}
-
-const LOCK_FILES = [
-  'requirements.txt',
-  'requirements.lock',
-  'uv.lock',
-  'poetry.lock',
-  'Pipfile.lock',
-  'pdm.lock',
-  'pixi.lock',
-  'conda-lock.yml',
-  'environment.yml',
-  'package-lock.json',
-  'Cargo.lock',
-];
 /** Parts that a command gets with their labels; of the test part it gets the features alone. */
 const LEARNT_FROM = ['train', 'validation'];
-
-const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
-/** The file itself, or every file of a folder; nothing where there is none. */
-async function filesAt(file: string): Promise<string[]> {
-  const found = await stat(file).catch(() => null);
-  if (!found) return [];
-  if (found.isFile()) return [file];
-  const entries = await readdir(file, { recursive: true, withFileTypes: true });
-  return entries
-    .filter(
-      (entry) => entry.isFile() && !/(^|\/)(__pycache__|node_modules|\.venv)(\/|$)/.test(entry.parentPath),
-    )
-    .map((entry) => path.join(entry.parentPath, entry.name));
-}
-
-const hashes = async (root: string, files: Iterable<string>): Promise<Record<string, string>> => {
-  const found: Record<string, string> = {};
-  for (const file of [...new Set(files)].sort())
-    found[path.relative(root, file).split(path.sep).join('/')] = sha256(await readFile(file));
-  return found;
-};
-
-/** The files that a command names, those declared beside them, and the lock files next to them. */
-export async function codeVersion(root: string, trainer: ProcessTrainer): Promise<CodeVersion> {
-  const inside = (file: string): boolean => !path.relative(root, file).startsWith('..');
-  const named: string[] = [];
-  for (const part of trainer.command.slice(1)) {
-    const file = path.resolve(root, part);
-    if (inside(file) && (await stat(file).catch(() => null))?.isFile()) named.push(file);
-  }
-  const program = path.resolve(root, trainer.command[0]!);
-  if (trainer.command[0]!.includes('/') && inside(program) && !/\/\.?venv\//.test(program))
-    named.push(...(await filesAt(program)));
-  for (const declared of trainer.files) {
-    const found = await filesAt(path.resolve(root, declared));
-    if (found.length === 0)
-      throw new MillraceError(
-        'FILE_NOT_FOUND',
-        `\`files\` of the trainer names "${declared}", which is not there`,
-      );
-    named.push(...found);
-  }
-  const folders = new Set([root, ...named.map((file) => path.dirname(file))]);
-  const locks: string[] = [];
-  for (const folder of folders)
-    for (const name of LOCK_FILES) locks.push(...(await filesAt(path.join(folder, name))));
-  const code = { files: await hashes(root, named), locks: await hashes(root, locks) };
-  return { ...code, sha256: fingerprint(code) };
-}
-
-/** Lock files of a folder and of the folders around it, up to the repository they are in. */
-export async function lockFiles(root: string): Promise<Readonly<Record<string, string>>> {
-  const found: string[] = [];
-  for (let folder = root; ; folder = path.dirname(folder)) {
-    for (const name of LOCK_FILES) found.push(...(await filesAt(path.join(folder, name))));
-    const top = await access(path.join(folder, '.git')).then(
-      () => true,
-      () => false,
-    );
-    if (top) return hashes(root, found);
-    if (path.dirname(folder) === folder) break;
-  }
-  const inside = found.filter((file) => path.dirname(file) === root);
-  return hashes(root, inside);
-}
 
 /** Of what scores: every file of a version but what was only told or printed. */
 export async function scorerHash(folder: string): Promise<string> {

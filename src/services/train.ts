@@ -1,19 +1,16 @@
 /** A dataset version becomes a model version: fit on train, tune on validation, judge on every part, register. */
 import { MillraceError } from '../core/base/error.js';
-import { fingerprint } from '../core/base/fingerprint.js';
 import { nearest } from '../core/base/nearest.js';
 import type { DatasetManifest } from '../core/dataset/manifest.js';
-import { PROCESS, processTrainer } from '../core/define/trainers.js';
 import type { Model } from '../core/define/types.js';
-import type { VersionRecord } from '../ports/registry.js';
 import { buildDataset } from './build-dataset.js';
+import { trainerCode } from './code-version.js';
 import { fitModel } from './fit-model.js';
 import { recordRun, trainRun } from './lineage-events.js';
 import { storedFault } from './load-model.js';
-import type { ModelManifest } from './model-manifest.js';
+import { type ModelManifest, modelKey } from './model-manifest.js';
 import type { Project } from './project.js';
 import { compareWithRegistered, registerModel, type TrainedVersion } from './register-model.js';
-import { type CodeVersion, codeVersion } from './train-process.js';
 import { stopwatch } from './training-record.js';
 
 export type { TrainedVersion } from './register-model.js';
@@ -40,24 +37,6 @@ export async function trainModel(
   const model = findModel(project, name);
   return recordRun(project, trainRun(project, name), () => trainVersion(project, model, options));
 }
-
-/** What a model version follows from: equal keys are the same version. */
-export const modelKey = (
-  model: Model,
-  dataset: Pick<VersionRecord, 'key' | 'manifest'>,
-  code?: CodeVersion,
-): string =>
-  fingerprint({
-    model: model.fingerprint,
-    dataset: dataset.manifest['logical_sha256'] as string,
-    key: dataset.key,
-    code: code?.sha256,
-  });
-
-export const trainerCode = (project: Project, model: Model): Promise<CodeVersion> | undefined =>
-  model.trainer.kind === PROCESS
-    ? codeVersion(project.folder, processTrainer(model.trainer.parameters))
-    : undefined;
 
 async function trainVersion(project: Project, model: Model, options: TrainOptions): Promise<TrainedVersion> {
   const { name } = model;

@@ -3,8 +3,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { VERSION } from '../core/base/version.js';
 import type { GitState, ProcessEnvironment } from '../ports/model-runtime.js';
+import { lockFiles } from './code-version.js';
 import type { Project } from './project.js';
-import { lockFiles } from './train-process.js';
 
 export interface Environment {
   readonly node: string;

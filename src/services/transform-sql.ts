@@ -1,5 +1,4 @@
 /** What is known of transforms from their SQL alone. */
-import { VERSION } from '../core/base/version.js';
 import type { Definitions, Source } from '../core/define/types.js';
 import { classifyTransform, type TransformKind } from '../core/lineage/classify.js';
 import { notRead, parentColumns, type TransformLineage } from '../core/lineage/graph.js';
@@ -42,23 +41,4 @@ export async function transformKind(project: Reading, source: Source): Promise<T
   const parsed = (await project.sqlParser()).parse(source.read.sql);
   if (!parsed.ok) return { kind: 'full', reason: notRead(parsed.message), volatile: ['what is not read'] };
   return classifyTransform(project.definitions, source, parsed.query);
-}
-
-/**
- * The same as it was remembered, so that a server and `plan` need no parser for SQL that has not changed. A writer
- * remembers it.
- */
-export async function knownTransformKind(
-  project: Project,
-  source: Source,
-  options: { readonly remember?: boolean } = {},
-): Promise<TransformKind> {
-  const registry = await project.registry();
-  const fact = `transform_kind:${source.name}`;
-  const mark = `${VERSION} ${source.fingerprint}`;
-  const held = registry.getFact(fact) as { readonly mark: string; readonly kind: TransformKind } | undefined;
-  if (held?.mark === mark) return held.kind;
-  const kind = await transformKind(project, source);
-  if (options.remember) registry.setFact(fact, { mark, kind });
-  return kind;
 }

@@ -3,48 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { MillraceError } from '../core/base/error.js';
-import { fingerprint } from '../core/base/fingerprint.js';
 import type { Instant } from '../core/base/time.js';
 import type { Source } from '../core/define/types.js';
 import type { IngestResult } from '../ports/record-log.js';
-import { currentHorizons } from './historical.js';
 import { recordRun, transformRun } from './lineage-events.js';
 import type { Project } from './project.js';
-import { knownTransformKind } from './transform-sql.js';
-
-/** Through which records of its parents a transform has been brought, and by which definition. */
-interface Applied {
-  readonly fingerprint: string;
-  readonly parents: Readonly<Record<string, number>>;
-}
-
-const appliedFact = (name: string): string => `transform_applied:${name}`;
-
-async function appliedOf(project: Project, name: string): Promise<Applied | undefined> {
-  return (await project.registry()).getFact(appliedFact(name)) as Applied | undefined;
-}
-
-/** How a transform stands as its parents are now. */
-async function wantedOf(project: Project, { read, fingerprint }: Source): Promise<Applied> {
-  const horizons = await currentHorizons(project, read.kind === 'transform' ? read.parents : []);
-  return { fingerprint, parents: Object.fromEntries(horizons) };
-}
-
-/** Why a transform has to run, and what it would be brought to. */
-export async function transformState(
-  project: Project,
-  source: Source,
-): Promise<{ readonly stale: string | null; readonly mark: string }> {
-  const applied = await appliedOf(project, source.name);
-  const mark = fingerprint({ ...(await wantedOf(project, source)) });
-  const stale =
-    applied === undefined
-      ? 'never computed'
-      : fingerprint({ ...applied }) === mark
-        ? null
-        : 'its definition or a parent has changed';
-  return { stale, mark };
-}
+import { appliedFact, appliedOf, knownTransformKind, wantedOf } from './transform-state.js';
 
 export interface TransformOptions {
   /** Everything again, whatever its SQL allows. */

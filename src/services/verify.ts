@@ -10,9 +10,9 @@ import type { Expression } from '../core/expression/index.js';
 import { toJson } from '../core/schema/coerce-print.js';
 import { sameType, type Value } from '../core/schema/types.js';
 import type { ObservationTable, OfflineStore } from '../ports/offline-store.js';
-import { computeFeatures, currentHorizons, observationTypes } from './historical.js';
+import { computeFeatures, observationTypes } from './historical.js';
 import { materialize } from './materialize.js';
-import type { Project } from './project.js';
+import { currentHorizons, type Project } from './project.js';
 import { createFeatureReader } from './serve.js';
 
 export interface Difference {

@@ -7,7 +7,8 @@ import type { IngestResult } from '../ports/record-log.js';
 import { filesTaken, newFiles } from './file-marks.js';
 import { ingestFiles } from './ingest.js';
 import type { Project } from './project.js';
-import { isPulled, pullReason, pullSource } from './pull.js';
+import { pullSource } from './pull.js';
+import { isPulled, pullReason } from './pull-mark.js';
 
 export interface WatchEvents {
   onResult(source: Source, result: IngestResult): void | Promise<void>;

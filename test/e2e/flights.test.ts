@@ -6,7 +6,7 @@ import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openProject } from '../../src/open.js';
 import type { LogRecord } from '../../src/ports/record-log.js';
-import { projectGroups } from '../../src/services/materialize.js';
+import { projectGroups } from '../../src/services/online-groups.js';
 import { parseCsv } from './case-project.js';
 import { type Finished, millrace, start } from './support.js';
 

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningServer } from '../../src/http/server.js';
 import type { OpenedProject } from '../../src/open.js';
-import { CHAMPION, promoteModel, rollbackModel } from '../../src/services/promote.js';
+import { CHAMPION } from '../../src/services/model-manifest.js';
+import { promoteModel, rollbackModel } from '../../src/services/promote.js';
 import { trainModel } from '../../src/services/train.js';
 import { call, ingestFiles, makeFolder, NOW, open, removeFolder, start } from './support.js';
 

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from '@photostructure/sqlite';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type OpenedProject, openProject } from '../../src/open.js';
-import { runTransform, transformState } from '../../src/services/transform.js';
+import { runTransform } from '../../src/services/transform.js';
 import { transformKind } from '../../src/services/transform-sql.js';
+import { transformState } from '../../src/services/transform-state.js';
 import fc from '../property.js';
 
 const BASE = `

@@ -9,7 +9,7 @@ import { buildDataset } from '../../src/services/build-dataset.js';
 import { dropQuarantined, ingestFiles, replayQuarantine } from '../../src/services/ingest.js';
 import { listFlagged } from '../../src/services/marked-records.js';
 import { readSource } from '../../src/services/read-source.js';
-import { sourceStatuses } from '../../src/services/status.js';
+import { sourceStatuses } from '../../src/services/source-status.js';
 import { start } from '../http/support.js';
 
 const DEFINITIONS = `

@@ -1,4 +1,4 @@
-import { type SourceStatus, sourceStatuses } from '../../services/status.js';
+import { type SourceStatus, sourceStatuses } from '../../services/source-status.js';
 import { sourceOf } from '../find.js';
 import { inProject } from '../in-project.js';
 import type { Io } from '../io.js';

@@ -1,4 +1,4 @@
-import { CHAMPION } from '../../services/promote.js';
+import { CHAMPION } from '../../services/model-manifest.js';
 import { trainModel } from '../../services/train.js';
 import { inProject } from '../in-project.js';
 import { printVersion } from '../print/model.js';

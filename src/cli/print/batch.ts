@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { BatchView } from '../../services/batches.js';
 import type { Project } from '../../services/project.js';
-import { isPulled } from '../../services/pull.js';
+import { isPulled } from '../../services/pull-mark.js';
 import type { Io } from '../io.js';
 import { printRules } from './ingest.js';
 import { count } from './table.js';

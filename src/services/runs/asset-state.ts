@@ -3,22 +3,18 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Fingerprint, fingerprint } from '../../core/base/fingerprint.js';
 import { versionTitle } from '../../core/dataset/retention.js';
-import type { Definitions, Model } from '../../core/define/types.js';
+import type { Definitions, Model, Service } from '../../core/define/types.js';
 import { type AssetKind, type AssetState, assetGraph } from '../../core/plan/plan.js';
 import type { Registry, VersionRecord } from '../../ports/registry.js';
-import { backtestKey } from '../backtest.js';
+import { type CodeVersion, trainerCode } from '../code-version.js';
 import { datasetChange, datasetInputs } from '../dataset-recipe.js';
 import { manifestOfDataset } from '../dataset-versions.js';
 import { newFiles } from '../file-marks.js';
-import { staleGroups } from '../materialize.js';
-import { manifestOf } from '../model-manifest.js';
+import { CHAMPION, manifestOf, modelKey } from '../model-manifest.js';
+import { staleGroups } from '../online-groups.js';
 import type { Project } from '../project.js';
-import { CHAMPION } from '../promote.js';
-import { isPulled, pullReason } from '../pull.js';
-import { modelKey, trainerCode } from '../train.js';
-import type { CodeVersion } from '../train-process.js';
-import { transformState } from '../transform.js';
-import { knownTransformKind } from '../transform-sql.js';
+import { isPulled, pullReason } from '../pull-mark.js';
+import { knownTransformKind, transformState } from '../transform-state.js';
 
 export async function stateOf(project: Project, kind: AssetKind, name: string): Promise<AssetState> {
   const { definitions } = project;
@@ -171,4 +167,13 @@ function parentsOf(definitions: Definitions, asset: string): readonly string[] {
     graphs.set(definitions, graph);
   }
   return graph.get(asset)!;
+}
+
+/** Champion and dataset version; null while there is no champion. */
+export async function backtestKey(project: Project, service: Service): Promise<string | null> {
+  const registry = await project.registry();
+  const model = project.definitions.models.get(service.model)!;
+  const champion = registry.alias(model.name, CHAMPION);
+  const version = champion === undefined ? undefined : registry.version('model', model.name, champion);
+  return version === undefined ? null : fingerprint({ model: version.key, parts: service.backtest });
 }

@@ -4,7 +4,7 @@ import { printInstant } from '../../../core/base/time.js';
 import type { VersionRecord } from '../../../ports/registry.js';
 import type { DifferingValue } from '../../../report/comparison.js';
 import { compareModels } from '../../../services/compare-models.js';
-import { CHAMPION } from '../../../services/promote.js';
+import { CHAMPION } from '../../../services/model-manifest.js';
 import { modelVersion } from '../../find.js';
 import { inProject } from '../../in-project.js';
 import { MAIN_METRICS } from '../../print/model.js';

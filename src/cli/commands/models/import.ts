@@ -1,6 +1,6 @@
 import { MillraceError } from '../../../core/base/error.js';
 import { importModel } from '../../../services/import-model.js';
-import { CHAMPION } from '../../../services/promote.js';
+import { CHAMPION } from '../../../services/model-manifest.js';
 import { inProject } from '../../in-project.js';
 import { printVersion } from '../../print/model.js';
 

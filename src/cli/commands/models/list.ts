@@ -1,7 +1,6 @@
 import { printInstant } from '../../../core/base/time.js';
-import { manifestOf } from '../../../services/model-manifest.js';
+import { CHAMPION, manifestOf } from '../../../services/model-manifest.js';
 import { knownVersions } from '../../../services/model-registry.js';
-import { CHAMPION } from '../../../services/promote.js';
 import { inProject } from '../../in-project.js';
 import { known } from '../../parse.js';
 import { mainMetric, tagsText } from '../../print/model.js';

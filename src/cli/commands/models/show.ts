@@ -1,6 +1,5 @@
-import { type ModelManifest, manifestOf } from '../../../services/model-manifest.js';
+import { CHAMPION, type ModelManifest, manifestOf } from '../../../services/model-manifest.js';
 import { type FoundVersion, knownVersions } from '../../../services/model-registry.js';
-import { CHAMPION } from '../../../services/promote.js';
 import { modelVersion } from '../../find.js';
 import { inProject } from '../../in-project.js';
 import type { Io } from '../../io.js';

@@ -1,6 +1,6 @@
 import { MillraceError } from '../../../core/base/error.js';
 import { listQuarantined } from '../../../services/ingest.js';
-import { isPulled } from '../../../services/pull.js';
+import { isPulled } from '../../../services/pull-mark.js';
 import { inProject } from '../../in-project.js';
 import { integer } from '../../parse.js';
 import { filterOf } from '../../quarantine-filter.js';
