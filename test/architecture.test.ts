@@ -56,6 +56,8 @@ function roomOf(file: string): string {
 interface Import {
   readonly target: string;
   readonly typeOnly: boolean;
+  /** Imported when first needed. */
+  readonly later: boolean;
 }
 
 function imports(file: string): { local: Import[]; packages: string[] } {
@@ -68,6 +70,7 @@ function imports(file: string): { local: Import[]; packages: string[] } {
       local.push({
         target: path.normalize(path.join(path.dirname(file), specifier!)).replace(/\.js$/, '.ts'),
         typeOnly: typeOnly !== undefined,
+        later: false,
       });
     else packages.push(specifier!);
   }
@@ -75,6 +78,7 @@ function imports(file: string): { local: Import[]; packages: string[] } {
     local.push({
       target: path.normalize(path.join(path.dirname(file), specifier!)).replace(/\.js$/, '.ts'),
       typeOnly: false,
+      later: true,
     });
   return { local, packages };
 }
@@ -153,6 +157,20 @@ describe('architecture', () => {
     for (const file of all) visit(file, []);
     expect(cycles).toEqual([]);
   });
+
+  it.each(['run', 'plan', 'status'])(
+    '`%s` begins without what trains, builds, searches, compares and tells',
+    (name) => {
+      const loaded = new Set([`cli/commands/${name}.ts`]);
+      for (const file of loaded)
+        for (const { target, typeOnly, later } of imports(file).local)
+          if (!typeOnly && !later) loaded.add(target);
+      expect(loaded).toContain('open.ts');
+      const late =
+        /^core\/(learn|drift|lineage)\/|^services\/(apply-plan|build-dataset|historical|train|promote|report)\.ts$|^adapters\//;
+      expect([...loaded].filter((file) => late.test(file))).toEqual([]);
+    },
+  );
 
   it('adapters import each other only where one is made of others: files, sqlite and memory carry; the lake is made of several', () => {
     const wrong = all
