@@ -109,3 +109,18 @@ it('a transform may call its columns, aliases and WITH queries as sources are ca
     ),
   ).toEqual(['orders']);
 });
+
+it('a misspelt source of a transform is named, and so is a source in SQL over files', () => {
+  const found = (read: string) =>
+    fromYaml(`${BASE}  - name: sold
+    read: ${read}
+    record_key: order_id
+    event_time: moment
+    fields: { order_id: string, moment: timestamp }
+`).diagnostics.map(({ message, hint }) => `${message}; ${hint}`);
+  expect(found('{ transform: { sql: SELECT * FROM ordres } }')).toEqual([
+    'the SQL of source `sold` names no source; Did you mean `orders`?',
+  ]);
+  expect(found('{ sql: SELECT * FROM Orders }')[0]).toContain('reads files, and `orders` is a source');
+  expect(found("{ sql: WITH orders AS (FROM 'x.csv') SELECT * FROM orders }")).toEqual([]);
+});
