@@ -9,7 +9,7 @@ import { runTransform } from './transform.js';
 export interface TransformFollower {
   /**
    * A push to this source was appended. New records pass at once through the transforms that TypeScript reads;
-   * resolves when features over them show it, at the latest a quarter of a second after they are durable. All
+   * resolves when features over them show it, at the latest five seconds after they are durable. All
    * transforms over the source come up to date by SQL at the next turn.
    */
   follow(source: string, result: Pick<IngestResult, 'accepted' | 'corrections'>): Promise<void>;

@@ -170,8 +170,8 @@ export function findSource(project: Project, name: string): Source {
   });
 }
 
-/** How long an answer to a push waits to be visible: durable it is already. */
-const VISIBLE_WITHIN_MS = 250;
+/** How long an answer to a push waits to be visible: durable it is already. A client that reads next reads its own writes. */
+const VISIBLE_WITHIN_MS = 5_000;
 
 /** Pushes that are applied together wait together. */
 const waits = new WeakMap<Promise<void>, Promise<void>>();
@@ -193,8 +193,8 @@ export function visible(applied: Promise<void>): Promise<void> {
 }
 
 /**
- * Appends rows durably, then applies them. The answer comes when features show them, at the latest a quarter of a
- * second after they are durable; while more than 2,000 records of other pushes wait to be applied, as soon as they are
+ * Appends rows durably, then applies them. The answer comes when features show them, at the latest five seconds
+ * after they are durable; while more than 2,000 records of other pushes wait to be applied, as soon as they are
  * durable, so that many are applied at once. BATCH_REFUSED when they break a batch rule; UNKNOWN_NAME; USAGE for a transform.
  */
 export async function pushRecords(
