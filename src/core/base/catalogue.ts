@@ -46,7 +46,12 @@ export const CATALOGUE = {
   REQUEST_INVALID: row(2, 400, 'A request body is not what the route expects'),
   ENTITY_KEY_INVALID: row(2, 400, 'An entity key is missing or has the wrong type'),
   // the world: exit 1
-  FILE_NOT_FOUND: row(1, 404, 'A file is not there', 'Check the path; it is relative to where you stand.'),
+  FILE_NOT_FOUND: row(
+    1,
+    404,
+    'A file is not there',
+    "Check the path: of a command it is relative to where you stand, in definitions to the project's folder.",
+  ),
   FILE_EMPTY: row(1, 422, 'A file has no bytes', 'Write the file again, with a header and rows.'),
   FILE_UNREADABLE: row(
     1,
